@@ -1,0 +1,68 @@
+"""Values and interfaces that everything else speaks in. Knows NumPy and nothing heavier."""
+
+from segagent.core.actions import (
+    Action,
+    Box,
+    Click,
+    Finish,
+    InvalidAction,
+    Prompt,
+    Undo,
+    action_from_dict,
+    action_to_dict,
+)
+from segagent.core.errors import InputError, MissingExtraError, SegAgentError, SpecError, ToolError, WeightsError
+from segagent.core.image import Image, Pixels
+from segagent.core.interfaces import Policy, Proposal, Segmentation, SegmentationTool, SegmentRequest
+from segagent.core.masks import (
+    BoolMask,
+    Rle,
+    decode_rle,
+    empty_mask,
+    encode_rle,
+    frozen_mask,
+    intersection_and_union,
+    iou,
+)
+from segagent.core.state import Observation, State
+from segagent.core.trajectory import SCHEMA, Candidate, Start, Step, Trajectory
+
+__all__ = [
+    "SCHEMA",
+    "Action",
+    "BoolMask",
+    "Box",
+    "Candidate",
+    "Click",
+    "Finish",
+    "Image",
+    "InputError",
+    "InvalidAction",
+    "MissingExtraError",
+    "Observation",
+    "Pixels",
+    "Policy",
+    "Prompt",
+    "Proposal",
+    "Rle",
+    "SegAgentError",
+    "SegmentRequest",
+    "Segmentation",
+    "SegmentationTool",
+    "SpecError",
+    "Start",
+    "State",
+    "Step",
+    "ToolError",
+    "Trajectory",
+    "Undo",
+    "WeightsError",
+    "action_from_dict",
+    "action_to_dict",
+    "decode_rle",
+    "empty_mask",
+    "encode_rle",
+    "frozen_mask",
+    "intersection_and_union",
+    "iou",
+]

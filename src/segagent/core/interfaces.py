@@ -1,0 +1,100 @@
+"""The two interfaces everything is built from: who turns clicks into masks, and who clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from segagent.core.actions import Action, Prompt
+from segagent.core.image import Image
+from segagent.core.masks import BoolMask
+from segagent.core.state import Observation
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentRequest:
+    """One question to a tool: the mask after all ``prompts``, the newest last.
+
+    ``embedding`` is what the tool's ``embed`` returned for the image; ``mask`` is the current mask (height,
+    width) and
+    ``memory`` the tool's own memory of having made it, or None when the mask came from elsewhere or is empty.
+    """
+
+    embedding: object
+    mask: BoolMask
+    memory: object | None
+    prompts: tuple[Prompt, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A tool's answer: the new mask, bool (height, width) read-only, and the memory it wants back next time."""
+
+    mask: BoolMask
+    memory: object | None
+
+
+class SegmentationTool(Protocol):
+    """An interactive segmentation model. Pure: equal requests give equal answers, in any order and any batch.
+
+    Nothing about an episode is kept in the tool, so branches of a search and different images may be interleaved
+    freely.
+    """
+
+    @property
+    def name(self) -> str:
+        """The specification string that makes this tool, for records."""
+        ...
+
+    @property
+    def accepts_box(self) -> bool:
+        """Whether a ``Box`` is allowed as the first prompt."""
+        ...
+
+    def embed(self, images: Sequence[Image]) -> list[object]:
+        """What is worth computing once per image, one value per image, immutable."""
+        ...
+
+    def segment(self, requests: Sequence[SegmentRequest]) -> list[Segmentation]:
+        """One answer per request, in order; requests may be about different images and branches."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One reply of a policy.
+
+    ``predicted_iou`` in [0, 1] speaks of the observed mask, before ``action``; None where the policy gives none.
+    ``log_prob`` is the natural logarithm of the probability of the reply's action tokens, None where unknown.
+    ``text`` is the raw reply.
+    """
+
+    action: Action
+    predicted_iou: float | None
+    log_prob: float | None
+    text: str
+
+
+class Policy(Protocol):
+    """An annotator. It sees observations only, so it cannot know the target."""
+
+    @property
+    def name(self) -> str:
+        """The specification string that makes this policy, for records."""
+        ...
+
+    def propose(
+        self,
+        observations: Sequence[Observation],
+        num_proposals: int = 1,
+        *,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[Proposal]]:
+        """``num_proposals`` replies per observation, in order, from one call of the model.
+
+        ``temperature`` 0 is greedy; above 0 the first reply is still the greedy one and the others are sampled.
+        ``seeds`` (one per observation) make sampling repeatable and independent of how observations are batched.
+        """
+        ...

@@ -1,0 +1,182 @@
+"""Everything that happened in one episode: the only record, read by replay, training, evaluation and audit alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from segagent.core.actions import Action, Click, InvalidAction, action_from_dict, action_to_dict
+from segagent.core.masks import BoolMask, Rle, decode_rle
+
+SCHEMA = "segagent.trajectory/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An action that a search tried and did not take, with the predicted IoU of the mask it led to."""
+
+    action: Action
+    text: str
+    predicted_iou: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One action taken and the mask it led to.
+
+    ``predicted_iou`` and ``reward`` speak of ``mask``, that is of the state after the action. ``reward`` is the true
+    IoU; it is present only where a target was known to the environment (training and evaluation).
+    """
+
+    action: Action
+    text: str
+    mask: Rle
+    predicted_iou: float | None = None
+    log_prob: float | None = None
+    reward: float | None = None
+    candidates: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The state before the first action: ``kind`` is empty, mask, box or random."""
+
+    kind: str
+    mask: Rle
+    predicted_iou: float | None = None
+    reward: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """One episode. State 0 is the start, state ``i`` the one after step ``i``; ``returned`` indexes these states."""
+
+    sample_id: str
+    image: str
+    height: int
+    width: int
+    text: str
+    policy: str
+    tool: str
+    seed: int
+    start: Start
+    steps: tuple[Step, ...]
+    returned: int
+    stopped: str
+    num_policy_calls: int = 0
+    num_tool_calls: int = 0
+    seconds: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def clicks(self) -> list[Click]:
+        """The clicks up to the returned state, in the order they were made."""
+        return [step.action for step in self.steps[: self.returned] if isinstance(step.action, Click)]
+
+    @property
+    def num_invalid(self) -> int:
+        """How many replies were no valid action."""
+        return sum(isinstance(step.action, InvalidAction) for step in self.steps)
+
+    def rle_at(self, index: int) -> Rle:
+        """The mask of state ``index`` as RLE."""
+        return self.start.mask if index == 0 else self.steps[index - 1].mask
+
+    def mask_at(self, index: int) -> BoolMask:
+        """The mask of state ``index``, bool (height, width)."""
+        return decode_rle(self.rle_at(index))
+
+    def predicted_iou_at(self, index: int) -> float | None:
+        """What the policy thought of the mask of state ``index``, in [0, 1]."""
+        return self.start.predicted_iou if index == 0 else self.steps[index - 1].predicted_iou
+
+    def reward_at(self, index: int) -> float | None:
+        """True IoU of state ``index`` where a target was known, in [0, 1]."""
+        return self.start.reward if index == 0 else self.steps[index - 1].reward
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; see :data:`SCHEMA`."""
+        return {
+            "schema": SCHEMA,
+            "sample_id": self.sample_id,
+            "image": self.image,
+            "height": self.height,
+            "width": self.width,
+            "text": self.text,
+            "policy": self.policy,
+            "tool": self.tool,
+            "seed": self.seed,
+            "start": {
+                "kind": self.start.kind,
+                "mask": self.start.mask,
+                "predicted_iou": self.start.predicted_iou,
+                "reward": self.start.reward,
+            },
+            "steps": [
+                {
+                    "action": action_to_dict(step.action),
+                    "text": step.text,
+                    "mask": step.mask,
+                    "predicted_iou": step.predicted_iou,
+                    "log_prob": step.log_prob,
+                    "reward": step.reward,
+                    "candidates": [
+                        {"action": action_to_dict(c.action), "text": c.text, "predicted_iou": c.predicted_iou}
+                        for c in step.candidates
+                    ],
+                }
+                for step in self.steps
+            ],
+            "returned": self.returned,
+            "stopped": self.stopped,
+            "num_policy_calls": self.num_policy_calls,
+            "num_tool_calls": self.num_tool_calls,
+            "seconds": self.seconds,
+            "versions": self.versions,
+        }
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Trajectory:
+        """Inverse of :meth:`to_dict`. Raises ``ValueError`` naming what does not fit the schema."""
+        if data.get("schema") != SCHEMA:
+            raise ValueError(f"expected a record of schema {SCHEMA!r}, got {data.get('schema')!r}")
+        try:
+            start = data["start"]
+            steps = tuple(_step_from_dict(step) for step in data["steps"])
+            trajectory = Trajectory(
+                sample_id=str(data["sample_id"]),
+                image=str(data["image"]),
+                height=int(data["height"]),
+                width=int(data["width"]),
+                text=str(data["text"]),
+                policy=str(data["policy"]),
+                tool=str(data["tool"]),
+                seed=int(data["seed"]),
+                start=Start(str(start["kind"]), cast(Rle, start["mask"]), start["predicted_iou"], start["reward"]),
+                steps=steps,
+                returned=int(data["returned"]),
+                stopped=str(data["stopped"]),
+                num_policy_calls=int(data["num_policy_calls"]),
+                num_tool_calls=int(data["num_tool_calls"]),
+                seconds=float(data["seconds"]),
+                versions={str(k): str(v) for k, v in data["versions"].items()},
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"trajectory record is damaged: {type(error).__name__} {error}") from error
+        if not 0 <= trajectory.returned <= len(steps):
+            raise ValueError(f"'returned' is {trajectory.returned}, expected 0..{len(steps)}")
+        return trajectory
+
+
+def _step_from_dict(step: dict[str, Any]) -> Step:
+    return Step(
+        action=action_from_dict(step["action"]),
+        text=str(step["text"]),
+        mask=cast(Rle, step["mask"]),
+        predicted_iou=step["predicted_iou"],
+        log_prob=step["log_prob"],
+        reward=step["reward"],
+        candidates=tuple(
+            Candidate(action_from_dict(c["action"]), str(c["text"]), c["predicted_iou"]) for c in step["candidates"]
+        ),
+    )

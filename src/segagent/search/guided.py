@@ -1,0 +1,271 @@
+"""Search over clicks: fixed-step greedy, greedy with the PRM as stop signal, PRM-guided tree search (paper Alg. 2).
+
+One loop does all three, for many episodes in step with one another. A state's predicted IoU and the next actions come
+from the same model reply, so each state costs one policy call: 1 for the start and at most K per step, where Alg. 2
+as
+written asks K + 1 times. Episodes share tool and policy batches and nothing else; each one's result is what it would
+be alone.
+
+The returned state is the best-scored one seen, the start included, so with everything else equal more steps never
+return a mask
+that is scored worse, and a refinement never returns one that is scored below the mask it was given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from segagent.core import (
+    Action,
+    Candidate,
+    Finish,
+    InputError,
+    Policy,
+    Proposal,
+    SegmentationTool,
+    Start,
+    State,
+    Step,
+    Trajectory,
+    encode_rle,
+)
+from segagent.environment import Episode, embed_images, observe, reset, step_batch, why_invalid
+from segagent.search.config import SearchConfig
+from segagent.search.versions import package_versions
+
+
+@dataclass(frozen=True, eq=False)
+class _Node:
+    """A state with what the policy said of it in one reply."""
+
+    state: State
+    proposals: list[Proposal]
+    predicted_iou: float | None
+
+
+class _Question(NamedTuple):
+    """A state to be scored; ``stuck`` if the last action changed nothing."""
+
+    episode: Episode
+    state: State
+    step: int
+    candidate: int
+    stuck: bool
+
+
+@dataclass(eq=False)
+class _Run:
+    """Progress of one episode."""
+
+    episode: Episode
+    embedding: object
+    node: _Node
+    start: Start
+    steps: list[Step] = field(default_factory=list)
+    best: int = 0
+    best_iou: float | None = None
+    stuck: bool = False
+    stopped: str = ""
+    policy_calls: int = 0
+    tool_calls: int = 0
+    seconds: float = 0.0
+
+
+def run_search(
+    episodes: Sequence[Episode],
+    policy: Policy,
+    tool: SegmentationTool,
+    config: SearchConfig = SearchConfig(),
+    embeddings: Sequence[object] | None = None,
+) -> list[Trajectory]:
+    """One trajectory per episode, in order.
+
+    ``embeddings`` (one per episode) are computed where not given, once per distinct image. ``Trajectory.stopped``
+    is one of
+    ``max_steps``, ``finish`` (the policy said so), ``confident`` (``stop_iou`` reached), ``converged``
+    (``patience``), ``max_seconds`` and
+    ``max_policy_calls``.
+    """
+    began = time.perf_counter()
+    if embeddings is None:
+        embeddings = embed_images(tool, [episode.image for episode in episodes])
+    states = reset(episodes, embeddings, tool)
+    nodes = _ask(policy, [_Question(e, s, 0, 0, stuck=False) for e, s in zip(episodes, states, strict=True)], config)
+    runs = []
+    for episode, embedding, node in zip(episodes, embeddings, nodes, strict=True):
+        start = Start(episode.start.kind, encode_rle(node.state.mask), node.predicted_iou)
+        tool_calls = len(node.state.prompts)
+        runs.append(
+            _Run(episode, embedding, node, start, best_iou=node.predicted_iou, policy_calls=1, tool_calls=tool_calls)
+        )
+    for run in runs:
+        run.seconds = (time.perf_counter() - began) / len(runs)
+        run.stopped = _why_stop(run, config)
+    while active := [run for run in runs if not run.stopped]:
+        began = time.perf_counter()
+        _advance(active, policy, tool, config)
+        for run in active:
+            run.seconds += (time.perf_counter() - began) / len(active)
+            run.stopped = run.stopped or _why_stop(run, config)
+    return [_trajectory(run, policy, tool, config) for run in runs]
+
+
+def _advance(runs: Sequence[_Run], policy: Policy, tool: SegmentationTool, config: SearchConfig) -> None:
+    """One step of every run: try the candidates, score the masks they lead to, keep the best."""
+    tried: list[tuple[_Run, Proposal, int]] = []
+    for run in runs:
+        for index, proposal in enumerate(_candidates(run, tool, config)):
+            tried.append((run, proposal, index))
+    children = step_batch([(run.embedding, run.node.state, proposal.action) for run, proposal, _ in tried], tool)
+    questions, asked = [], []
+    for position, ((run, proposal, index), child) in enumerate(zip(tried, children, strict=True)):
+        if child.mask is not run.node.state.mask:
+            run.tool_calls += 1
+        last = len(run.steps) + 1 >= config.max_steps
+        if isinstance(proposal.action, Finish) or (last and not config.use_prm):
+            continue
+        stuck = child.mask is run.node.state.mask or np.array_equal(child.mask, run.node.state.mask)
+        questions.append(_Question(run.episode, child, len(run.steps) + 1, index, stuck))
+        asked.append(position)
+        run.policy_calls += 1
+    replies = dict(zip(asked, _ask(policy, questions, config), strict=True))
+    groups: dict[int, list[int]] = {}
+    for position, (run, _, _) in enumerate(tried):
+        groups.setdefault(id(run), []).append(position)
+    for run in runs:
+        positions = groups[id(run)]
+        nodes = {
+            position: replies.get(position) or _unasked(run, tried[position][1], children[position])
+            for position in positions
+        }
+        chosen = max(positions, key=lambda position: _score(nodes[position]))
+        _take(run, chosen, nodes, {position: tried[position][1] for position in positions})
+
+
+def _unasked(run: _Run, proposal: Proposal, child: State) -> _Node:
+    """The node of a state that the policy was not asked about: unscored, or after Finish scored already."""
+    return _Node(child, [], run.node.predicted_iou if isinstance(proposal.action, Finish) else None)
+
+
+def _candidates(run: _Run, tool: SegmentationTool, config: SearchConfig) -> list[Proposal]:
+    """The distinct actions to try from the run's state.
+
+    Beside others, an invalid reply or a sampled Finish is not worth a candidate; alone it is what the policy wants.
+    """
+    proposals = run.node.proposals
+    if isinstance(proposals[0].action, Finish):
+        return proposals[:1]
+    distinct: dict[Action, Proposal] = {}
+    for proposal in proposals:
+        distinct.setdefault(proposal.action, proposal)
+    usable = [
+        proposal
+        for action, proposal in distinct.items()
+        if not isinstance(action, Finish) and why_invalid(run.node.state, action, tool) is None
+    ]
+    return usable[: config.num_candidates] or proposals[:1]
+
+
+def _score(node: _Node) -> float:
+    return -1.0 if node.predicted_iou is None else node.predicted_iou
+
+
+def _take(run: _Run, chosen: int, nodes: dict[int, _Node], proposals: dict[int, Proposal]) -> None:
+    """Make the chosen candidate the run's next state and put everything on record."""
+    node, proposal = nodes[chosen], proposals[chosen]
+    run.steps.append(
+        Step(
+            action=proposal.action,
+            text=proposal.text,
+            mask=encode_rle(node.state.mask),
+            predicted_iou=node.predicted_iou,
+            log_prob=proposal.log_prob,
+            candidates=tuple(
+                Candidate(proposals[p].action, proposals[p].text, nodes[p].predicted_iou) for p in nodes if p != chosen
+            ),
+        )
+    )
+    run.node = node
+    if isinstance(proposal.action, Finish):
+        run.stopped = "finish"
+    if node.predicted_iou is None:
+        return
+    if run.best_iou is None or node.predicted_iou > run.best_iou:
+        run.best, run.best_iou = len(run.steps), node.predicted_iou
+
+
+def _why_stop(run: _Run, config: SearchConfig) -> str:
+    """Why the run ends in its present state; empty if it goes on."""
+    if config.use_prm and run.best_iou is not None:
+        if run.best_iou >= config.stop_iou:
+            return "confident"
+        if len(run.steps) - run.best >= config.patience:
+            return "converged"
+    if len(run.steps) >= config.max_steps:
+        return "max_steps"
+    if config.max_seconds is not None and run.seconds >= config.max_seconds:
+        return "max_seconds"
+    if config.max_policy_calls is not None and run.policy_calls >= config.max_policy_calls:
+        return "max_policy_calls"
+    return ""
+
+
+def _ask(policy: Policy, questions: Sequence[_Question], config: SearchConfig) -> list[_Node]:
+    """Score states and get their next actions, one model reply each.
+
+    A policy sees no history, so where the last action
+    changed nothing its greedy
+    reply would be the same again: such a state is asked for sampled replies.
+    """
+    nodes: dict[int, _Node] = {}
+    for stuck in (False, True):
+        group = [i for i, question in enumerate(questions) if question.stuck == stuck]
+        if not group:
+            continue
+        temperature = config.temperature if stuck or config.num_candidates > 1 else 0.0
+        replies = policy.propose(
+            [observe(questions[i].episode, questions[i].state) for i in group],
+            config.num_candidates + stuck,
+            temperature=temperature,
+            seeds=[_seed(questions[i]) for i in group],
+        )
+        for i, proposals in zip(group, replies, strict=True):
+            if config.num_candidates > 1 and proposals[0].predicted_iou is None:
+                raise InputError(
+                    f"policy {policy.name!r} predicts no IoU, so it cannot choose between candidates; use 1"
+                )
+            nodes[i] = _Node(questions[i].state, proposals[stuck:], proposals[0].predicted_iou)
+    return [nodes[i] for i in range(len(questions))]
+
+
+def _seed(question: _Question) -> int:
+    """A seed of its own for each state of a search, the same whatever else is searched beside it."""
+    sequence = np.random.SeedSequence([question.episode.seed, question.step, question.candidate])
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _trajectory(run: _Run, policy: Policy, tool: SegmentationTool, config: SearchConfig) -> Trajectory:
+    returned = run.best if config.use_prm and run.best_iou is not None else len(run.steps)
+    return Trajectory(
+        sample_id=run.episode.sample_id,
+        image=run.episode.image_name,
+        height=run.episode.image.height,
+        width=run.episode.image.width,
+        text=run.episode.text,
+        policy=policy.name,
+        tool=tool.name,
+        seed=run.episode.seed,
+        start=run.start,
+        steps=tuple(run.steps),
+        returned=returned,
+        stopped=run.stopped,
+        num_policy_calls=run.policy_calls,
+        num_tool_calls=run.tool_calls,
+        seconds=run.seconds,
+        versions=package_versions(),
+    )

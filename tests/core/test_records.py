@@ -1,0 +1,122 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segagent.core import (
+    Box,
+    Candidate,
+    Click,
+    Finish,
+    Image,
+    InvalidAction,
+    Start,
+    Step,
+    Trajectory,
+    Undo,
+    action_from_dict,
+    action_to_dict,
+    encode_rle,
+)
+
+numbers = st.integers(-5, 5000)
+actions = st.one_of(
+    st.builds(Click, numbers, numbers, st.booleans()),
+    st.builds(Box, numbers, numbers, numbers, numbers),
+    st.just(Finish()),
+    st.just(Undo()),
+    st.builds(InvalidAction, st.text(), st.text()),
+)
+
+
+@given(actions)
+def test_action_round_trip(action):
+    assert action_from_dict(json.loads(json.dumps(action_to_dict(action)))) == action
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"type": "jump"},
+        {"type": "click", "x": 1.5, "y": 2, "positive": True},
+        {"type": "click", "x": 1, "y": 2, "positive": 1},
+        {"type": "click", "x": True, "y": 2, "positive": True},
+        {"type": "box", "x0": 1},
+    ],
+)
+def test_malformed_action_is_refused(data):
+    with pytest.raises(ValueError):
+        action_from_dict(data)
+
+
+def trajectory() -> Trajectory:
+    masks = [encode_rle(np.eye(4, k=k, dtype=bool)) for k in range(3)]
+    return Trajectory(
+        sample_id="s",
+        image="i.png",
+        height=4,
+        width=4,
+        text="the cat",
+        policy="p",
+        tool="t",
+        seed=3,
+        start=Start("empty", masks[0], 0.25, None),
+        steps=(
+            Step(
+                Click(1, 2, True), "Positive point: (1, 2)", masks[1], 0.5, -0.5, 0.25, (Candidate(Undo(), "u", 0.1),)
+            ),
+            Step(InvalidAction("hm", "no action"), "hm", masks[2]),
+        ),
+        returned=1,
+        stopped="max_steps",
+        num_policy_calls=3,
+        num_tool_calls=1,
+        seconds=0.5,
+        versions={"segagent": "1"},
+    )
+
+
+def test_trajectory_round_trip():
+    record = trajectory()
+    assert Trajectory.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+    assert record.clicks == [Click(1, 2, True)]
+    assert record.num_invalid == 1
+    assert record.predicted_iou_at(0) == 0.25
+    assert record.predicted_iou_at(1) == 0.5
+    assert record.reward_at(1) == 0.25
+    assert np.array_equal(record.mask_at(1), np.eye(4, k=1, dtype=bool))
+
+
+@pytest.mark.parametrize("key", ["schema", "steps", "returned", "start", "versions", "seed"])
+def test_damaged_trajectory_is_refused(key):
+    data = trajectory().to_dict()
+    del data[key]
+    with pytest.raises(ValueError):
+        Trajectory.from_dict(data)
+
+
+def test_returned_must_be_a_state():
+    data = trajectory().to_dict()
+    data["returned"] = 3
+    with pytest.raises(ValueError, match="returned"):
+        Trajectory.from_dict(data)
+
+
+def test_image_is_frozen_and_named_by_content():
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    image = Image.of(pixels)
+    assert image.key == Image.of(pixels.copy()).key
+    assert image.key != Image.of(pixels.reshape(4, 2, 3)).key
+    pixels[0, 0, 0] = 99
+    assert image.pixels[0, 0, 0] == 0
+    with pytest.raises(ValueError, match="read-only"):
+        image.pixels[0, 0, 0] = 1
+
+
+@pytest.mark.parametrize("bad", [np.zeros((2, 2)), np.zeros((2, 2, 3)), np.zeros((0, 2, 3), np.uint8)])
+def test_image_refuses_other_arrays(bad):
+    with pytest.raises(ValueError, match="uint8 RGB"):
+        Image.of(bad)
