@@ -129,7 +129,7 @@ def _advance(runs: Sequence[_Run], policy: Policy, tool: SegmentationTool, confi
         last = len(run.steps) + 1 >= config.max_steps
         if isinstance(proposal.action, Finish) or (last and not config.use_prm):
             continue
-        stuck = child.mask is run.node.state.mask or np.array_equal(child.mask, run.node.state.mask)
+        stuck = config.num_candidates == 1 and np.array_equal(child.mask, run.node.state.mask)
         questions.append(_Question(run.episode, child, len(run.steps) + 1, index, stuck))
         asked.append(position)
         run.policy_calls += 1
@@ -220,7 +220,7 @@ def _ask(policy: Policy, questions: Sequence[_Question], config: SearchConfig) -
 
     A policy sees no history, so where the last action
     changed nothing its greedy
-    reply would be the same again: such a state is asked for sampled replies.
+    reply would be the same again: with a single candidate, such a state is asked for a sampled reply.
     """
     nodes: dict[int, _Node] = {}
     for stuck in (False, True):

@@ -1,0 +1,157 @@
+"""The agent on generated test scenes beside blind baselines and the simulated annotator's upper bound.
+
+    python benchmarks/bench_agent.py --scenes 200 --steps 7 --json agent.json
+
+Baselines: one click at the image's centre, and one at the centre of an object drawn at random (which is told where
+objects are).
+All rows use the same tool on the same samples. Intervals are 95 % bootstrap by scene; margins are paired by scene.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from scene_samples import SceneSample, scene_samples
+from segagent.core import Finish, Proposal, Trajectory
+from segagent.environment import GenerationConfig, generate_trajectories, next_click
+from segagent.evaluation.bootstrap import bootstrap_ratio
+from segagent.evaluation.selection import state_after
+from segagent.policies import make_policy
+from segagent.search import SearchConfig, rollout, with_rewards
+from segagent.tools import make_tool
+
+
+class RandomObject:
+    """Clicks once, at the deepest pixel of an object drawn at random."""
+
+    name = "random object"
+
+    def __init__(self, samples: list[SceneSample], seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self._masks = {s.episode.image.key: s.scene.objects[rng.integers(len(s.scene.objects))].mask for s in samples}
+
+    def propose(self, observations, num_proposals=1, *, temperature=0.0, seeds=None):
+        replies = []
+        for observation in observations:
+            click = next_click(np.zeros_like(observation.mask), self._masks[observation.image.key])
+            action = Finish() if observation.mask.any() else click
+            replies.append([Proposal(action, None, None, "")] * num_proposals)
+        return replies
+
+
+def run(samples: list[SceneSample], policy, tool, config: SearchConfig) -> list[Trajectory]:
+    trajectories = rollout([s.episode for s in samples], policy, tool, config)
+    return [with_rewards(t, s.target) for t, s in zip(trajectories, samples, strict=True)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=7)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--complexity", default="mixed")
+    parser.add_argument("--candidates", type=int, default=4)
+    parser.add_argument("--policy", default="embedded")
+    parser.add_argument("--tool", default="embedded")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    samples = scene_samples(options.scenes, split=options.split, seed=options.seed, complexity=options.complexity)
+    policy, tool = make_policy(options.policy), make_tool(options.tool)
+    never = {"stop_iou": 2.0, "patience": 10**6}
+    rows = {
+        "image centre": (make_policy("centre"), SearchConfig(max_steps=2, use_prm=False)),
+        "random object": (RandomObject(samples, options.seed), SearchConfig(max_steps=2, use_prm=False)),
+        "greedy, fixed steps": (policy, SearchConfig(options.steps, use_prm=False)),
+        "greedy, PRM": (policy, SearchConfig(options.steps, **never)),
+        "greedy, PRM, early stop": (policy, SearchConfig(options.steps)),
+        f"search K={options.candidates}": (policy, SearchConfig(options.steps, options.candidates, **never)),
+    }
+    marks = sorted({1, 3, 5, options.steps})
+    report: dict[str, object] = {"options": {k: str(v) for k, v in vars(options).items()}}
+    print(f"{'':26}" + "".join(f"{f'@{m}':>8}" for m in marks) + "   mIoU returned [95 %]      cIoU   calls    s/ep")
+    returned: dict[str, np.ndarray] = {}
+    for name, (who, config) in rows.items():
+        began = time.perf_counter()
+        done = run(samples, who, tool, config)
+        seconds = (time.perf_counter() - began) / len(done)
+        final = np.array([t.reward_at(t.returned) for t in done])
+        returned[name] = final
+        curve = [np.mean([t.reward_at(state_after(t, m, use_prm=config.use_prm)) for t in done]) for m in marks]
+        masks = [t.mask_at(t.returned) for t in done]
+        overlap = sum(int((m & s.target.mask).sum()) for m, s in zip(masks, samples, strict=True))
+        union = sum(int((m | s.target.mask).sum()) for m, s in zip(masks, samples, strict=True))
+        interval = bootstrap_ratio(final)
+        calls = np.mean([t.num_policy_calls for t in done])
+        cells = "".join(f"{v:8.3f}" for v in curve)
+        print(f"{name:26}{cells}   {interval}   {overlap / union:.3f}  {calls:6.1f}  {seconds:6.2f}", flush=True)
+        report[name] = {
+            "by_step": dict(zip(map(str, marks), map(float, curve), strict=True)),
+            "mIoU": interval.to_dict(),
+            "cIoU": overlap / union,
+            "policy_calls": float(calls),
+            "seconds_per_episode": seconds,
+        }
+        if name == "greedy, fixed steps":
+            hits = [
+                bool(s.target.mask[t.clicks[0].y, t.clicks[0].x])
+                for t, s in zip(done, samples, strict=True)
+                if t.clicks
+            ]
+            report["first_click_hit"] = bootstrap_ratio(hits).to_dict()
+        if name == "greedy, PRM":
+            report["predicted_iou"] = calibration(done)
+            report["by_kind"] = {
+                f"{what}={value}": [float(np.mean(final[chosen])), int(chosen.sum())]
+                for what in ("kind", "size")
+                for value in sorted({getattr(s, what) for s in samples})
+                for chosen in [np.array([getattr(s, what) == value for s in samples])]
+            }
+    upper = generate_trajectories(
+        [s.episode for s in samples], [s.target for s in samples], tool, GenerationConfig(options.steps, 2.0, -2.0)
+    )
+    best = [t.reward_at(len(t.steps)) for t in upper]
+    report["simulated annotator"] = bootstrap_ratio(best).to_dict()
+    print(f"{'simulated annotator':26}" + " " * (8 * len(marks)) + f"   {bootstrap_ratio(best)}")
+    for base in ("image centre", "random object"):
+        margin = bootstrap_ratio(returned["greedy, PRM, early stop"] - returned[base])
+        report[f"margin over {base}"] = margin.to_dict()
+        print(f"agent (greedy, PRM, early stop) over {base}: {margin}")
+    print("first click on the object:", report["first_click_hit"])
+    print("predicted IoU over the agent's own states:", report["predicted_iou"])
+    print("mIoU by kind and size (count):", report["by_kind"])
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1))
+
+
+def calibration(trajectories: list[Trajectory]) -> dict[str, object]:
+    """How well the predicted IoU agrees with the true one over all states after the start; intervals by episode."""
+    pairs = [
+        (t.predicted_iou_at(i), t.reward_at(i), n)
+        for n, t in enumerate(trajectories)
+        for i in range(1, len(t.steps) + 1)
+    ]
+    predicted, true, episode = (np.array(column, float) for column in zip(*pairs, strict=True))
+    rng = np.random.default_rng(0)
+    members = [np.flatnonzero(episode == n) for n in np.unique(episode)]
+    resampled = []
+    for _ in range(500):
+        drawn = np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
+        resampled.append(np.corrcoef(predicted[drawn], true[drawn])[0, 1])
+    ranks = [np.argsort(np.argsort(values)) for values in (predicted, true)]
+    return {
+        "pearson": float(np.corrcoef(predicted, true)[0, 1]),
+        "pearson_interval": [float(q) for q in np.quantile(resampled, [0.025, 0.975])],
+        "spearman": float(np.corrcoef(*ranks)[0, 1]),
+        "mae": float(np.abs(predicted - true).mean()),
+        "states": len(pairs),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""A data set that is a folder: ``manifest.json`` beside images and masks.
+
+The manifest is one JSON object whose ``samples`` is a list of objects with ``image`` (path within the folder), ``mask``
+(path within the folder, or null where no object fits the words) and ``text`` or ``category``. Other keys are left
+alone. Generated scenes are written in this form too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from segagent.core import BoolMask, Image, InputError, empty_mask
+from segagent.imaging import load_image, load_mask_with_ignore
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sentence about one image, by reference: nothing is decoded until asked for.
+
+    ``mask`` is None where the folder says that no object fits ``text``. ``kind`` is the generator's or data set's own
+    label of the expression's kind, ``category`` that of the object.
+    """
+
+    sample_id: str
+    image: Path
+    text: str
+    mask: Path | None
+    kind: str | None = None
+    category: str | None = None
+
+    def load_image(self) -> Image:
+        """The decoded picture. Raises ``InputError`` naming the file."""
+        return load_image(self.image)
+
+    def load_target(self, image: Image | None = None) -> tuple[BoolMask, BoolMask | None]:
+        """The true mask, bool (height, width) of the image, and pixels to leave out of the IoU or None.
+
+        Where there is no such object the mask is empty. In 8-bit grey mask files the value 128 marks pixels to ignore.
+        Give the already decoded ``image`` where there is one; it is decoded again for its size otherwise.
+        """
+        image = image if image is not None else self.load_image()
+        if self.mask is None:
+            return empty_mask(image.height, image.width), None
+        return load_mask_with_ignore(self.mask, image.height, image.width)
+
+
+class FolderDataset:
+    """The samples of a folder's ``manifest.json``, sized, indexable and lazy; images are opened one at a time."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._samples = _read_manifest(self.folder)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self._samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._samples[index]
+
+
+def _read_manifest(folder: Path) -> tuple[Sample, ...]:
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; a data set folder holds a manifest.json") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from error
+    entries = manifest.get("samples") if isinstance(manifest, dict) else None
+    if not isinstance(entries, list):
+        raise InputError(f"{path}: expected an object with a list 'samples'")
+    seen: dict[str, int] = {}
+    samples = []
+    for index, entry in enumerate(entries):
+        sample = _sample(folder, entry, f"{path}, samples[{index}]", index)
+        if sample.sample_id in seen:
+            first = seen[sample.sample_id]
+            raise InputError(f"{path}, samples[{index}]: id {sample.sample_id!r} is that of samples[{first}] too")
+        seen[sample.sample_id] = index
+        samples.append(sample)
+    return tuple(samples)
+
+
+def _sample(folder: Path, entry: Any, where: str, index: int) -> Sample:
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: expected an object with 'image', 'mask' and 'text', got {type(entry).__name__}")
+    if "mask" not in entry:
+        raise InputError(f"{where}: 'mask' is missing; write null where no object fits the text")
+    image = _inside(folder, entry.get("image"), where, "image")
+    mask = None if entry["mask"] is None else _inside(folder, entry["mask"], where, "mask")
+    category = _optional_text(entry, "category", where)
+    text = _optional_text(entry, "text", where) or category
+    if not text or not text.strip():
+        raise InputError(f"{where}: expected 'text' or 'category' to be words, got neither")
+    sample_id = entry.get("id", entry.get("sample_id"))
+    if sample_id is not None and not isinstance(sample_id, str | int):
+        raise InputError(f"{where}: 'id' must be text or a whole number, got {sample_id!r}")
+    return Sample(
+        sample_id=str(sample_id) if sample_id is not None else f"{index:06d}",
+        image=image,
+        text=text,
+        mask=mask,
+        kind=_optional_text(entry, "kind", where),
+        category=category,
+    )
+
+
+def _optional_text(entry: dict[str, Any], key: str, where: str) -> str | None:
+    value = entry.get(key)
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{where}: {key!r} must be text, got {value!r:.80}")
+    return value
+
+
+def _inside(folder: Path, value: Any, where: str, key: str) -> Path:
+    """``value`` as a path below ``folder``; absolute paths, ``..`` and links out of the folder are refused."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise InputError(f"{where}: {key!r} must be a path within the folder, got {value!r:.80}")
+    relative = PurePosixPath(value.replace("\\", "/"))
+    path = folder / relative
+    if relative.is_absolute() or ".." in relative.parts or not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{where}: {key!r} points outside the data set folder: {value!r:.200}")
+    return path

@@ -1,0 +1,245 @@
+"""Search on a toy problem: discs as the tool, an annotator that sometimes errs and says how good the mask is."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segagent.core import Click, Finish, Image, InputError, InvalidAction, Proposal, Trajectory, Undo, iou
+from segagent.environment import Episode, StartSpec, Target, next_click
+from segagent.search import SearchConfig, rollout, run_search, with_rewards
+from segagent.tools.fake import DiscTool
+
+
+def picture(value=0):
+    return Image.of(np.full((40, 50, 3), value, np.uint8))
+
+
+def ellipse(cx=25, rx=15):
+    yy, xx = np.mgrid[:40, :50]
+    return ((yy - 20) / 12) ** 2 + ((xx - cx) / rx) ** 2 < 1
+
+
+class NoisyAnnotator:
+    """Test policy that holds the target. Greedy is the rule; samples are random clicks; scores carry noise."""
+
+    name = "noisy"
+
+    def __init__(self, target, noise=0.0, greedy_is_random=False):
+        self.target, self.noise, self.greedy_is_random = target, noise, greedy_is_random
+        self.calls = []
+
+    def reply(self, observation, seed, greedy):
+        rng = np.random.default_rng([seed, greedy])
+        click = next_click(observation.mask, self.target)
+        if click is None:
+            return Finish()
+        if greedy and not self.greedy_is_random:
+            return click
+        return Click(int(rng.integers(50)), int(rng.integers(40)), bool(rng.integers(2)))
+
+    def propose(self, observations, num_proposals=1, *, temperature=0.0, seeds=None):
+        self.calls.append(len(observations))
+        replies = []
+        for observation, seed in zip(observations, seeds, strict=True):
+            score = iou(observation.mask, self.target) + self.noise * np.random.default_rng(seed).normal()
+            score = float(np.clip(score, 0, 1))
+            replies.append(
+                [
+                    Proposal(self.reply(observation, seed + k, k == 0 or temperature == 0), score, -0.1, "text")
+                    for k in range(num_proposals)
+                ]
+            )
+        return replies
+
+
+class Fixed:
+    """Replies from a list, one per call of an observation, the last one forever."""
+
+    name = "fixed"
+
+    def __init__(self, *replies):
+        self.replies, self.asked = list(replies), []
+
+    def propose(self, observations, num_proposals=1, *, temperature=0.0, seeds=None):
+        answers = []
+        for _ in observations:
+            self.asked.append((num_proposals, temperature))
+            reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+            answers.append([reply] * num_proposals)
+        return answers
+
+
+def said(action, predicted=None):
+    return Proposal(action, predicted, None, "raw")
+
+
+def one(policy, config, start=None, seed=0):
+    (trajectory,) = run_search(
+        [Episode(picture(), "x", start=start or StartSpec(), seed=seed)], policy, DiscTool(), config
+    )
+    return trajectory
+
+
+def test_fixed_steps_return_the_last_mask_and_score_nothing_twice():
+    policy = NoisyAnnotator(ellipse())
+    trajectory = one(policy, SearchConfig(max_steps=3, use_prm=False))
+    assert (len(trajectory.steps), trajectory.returned, trajectory.stopped) == (3, 3, "max_steps")
+    assert trajectory.num_policy_calls == sum(policy.calls) == 3
+    assert trajectory.steps[-1].predicted_iou is None
+
+
+def test_prm_costs_one_call_more_than_steps():
+    policy = NoisyAnnotator(ellipse())
+    trajectory = one(policy, SearchConfig(max_steps=4, stop_iou=2.0, patience=99))
+    assert trajectory.num_policy_calls == sum(policy.calls) == 5
+    assert trajectory.steps[-1].predicted_iou is not None
+
+
+@pytest.mark.parametrize("num_candidates", [2, 3, 8])
+def test_search_costs_at_most_k_calls_per_step(num_candidates):
+    policy = NoisyAnnotator(ellipse())
+    config = SearchConfig(max_steps=5, num_candidates=num_candidates, stop_iou=2.0, patience=99)
+    trajectory = one(policy, config)
+    assert trajectory.num_policy_calls == sum(policy.calls) <= 1 + num_candidates * len(trajectory.steps)
+    assert len(policy.calls) == 1 + len(trajectory.steps)
+
+
+@given(st.integers(0, 1000), st.integers(1, 4), st.integers(1, 6))
+@settings(max_examples=25, deadline=None)
+def test_more_steps_never_return_a_mask_scored_worse(seed, num_candidates, max_steps):
+    target = ellipse()
+    results = []
+    for steps in (max_steps, max_steps + 2):
+        policy = NoisyAnnotator(target, noise=0.2, greedy_is_random=True)
+        trajectory = one(policy, SearchConfig(max_steps=steps, num_candidates=num_candidates), seed=seed)
+        scores = [trajectory.predicted_iou_at(i) for i in range(len(trajectory.steps) + 1)]
+        assert trajectory.predicted_iou_at(trajectory.returned) == max(scores)
+        results.append((max(scores), trajectory.steps))
+    assert results[1][0] >= results[0][0]
+    assert [s.action for s in results[1][1][: len(results[0][1])]] == [s.action for s in results[0][1]]
+
+
+def test_refinement_never_returns_a_mask_scored_below_the_given_one():
+    target = ellipse()
+    policy = NoisyAnnotator(target, greedy_is_random=True)
+    for seed in range(10):
+        trajectory = one(policy, SearchConfig(max_steps=3), StartSpec("mask", mask=target), seed)
+        assert trajectory.predicted_iou_at(trajectory.returned) >= trajectory.start.predicted_iou
+
+
+def test_search_takes_the_best_scored_candidate():
+    policy = NoisyAnnotator(ellipse(), greedy_is_random=True)
+    trajectory = one(policy, SearchConfig(max_steps=4, num_candidates=6, stop_iou=2.0, patience=99))
+    for step in trajectory.steps:
+        assert all(step.predicted_iou >= candidate.predicted_iou for candidate in step.candidates)
+    assert any(step.candidates for step in trajectory.steps)
+
+
+def test_search_beats_greedy_when_greedy_errs():
+    target = ellipse()
+    results = {}
+    for num_candidates in (1, 8):
+        policy = NoisyAnnotator(target, greedy_is_random=True)
+        config = SearchConfig(max_steps=5, num_candidates=num_candidates, patience=99)
+        episodes = [Episode(picture(), "x", seed=seed) for seed in range(12)]
+        trajectories = run_search(episodes, policy, DiscTool(), config)
+        results[num_candidates] = np.mean([with_rewards(t, Target(target)).reward_at(t.returned) for t in trajectories])
+    assert results[8] > results[1] + 0.05
+
+
+def test_batches_change_nothing():
+    target = ellipse()
+    episodes = [Episode(picture(i % 3), f"t{i}", str(i), seed=i) for i in range(7)]
+    config = SearchConfig(max_steps=4, num_candidates=3)
+
+    def results(batch_size):
+        policy = NoisyAnnotator(target, noise=0.1)
+        found = rollout(episodes, policy, DiscTool(), config, batch_size=batch_size)
+        return [{**t.to_dict(), "seconds": 0} for t in found]
+
+    assert results(1) == results(3) == results(7)
+
+
+def test_each_image_is_embedded_once_over_batches():
+    class Counting(DiscTool):
+        embedded = 0
+
+        def embed(self, images):
+            self.embedded += len(images)
+            return super().embed(images)
+
+    tool = Counting()
+    episodes = [Episode(picture(i // 5), "x", seed=i) for i in range(20)]
+    assert len(list(rollout(episodes, NoisyAnnotator(ellipse()), tool, SearchConfig(max_steps=1), batch_size=3))) == 20
+    assert tool.embedded == 4
+    assert list(rollout([], NoisyAnnotator(ellipse()), tool)) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "config", "stopped", "steps"),
+    [
+        (Fixed(said(Click(5, 5, True), 0.5)), SearchConfig(max_steps=9, patience=2), "converged", 2),
+        (Fixed(said(Click(5, 5, True), 0.1), said(Finish(), 0.6)), SearchConfig(), "finish", 2),
+        (Fixed(said(Finish(), 0.6)), SearchConfig(), "finish", 1),
+        (Fixed(said(Click(5, 5, True), 0.1), said(Click(9, 9, True), 0.99)), SearchConfig(), "confident", 1),
+        (Fixed(said(Click(5, 5, True), 0.99)), SearchConfig(), "confident", 0),
+        (Fixed(said(Click(5, 5, True))), SearchConfig(max_steps=3), "max_steps", 3),
+        (Fixed(said(Click(5, 5, True))), SearchConfig(max_policy_calls=2), "max_policy_calls", 1),
+        (Fixed(said(Click(5, 5, True))), SearchConfig(max_seconds=0.0), "max_seconds", 0),
+    ],
+)
+def test_why_an_episode_stops(policy, config, stopped, steps):
+    trajectory = one(policy, config)
+    assert (trajectory.stopped, len(trajectory.steps)) == (stopped, steps)
+
+
+def test_invalid_replies_are_counted_and_then_sampled():
+    policy = Fixed(
+        said(InvalidAction("??", "no action"), 0.1), said(Click(99, 99, True), 0.1), said(Click(5, 5, True), 0.1)
+    )
+    trajectory = one(policy, SearchConfig(max_steps=3, patience=9))
+    assert [type(step.action) for step in trajectory.steps] == [InvalidAction, Click, Click]
+    assert trajectory.steps[0].mask == trajectory.steps[1].mask == trajectory.start.mask
+    assert trajectory.num_tool_calls == 1
+    assert policy.asked == [(1, 0.0), (2, 1.0), (2, 1.0), (1, 0.0)]
+
+
+def test_undo_is_carried_out():
+    policy = Fixed(said(Click(5, 5, True)), said(Undo()), said(Click(9, 9, True)))
+    trajectory = one(policy, SearchConfig(max_steps=2))
+    assert trajectory.steps[0].mask != trajectory.start.mask
+    assert trajectory.steps[1].mask == trajectory.start.mask
+
+
+def test_candidates_without_a_predicted_iou_are_refused():
+    with pytest.raises(InputError, match="predicts no IoU"):
+        one(Fixed(said(Click(5, 5, True))), SearchConfig(num_candidates=2))
+
+
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        {"max_steps": 0},
+        {"num_candidates": 0},
+        {"num_candidates": 2, "use_prm": False},
+        {"patience": 0},
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+    ],
+)
+def test_meaningless_settings_are_refused(settings_):
+    with pytest.raises(InputError):
+        SearchConfig(**settings_)
+
+
+def test_rewards_are_filled_in_afterwards_and_survive_json():
+    target = ellipse()
+    trajectory = one(NoisyAnnotator(target), SearchConfig(max_steps=3, use_prm=False))
+    assert trajectory.reward_at(0) is None
+    rated = with_rewards(trajectory, Target(target))
+    assert rated.reward_at(0) == 0
+    assert rated.reward_at(3) == iou(rated.mask_at(3), target)
+    assert Trajectory.from_dict(json.loads(json.dumps(rated.to_dict()))) == rated
