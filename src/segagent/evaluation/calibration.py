@@ -1,0 +1,110 @@
+"""How far a predicted IoU can be trusted, and how to correct it.
+
+A calibration is fitted on validation states and stored with the model (``Calibration.to_dict``); it maps what the PRM
+says to
+what such masks turn out to be. It is monotone, so it changes no choice of a search, only the number that people read.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import isotonic_regression
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A monotone piecewise linear map of predicted IoU to expected IoU, both in [0, 1], given by its knots."""
+
+    predicted: tuple[float, ...]
+    expected: tuple[float, ...]
+
+    def __call__(self, predicted_iou: float) -> float:
+        """The expected true IoU of masks that were given ``predicted_iou``; beyond the outer knots it is constant."""
+        return float(np.interp(predicted_iou, self.predicted, self.expected))
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """JSON form."""
+        return {"predicted": list(self.predicted), "expected": list(self.expected)}
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Calibration:
+        """Inverse of :meth:`to_dict`. Raises ``ValueError`` for knots that are no monotone map of [0, 1]."""
+        try:
+            knots = tuple(tuple(float(v) for v in data[name]) for name in ("predicted", "expected"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"calibration is damaged: {type(error).__name__} {error}") from error
+        predicted, expected = knots
+        rising = all(a < b for a, b in itertools.pairwise(predicted)) and sorted(expected) == list(expected)
+        if not predicted or len(predicted) != len(expected) or not rising or not 0 <= expected[0] <= expected[-1] <= 1:
+            raise ValueError("calibration is damaged: expected as many rising knots in 'predicted' as in 'expected'")
+        return Calibration(predicted, expected)
+
+
+def fit_calibration(predicted: Sequence[float], true: Sequence[float], *, num_bins: int = 20) -> Calibration:
+    """Isotonic fit of ``true`` IoU on ``predicted`` IoU (equally long, in [0, 1]).
+
+    The knots are means of ``num_bins`` equally filled bins, made monotone by isotonic regression (pool adjacent
+    violators): smooth enough not to
+    copy single samples. Raises ``ValueError`` without samples.
+    """
+    x, y = _pair(predicted, true)
+    # Equal predictions belong in one bin, else their order in the input would matter.
+    _, inverse = np.unique(x, return_inverse=True)
+    share = (np.cumsum(np.bincount(inverse)) - 1) * num_bins // x.size
+    _, bins = np.unique(share[inverse], return_inverse=True)
+    weights = np.bincount(bins).astype(np.float64)
+    centres = np.bincount(bins, x) / weights
+    means = np.bincount(bins, y) / weights
+    fitted = isotonic_regression(means, weights=weights).x
+    return Calibration(tuple(map(float, centres)), tuple(float(v) for v in np.clip(fitted, 0, 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """One bar of a reliability diagram: samples whose prediction lies in [low, high)."""
+
+    low: float
+    high: float
+    count: int
+    mean_predicted: float
+    mean_true: float
+
+
+def reliability(predicted: Sequence[float], true: Sequence[float], *, num_bins: int = 10) -> list[ReliabilityBin]:
+    """Reliability diagram over equally wide bins of [0, 1]; empty bins are left out."""
+    x, y = _pair(predicted, true)
+    index = np.minimum((x * num_bins).astype(np.int64), num_bins - 1)
+    bins = []
+    for number in np.unique(index):
+        chosen = index == number
+        bins.append(
+            ReliabilityBin(
+                float(number / num_bins),
+                float((number + 1) / num_bins),
+                int(chosen.sum()),
+                float(x[chosen].mean()),
+                float(y[chosen].mean()),
+            )
+        )
+    return bins
+
+
+def expected_calibration_error(predicted: Sequence[float], true: Sequence[float], *, num_bins: int = 10) -> float:
+    """Mean over samples of the distance between their bin's mean prediction and mean truth (ECE), in [0, 1]."""
+    bins = reliability(predicted, true, num_bins=num_bins)
+    return sum(b.count * abs(b.mean_predicted - b.mean_true) for b in bins) / sum(b.count for b in bins)
+
+
+def _pair(predicted: Sequence[float], true: Sequence[float]) -> tuple[Floats, Floats]:
+    x, y = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
+    if x.size == 0 or x.shape != y.shape or x.ndim != 1:
+        raise ValueError(f"need as many predictions as true values and at least one, got {x.shape} and {y.shape}")
+    return x, y
