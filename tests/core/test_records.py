@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -66,9 +67,16 @@ def trajectory() -> Trajectory:
         start=Start("empty", masks[0], 0.25, None),
         steps=(
             Step(
-                Click(1, 2, True), "Positive point: (1, 2)", masks[1], 0.5, -0.5, 0.25, (Candidate(Undo(), "u", 0.1),)
+                Click(1, 2, True),
+                "Positive point: (1, 2)",
+                masks[1],
+                0,
+                0.5,
+                -0.5,
+                0.25,
+                (Candidate(Undo(), "u", 0.1),),
             ),
-            Step(InvalidAction("hm", "no action"), "hm", masks[2]),
+            Step(InvalidAction("hm", "no action"), "hm", masks[2], 1),
         ),
         returned=1,
         stopped="max_steps",
@@ -120,3 +128,23 @@ def test_image_is_frozen_and_named_by_content():
 def test_image_refuses_other_arrays(bad):
     with pytest.raises(ValueError, match="uint8 RGB"):
         Image.of(bad)
+
+
+def test_clicks_follow_the_branch_and_leave_out_what_was_undone():
+    mask = encode_rle(np.zeros((4, 4), bool))
+    clicks = [Click(n, 0, True) for n in range(4)]
+    steps = (
+        Step(clicks[0], "", mask, 0),
+        Step(clicks[1], "", mask, 1),
+        Step(clicks[2], "", mask, 1),  # stepped back: taken in state 1, not 2
+        Step(Undo(), "", mask, 3),
+        Step(clicks[3], "", mask, 4),
+    )
+    record = dataclasses.replace(trajectory(), steps=steps, returned=5)
+    assert record.path_to(5) == [1, 3, 4, 5]
+    assert record.clicks == [clicks[0], clicks[3]]
+    assert Trajectory.from_dict(record.to_dict()) == record
+    data = record.to_dict()
+    data["steps"][1]["parent"] = 2
+    with pytest.raises(ValueError, match="parent"):
+        Trajectory.from_dict(data)

@@ -225,6 +225,7 @@ def test_candidates_without_a_predicted_iou_are_refused():
         {"max_steps": 0},
         {"num_candidates": 0},
         {"num_candidates": 2, "use_prm": False},
+        {"best_first": True},
         {"patience": 0},
         {"temperature": -1.0},
         {"temperature": float("nan")},
@@ -243,3 +244,30 @@ def test_rewards_are_filled_in_afterwards_and_survive_json():
     assert rated.reward_at(0) == 0
     assert rated.reward_at(3) == iou(rated.mask_at(3), target)
     assert Trajectory.from_dict(json.loads(json.dumps(rated.to_dict()))) == rated
+
+
+def test_best_first_steps_back_to_the_best_state_not_gone_on_from():
+    """Three candidates per state, scores planned by the clicks in force: the branch of (1, 1) disappoints."""
+    plan = {(): 0.1, (1,): 0.6, (2,): 0.5, (1, 1): 0.2, (1, 2): 0.3, (2, 1): 0.4, (2, 2): 0.7}
+
+    class Planned:
+        name = "planned"
+
+        def propose(self, observations, num_proposals=1, *, temperature=0.0, seeds=None):
+            return [
+                [said(Click(n * 12, len(path) * 12 + 4, True), plan.get(path, 0.0)) for n in (1, 2)]
+                for path in (made(o.mask) for o in observations)
+            ]
+
+    def made(mask):
+        path = []
+        for row in range(3):
+            path += [n for n in (1, 2) if mask[row * 12 + 4, n * 12] and mask[row * 12 + 4, n * 12 + 2]]
+        return tuple(path)
+
+    config = SearchConfig(max_steps=3, num_candidates=2, best_first=True, patience=9)
+    trajectory = one(Planned(), config)
+    assert [(step.parent, step.predicted_iou) for step in trajectory.steps] == [(0, 0.6), (0, 0.5), (2, 0.7)]
+    assert [click.x for click in trajectory.clicks] == [24, 24]
+    straight = one(Planned(), SearchConfig(max_steps=3, num_candidates=2, patience=9))
+    assert straight.predicted_iou_at(straight.returned) == 0.6

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from segagent.core.actions import Action, Click, InvalidAction, action_from_dict, action_to_dict
+from segagent.core.actions import (
+    Action,
+    Box,
+    Click,
+    InvalidAction,
+    Undo,
+    action_from_dict,
+    action_to_dict,
+)
 from segagent.core.masks import BoolMask, Rle, decode_rle
 
 SCHEMA = "segagent.trajectory/1"
@@ -24,6 +32,7 @@ class Candidate:
 class Step:
     """One action taken and the mask it led to.
 
+    ``parent`` is the index of the state the action was taken in: the one before, unless a search stepped back.
     ``predicted_iou`` and ``reward`` speak of ``mask``, that is of the state after the action. ``reward`` is the true
     IoU; it is present only where a target was known to the environment (training and evaluation).
     """
@@ -31,6 +40,7 @@ class Step:
     action: Action
     text: str
     mask: Rle
+    parent: int
     predicted_iou: float | None = None
     log_prob: float | None = None
     reward: float | None = None
@@ -68,10 +78,25 @@ class Trajectory:
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
 
+    def path_to(self, index: int) -> list[int]:
+        """Indices of the states that lead from the start (left out) to state ``index``, in order."""
+        path: list[int] = []
+        while index > 0:
+            path.append(index)
+            index = self.steps[index - 1].parent
+        return path[::-1]
+
     @property
     def clicks(self) -> list[Click]:
-        """The clicks up to the returned state, in the order they were made."""
-        return [step.action for step in self.steps[: self.returned] if isinstance(step.action, Click)]
+        """The clicks that made the returned mask, in order: undone ones, and those of other branches, left out."""
+        prompts: list[Click | Box] = []
+        for index in self.path_to(self.returned):
+            action = self.steps[index - 1].action
+            if isinstance(action, Undo) and prompts:
+                prompts.pop()
+            elif isinstance(action, Click | Box):
+                prompts.append(action)
+        return [prompt for prompt in prompts if isinstance(prompt, Click)]
 
     @property
     def num_invalid(self) -> int:
@@ -117,6 +142,7 @@ class Trajectory:
                     "action": action_to_dict(step.action),
                     "text": step.text,
                     "mask": step.mask,
+                    "parent": step.parent,
                     "predicted_iou": step.predicted_iou,
                     "log_prob": step.log_prob,
                     "reward": step.reward,
@@ -163,6 +189,8 @@ class Trajectory:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"trajectory record is damaged: {type(error).__name__} {error}") from error
+        if any(not 0 <= step.parent <= index for index, step in enumerate(steps)):
+            raise ValueError("the 'parent' of a step must be an earlier state")
         if not 0 <= trajectory.returned <= len(steps):
             raise ValueError(f"'returned' is {trajectory.returned}, expected 0..{len(steps)}")
         return trajectory
@@ -173,6 +201,7 @@ def _step_from_dict(step: dict[str, Any]) -> Step:
         action=action_from_dict(step["action"]),
         text=str(step["text"]),
         mask=cast(Rle, step["mask"]),
+        parent=int(step["parent"]),
         predicted_iou=step["predicted_iou"],
         log_prob=step["log_prob"],
         reward=step["reward"],

@@ -69,7 +69,9 @@ def generate_trajectories(
             if gain < config.tau_diff or gain <= 0:
                 stopped[index] = "tau_diff"
                 continue
-            steps[index].append(Step(click, "", encode_rle(state.mask), reward, None, reward))
+            steps[index].append(
+                Step(click, "", encode_rle(state.mask), len(steps[index]), predicted_iou=reward, reward=reward)
+            )
             states[index], rewards[index] = state, reward
             active.append(index)
     return [

@@ -18,6 +18,9 @@ class SearchConfig:
     ``temperature`` of the sampled candidates (the first candidate is the greedy one). ``stop_iou``: predicted IoU
     at which the
     mask is taken as done. ``patience``: steps without a new best predicted IoU after which the search has converged.
+    ``best_first``: instead of always going on from the newest mask, go on from the best-scored one not yet gone
+    on from, so that
+    the search steps back when all new candidates score worse.
     ``max_seconds`` and ``max_policy_calls``: budget per episode, None for no limit; checked between steps.
     """
 
@@ -27,6 +30,7 @@ class SearchConfig:
     temperature: float = 1.0
     stop_iou: float = 0.97
     patience: int = 3
+    best_first: bool = False
     max_seconds: float | None = None
     max_policy_calls: int | None = None
 
@@ -38,6 +42,8 @@ class SearchConfig:
             raise InputError(f"candidates must be at least 1, got {self.num_candidates}")
         if self.num_candidates > 1 and not self.use_prm:
             raise InputError("several candidates need the predicted IoU to choose between them; use 1 without it")
+        if self.best_first and self.num_candidates == 1:
+            raise InputError("stepping back needs several candidates to step back to; use 2 or more")
         if self.patience < 1:
             raise InputError(f"patience must be at least 1, got {self.patience}")
         if not self.temperature >= 0:

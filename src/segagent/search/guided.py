@@ -1,6 +1,7 @@
-"""Search over clicks: fixed-step greedy, greedy with the PRM as stop signal, PRM-guided tree search (paper Alg. 2).
+"""Search over clicks: fixed steps, greedy with the PRM as stop signal, PRM-guided tree search (Alg. 2), best-first.
 
-One loop does all three, for many episodes in step with one another. A state's predicted IoU and the next actions come
+One loop does all of them, for many episodes in step with one another. A state's predicted IoU and the next actions
+come
 from the same model reply, so each state costs one policy call: 1 for the start and at most K per step, where Alg. 2
 as
 written asks K + 1 times. Episodes share tool and policy batches and nothing else; each one's result is what it would
@@ -48,6 +49,19 @@ class _Node:
     predicted_iou: float | None
 
 
+@dataclass(frozen=True, eq=False)
+class _Child:
+    """A candidate: the action, the state it was taken in (by index in the record), and what came of it."""
+
+    proposal: Proposal
+    parent: int
+    node: _Node
+
+    @property
+    def score(self) -> float:
+        return -1.0 if self.node.predicted_iou is None else self.node.predicted_iou
+
+
 class _Question(NamedTuple):
     """A state to be scored; ``stuck`` if the last action changed nothing."""
 
@@ -60,13 +74,15 @@ class _Question(NamedTuple):
 
 @dataclass(eq=False)
 class _Run:
-    """Progress of one episode."""
+    """Progress of one episode: ``node`` is state ``at`` of the record; ``frontier`` are candidates not taken."""
 
     episode: Episode
     embedding: object
     node: _Node
     start: Start
+    at: int = 0
     steps: list[Step] = field(default_factory=list)
+    frontier: list[_Child] = field(default_factory=list)
     best: int = 0
     best_iou: float | None = None
     stuck: bool = False
@@ -134,22 +150,15 @@ def _advance(runs: Sequence[_Run], policy: Policy, tool: SegmentationTool, confi
         asked.append(position)
         run.policy_calls += 1
     replies = dict(zip(asked, _ask(policy, questions, config), strict=True))
-    groups: dict[int, list[int]] = {}
-    for position, (run, _, _) in enumerate(tried):
-        groups.setdefault(id(run), []).append(position)
+    families: dict[int, list[_Child]] = {}
+    for position, ((run, proposal, _), state) in enumerate(zip(tried, children, strict=True)):
+        node = replies.get(position)
+        if node is None:  # not asked about: its score is not needed, or after Finish known already
+            known = run.node.predicted_iou if isinstance(proposal.action, Finish) else None
+            node = _Node(state, [], known)
+        families.setdefault(id(run), []).append(_Child(proposal, run.at, node))
     for run in runs:
-        positions = groups[id(run)]
-        nodes = {
-            position: replies.get(position) or _unasked(run, tried[position][1], children[position])
-            for position in positions
-        }
-        chosen = max(positions, key=lambda position: _score(nodes[position]))
-        _take(run, chosen, nodes, {position: tried[position][1] for position in positions})
-
-
-def _unasked(run: _Run, proposal: Proposal, child: State) -> _Node:
-    """The node of a state that the policy was not asked about: unscored, or after Finish scored already."""
-    return _Node(child, [], run.node.predicted_iou if isinstance(proposal.action, Finish) else None)
+        _take(run, families[id(run)], config)
 
 
 def _candidates(run: _Run, tool: SegmentationTool, config: SearchConfig) -> list[Proposal]:
@@ -171,31 +180,33 @@ def _candidates(run: _Run, tool: SegmentationTool, config: SearchConfig) -> list
     return usable[: config.num_candidates] or proposals[:1]
 
 
-def _score(node: _Node) -> float:
-    return -1.0 if node.predicted_iou is None else node.predicted_iou
-
-
-def _take(run: _Run, chosen: int, nodes: dict[int, _Node], proposals: dict[int, Proposal]) -> None:
-    """Make the chosen candidate the run's next state and put everything on record."""
-    node, proposal = nodes[chosen], proposals[chosen]
+def _take(run: _Run, family: list[_Child], config: SearchConfig) -> None:
+    """Go on to the best child (the first of equals) and put everything on record."""
+    chosen = max(family, key=lambda child: child.score)
+    if config.best_first and run.frontier:
+        earlier = max(run.frontier, key=lambda child: child.score)
+        if earlier.score > chosen.score:
+            chosen = earlier
+            run.frontier.remove(earlier)
+    others = [child for child in family if child is not chosen]
+    if config.best_first:
+        run.frontier += others
+    node, proposal = chosen.node, chosen.proposal
     run.steps.append(
         Step(
             action=proposal.action,
             text=proposal.text,
             mask=encode_rle(node.state.mask),
+            parent=chosen.parent,
             predicted_iou=node.predicted_iou,
             log_prob=proposal.log_prob,
-            candidates=tuple(
-                Candidate(proposals[p].action, proposals[p].text, nodes[p].predicted_iou) for p in nodes if p != chosen
-            ),
+            candidates=tuple(Candidate(c.proposal.action, c.proposal.text, c.node.predicted_iou) for c in others),
         )
     )
-    run.node = node
+    run.node, run.at = node, len(run.steps)
     if isinstance(proposal.action, Finish):
         run.stopped = "finish"
-    if node.predicted_iou is None:
-        return
-    if run.best_iou is None or node.predicted_iou > run.best_iou:
+    if node.predicted_iou is not None and (run.best_iou is None or node.predicted_iou > run.best_iou):
         run.best, run.best_iou = len(run.steps), node.predicted_iou
 
 
