@@ -8,18 +8,22 @@ alone. Generated scenes are written in this form too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from segagent.core import BoolMask, Image, InputError, empty_mask
+from segagent.datasets.sample import ListedGroup, content_fingerprint, grouped, path_inside
 from segagent.imaging import load_image, load_mask_with_ignore
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class FolderSample:
     """One sentence about one image, by reference: nothing is decoded until asked for.
+
+    See :class:`segagent.datasets.Sample`. ``image_name`` is the image's path as the manifest has it.
 
     ``mask`` is None where the folder says that no object fits ``text``. ``kind`` is the generator's or data set's own
     label of the expression's kind, ``category`` that of the object.
@@ -27,6 +31,7 @@ class Sample:
 
     sample_id: str
     image: Path
+    image_name: str
     text: str
     mask: Path | None
     kind: str | None = None
@@ -53,26 +58,55 @@ class FolderDataset:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._samples = _read_manifest(self.folder)
+        content = _read(self.folder / "manifest.json")
+        self.fingerprint = content_fingerprint(content)
+        self._samples = _samples(self.folder, content)
+
+    @property
+    def spec(self) -> str:
+        """The folder's absolute path."""
+        return str(self.folder.resolve())
+
+    @property
+    def num_images(self) -> int:
+        """How many different images the samples are about."""
+        return len(self._groups)
 
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[FolderSample]:
         return iter(self._samples)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> FolderSample:
         return self._samples[index]
 
+    def groups(self) -> Iterator[ListedGroup]:
+        """See :class:`segagent.datasets.Dataset`."""
+        return iter(self._groups)
 
-def _read_manifest(folder: Path) -> tuple[Sample, ...]:
-    path = folder / "manifest.json"
+    def load_image(self, name: str) -> Image:
+        """See :class:`segagent.datasets.Dataset`."""
+        return load_image(path_inside(self.folder, name, str(self.folder), "image"))
+
+    @cached_property
+    def _groups(self) -> Sequence[ListedGroup]:
+        return grouped(self._samples)
+
+
+def _read(path: Path) -> bytes:
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; a data set folder holds a manifest.json") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _samples(folder: Path, content: bytes) -> tuple[FolderSample, ...]:
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from error
     entries = manifest.get("samples") if isinstance(manifest, dict) else None
@@ -90,13 +124,13 @@ def _read_manifest(folder: Path) -> tuple[Sample, ...]:
     return tuple(samples)
 
 
-def _sample(folder: Path, entry: Any, where: str, index: int) -> Sample:
+def _sample(folder: Path, entry: Any, where: str, index: int) -> FolderSample:
     if not isinstance(entry, dict):
         raise InputError(f"{where}: expected an object with 'image', 'mask' and 'text', got {type(entry).__name__}")
     if "mask" not in entry:
         raise InputError(f"{where}: 'mask' is missing; write null where no object fits the text")
-    image = _inside(folder, entry.get("image"), where, "image")
-    mask = None if entry["mask"] is None else _inside(folder, entry["mask"], where, "mask")
+    image = path_inside(folder, entry.get("image"), where, "image")
+    mask = None if entry["mask"] is None else path_inside(folder, entry["mask"], where, "mask")
     category = _optional_text(entry, "category", where)
     text = _optional_text(entry, "text", where) or category
     if not text or not text.strip():
@@ -104,9 +138,10 @@ def _sample(folder: Path, entry: Any, where: str, index: int) -> Sample:
     sample_id = entry.get("id", entry.get("sample_id"))
     if sample_id is not None and not isinstance(sample_id, str | int):
         raise InputError(f"{where}: 'id' must be text or a whole number, got {sample_id!r}")
-    return Sample(
+    return FolderSample(
         sample_id=str(sample_id) if sample_id is not None else f"{index:06d}",
         image=image,
+        image_name=str(image.relative_to(folder).as_posix()),
         text=text,
         mask=mask,
         kind=_optional_text(entry, "kind", where),
@@ -119,14 +154,3 @@ def _optional_text(entry: dict[str, Any], key: str, where: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise InputError(f"{where}: {key!r} must be text, got {value!r:.80}")
     return value
-
-
-def _inside(folder: Path, value: Any, where: str, key: str) -> Path:
-    """``value`` as a path below ``folder``; absolute paths, ``..`` and links out of the folder are refused."""
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise InputError(f"{where}: {key!r} must be a path within the folder, got {value!r:.80}")
-    relative = PurePosixPath(value.replace("\\", "/"))
-    path = folder / relative
-    if relative.is_absolute() or ".." in relative.parts or not path.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{where}: {key!r} points outside the data set folder: {value!r:.200}")
-    return path

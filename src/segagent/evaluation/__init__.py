@@ -1,1 +1,1 @@
-"""."""
+"""Metrics: intervals, click benchmarks, predicted-IoU quality, selection by step."""

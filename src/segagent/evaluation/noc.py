@@ -25,7 +25,7 @@ from segagent.environment.annotator import next_click
 
 @dataclass(frozen=True, eq=False)
 class ClickTask:
-    """One object to be found: the picture, its ``target`` and, where given, the ``ignore`` pixels, bool (height, width)."""
+    """One object to be found: the picture, its ``target`` and pixels to ``ignore``, bool (height, width)."""
 
     image: Image
     target: BoolMask
@@ -82,9 +82,7 @@ def click_curves(
         yield from _advance_together(tool, together, max_clicks, enough)
 
 
-def number_of_clicks(
-    curves: Sequence[ClickCurve], threshold: float, max_clicks: int = 20
-) -> NumberOfClicks:
+def number_of_clicks(curves: Sequence[ClickCurve], threshold: float, max_clicks: int = 20) -> NumberOfClicks:
     """NoC@``threshold`` (0.9 for NoC@90), capped at ``max_clicks``. Raises ``ValueError`` without curves."""
     if not curves:
         raise ValueError("no curves to average")
@@ -122,9 +120,7 @@ def _advance_together(
                 clicked.append(i)
         if not clicked:
             break
-        answers = tool.segment(
-            [SegmentRequest(embeddings[i], masks[i], memories[i], prompts[i]) for i in clicked]
-        )
+        answers = tool.segment([SegmentRequest(embeddings[i], masks[i], memories[i], prompts[i]) for i in clicked])
         for i, answer in zip(clicked, answers, strict=True):
             masks[i], memories[i] = answer.mask, answer.memory
             ious[i].append(iou(answer.mask, tasks[i].target, tasks[i].ignore))

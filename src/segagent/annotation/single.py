@@ -1,0 +1,142 @@
+"""Annotate, refine or score one image. Inputs are checked before any model is asked."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from segagent.core import (
+    BoolMask,
+    Box,
+    Image,
+    InputError,
+    Observation,
+    Policy,
+    SegmentationTool,
+    Trajectory,
+    frozen_mask,
+)
+from segagent.environment import Episode, StartSpec
+from segagent.search import SearchConfig, run_search
+
+MAX_TEXT_LENGTH = 2000
+"""Longer sentences are refused: no referring expression is that long, so it is a mistake."""
+
+
+@runtime_checkable
+class KnowsItsWords(Protocol):
+    """A policy with a closed vocabulary, which can say what it does not understand."""
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of ``text`` that the policy never learnt, in order, each once."""
+        ...
+
+
+def annotate_image(
+    image: Image,
+    text: str,
+    policy: Policy,
+    tool: SegmentationTool,
+    config: SearchConfig = SearchConfig(),
+    *,
+    start: StartSpec | None = None,
+    seed: int = 0,
+    image_name: str = "",
+) -> Trajectory:
+    """The episode of ``policy`` and ``tool`` looking for what ``text`` says, from ``start`` (default: the empty mask).
+
+    ``seed`` drives all sampling; ``image_name`` is for the record. The answer is the mask of the returned state,
+    ``trajectory.mask_at(trajectory.returned)``. Raises ``InputError`` for a text that is empty or too long and for a
+    start that does not fit image or tool.
+    """
+    text = checked_text(text)
+    start = start if start is not None else StartSpec()
+    if start.kind == "mask" and start.mask is not None:
+        mask_start(start.mask, image)
+    if start.kind == "box" and start.box is not None:
+        box_start(start.box, image, tool)
+    episode = Episode(
+        image=image, text=text, sample_id=image_name or image.key, image_name=image_name, start=start, seed=seed
+    )
+    return run_search([episode], policy, tool, config)[0]
+
+
+def refine_image(
+    image: Image,
+    text: str,
+    policy: Policy,
+    tool: SegmentationTool,
+    config: SearchConfig = SearchConfig(),
+    *,
+    mask: BoolMask,
+    seed: int = 0,
+    image_name: str = "",
+) -> Trajectory:
+    """As :func:`annotate_image`, from ``mask`` (bool (height, width)); never returns one that the policy scores worse.
+
+    State 0, the given mask, is scored as every other and returned where nothing better was found. Raises ``InputError``
+    for a policy that predicts no IoU, which could not keep that promise.
+    """
+    if not config.use_prm:
+        raise InputError("refining needs the predicted IoU to choose what it returns; use it in the search")
+    trajectory = annotate_image(
+        image, text, policy, tool, config, start=mask_start(mask, image), seed=seed, image_name=image_name
+    )
+    given = _require_prediction(policy, trajectory.start.predicted_iou)
+    returned = trajectory.predicted_iou_at(trajectory.returned)
+    assert returned is not None
+    assert returned >= given, "the search returned a state scored below its start"
+    return trajectory
+
+
+def score_mask(image: Image, text: str, mask: BoolMask, policy: Policy) -> float:
+    """What the policy thinks is the IoU of ``mask`` (bool (height, width)) with what ``text`` says, in [0, 1].
+
+    Raises ``InputError`` for a policy that predicts no IoU or whose reply could not be read.
+    """
+    start = mask_start(mask, image)
+    assert start.mask is not None
+    reply = policy.propose([Observation(image, checked_text(text), start.mask)])[0][0]
+    return _require_prediction(policy, reply.predicted_iou)
+
+
+def unknown_words(policy: Policy, text: str) -> list[str]:
+    """The words of ``text`` that ``policy`` says it never learnt; empty for policies that cannot tell."""
+    return policy.unknown_words(text) if isinstance(policy, KnowsItsWords) else []
+
+
+def checked_text(text: str) -> str:
+    """``text`` without white space around it. Raises ``InputError`` if nothing is left or it cannot be a sentence."""
+    text = text.strip()
+    if not text:
+        raise InputError("the text is empty; say what to segment, for example 'the striped mug left of the book'")
+    if len(text) > MAX_TEXT_LENGTH:
+        raise InputError(f"the text has {len(text)} characters, more than {MAX_TEXT_LENGTH}; describe one object")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputError("the text is not valid UTF-8; check the terminal's character encoding")
+    return text
+
+
+def mask_start(mask: BoolMask, image: Image) -> StartSpec:
+    """An episode that begins with ``mask``, bool (height, width). Raises ``InputError`` if it is of another size."""
+    if mask.shape != (image.height, image.width):
+        got = " x ".join(str(length) for length in reversed(mask.shape))
+        raise InputError(f"the mask has {got} pixels, the image {image.width} x {image.height} (width x height)")
+    return StartSpec(kind="mask", mask=frozen_mask(mask))
+
+
+def box_start(box: Box, image: Image, tool: SegmentationTool) -> StartSpec:
+    """An episode that begins with the tool's mask for ``box``. Raises ``InputError`` if box or tool forbid it."""
+    if not box.inside(image.height, image.width):
+        raise InputError(
+            f"box {box.x0},{box.y0},{box.x1},{box.y1} is empty or not inside the image; expected "
+            f"0 <= X0 < X1 <= {image.width} and 0 <= Y0 < Y1 <= {image.height}"
+        )
+    if not tool.accepts_box:
+        raise InputError(f"tool {tool.name!r} takes no box; leave the box out or start from a mask")
+    return StartSpec(kind="box", box=box)
+
+
+def _require_prediction(policy: Policy, predicted_iou: float | None) -> float:
+    if predicted_iou is None:
+        raise InputError(f"policy {policy.name!r} predicts no IoU for this mask; use another policy to score or refine")
+    return predicted_iou

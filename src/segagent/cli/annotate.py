@@ -1,0 +1,228 @@
+"""``segagent annotate``, ``refine`` and ``score``: one image, one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from segagent.cli.console import print_object, reporting_errors, say, waiting, warn
+
+if TYPE_CHECKING:
+    from segagent.core import Box, Policy, SegmentationTool, Trajectory
+    from segagent.environment import StartSpec
+    from segagent.search import SearchConfig
+
+ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file.", show_default=False)]
+TextArgument = Annotated[str, typer.Argument(metavar="TEXT", help="What to segment, in words.", show_default=False)]
+OutOption = Annotated[
+    Path, typer.Option("--out", "-o", help="Folder for mask.png, overlay.png, steps.png, trajectory.json.")
+]
+MaskOption = Annotated[
+    Path | None, typer.Option("--mask", help="Start from this mask: bright is object, of exactly the image's size.")
+]
+NeededMaskOption = Annotated[
+    Path, typer.Option("--mask", help="The mask: bright is object, of exactly the image's size.")
+]
+PolicyOption = Annotated[str, typer.Option("--policy", help="Who clicks: embedded, or the baseline centre.")]
+ToolOption = Annotated[str, typer.Option("--tool", help="What turns clicks into masks: embedded or grabcut.")]
+StepsOption = Annotated[int, typer.Option("--steps", min=1, max=100, help="Most actions in the episode.")]
+CandidatesOption = Annotated[
+    int, typer.Option("--candidates", min=1, max=64, help="Actions tried per step; above 1 the best-scored is taken.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
+
+
+@reporting_errors
+def annotate(
+    image: ImageArgument,
+    text: TextArgument,
+    *,
+    out: OutOption,
+    policy: PolicyOption = "embedded",
+    tool: ToolOption = "embedded",
+    steps: StepsOption = 7,
+    candidates: CandidatesOption = 1,
+    mask: MaskOption = None,
+    box: Annotated[
+        str | None,
+        typer.Option("--box", metavar="X0,Y0,X1,Y1", help="Start from a box in pixels, X1 and Y1 exclusive."),
+    ] = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Segment what TEXT says in IMAGE."""
+    from segagent.search import SearchConfig
+
+    config = SearchConfig(max_steps=steps, num_candidates=candidates)
+    _episode(image, text, out, policy, tool, config, mask=mask, box=box, seed=seed, as_json=as_json)
+
+
+@reporting_errors
+def refine(
+    image: ImageArgument,
+    text: TextArgument,
+    *,
+    mask: NeededMaskOption,
+    out: OutOption,
+    policy: PolicyOption = "embedded",
+    tool: ToolOption = "embedded",
+    steps: StepsOption = 7,
+    candidates: CandidatesOption = 1,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Improve a given mask; the result is never one that the policy scores worse than the given one."""
+    from segagent.search import SearchConfig
+
+    config = SearchConfig(max_steps=steps, num_candidates=candidates)
+    _episode(image, text, out, policy, tool, config, mask=mask, seed=seed, as_json=as_json, refining=True)
+
+
+@reporting_errors
+def score(
+    image: ImageArgument,
+    text: TextArgument,
+    *,
+    mask: NeededMaskOption,
+    policy: PolicyOption = "embedded",
+    as_json: JsonOption = False,
+) -> None:
+    """Tell how well a mask fits TEXT: the IoU with the right answer that the policy predicts."""
+    from segagent.annotation import checked_text, score_mask
+    from segagent.imaging import load_image, load_mask
+
+    text = checked_text(text)
+    picture = load_image(image)
+    given = load_mask(mask, picture.height, picture.width)
+    with waiting("looking", quiet=as_json):
+        annotator = _policy(policy)
+        predicted = score_mask(picture, text, given, annotator)
+    warnings = _warnings(annotator, text)
+    if as_json:
+        print_object({"predicted_iou": predicted, "policy": annotator.name, "warnings": warnings})
+    else:
+        say(f"predicted IoU {predicted:.2f}")
+
+
+def _episode(
+    image_path: Path,
+    text: str,
+    out: Path,
+    policy: str,
+    tool: str,
+    config: SearchConfig,
+    *,
+    mask: Path | None,
+    box: str | None = None,
+    seed: int,
+    as_json: bool,
+    refining: bool = False,
+) -> None:
+    """The common part: cheap checks first, then models, then work; the folder is written last."""
+    from segagent.annotation import (
+        annotate_image,
+        box_start,
+        checked_text,
+        mask_start,
+        refine_image,
+        require_folder_or_nothing,
+        result_dict,
+        write_result,
+    )
+    from segagent.core import InputError
+    from segagent.imaging import load_image, load_mask
+
+    text = checked_text(text)
+    if mask is not None and box is not None:
+        raise InputError("--mask and --box cannot be used together; give the one to start from")
+    corners = None if box is None else parse_box(box)
+    require_folder_or_nothing(out)
+    picture = load_image(image_path)
+    start: StartSpec | None = None
+    given = None if mask is None else load_mask(mask, picture.height, picture.width)
+    if given is not None:
+        start = mask_start(given, picture)
+    with waiting("loading the models", quiet=as_json):
+        segmenter = _tool(tool)
+        if corners is not None:
+            start = box_start(corners, picture, segmenter)
+        annotator = _policy(policy)
+    warnings = _warnings(annotator, text)
+    with waiting("clicking", quiet=as_json):
+        if refining and given is not None:
+            trajectory = refine_image(
+                picture, text, annotator, segmenter, config, mask=given, seed=seed, image_name=str(image_path)
+            )
+        else:
+            trajectory = annotate_image(
+                picture, text, annotator, segmenter, config, start=start, seed=seed, image_name=str(image_path)
+            )
+        write_result(out, picture, trajectory)
+    if as_json:
+        print_object(result_dict(trajectory, out, warnings))
+    else:
+        summarise(trajectory, out)
+
+
+def summarise(trajectory: Trajectory, out: Path) -> None:
+    """A few lines for a person: the result, the clicks, where the pictures are."""
+    from segagent.imaging import STOP_REASONS
+
+    predicted = trajectory.predicted_iou_at(trajectory.returned)
+    score_words = "the policy predicts no IoU" if predicted is None else f"predicted IoU {predicted:.2f}"
+    num_steps = len(trajectory.steps)
+    reason = STOP_REASONS.get(trajectory.stopped, trajectory.stopped)
+    clicks = "  ".join(f"{'+' if click.positive else '-'}({click.x}, {click.y})" for click in trajectory.clicks)
+    area = trajectory.mask_at(trajectory.returned).mean()
+    which = "the start" if trajectory.returned == 0 else f"the one after step {trajectory.returned} of {num_steps}"
+    say(f'"{trajectory.text}"')
+    say(f"  {score_words}; the mask is {which} and covers {area:.1%} of the image")
+    say(f"  stopped because {reason} ({trajectory.stopped}); {trajectory.seconds:.1f} s")
+    say(f"  clicks: {clicks or 'none'}")
+    if trajectory.num_invalid:
+        say(f"  {trajectory.num_invalid} replies of the policy were not valid actions; see the film strip")
+    say(f"  film strip  {out / 'steps.png'}")
+    say(f"  overlay     {out / 'overlay.png'}")
+    say(f"  mask        {out / 'mask.png'} ({trajectory.width} x {trajectory.height}, 255 object, 0 rest)")
+    say(f"  record      {out / 'trajectory.json'}")
+
+
+def parse_box(value: str) -> Box:
+    """``X0,Y0,X1,Y1`` as a box. Raises ``InputError`` if it is not four whole numbers."""
+    from segagent.core import Box, InputError
+
+    try:
+        x0, y0, x1, y1 = (int(part) for part in value.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"--box {value!r:.100}: expected four whole numbers X0,Y0,X1,Y1 in pixels, for example 40,30,300,280"
+        ) from error
+    return Box(x0, y0, x1, y1)
+
+
+def _policy(spec: str) -> Policy:
+    from segagent.policies import make_policy
+
+    return make_policy(spec)
+
+
+def _tool(spec: str) -> SegmentationTool:
+    from segagent.tools import make_tool
+
+    return make_tool(spec)
+
+
+def _warnings(policy: Policy, text: str) -> list[str]:
+    """What the user should know about this text; also written to stderr."""
+    from segagent.annotation import unknown_words
+
+    words = unknown_words(policy, text)
+    if not words:
+        return []
+    listed = ", ".join(repr(word) for word in words)
+    message = f"policy {policy.name!r} does not know {listed}; the rest of the text is all it goes by"
+    warn(message)
+    return [message]

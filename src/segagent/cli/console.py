@@ -1,0 +1,168 @@
+"""How the commands speak: results on stdout, everything else on stderr, one line for each error."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+EXIT_SOME_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def one_line(text: str) -> str:
+    """``text`` with line breaks and other control characters written as escapes, as file names may hold them."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def complain(message: str) -> None:
+    """One line ``error: ...`` on stderr."""
+    typer.echo(f"error: {one_line(message)}", err=True)
+
+
+def warn(message: str) -> None:
+    """One line ``warning: ...`` on stderr."""
+    typer.echo(f"warning: {one_line(message)}", err=True)
+
+
+def say(line: str = "") -> None:
+    """One line of result on stdout."""
+    typer.echo(line)
+
+
+def print_object(value: Mapping[str, Any]) -> None:
+    """``value`` as one line of JSON on stdout, ASCII only so that any terminal and any pipe takes it."""
+    typer.echo(json.dumps(value))
+
+
+def reporting_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Make a command end with one line on stderr and exit code 2 for every error that a user can act on."""
+
+    @functools.wraps(command)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        from segagent.core import SegAgentError
+
+        try:
+            return command(*args, **kwargs)
+        except SegAgentError as error:
+            complain(str(error))
+            raise typer.Exit(EXIT_BAD_INPUT) from error
+
+    return run
+
+
+@contextmanager
+def waiting(what: str, *, quiet: bool) -> Iterator[None]:
+    """A spinner with the time so far on stderr while something of unknown length runs; only on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        progress.add_task(what, total=None)
+        yield
+
+
+@contextmanager
+def counting(what: str, total: float | None, *, unit: str, quiet: bool) -> Iterator[Callable[[float, str], None]]:
+    """A progress bar on stderr with rate and time left. Yields ``update(done, note)``.
+
+    Where stderr is no terminal, a line is written now and then instead; with ``quiet`` nothing is.
+    """
+    if quiet:
+        yield lambda done, note: None
+        return
+    if not sys.stderr.isatty():
+        yield _Lines(what, total, unit).update
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]} {task.fields[note]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total, rate="", note="")
+
+        def update(done: float, note: str) -> None:
+            speed = progress.tasks[0].speed
+            rate = f"{speed:.1f} {unit}/s" if speed else ""
+            progress.update(task, completed=done, note=note, rate=rate)
+
+        yield update
+
+
+@contextmanager
+def stages(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Work in named stages of unknown length. Yields ``begin(name)``: a line on stderr with the time so far.
+
+    On a terminal the present stage has a spinner and a clock of its own.
+    """
+    if quiet:
+        yield lambda name: None
+        return
+    import time
+
+    began = time.monotonic()
+    if not sys.stderr.isatty():
+        yield lambda name: typer.echo(f"[{time.monotonic() - began:6.0f} s] {name}", err=True)
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+
+        def begin(name: str) -> None:
+            for task in progress.tasks:
+                progress.update(task.id, total=1, completed=1)
+            progress.add_task(name, total=None)
+
+        yield begin
+
+
+class _Lines:
+    """Progress for a log file: a line at most every ten seconds, and one at the end of a known total."""
+
+    def __init__(self, what: str, total: float | None, unit: str) -> None:
+        import time
+
+        self._what, self._total, self._unit = what, total, unit
+        self._clock = time.monotonic
+        self._began = self._last = time.monotonic()
+
+    def update(self, done: float, note: str) -> None:
+        now = self._clock()
+        finished = self._total is not None and done >= self._total
+        if now - self._last < 10 and not (finished and now - self._began > 2):
+            return
+        self._last = now
+        rate = done / max(now - self._began, 1e-9)
+        of = f"/{self._total:g}" if self._total is not None else ""
+        left = f", {(self._total - done) / rate:.0f} s left" if self._total is not None and rate > 0 else ""
+        typer.echo(f"{self._what}: {done:g}{of} ({rate:.1f} {self._unit}/s{left}) {note}".rstrip(), err=True)

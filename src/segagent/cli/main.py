@@ -1,0 +1,107 @@
+"""The ``segagent`` command. Commands import what they need when they run, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, cast
+
+import typer
+
+import segagent
+from segagent.cli.annotate import annotate, refine, score
+from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
+from segagent.cli.demo import demo
+from segagent.cli.scenes import scenes
+from segagent.cli.train import train
+from segagent.cli.trajectories import trajectories
+
+# Plain help pages: Rich's take four times as long to appear.
+app = typer.Typer(
+    name="segagent",
+    help="Text to mask: a vision-language policy clicks, an interactive segmentation tool makes masks, "
+    "and the policy's predicted IoU decides.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _epilog(*lines: str) -> str:
+    """Examples below a help page, their line breaks kept."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog=_epilog(
+        "segagent demo -o demo",
+        'segagent annotate photo.jpg "the striped mug left of the book" -o out',
+        "segagent scenes scenes --num 200 --seed 1 --split test",
+    )
+    + "\n\nExit codes: 0 done, 1 some samples failed, 2 bad input or usage, 130 interrupted.",
+)
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"segagent {segagent.__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+app.command(
+    epilog=_epilog(
+        'segagent annotate photo.jpg "the striped mug left of the book" -o out',
+        'segagent annotate photo.jpg "the dog" -o out --candidates 4 --steps 10',
+        'segagent annotate photo.jpg "the dog" -o out --tool grabcut --box 40,30,300,280 --json',
+    )
+)(annotate)
+app.command(
+    epilog=_epilog('segagent refine photo.jpg "the dog" --mask rough.png -o out'),
+    short_help="Improve a given mask, or return it as it is.",
+)(refine)
+app.command(
+    epilog=_epilog('segagent score photo.jpg "the dog" --mask dog.png --json'),
+    short_help="Tell how well a mask fits TEXT.",
+)(score)
+app.command(
+    epilog=_epilog("segagent scenes scenes --num 200 --seed 1 --split test"),
+    short_help="Write generated scenes as a data set.",
+)(scenes)
+app.command(epilog=_epilog("segagent demo -o demo"), short_help="Run the main job on two pictures.")(demo)
+app.command(
+    epilog=_epilog(
+        "segagent trajectories scenes:1000:seed=1,split=train -o traj.jsonl",
+        "segagent trajectories coco_small -o traj.jsonl --tool grabcut --starts empty,box --workers 4",
+    ),
+    short_help="Make training data with the simulated annotator.",
+)(trajectories)
+app.add_typer(train, name="train-embedded", short_help="Train the embedded models from scratch.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line (default: the process's own) and give the exit code; see ``segagent --help``."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    usage_error = cast(type[typer.BadParameter], typer.BadParameter.__bases__[0])
+    try:
+        code = app(list(arguments) if arguments is not None else None, prog_name="segagent", standalone_mode=False)
+    except usage_error as error:
+        where = f"{error.ctx.command_path} --help" if error.ctx is not None else "segagent --help"
+        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        complain(f"{message}; see '{where}'")
+        return EXIT_BAD_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        code = EXIT_INTERRUPTED
+    if code == EXIT_INTERRUPTED:
+        complain("interrupted")
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

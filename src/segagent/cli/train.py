@@ -1,0 +1,101 @@
+"""``segagent train-embedded``: the recipes of the embedded weights, as commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segagent.cli.console import counting, print_object, reporting_errors, say, stages
+
+train = typer.Typer(
+    help="Train the embedded models from scratch; a training that was stopped goes on where it stopped.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoints, log and weights.")]
+MinutesOption = Annotated[float, typer.Option("--minutes", min=0.01, help="Training time, over all resumptions.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Drives initialisation and data.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
+ResumeOption = Annotated[bool, typer.Option("--resume/--fresh", help="Go on from the checkpoint in OUT, if any.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end and no progress.")]
+
+
+@train.command(
+    "tool",
+    epilog="\b\nExamples:\n  segagent train-embedded tool -o runs/tool --minutes 45\n"
+    "  segagent train-embedded tool -o runs/tool --minutes 45 --photographs coco_small",
+)
+@reporting_errors
+def train_tool_command(
+    *,
+    out: OutOption,
+    minutes: MinutesOption = 45.0,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Training steps, instead of minutes.")] = None,
+    photographs: Annotated[
+        Path | None, typer.Option("--photographs", help="A COCO-format folder; without it, generated scenes alone.")
+    ] = None,
+    seed: SeedOption = 0,
+    threads: ThreadsOption = 1,
+    resume: ResumeOption = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the click-conditioned segmentation network."""
+    from segagent.learning.tool.config import ToolTraining
+    from segagent.learning.tool.train import train_tool
+
+    config = ToolTraining(minutes=minutes, steps=steps, seed=seed, threads=threads, photographs=photographs)
+    total = steps if steps is not None else round(60 * minutes)
+    counted = "step" if steps is not None else "seconds"
+    with counting("training the tool", total, unit=counted, quiet=as_json) as update:
+        trained = train_tool(config, out, resume=resume, report=lambda line: update(line[counted], _measured(line)))
+    if as_json:
+        result = {"weights": str(trained.weights), "steps": trained.steps, "loss": trained.loss}
+        print_object({**result, "seconds": round(trained.seconds, 1)})
+    else:
+        say(f"{trained.steps} steps in {trained.seconds:.0f} s, loss {trained.loss:.4f}: {trained.weights}")
+
+
+@train.command(
+    "policy",
+    epilog="\b\nExamples:\n  segagent train-embedded policy -o runs/policy --minutes 60\n"
+    "  segagent train-embedded policy -o runs/policy --minutes 60 --tool grabcut",
+)
+@reporting_errors
+def train_policy_command(
+    *,
+    out: OutOption,
+    minutes: MinutesOption = 60.0,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Most training steps of each stage, besides the minutes.")
+    ] = None,
+    tool: Annotated[
+        str, typer.Option("--tool", help="The tool whose masks the policy learns to correct.")
+    ] = "embedded",
+    seed: SeedOption = 0,
+    threads: ThreadsOption = 1,
+    resume: ResumeOption = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the vision-language policy and its predicted IoU, on generated scenes."""
+    from segagent.learning.policy.config import PolicyTraining
+    from segagent.learning.policy.recipe import train_policy
+
+    config = PolicyTraining(minutes=minutes, steps=steps, seed=seed, threads=threads, tool=tool)
+    with stages(quiet=as_json) as report:
+        trained = train_policy(config, out, resume=resume, report=report)
+    if as_json:
+        result = {"weights": str(trained.weights), "measured": trained.measured}
+        print_object({**result, "seconds": round(trained.seconds, 1)})
+    else:
+        say(f"trained in {trained.seconds:.0f} s: {trained.weights}")
+        for name, value in trained.measured.items():
+            say(f"  {name} {value:.3f} (val split)")
+
+
+def _measured(line: dict[str, float]) -> str:
+    """The measured values of a log line, in short."""
+    left_out = {"step", "seconds", "side"}
+    return "  ".join(f"{name} {value:.3f}" for name, value in line.items() if name not in left_out)

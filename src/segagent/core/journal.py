@@ -1,0 +1,229 @@
+"""An append-only file of records, one JSON object per line, that may be killed at any moment and gone on with.
+
+The first line is the header: what the records were made with. Records come in *units* (for example all that belongs
+to one image), numbered upwards; every line carries ``"unit": [number, part, parts]``. A unit counts once its last
+part is in the file, so opening the file again cuts off a torn last line and an unfinished last unit, and whoever
+makes the records goes on at :attr:`Journal.next_unit`. Where making them is deterministic, the finished file is the
+same, byte for byte, however often it was interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from segagent.core.errors import InputError
+
+JOURNAL_SCHEMA = "segagent.journal/1"
+
+_BEGINNING = b'{"schema": "' + JOURNAL_SCHEMA.encode("ascii") + b'"'
+_MAX_DIFFERENCES = 4
+
+
+class Journal:
+    """A journal open for appending, and locked: a second process that opens it gets an ``InputError``."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        config: Mapping[str, Any],
+        notes: Mapping[str, Any],
+        *,
+        kept: Callable[[dict[str, Any]], None] | None = None,
+        sync_seconds: float = 5.0,
+    ) -> None:
+        """Begin a journal at ``path``, or go on with the one that is there.
+
+        Args:
+            path: of the file; its folder must exist.
+            config: what decides the records. A journal with another ``config`` is refused.
+            notes: goes into the header too, but may differ when the journal is opened again.
+            kept: called with each record that the file already holds, in order.
+            sync_seconds: at most so often the disk is waited for; only a power cut can cost what came since.
+
+        Raises:
+            InputError: if the file cannot be used, is no journal, is damaged other than at its end, was made with
+                another ``config``, or is being written by another process.
+        """
+        self.path = Path(path)
+        self._sync_seconds = sync_seconds
+        self._synced = time.monotonic()
+        settings = dict(config)
+        header = {"schema": JOURNAL_SCHEMA, "config": settings, "notes": dict(notes)}
+        if self.path.exists() and not self.path.is_file():
+            raise InputError(f"{self.path}: is not a file; choose another name")
+        try:
+            self._file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.path}: cannot be opened for writing ({_reason(error)})") from error
+        try:
+            _lock(self._file, self.path)
+            end, self.next_unit = _scan(self._file, self.path, settings, kept)
+            self._file.truncate(end)
+            self._file.seek(end)
+            if end == 0:
+                self._write(_line(header))
+                self.sync()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def append(self, unit: int, records: Sequence[Mapping[str, Any]]) -> None:
+        """Add the records of ``unit``, which must not be below ``next_unit``; a unit without records leaves no trace.
+
+        The data have left this process on return. Raises ``InputError`` if they cannot be written (disk full).
+        """
+        if unit < self.next_unit:
+            raise ValueError(f"unit {unit} was written already; the next one is {self.next_unit}")
+        parts = len(records)
+        lines = [_line({"unit": [unit, part, parts], **record}) for part, record in enumerate(records)]
+        self._write(b"".join(lines))
+        self.next_unit = unit + 1
+        if time.monotonic() - self._synced >= self._sync_seconds:
+            self.sync()
+
+    def sync(self) -> None:
+        """Wait until all that was appended is on the disk."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written ({_reason(error)}); check the disk") from error
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Sync, and let others open the file."""
+        try:
+            self.sync()
+        finally:
+            self._file.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: cannot be written ({_reason(error)}); free some space and start again to go on"
+            ) from error
+
+
+def read_journal(path: str | Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+    """Header and records of a journal, finished or not; a torn last line is left out, the file left as it is.
+
+    Raises ``InputError``, while iterating too, naming the file and line that is no record.
+    """
+    name = Path(path)
+    try:
+        with name.open("rb") as file:
+            header = next(_lines(file, name), (0, dict[str, Any]()))[1]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: cannot be read ({_reason(error)})") from error
+    if header.get("schema") != JOURNAL_SCHEMA:
+        raise InputError(f"{name}: not a journal; its first line should hold the schema {JOURNAL_SCHEMA!r}")
+    return header, _records(name)
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        for _, record in islice(_lines(file, path), 1, None):
+            yield record
+
+
+def _scan(
+    file: BinaryIO, path: Path, config: dict[str, Any], kept: Callable[[dict[str, Any]], None] | None
+) -> tuple[int, int]:
+    """Offset behind the last whole unit, and the number of the unit after it; (0, 0) for a file without header."""
+    start = file.read(len(_BEGINNING))
+    if not _BEGINNING.startswith(start):
+        raise InputError(f"{path}: exists and is not a journal of this program; choose another file")
+    file.seek(0)
+    lines = _lines(file, path)
+    first = next(lines, None)
+    if first is None:
+        return 0, 0
+    end, header = first
+    _require_equal(path, header.get("config"), json.loads(json.dumps(config)))
+    next_unit, pending = 0, list[dict[str, Any]]()
+    for number, (offset, record) in enumerate(lines, start=2):
+        match record.get("unit"):
+            case [int(unit), int(part), int(parts)] if part == len(pending) < parts and unit >= next_unit:
+                pending.append(record)
+            case other:
+                raise InputError(f"{path}, line {number}: out of order (unit {other}); was it edited or joined?")
+        if pending[0]["unit"][0] != unit or pending[0]["unit"][2] != parts:
+            raise InputError(f"{path}, line {number}: out of order (unit {unit}); was it edited or joined?")
+        if len(pending) == parts:
+            for whole in pending:
+                if kept is not None:
+                    kept(whole)
+            pending.clear()
+            end, next_unit = offset, unit + 1
+    return end, next_unit
+
+
+def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Offset behind each line, and its object. A last line that is torn ends it, any other odd one raises."""
+    offset = 0
+    for number, line in enumerate(file, start=1):
+        offset += len(line)
+        try:
+            record = json.loads(line) if line.endswith(b"\n") else None
+        except (ValueError, RecursionError):
+            record = None
+        if isinstance(record, dict):
+            yield offset, record
+        elif next(file, None) is None:
+            return
+        else:
+            raise InputError(f"{path}, line {number}: damaged, not a JSON object; remove the lines from here on")
+
+
+def _require_equal(path: Path, before: Any, now: dict[str, Any]) -> None:
+    before = before if isinstance(before, dict) else {}
+    differences = [
+        f"{key} {json.dumps(before.get(key))}, now {json.dumps(now.get(key))}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if differences:
+        more = f" and {len(differences) - _MAX_DIFFERENCES} more" if len(differences) > _MAX_DIFFERENCES else ""
+        told = "; ".join(differences[:_MAX_DIFFERENCES]) + more
+        raise InputError(
+            f"{path}: was begun with other settings ({told}); "
+            "use the same ones to go on, or another file to begin anew"
+        )
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value).encode("ascii") + b"\n"
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{path}: another process is writing it; wait for that one or choose another") from error
+        except OSError:
+            return  # A file system without locks.
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)

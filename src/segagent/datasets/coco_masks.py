@@ -1,0 +1,73 @@
+"""COCO's three ways to write a mask, read without trusting the numbers, and the two run-length ones written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from segagent.core import BoolMask, Rle, decode_rle
+
+
+def decode_segmentation(segmentation: Any, height: int, width: int) -> BoolMask:
+    """Read-only bool mask (height, width) of a COCO ``segmentation``; raises ``ValueError`` saying what is wrong.
+
+    - A list of polygons ``[x0, y0, x1, y1, ...]``, drawn as pycocotools draws them and united.
+    - ``{"size": [height, width], "counts": [...]}``: run lengths, column-major, background first.
+    - ``{"size": [height, width], "counts": "..."}``: the same, compressed.
+    """
+    if isinstance(segmentation, dict):
+        size = segmentation.get("size")
+        if not isinstance(size, list) or size != [height, width]:
+            raise ValueError(f"RLE size is {size!r:.80}, that of the image [{height}, {width}] (height, width)")
+        counts = segmentation.get("counts")
+        if isinstance(counts, list):
+            return _from_counts(counts, height, width)
+        if isinstance(counts, str):
+            return decode_rle(Rle(size=[height, width], counts=counts))
+        raise ValueError(f"RLE counts must be text or a list of numbers, got {type(counts).__name__}")
+    if not isinstance(segmentation, list) or not segmentation:
+        raise ValueError("expected polygons or an RLE")
+    polygons = [_polygon(values, index, height, width) for index, values in enumerate(segmentation)]
+    united = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    return decode_rle(Rle(size=[height, width], counts=united["counts"].decode("ascii")))
+
+
+def encode_counts(mask: BoolMask) -> dict[str, Any]:
+    """COCO's uncompressed RLE of a bool mask (height, width)."""
+    flat = np.concatenate([[False], mask.ravel(order="F")])
+    ends = np.flatnonzero(flat[1:] != flat[:-1])
+    runs = np.diff(np.concatenate([[0], ends, [mask.size]]))
+    return {"size": [int(n) for n in mask.shape], "counts": [int(n) for n in runs]}
+
+
+def is_numbers(values: Any) -> bool:
+    """Whether ``values`` is a list of numbers that fit a float."""
+    return isinstance(values, list) and all(
+        isinstance(value, float) or (type(value) is int and abs(value) < 2**53) for value in values
+    )
+
+
+def _from_counts(counts: Sequence[Any], height: int, width: int) -> BoolMask:
+    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts):
+        raise ValueError("RLE counts must be whole numbers from 0")
+    if sum(counts) != height * width:
+        raise ValueError(f"RLE counts sum to {sum(counts)}, the image has {height} x {width} pixels")
+    inside = np.arange(len(counts)) % 2 == 1
+    mask: BoolMask = np.ascontiguousarray(np.repeat(inside, counts).reshape(width, height).T)
+    mask.setflags(write=False)
+    return mask
+
+
+def _polygon(values: Any, index: int, height: int, width: int) -> list[float]:
+    """The polygon as numbers. Wild coordinates are refused, for pycocotools' memory grows with the outline's length."""
+    points = np.array(values, np.float64) if isinstance(values, np.ndarray) or is_numbers(values) else np.empty(0)
+    if points.ndim != 1 or points.size < 6 or points.size % 2:
+        raise ValueError(f"polygon {index} must be a list [x0, y0, x1, y1, ...] of at least three points")
+    xs, ys = points[0::2], points[1::2]
+    near = (xs >= -width) & (xs <= 2 * width) & (ys >= -height) & (ys <= 2 * height)
+    if not near.all():
+        raise ValueError(f"polygon {index} lies far outside the image of {width} x {height} pixels")
+    return [float(value) for value in points]

@@ -1,0 +1,20 @@
+"""Pictures in and out: loading untrusted files, the overlay a policy is shown, film strips. Knows no models."""
+
+from segagent.imaging.drawing import GREEN, draw_overlay
+from segagent.imaging.film_strip import STOP_REASONS, film_strip
+from segagent.imaging.loading import DEFAULT_MAX_PIXELS, load_image, load_mask, load_mask_with_ignore
+from segagent.imaging.writing import encode_png, save_png, write_bytes
+
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "GREEN",
+    "STOP_REASONS",
+    "draw_overlay",
+    "encode_png",
+    "film_strip",
+    "load_image",
+    "load_mask",
+    "load_mask_with_ignore",
+    "save_png",
+    "write_bytes",
+]

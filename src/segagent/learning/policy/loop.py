@@ -1,0 +1,143 @@
+"""What the training stages share: a schedule by elapsed time, averaged weights, checkpoints, a log."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segagent.core import WeightsError
+
+
+@dataclass(frozen=True)
+class StageBudget:
+    """How long a stage trains: until ``minutes`` of its main thread's CPU time or ``steps`` steps, whichever
+    comes first."""
+
+    minutes: float
+    steps: int = 10**9
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    checkpoint_minutes: float = 2.0
+
+
+class Stage:
+    """One training stage of ``network``; continues from ``folder / name.pt`` where that exists.
+
+    The learning rate follows a half cosine over the budget used. ``average`` holds exponentially averaged weights.
+    """
+
+    def __init__(self, name: str, network: nn.Module, folder: Path, budget: StageBudget, *, resume: bool) -> None:
+        self.name, self.network, self.budget = name, network, budget
+        self._checkpoint = folder / f"{name}.pt"
+        self._log = folder / f"{name}.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.trained = [p for p in network.parameters() if p.requires_grad]
+        decayed = [p for p in self.trained if p.ndim > 1]
+        plain = [p for p in self.trained if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}],
+            lr=budget.learning_rate,
+            betas=(0.9, 0.98),
+        )
+        self.average = deepcopy(network).eval().requires_grad_(False)
+        self.step = 0
+        self.seconds = 0.0
+        self._sums: dict[str, float] = {}
+        self._count = 0
+        if resume and self._checkpoint.exists():
+            self._load()
+
+    @property
+    def used(self) -> float:
+        """Share of the budget used, 0..1."""
+        return min(1.0, max(self.seconds / (60 * self.budget.minutes), self.step / self.budget.steps))
+
+    def batches(self) -> Iterator[int]:
+        """Step numbers until the budget is used up; saves now and then and at the end."""
+        last_save = self.seconds
+        while self.used < 1:
+            began = time.thread_time()
+            yield self.step
+            self.seconds += time.thread_time() - began
+            self.step += 1
+            if self.seconds - last_save > 60 * self.budget.checkpoint_minutes:
+                self.save()
+                last_save = self.seconds
+        self.save()
+
+    def update(self, loss: Tensor, **measured: float) -> None:
+        """One optimizer step on ``loss``; a loss that is not finite is skipped. ``measured`` goes to the log."""
+        rate = self.budget.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.used)))
+        rate *= min(1.0, (self.step + 1) / self.budget.warmup_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.trained, 1.0)
+        if bool(torch.isfinite(norm)):
+            self.optimizer.step()
+            self._update_average()
+        self._count += 1
+        for key, value in (measured | {"loss": float(loss.detach())}).items():
+            self._sums[key] = self._sums.get(key, 0.0) + value
+        if self._count == 50:
+            self.log({key: round(value / self._count, 4) for key, value in self._sums.items()})
+            self._sums, self._count = {}, 0
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append one line to the stage's JSONL log."""
+        line = {"step": self.step, "minutes": round(self.seconds / 60, 2)} | record
+        with self._log.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def save(self) -> None:
+        """Write the checkpoint, atomically."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        partial = self._checkpoint.with_suffix(".tmp")
+        torch.save(state, partial)
+        partial.rename(self._checkpoint)
+
+    def _load(self) -> None:
+        state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise WeightsError(f"{self._checkpoint} is no checkpoint of this stage: {error}") from error
+
+    def _update_average(self) -> None:
+        decay = min(0.998, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(value, 1 - decay)
+            for mean, value in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                mean.copy_(value)
+
+
+def load_average(folder: Path, name: str, network: nn.Module) -> None:
+    """Put the averaged weights of a stage's checkpoint into ``network``. Raises ``WeightsError`` where there
+    is none."""
+    path = folder / f"{name}.pt"
+    if not path.exists():
+        raise WeightsError(f"stage {name!r} has left no checkpoint in {folder}; run it first")
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
+    except (KeyError, RuntimeError) as error:
+        raise WeightsError(f"{path} is no checkpoint of this stage: {error}") from error

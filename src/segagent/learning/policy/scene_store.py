@@ -1,0 +1,128 @@
+"""Generated scenes on disk, so that pictures are drawn once and read many times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segagent.core import BoolMask, Pixels
+from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
+
+SHARD = 250
+SIZE = 256
+
+
+@dataclass(frozen=True)
+class StoredExpression:
+    """A sentence about a scene: ``target`` is an object's index, ``candidates`` those the noun phrase fits."""
+
+    text: str
+    target: int
+    kind: str
+    candidates: tuple[int, ...]
+    anchor: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class StoredScene:
+    """One scene: ``pixels`` uint8 (256, 256, 3), ``labels`` uint8 (256, 256) with object i drawn as i + 1.
+
+    ``names`` holds (category, color, pattern, size) of each object.
+    """
+
+    split: str
+    index: int
+    pixels: Pixels
+    labels: npt.NDArray[np.uint8]
+    names: tuple[tuple[str, str, str, str], ...]
+    expressions: tuple[StoredExpression, ...]
+
+    def mask(self, number: int) -> BoolMask:
+        """The visible mask of object ``number``, bool (256, 256)."""
+        return self.labels == number + 1
+
+
+def write_shard(folder: Path, split: str, first: int, count: int = SHARD) -> None:
+    """Draw scenes ``first .. first + count - 1`` of ``split`` and store them; nothing is done where they exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{split}_{first:07d}"
+    if (folder / f"{stem}.json").exists():
+        return
+    pixels = np.zeros((count, SIZE, SIZE, 3), np.uint8)
+    labels = np.zeros((count, SIZE, SIZE), np.uint8)
+    records: list[dict[str, Any]] = []
+    for row in range(count):
+        scene = generate_scene(scene_rng(split, 0, first + row), SceneConfig(size=SIZE, complexity="mixed"))
+        pixels[row] = scene.image
+        for number, thing in enumerate(scene.objects):
+            labels[row][thing.mask] = number + 1
+        records.append(
+            {
+                "index": first + row,
+                "names": [[str(o.category), str(o.color), str(o.pattern), str(o.size)] for o in scene.objects],
+                "expressions": [
+                    {
+                        "text": e.text,
+                        "target": int(e.target),
+                        "kind": str(e.kind),
+                        "candidates": [int(c) for c in e.candidates],
+                        "anchor": None if e.anchor is None else int(e.anchor),
+                    }
+                    for e in scene.expressions
+                ],
+            }
+        )
+    np.save(folder / f"{stem}_pixels.npy", pixels)
+    np.save(folder / f"{stem}_labels.npy", labels)
+    partial = folder / f"{stem}.tmp"
+    partial.write_text(json.dumps(records))
+    partial.rename(folder / f"{stem}.json")
+
+
+class SceneStore:
+    """All complete shards of one split in a folder, memory-mapped. :meth:`refresh` finds new ones."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self._folder, self._split = folder, split
+        self._shards: dict[str, tuple[Any, Any, list[dict[str, Any]]]] = {}
+        self._where: list[tuple[str, int]] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Open shards written since the last look; earlier scenes keep their positions."""
+        for path in sorted(self._folder.glob(f"{self._split}_*.json")):
+            if path.stem not in self._shards:
+                pixels = np.load(self._folder / f"{path.stem}_pixels.npy", mmap_mode="r")
+                labels = np.load(self._folder / f"{path.stem}_labels.npy", mmap_mode="r")
+                records = json.loads(path.read_text())
+                self._shards[path.stem] = (pixels, labels, records)
+                self._where.extend((path.stem, row) for row in range(len(records)))
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __getitem__(self, position: int) -> StoredScene:
+        stem, row = self._where[position]
+        pixels, labels, records = self._shards[stem]
+        record = records[row]
+        return StoredScene(
+            split=self._split,
+            index=int(record["index"]),
+            pixels=np.asarray(pixels[row]),
+            labels=np.asarray(labels[row]),
+            names=tuple((n[0], n[1], n[2], n[3]) for n in record["names"]),
+            expressions=tuple(
+                StoredExpression(e["text"], e["target"], e["kind"], tuple(e["candidates"]), e["anchor"])
+                for e in record["expressions"]
+            ),
+        )
+
+    def __iter__(self) -> Iterator[StoredScene]:
+        for position in range(len(self)):
+            yield self[position]

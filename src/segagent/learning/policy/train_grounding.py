@@ -1,0 +1,204 @@
+"""Stage 3: which object a sentence means, from pictures perceived once with the detector and object encoder fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from segagent.learning.policy.loop import Stage, StageBudget
+from segagent.learning.policy.scene_store import StoredExpression, StoredScene
+from segagent.learning.policy.train_objects import NUM_CLASSES, match_objects, mirrored
+from segagent.policies.detector import Detector
+from segagent.policies.grounding import Grounded, Grounding
+from segagent.policies.objects import EMBEDDING, ObjectEncoder
+from segagent.policies.perception import MAX_OBJECTS, Percept, perceive
+from segagent.policies.tokens import UNKNOWN, Vocabulary, swap_sides
+
+NUM_ATTRIBUTES = sum(NUM_CLASSES)
+TOKEN = EMBEDDING + NUM_ATTRIBUTES
+
+
+@dataclass(frozen=True, eq=False)
+class PerceivedScene:
+    """A scene as the detector sees it, padded to MAX_OBJECTS.
+
+    ``tokens`` (MAX_OBJECTS, TOKEN), ``geometry`` (MAX_OBJECTS, NUM_GEOMETRY), ``certainty`` (MAX_OBJECTS,),
+    ``num`` objects in use;
+    ``truth[i]`` is the true object that found object i is, or -1.
+    """
+
+    tokens: npt.NDArray[np.float32]
+    geometry: npt.NDArray[np.float32]
+    certainty: npt.NDArray[np.float32]
+    num: int
+    truth: npt.NDArray[np.int64]
+    expressions: tuple[StoredExpression, ...]
+
+
+def pad_percept(percept: Percept) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Tokens, geometry and certainty filled with zeros to MAX_OBJECTS."""
+    extra = MAX_OBJECTS - len(percept.tokens)
+    return (
+        functional.pad(percept.tokens, (0, 0, 0, extra)).numpy(),
+        functional.pad(percept.geometry, (0, 0, 0, extra)).numpy(),
+        functional.pad(percept.certainty, (0, extra)).numpy(),
+    )
+
+
+def perceive_scene(detector: Detector, encoder: ObjectEncoder, scene: StoredScene) -> PerceivedScene:
+    """Look at one scene and find out which object is which."""
+    percept = perceive(detector, encoder, scene.pixels)
+    truth = match_objects(percept.coverage.numpy(), scene.labels, len(scene.names))
+    padded = np.full(MAX_OBJECTS, -1, np.int64)
+    padded[: len(truth)] = truth
+    return PerceivedScene(*pad_percept(percept), len(truth), padded, scene.expressions)
+
+
+@dataclass(frozen=True, eq=False)
+class GroundingBatch:
+    """Sentences b against objects: what :class:`Grounding` takes, and which objects are the answer (bool, b x
+    1 + n)."""
+
+    words: Tensor
+    tokens: Tensor
+    geometry: Tensor
+    certainty: Tensor
+    valid: Tensor
+    targets: Tensor
+    candidates: Tensor
+    anchors: Tensor
+    has_anchor: Tensor
+
+
+def grounding_batch(
+    rng: np.random.Generator,
+    scenes: Sequence[PerceivedScene],
+    chosen: Sequence[tuple[int, int]],
+    vocabulary: Vocabulary,
+    *,
+    augment: bool,
+) -> GroundingBatch:
+    """Sentences ``chosen`` as (scene, expression) numbers."""
+    texts, tokens, places, certainty, valid = [], [], [], [], []
+    num = len(chosen)
+    targets = np.zeros((num, MAX_OBJECTS + 1), np.bool_)
+    candidates, anchors = np.zeros_like(targets), np.zeros_like(targets)
+    for row, (scene_number, expression_number) in enumerate(chosen):
+        scene = scenes[scene_number]
+        expression = scene.expressions[expression_number]
+        mirror = augment and rng.random() < 0.5
+        texts.append(swap_sides(expression.text) if mirror else expression.text)
+        geometry = scene.geometry
+        if augment:
+            geometry = geometry + rng.normal(0, 0.004, geometry.shape).astype(np.float32)
+        places.append(mirrored(geometry) if mirror else geometry)
+        tokens.append(scene.tokens)
+        certainty.append(scene.certainty)
+        valid.append(np.arange(MAX_OBJECTS) < scene.num)
+        targets[row, 1:] = scene.truth == expression.target
+        candidates[row, 1:] = np.isin(scene.truth, expression.candidates)
+        if expression.anchor is not None:
+            anchors[row, 1:] = scene.truth == expression.anchor
+        for table in (targets, anchors):
+            table[row, 0] = not table[row, 1:].any()
+    numbers = torch.tensor(vocabulary.encode_padded(texts))
+    if augment:
+        numbers = torch.where((numbers > UNKNOWN) & (torch.rand(numbers.shape) < 0.02), UNKNOWN, numbers)
+    token_tensor = torch.from_numpy(np.stack(tokens))
+    if augment:
+        token_tensor = token_tensor + torch.randn_like(token_tensor) * 0.02
+    return GroundingBatch(
+        numbers,
+        token_tensor,
+        torch.from_numpy(np.stack(places)),
+        torch.from_numpy(np.stack(certainty)),
+        torch.from_numpy(np.stack(valid)),
+        torch.from_numpy(targets),
+        torch.from_numpy(candidates),
+        torch.from_numpy(anchors),
+        torch.tensor([scenes[s].expressions[e].anchor is not None for s, e in chosen]),
+    )
+
+
+def run(network: Grounding, batch: GroundingBatch) -> Grounded:
+    """The network on a batch."""
+    words = network.text(batch.words)
+    answer: Grounded = network(words, batch.tokens, batch.geometry, batch.certainty, batch.valid)
+    return answer
+
+
+def grounding_loss(answer: Grounded, batch: GroundingBatch) -> tuple[Tensor, dict[str, float]]:
+    """Likelihood of the target, plus those of the noun phrase's candidates and of the anchor."""
+
+    def likelihood(logits: Tensor, right: Tensor) -> Tensor:
+        return torch.logsumexp(logits, 1) - torch.logsumexp(logits.masked_fill(~right, -1e4), 1)
+
+    target = likelihood(answer.logits, batch.targets).mean()
+    anchor = likelihood(answer.anchors, batch.anchors)
+    anchor = (anchor * batch.has_anchor).sum() / batch.has_anchor.sum().clamp(min=1)
+    fits = functional.binary_cross_entropy_with_logits(
+        answer.candidates[:, 1:], batch.candidates[:, 1:].float(), reduction="none"
+    )
+    fits = (fits * batch.valid).sum() / batch.valid.sum().clamp(min=1)
+    best = answer.logits.argmax(1, keepdim=True)
+    right = batch.targets.gather(1, best).float().mean()
+    return target + 0.5 * anchor + fits, {"target": float(target.detach()), "right": float(right)}
+
+
+def train_grounding(
+    work: Path,
+    scenes: Sequence[PerceivedScene],
+    held_out: Sequence[PerceivedScene],
+    vocabulary: Vocabulary,
+    budget: StageBudget,
+    seed: int,
+    *,
+    resume: bool,
+) -> Grounding:
+    """Train, or continue to train, the grounding network; returns the averaged weights."""
+    torch.manual_seed(seed)
+    stage = Stage("grounding", Grounding(len(vocabulary), NUM_ATTRIBUTES), work, budget, resume=resume)
+    weight = {"attribute": 1.0, "position": 2.5, "superlative": 2.0, "relation": 3.0}
+    pool = [(s, e) for s, scene in enumerate(scenes) for e in range(len(scene.expressions))]
+    chances = np.array([weight[scenes[s].expressions[e].kind] for s, e in pool])
+    chances /= chances.sum()
+    stage.network.train()
+    for step in stage.batches():
+        rng = np.random.default_rng((seed, 3, step))
+        chosen = [pool[int(i)] for i in rng.choice(len(pool), 96, p=chances)]
+        batch = grounding_batch(rng, scenes, chosen, vocabulary, augment=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            answer = run(stage.network, batch)  # type: ignore[arg-type]
+        loss, measured = grounding_loss(answer, batch)
+        stage.update(loss, **measured)
+        if step % 500 == 499:
+            assert isinstance(stage.average, Grounding)
+            stage.log({"val": grounding_accuracy(stage.average, held_out, vocabulary)})
+    assert isinstance(stage.average, Grounding)
+    return stage.average
+
+
+@torch.no_grad()
+def grounding_accuracy(
+    network: Grounding, scenes: Sequence[PerceivedScene], vocabulary: Vocabulary
+) -> dict[str, float]:
+    """Share of sentences whose most likely found object is the target, by kind and over all."""
+    hits: dict[str, list[float]] = {}
+    rng = np.random.default_rng(0)
+    pool = [(s, e) for s, scene in enumerate(scenes) for e in range(len(scene.expressions))]
+    for first in range(0, len(pool), 128):
+        chosen = pool[first : first + 128]
+        batch = grounding_batch(rng, scenes, chosen, vocabulary, augment=False)
+        logits = run(network, batch).logits[:, 1:]
+        right = batch.targets[:, 1:].gather(1, logits.argmax(1, keepdim=True))[:, 0]
+        for (s, e), hit in zip(chosen, right.tolist(), strict=True):
+            for kind in (scenes[s].expressions[e].kind, "all"):
+                hits.setdefault(kind, []).append(float(hit))
+    return {kind: round(float(np.mean(values)), 4) for kind, values in sorted(hits.items())}

@@ -1,0 +1,1 @@
+"""Training of the embedded click tool, from scratch: episodes of simulated clicks on photographs and scenes."""

@@ -1,0 +1,206 @@
+"""The recipe: simulated clicks, one network step per click, learning rate and view size by the spent budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segagent.core import InputError
+from segagent.learning.tool.config import ToolTraining
+from segagent.learning.tool.episodes import Batch, EpisodePool
+from segagent.learning.tool.losses import mask_loss
+from segagent.learning.tool.sources import GeneratedScenes, LeafScenes, Mixture, Pasted, Photographs, Source
+from segagent.tools.network import ClickNetwork, normalised
+from segagent.tools.weights import save_network
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedTool:
+    """What training came to: the weights file, steps and seconds over all resumptions, the latest mean loss."""
+
+    weights: Path
+    steps: int
+    seconds: float
+    loss: float
+
+
+def train_tool(
+    config: ToolTraining,
+    out: Path,
+    *,
+    resume: bool = True,
+    report: Callable[[dict[str, float]], None] | None = None,
+) -> TrainedTool:
+    """Train the embedded click tool in the folder ``out``.
+
+    Writes ``checkpoint.pt`` (all that resuming needs), ``log.jsonl`` (a line per ``log_every`` steps) and the weights
+    ``tool.safetensors`` + ``tool.json`` of the averaged model, every ``checkpoint_seconds`` and at the end.
+    With ``resume`` an existing checkpoint is continued; the data stream then goes on from a new random state.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    run = _Run(config, out)
+    if resume and (out / "checkpoint.pt").is_file():
+        run.load()
+    run.train(report)
+    return TrainedTool(out / "tool.safetensors", run.step, run.seconds, run.loss)
+
+
+def training_source(config: ToolTraining) -> Source:
+    """The mixture of pictures that ``config`` asks for."""
+    scenes, leaves = GeneratedScenes(config.seed), LeafScenes()
+    parts: list[tuple[float, Source]] = [(config.scene_share, scenes), (config.leaf_share, leaves)]
+    if config.photographs is not None:
+        photographs = Photographs(config.photographs)
+        parts.append((config.photograph_share, photographs))
+        parts.append((config.pasted_share, Pasted(photographs, photographs)))
+    return Mixture(parts)
+
+
+class _Run:
+    """The state of one training: model, average, optimiser, counters."""
+
+    def __init__(self, config: ToolTraining, out: Path) -> None:
+        self.config, self.out = config, out
+        self.network = ClickNetwork(config.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = ClickNetwork(config.network)
+        self.average.load_state_dict(self.network.state_dict())
+        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        rest = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": rest, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(
+            groups,
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+        )
+        self.step, self.seconds, self.loss = 0, 0.0, math.nan
+
+    def load(self) -> None:
+        path = self.out / "checkpoint.pt"
+        try:
+            saved = cast(dict[str, Any], torch.load(path, weights_only=True))
+            self.network.load_state_dict(saved["network"])
+            self.average.load_state_dict(saved["average"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+        except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}: not a checkpoint of this training; move it away ({reason})") from error
+        self.step, self.seconds, self.loss = int(saved["step"]), float(saved["seconds"]), float(saved["loss"])
+
+    def save(self) -> None:
+        partial = self.out / "checkpoint.partial"
+        torch.save(
+            {
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "step": self.step,
+                "seconds": self.seconds,
+                "loss": self.loss,
+            },
+            partial,
+        )
+        partial.replace(self.out / "checkpoint.pt")
+        description = {
+            "training": {k: v for k, v in _plain(self.config).items() if k != "network"},
+            "steps": self.step,
+            "seconds": round(self.seconds, 1),
+            "torch": torch.__version__,
+        }
+        save_network(self.average, self.out / "tool.safetensors", description, self.config.side)
+
+    def progress(self) -> float:
+        if self.config.steps is not None:
+            return self.step / max(self.config.steps, 1)
+        return self.seconds / (60 * self.config.minutes)
+
+    def train(self, report: Callable[[dict[str, float]], None] | None) -> None:
+        config, source = self.config, training_source(self.config)
+        # The step is part of the seed, so a resumed training does not see the same pictures again.
+        rng = np.random.default_rng([config.seed, self.step])
+        pool: EpisodePool | None = None
+        side = 0
+        losses: list[float] = []
+        scores: list[tuple[int, float]] = []
+        last_save = time.monotonic()
+        self.network.train()
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
+            while (progress := self.progress()) < 1:
+                began = time.monotonic()
+                wanted = config.small_side if progress < config.small_fraction else config.side
+                if pool is None or wanted != side:
+                    side = wanted
+                    pool = EpisodePool(source, rng, config.batch, side, config.empty_share)
+                loss, probabilities = self._learn(pool.advance(), progress)
+                scores += pool.answer(probabilities)
+                losses.append(loss)
+                self.step += 1
+                self.seconds += time.monotonic() - began
+                if self.step % config.log_every == 0:
+                    self.loss = float(np.mean(losses))
+                    line = {"step": self.step, "seconds": round(self.seconds, 1), "side": side, "loss": self.loss}
+                    line |= _by_click(scores)
+                    log.write(json.dumps(line) + "\n")
+                    log.flush()
+                    if report is not None:
+                        report(line)
+                    losses, scores = [], []
+                if time.monotonic() - last_save > config.checkpoint_seconds:
+                    self.save()
+                    last_save = time.monotonic()
+        if losses:
+            self.loss = float(np.mean(losses))
+        self.save()
+
+    def _learn(self, batch: Batch, progress: float) -> tuple[float, np.ndarray[Any, np.dtype[np.float32]]]:
+        warm_up = min((self.step + 1) / 100, 1.0)
+        rate = self.config.learning_rate * warm_up * max(0.5 * (1 + math.cos(math.pi * progress)), 0.01)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
+            features = self.network.trunk(_last(normalised(torch.from_numpy(batch.pixels))))
+            fine, evidence = torch.from_numpy(batch.fine), torch.from_numpy(batch.evidence)
+            logits: Tensor = self.network.click(features, _last(fine), _last(evidence))
+        loss = mask_loss(logits, torch.from_numpy(batch.targets))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        # Early on a short average follows the fast changes; later a long one smooths.
+        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mine, new in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+                if mine.is_floating_point():
+                    mine.lerp_(new, 1 - decay)
+        return float(loss.detach()), logits.detach().sigmoid().numpy()
+
+
+def _last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _by_click(scores: list[tuple[int, float]]) -> dict[str, float]:
+    result = {}
+    for click in (1, 2, 3, 5):
+        chosen = [score for clicks, score in scores if clicks == click]
+        if chosen:
+            result[f"iou@{click}"] = round(float(np.mean(chosen)), 4)
+    return result
+
+
+def _plain(config: ToolTraining) -> dict[str, Any]:
+    # Only the folder's name: where it lay on the training machine is nobody else's business.
+    values = dataclasses.asdict(config)
+    return {key: value.name if isinstance(value, Path) else value for key, value in values.items()}

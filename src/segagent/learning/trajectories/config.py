@@ -1,0 +1,61 @@
+"""What decides the trajectories of a data set."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from segagent.core import InputError
+from segagent.environment import GenerationConfig
+
+StartName: TypeAlias = Literal["empty", "box", "random"]
+
+STARTS: tuple[StartName, ...] = get_args(StartName)
+"""The states that trajectories begin from, in the order of their records."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryConfig:
+    """Which trajectories to make of each object.
+
+    ``starts``: ``empty``; ``box``, the tool's mask for the object's tight box, or the filled box itself where the tool
+    takes none (the record's start is then of the kind "mask"); ``random``, the tool's mask for one to three random
+    clicks. ``seed`` drives the random clicks. ``batch_images``: how many images' objects the tool is asked about at
+    once; it changes no record.
+    """
+
+    generation: GenerationConfig = GenerationConfig()  # noqa: RUF009 - frozen
+    starts: tuple[StartName, ...] = STARTS
+    seed: int = 0
+    batch_images: int = 1
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.starts if name not in STARTS]
+        if unknown or not self.starts or len(set(self.starts)) < len(self.starts):
+            raise InputError(f"starts {','.join(self.starts)!r}: expected some of {','.join(STARTS)}, each once")
+        if self.generation.max_steps < 1:
+            raise InputError(f"max_steps must be at least 1, got {self.generation.max_steps}")
+        if not 0 <= self.generation.tau_stop <= 1 or not -1 <= self.generation.tau_diff <= 1:
+            raise InputError("tau_stop must lie in 0..1 and tau_diff in -1..1")
+        if self.seed < 0 or self.batch_images < 1:
+            raise InputError("seed must be at least 0 and batch_images at least 1")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that changes a record."""
+        return {**asdict(self.generation), "starts": list(self.starts), "seed": self.seed}
+
+
+def parse_starts(text: str) -> tuple[StartName, ...]:
+    """``"empty,box"`` as start names. Raises ``InputError`` naming what is allowed."""
+    names = tuple(part.strip() for part in text.split(","))
+    known: dict[str, StartName] = {name: name for name in STARTS}
+    if any(name not in known for name in names):
+        raise InputError(f"--starts {text!r}: expected some of {','.join(STARTS)}")
+    return tuple(known[name] for name in names)
+
+
+def episode_seed(seed: int, sample_id: str) -> int:
+    """The seed of a sample's episodes: below 2**53, so that any JSON reader keeps it."""
+    digest = hashlib.blake2b(f"{seed}/{sample_id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 11

@@ -1,0 +1,122 @@
+"""Trajectories of a whole data set into one journal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from segagent.core import Click, Image, SegmentationTool
+from segagent.core.journal import Journal
+from segagent.datasets import Dataset, SampleGroup
+from segagent.environment import Episode, GenerationConfig, Target, generate_trajectories
+from segagent.learning.trajectories.config import TrajectoryConfig
+from segagent.learning.trajectories.images import trajectories_of
+from segagent.learning.trajectories.records import Failure
+from segagent.learning.trajectories.workers import MakeTool, tool_workers
+from segagent.search.versions import package_versions
+
+
+@dataclass
+class Report:
+    """What a trajectories file holds. ``num_kept_images`` of its images were there when this run began."""
+
+    num_images: int = 0
+    num_samples: int = 0
+    num_trajectories: int = 0
+    num_kept_images: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    _last: tuple[int, str] = (-1, "")
+
+    def add(self, unit: int, record: dict[str, Any]) -> None:
+        """Count a record of image number ``unit``; records of a sample follow one another."""
+        failure = Failure.from_dict(record)
+        if failure is not None:
+            self.failures.append(failure)
+        else:
+            self.num_trajectories += 1
+        sample = (unit, str(record.get("sample_id")))
+        self.num_samples += sample != self._last
+        self._last = sample
+
+
+Progress: TypeAlias = Callable[[Report], None]
+
+
+def generate_dataset(
+    dataset: Dataset,
+    make_tool: MakeTool,
+    out: str | Path,
+    config: TrajectoryConfig = TrajectoryConfig(),  # noqa: B008 - frozen
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Report:
+    """Write the simulated annotator's trajectories for ``dataset`` to ``out``, or go on where an earlier run stopped.
+
+    The file is a :class:`segagent.core.journal.Journal` with one unit per image; its records are trajectories and
+    failures in the order of ``dataset.groups()``. It does not depend on ``workers``, on ``config.batch_images`` or on
+    where earlier runs were stopped. Samples that cannot be used are recorded as failures and the others go on.
+
+    Args:
+        dataset: what to annotate.
+        make_tool: see :data:`MakeTool`.
+        out: the file. One that was made from other annotations, with other settings or by another tool is refused.
+        config: which trajectories to make.
+        workers: processes; 1 works in this one.
+        progress: called after each image, and once at the beginning, with what the file holds.
+
+    Raises:
+        InputError: see :class:`segagent.core.journal.Journal`.
+        SegAgentError: if the tool cannot be made or a worker process dies. What was written stays.
+    """
+    report = Report()
+    with tool_workers(make_tool, workers) as ask:
+        (asked,) = ask(_describe, [None])
+        settings = {"what": "trajectories", "dataset": dataset.fingerprint, **asked, **config.to_dict()}
+        notes = {"dataset": dataset.spec, "versions": package_versions()}
+        with Journal(out, settings, notes, kept=lambda record: report.add(record["unit"][0], record)) as journal:
+            report.num_images = report.num_kept_images = journal.next_unit
+            if progress is not None:
+                progress(report)
+            groups = islice(dataset.groups(), journal.next_unit, None)
+            for batch in ask(partial(_work, config=config), _batches(groups, config.batch_images)):
+                for records in batch:
+                    journal.append(journal.next_unit, records)
+                    for record in records:
+                        report.add(journal.next_unit - 1, record)
+                    report.num_images += 1
+                    if progress is not None:
+                        progress(report)
+    return report
+
+
+def _work(
+    tool: SegmentationTool, groups: Sequence[SampleGroup], *, config: TrajectoryConfig
+) -> list[list[dict[str, Any]]]:
+    return trajectories_of(groups, tool, config)
+
+
+def _batches(groups: Iterable[SampleGroup], size: int) -> Iterator[Sequence[SampleGroup]]:
+    iterator = iter(groups)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _describe(tool: SegmentationTool, _: None) -> dict[str, str]:
+    """The tool's name and a digest of how it answers a fixed question: other weights are another tool."""
+    rows, columns = np.mgrid[:64, :64]
+    disc = (rows - 30) ** 2 + (columns - 36) ** 2 < 400
+    pixels = np.stack([rows * 3, columns * 3, np.where(disc, 200, 60)], axis=2).astype(np.uint8)
+    episode = Episode(Image.of(pixels), "the disc")
+    (trajectory,) = generate_trajectories([episode], [Target(disc)], tool, GenerationConfig(3, 1.0, -1.0))
+    asked = [(step.action, step.mask["counts"]) for step in trajectory.steps if isinstance(step.action, Click)]
+    digest = hashlib.blake2b(json.dumps([(a.x, a.y, counts) for a, counts in asked]).encode(), digest_size=8)
+    return {"tool": tool.name, "tool_answers": digest.hexdigest()}

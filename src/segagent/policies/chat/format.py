@@ -1,0 +1,204 @@
+"""A chat format: everything that is particular to one model family, in one frozen value.
+
+Only here are a model's own coordinates known; everything else speaks original-image pixels, x right and y down.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from segagent.core import Action, Box, Click, Finish, Image, InvalidAction, Observation, Pixels, Prompt, Undo
+from segagent.imaging import draw_overlay
+from segagent.policies.chat import templates
+from segagent.policies.chat.aids import draw_clicks, draw_grid
+from segagent.policies.chat.deciding import IouStyle, parse_reply_in
+from segagent.policies.chat.resizing import KEEP, Resize, resized
+from segagent.policies.chat.space import Size, Space
+
+Notation: TypeAlias = Literal["text", "json", "point_tag"]
+"""How an answer is written: ``Positive point: (x, y)``, a JSON object, or with an XML-like point tag (Molmo)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of a question: ``pixels`` uint8 RGB, and a ``key`` that names its content for caches.
+
+    ``lossless``: whether it must reach the model unchanged, bit for bit.
+    """
+
+    pixels: Pixels
+    key: str
+    lossless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChatFormat:
+    """See the module.
+
+    ``template`` and ``box_template`` make the prompts; ``quoting`` says how the sentence is put into them. ``grid``:
+    cells per side of a drawn grid, 0 for none. ``number_clicks``: draw earlier clicks, where an observation has them.
+    ``first_box``: ask for a box while the mask is empty. ``send_clean``: also send the picture without overlay, first.
+    """
+
+    name: str
+    space: Space
+    resize: Resize = KEEP
+    notation: Notation = "text"
+    iou_style: IouStyle = "percent"
+    iou_word: str = "Current IoU"
+    template: str = templates.CLICK_TEXT
+    box_template: str = templates.BOX_JSON
+    quoting: Literal["json", "bare"] = "json"
+    grid: int = 0
+    number_clicks: bool = False
+    first_box: bool = False
+    send_clean: bool = False
+
+    def shown(self, size: Size) -> Size:
+        """(height, width) of the picture that the model is shown for an original of ``size``."""
+        return self.resize.shown(size)
+
+    def asks_for_box(self, observation: Observation) -> bool:
+        """Whether the prompt for ``observation`` is the one for a box."""
+        return self.first_box and not observation.mask.any()
+
+    def prompt(self, observation: Observation) -> str:
+        """The text that goes with the picture of ``observation``."""
+        size = observation.image.height, observation.image.width
+        shown = self.shown(size)
+        boxed = self.asks_for_box(observation)
+        return templates.fill(
+            self.box_template if boxed else self.template,
+            {
+                "object": (templates.quote if self.quoting == "json" else templates.quote_bare)(observation.text),
+                "coordinates": self.space.describe(shown),
+                "example": self._example(boxed, size),
+                "width": str(shown[1]),
+                "height": str(shown[0]),
+                "aids": self._aids_words(),
+            },
+        )
+
+    def pictures(self, observation: Observation) -> tuple[Picture, ...]:
+        """What the model is shown for ``observation``: the picture with the mask drawn in, after a clean one if wanted.
+
+        The mask is drawn on the original and then resized with it, so that its outline is as soft as all others.
+        """
+        image = observation.image
+        size = image.height, image.width
+        shown = self.shown(size)
+        drawn = resized(draw_overlay(image.pixels, observation.mask), shown)
+        if self.grid:
+            drawn = draw_grid(drawn, self._grid_labels(size, shown))
+        prompts: tuple[Prompt, ...] = getattr(observation, "prompts", ())
+        if self.number_clicks and prompts:
+            drawn = draw_clicks(drawn, prompts, (shown[0] / size[0], shown[1] / size[1]))
+        overlaid = Picture(drawn, Image(drawn).key, lossless=self.send_clean)
+        if not self.send_clean:
+            return (overlaid,)
+        return (Picture(resized(image.pixels, shown), f"{image.key}@{shown}", lossless=True), overlaid)
+
+    def parse(self, reply: str, height: int, width: int) -> tuple[Action, float | None]:
+        """The action that ``reply`` names, in pixels of the original of ``height`` x ``width``, and the predicted IoU.
+
+        The action is ``InvalidAction(reply, reason)`` unless the reply names exactly one action inside the image; the
+        reason begins with one of :data:`segagent.policies.chat.deciding.INVALID_KINDS`. Raises nothing.
+        """
+        return parse_reply_in(reply, self.space, self.iou_style, self.shown((height, width)), (height, width))
+
+    def render(self, action: Action, height: int, width: int, predicted_iou: float | None = None) -> str:
+        """The reply that says ``action`` in this format; ``parse`` reads it back up to the space's resolution."""
+        if isinstance(action, InvalidAction):
+            return action.text
+        size = height, width
+        if self.notation == "json":
+            return json.dumps(self._fields(action, size, predicted_iou))
+        head = "" if predicted_iou is None else f"{self.iou_word}: {self._iou_number(predicted_iou)}. "
+        match action:
+            case Click(x, y, positive):
+                return f"{head}{'Positive' if positive else 'Negative'} point: {self._point(x, y, size)}"
+            case Box():
+                return f"{head}Box: ({', '.join(self._corners(action, size))})"
+            case Finish():
+                return f"{head}Finish"
+            case Undo():
+                return f"{head}Undo"
+
+    def with_changes(
+        self,
+        *,
+        space: Space | None = None,
+        resize: Resize | None = None,
+        template: str | None = None,
+        name: str | None = None,
+    ) -> ChatFormat:
+        """The same format with some parts replaced."""
+        return replace(
+            self,
+            space=space or self.space,
+            resize=resize or self.resize,
+            template=template or self.template,
+            name=name or self.name,
+        )
+
+    def _point(self, x: int, y: int, size: Size) -> str:
+        across, down = (self.space.number(v) for v in self.space.pixel_to_point(x, y, self.shown(size), size))
+        if self.notation == "point_tag":
+            return f'<point x="{across}" y="{down}" alt="click">click</point>'
+        first, second = (across, down) if self.space.axes == "xy" else (down, across)
+        return f"({first}, {second})"
+
+    def _corners(self, box: Box, size: Size) -> list[str]:
+        shown = self.shown(size)
+        x0, x1 = (self.space.number(self.space.pixel_to_edge(edge, "x", shown, size)) for edge in (box.x0, box.x1))
+        y0, y1 = (self.space.number(self.space.pixel_to_edge(edge, "y", shown, size)) for edge in (box.y0, box.y1))
+        return [x0, y0, x1, y1] if (self.space.box_axes or self.space.axes) == "xy" else [y0, x0, y1, x1]
+
+    def _fields(self, action: Action, size: Size, predicted_iou: float | None) -> dict[str, object]:
+        fields: dict[str, object] = {} if predicted_iou is None else {"iou": self._iou_value(predicted_iou)}
+        match action:
+            case Click(x, y, positive):
+                pair = self.space.pair(*self.space.pixel_to_point(x, y, self.shown(size), size))
+                values = [json.loads(self.space.number(value)) for value in pair]
+                return fields | {"action": "positive" if positive else "negative", "point": values}
+            case Box():
+                return fields | {"action": "box", "box": [json.loads(text) for text in self._corners(action, size)]}
+            case Finish():
+                return fields | {"action": "finish"}
+            case _:
+                return fields | {"action": "undo"}
+
+    def _iou_value(self, predicted_iou: float) -> float:
+        bounded = min(1.0, max(0.0, predicted_iou))
+        return round(bounded, 4) if self.iou_style == "unit" else round(100 * bounded)
+
+    def _iou_number(self, predicted_iou: float) -> str:
+        return f"{self._iou_value(predicted_iou):g}" + ("%" if self.iou_style == "either" else "")
+
+    def _example(self, boxed: bool, size: Size) -> str:
+        """A reply with a point off the middle, so that both axes can be told apart."""
+        height, width = size
+        if boxed:
+            x0, y0 = width // 4, height // 3
+            corners = Box(x0, y0, max(x0 + 1, width // 2), max(y0 + 1, 2 * height // 3))
+            fields: dict[str, object] = {"box": [json.loads(text) for text in self._corners(corners, size)]}
+            return json.dumps(fields)
+        return self.render(Click(width // 3, 2 * height // 3, positive=True), height, width, 0.35)
+
+    def _aids_words(self) -> str:
+        words = ""
+        if self.grid:
+            words += " Grid lines in the picture are labelled with their coordinates."
+        if self.number_clicks:
+            words += " Numbered discs are earlier clicks, green positive and red negative."
+        return words
+
+    def _grid_labels(self, size: Size, shown: Size) -> list[tuple[str, str]]:
+        labels = []
+        for index in range(self.grid + 1):
+            across = self.space.pixel_to_edge(round(index * size[1] / self.grid), "x", shown, size)
+            down = self.space.pixel_to_edge(round(index * size[0] / self.grid), "y", shown, size)
+            labels.append((self.space.number(across), self.space.number(down)))
+        return labels

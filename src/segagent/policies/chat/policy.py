@@ -1,0 +1,118 @@
+"""A policy out of a chat model and a chat format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from segagent.core import InputError, InvalidAction, Observation, Proposal
+from segagent.policies.chat.format import ChatFormat, Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a model is asked in one turn: pictures first, then text."""
+
+    pictures: tuple[Picture, ...]
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What it answered. ``cut``: it was stopped by a limit, so the end is missing."""
+
+    text: str
+    log_prob: float | None = None
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The cost so far. ``calls`` reached a model, ``cached`` replies did not, ``retries`` failed first."""
+
+    calls: int = 0
+    replies: int = 0
+    cached: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+    def __sub__(self, earlier: Usage) -> Usage:
+        """What was spent since ``earlier``."""
+        return Usage(*(getattr(self, name) - getattr(earlier, name) for name in self.__slots__))
+
+
+class ChatModel(Protocol):
+    """A model that sees pictures and writes text, wherever it runs."""
+
+    @property
+    def usage(self) -> Usage:
+        """What it has cost so far."""
+        ...
+
+    def reply(
+        self, questions: Sequence[Question], num_replies: int, *, temperature: float, seeds: Sequence[int] | None
+    ) -> list[list[Reply]]:
+        """``num_replies`` per question, in order: the first greedy, the others sampled at a ``temperature`` above 0."""
+        ...
+
+
+class ChatPolicy:
+    """See the module. ``name`` is the specification string; ``format`` and ``model`` are its two halves."""
+
+    def __init__(self, name: str, model: ChatModel, fmt: ChatFormat) -> None:
+        self._name = name
+        self.model = model
+        self.format = fmt
+
+    @property
+    def name(self) -> str:
+        """See :class:`segagent.core.Policy`."""
+        return self._name
+
+    @property
+    def usage(self) -> Usage:
+        """What the policy has cost so far; the difference of two readings is the cost of what lies between."""
+        return self.model.usage
+
+    def propose(
+        self,
+        observations: Sequence[Observation],
+        num_proposals: int = 1,
+        *,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[Proposal]]:
+        """See :class:`segagent.core.Policy`."""
+        if num_proposals < 1:
+            raise InputError(f"at least one proposal must be asked for, not {num_proposals}")
+        if not temperature >= 0:
+            raise InputError(f"a temperature is 0 or more, not {temperature}")
+        if seeds is not None and len(seeds) != len(observations):
+            raise InputError(f"{len(seeds)} seeds for {len(observations)} observations")
+        if not observations:
+            return []
+        # Without sampling all replies to a question are one and the same.
+        asked = num_proposals if temperature > 0 else 1
+        questions = [ask(self.format, observation) for observation in observations]
+        answers = self.model.reply(questions, asked, temperature=temperature, seeds=seeds)
+        proposals = []
+        for observation, replies in zip(observations, answers, strict=True):
+            read = [read_answer(self.format, observation, reply) for reply in replies]
+            proposals.append(read if len(read) == num_proposals else read * num_proposals)
+        return proposals
+
+
+def ask(fmt: ChatFormat, observation: Observation) -> Question:
+    """What a model of that format is shown and told for ``observation``."""
+    return Question(fmt.pictures(observation), fmt.prompt(observation))
+
+
+def read_answer(fmt: ChatFormat, observation: Observation, reply: Reply) -> Proposal:
+    """The proposal that a reply makes. A reply whose end is missing names no action, whatever stands in it."""
+    action, predicted = fmt.parse(reply.text, observation.image.height, observation.image.width)
+    if reply.cut and not isinstance(action, InvalidAction):
+        action = InvalidAction(reply.text, "truncated: the reply was stopped by a length limit")
+    return Proposal(action, predicted, reply.log_prob, reply.text)

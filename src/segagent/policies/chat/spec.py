@@ -1,0 +1,67 @@
+"""Specification strings with options: ``hf:DIR?format=qwen3&grid=8``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl
+
+from segagent.core import SpecError
+from segagent.policies.chat.files import load_format
+from segagent.policies.chat.format import ChatFormat
+from segagent.policies.chat.templates import CLICK_JSON, CLICK_TEXT, load_template
+
+FORMAT_OPTIONS = ("format", "prompt", "grid", "clicks", "box")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSpec:
+    """``target`` is what stands between the scheme and the question mark; ``options`` are the settings behind it."""
+
+    target: str
+    options: Mapping[str, str]
+
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        """A numeric option. Raises ``SpecError`` if it is no number within ``low`` .. ``high``."""
+        try:
+            value = float(self.options.get(name, default))
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise SpecError(f"option {name}={self.options[name]!r:.50}: expected a number from {low:g} to {high:g}")
+        return value
+
+
+def parse_spec(text: str, known: tuple[str, ...]) -> ChatSpec:
+    """Target and options of the part of a specification behind "scheme:". Raises ``SpecError`` for unknown options."""
+    target, _, query = text.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    allowed = (*FORMAT_OPTIONS, *known)
+    for name in options:
+        if name not in allowed:
+            raise SpecError(f"unknown option {name!r:.50}; expected one of: {', '.join(allowed)}")
+    return ChatSpec(target, options)
+
+
+def chosen_format(spec: ChatSpec, default: ChatFormat) -> ChatFormat:
+    """The format that the options ask for, ``default`` where they name none.
+
+    ``format``: a family or a file; ``prompt``: ``tuned`` (text reply, as the paper), ``zero-shot`` (JSON reply), or a
+    template file; ``grid``: cells per side; ``clicks=1``: number earlier clicks; ``box=first``: begin with a box.
+    """
+    options = spec.options
+    fmt = load_format(options["format"]) if "format" in options else default
+    if "prompt" in options:
+        if options["prompt"] == "tuned":
+            fmt = replace(fmt, notation="text", iou_style="percent", template=CLICK_TEXT)
+        elif options["prompt"] == "zero-shot":
+            fmt = replace(fmt, notation="json", iou_style="unit", template=CLICK_JSON)
+        else:
+            fmt = replace(fmt, template=load_template(options["prompt"]))
+    if "grid" in options:
+        fmt = replace(fmt, grid=round(spec.number("grid", 0, 0, 26)))
+    if "clicks" in options:
+        fmt = replace(fmt, number_clicks=spec.number("clicks", 0, 0, 1) == 1)
+    if options.get("box", "none") not in ("first", "none"):
+        raise SpecError(f"option box={options['box']!r:.50}: expected 'first' or 'none'")
+    return replace(fmt, first_box=options.get("box") == "first")

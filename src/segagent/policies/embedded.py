@@ -1,0 +1,130 @@
+"""The policy that needs nothing downloaded: a small vision-language model that writes its reply token by token."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+import torch
+
+from segagent.core import Image, InputError, Observation, Proposal
+from segagent.policies.grounding import Words
+from segagent.policies.network import PolicyNetwork, load_network
+from segagent.policies.perception import Percept, perceive
+from segagent.policies.reading import Reading, read
+from segagent.policies.reply import parse_reply
+from segagent.policies.state_head import BINS
+from segagent.policies.writing import Written, reply_text, write_greedy, write_sampled
+
+T = TypeVar("T")
+
+
+class _Recent(Generic[T]):
+    """The most recently used ``limit`` values by name."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._values: OrderedDict[str, T] = OrderedDict()
+
+    def get(self, key: str, make: Callable[[], T]) -> T:
+        if key not in self._values:
+            self._values[key] = make()
+            if len(self._values) > self._limit:
+                self._values.popitem(last=False)
+        self._values.move_to_end(key)
+        return self._values[key]
+
+    def put(self, key: str, value: T) -> None:
+        self.get(key, lambda: value)
+
+
+class EmbeddedPolicy:
+    """See the module. Pictures and sentences are encoded once each and remembered (bounded)."""
+
+    def __init__(
+        self,
+        network: PolicyNetwork,
+        *,
+        iou_decoding: Literal["mean", "sample"] = "mean",
+        remembered_images: int = 64,
+        remembered_texts: int = 1024,
+    ) -> None:
+        if iou_decoding not in ("mean", "sample"):
+            raise InputError(f"iou_decoding is 'mean' or 'sample', not {iou_decoding!r}")
+        self.network = network.eval()
+        self._iou_decoding = iou_decoding
+        self._percepts: _Recent[Percept] = _Recent(remembered_images)
+        self._words: _Recent[Words] = _Recent(remembered_texts)
+
+    @staticmethod
+    def load(path: Path | None = None) -> EmbeddedPolicy:
+        """The shipped model, or the one at ``path``. Raises ``WeightsError`` where its weights cannot be used."""
+        if path is None:
+            path = Path(str(files("segagent") / "weights" / "policy.safetensors"))
+        return EmbeddedPolicy(load_network(path))
+
+    @property
+    def name(self) -> str:
+        """See :class:`segagent.core.Policy`."""
+        return "embedded"
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of ``text`` that the model was never taught; it reads each as "some word"."""
+        return self.network.vocabulary.unknown_words(text)
+
+    def propose(
+        self,
+        observations: Sequence[Observation],
+        num_proposals: int = 1,
+        *,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[Proposal]]:
+        """See :class:`segagent.core.Policy`. Observations are read one by one, so no batch changes another's
+        reply."""
+        if num_proposals < 1:
+            raise InputError(f"at least one proposal must be asked for, not {num_proposals}")
+        if not temperature >= 0:
+            raise InputError(f"a temperature is 0 or more, not {temperature}")
+        if seeds is not None and len(seeds) != len(observations):
+            raise InputError(f"{len(seeds)} seeds for {len(observations)} observations")
+        proposals = []
+        for number, observation in enumerate(observations):
+            rng = np.random.default_rng(None if seeds is None else (abs(seeds[number]), seeds[number] < 0))
+            reading = self.read(observation)
+            greedy = write_greedy(reading)
+            written = [greedy]
+            for _ in range(num_proposals - 1):
+                written.append(
+                    write_sampled(reading, rng, temperature, iou_decoding=self._iou_decoding) if temperature else greedy
+                )
+            proposals.append([_proposal(w, *observation.mask.shape) for w in written])
+        return proposals
+
+    def remember(self, image: Image, percept: Percept) -> None:
+        """Take over a percept of ``image`` computed elsewhere with the same weights."""
+        self._percepts.put(image.key, percept)
+
+    def read(self, observation: Observation) -> Reading:
+        """The distributions that the reply to ``observation`` is written from."""
+        percept = self._percepts.get(observation.image.key, lambda: self._perceive(observation.image))
+        words = self._words.get(observation.text, lambda: self._encode(observation.text))
+        return read(self.network, percept, words, observation.mask)
+
+    def _perceive(self, image: Image) -> Percept:
+        return perceive(self.network.detector, self.network.encoder, image.pixels)
+
+    @torch.no_grad()
+    def _encode(self, text: str) -> Words:
+        words: Words = self.network.grounding.text(torch.tensor([self.network.vocabulary.encode(text)]))
+        return words
+
+
+def _proposal(written: Written, height: int, width: int) -> Proposal:
+    text = reply_text(written, height, width, BINS)
+    action, predicted = parse_reply(text, height, width)
+    return Proposal(action, predicted, written.log_prob, text)

@@ -1,0 +1,95 @@
+"""The whole embedded model, and its weights on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from segagent.core import WeightsError
+from segagent.policies.detector import Detector
+from segagent.policies.grounding import Grounding
+from segagent.policies.objects import ObjectEncoder
+from segagent.policies.state_head import RewardHead, StateHead
+from segagent.policies.tokens import Vocabulary
+
+ARCHITECTURE = "segagent-embedded-policy/1"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What decides the shapes of the weights: the words, and how many categories, colours, patterns and sizes."""
+
+    words: tuple[str, ...]
+    num_classes: tuple[int, int, int, int]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words with their numbers."""
+        return Vocabulary(self.words)
+
+
+class PolicyNetwork(nn.Module):
+    """All parts side by side; ``perception`` and ``reading`` run them."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.vocabulary = architecture.vocabulary
+        self.detector = Detector()
+        self.encoder = ObjectEncoder(architecture.num_classes)
+        self.grounding = Grounding(len(self.vocabulary), sum(architecture.num_classes))
+        self.state = StateHead()
+        self.reward = RewardHead()
+
+
+def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) -> None:
+    """Write ``path`` (safetensors, float16; running statistics float32) and beside it ``path`` with suffix .json.
+
+    ``card`` says how the weights were made and how good they are; it goes into the JSON file as it is.
+    """
+    tensors = {}
+    for name, value in network.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        keep = "running_" in name or not value.is_floating_point()
+        tensors[name] = value.contiguous() if keep else value.to(torch.float16).contiguous()
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"architecture": ARCHITECTURE})
+    description = {"architecture": ARCHITECTURE, **asdict(network.architecture), "card": dict(card)}
+    path.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")
+    partial.replace(path)
+
+
+def load_network(path: Path) -> PolicyNetwork:
+    """The model of :func:`save_network`, in evaluation mode. Raises ``WeightsError`` where it cannot be used."""
+    description_path = path.with_suffix(".json")
+    if not path.exists() or not description_path.exists():
+        raise WeightsError(f"no policy weights at {path}; train them with: segagent train-embedded policy")
+    try:
+        description = json.loads(description_path.read_text())
+        if description["architecture"] != ARCHITECTURE:
+            raise WeightsError(f"{path} is of architecture {description['architecture']!r}, expected {ARCHITECTURE!r}")
+        first, second, third, fourth = (int(n) for n in description["num_classes"])
+        architecture = Architecture(tuple(map(str, description["words"])), (first, second, third, fourth))
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path} is damaged: {type(error).__name__} {error}") from error
+    network = PolicyNetwork(architecture)
+    state = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    expected = {name for name in network.state_dict() if not name.endswith("num_batches_tracked")}
+    if expected != set(state):
+        odd = sorted(expected ^ set(state))
+        raise WeightsError(f"{path} does not fit this version: {len(odd)} weights differ, first {odd[0]!r}")
+    try:
+        network.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise WeightsError(f"{path} does not fit this version: {error}") from error
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,101 @@
+"""From a picture to its objects, once per picture: detect, outline, crop, describe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from segagent.core import Pixels
+from segagent.policies.detector import CENTRE_STRIDE, MASK_STRIDE, WORKING_SIZE, Detector, draw_outlines
+from segagent.policies.objects import ObjectEncoder, Soft, geometry, object_crop
+
+MAX_OBJECTS = 12
+GRID = WORKING_SIZE // MASK_STRIDE
+"""Side of the maps that masks are reasoned about in, in cells."""
+
+
+@dataclass(frozen=True, eq=False)
+class Percept:
+    """What is known of one picture before any word or mask. n objects, 1 <= n <= MAX_OBJECTS, the surest first.
+
+    ``pixels`` uint8 (256, 256, 3); ``features`` (16, GRID, GRID) mask features; ``coverage`` (n, GRID, GRID) in 0..1;
+    ``tokens`` (n, EMBEDDING + attributes); ``geometry`` (n, NUM_GEOMETRY); ``certainty`` (n,) in 0..1.
+    """
+
+    pixels: Pixels
+    features: Tensor
+    coverage: Tensor
+    tokens: Tensor
+    geometry: Tensor
+    certainty: Tensor
+
+
+def working_pixels(pixels: Pixels) -> Pixels:
+    """Any picture as uint8 (256, 256, 3); its aspect ratio is given up."""
+    if pixels.shape[:2] == (WORKING_SIZE, WORKING_SIZE):
+        return np.ascontiguousarray(pixels)
+    shrinks = pixels.shape[0] > WORKING_SIZE or pixels.shape[1] > WORKING_SIZE
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = cv2.resize(np.ascontiguousarray(pixels), (WORKING_SIZE, WORKING_SIZE), interpolation=method)
+    return np.asarray(resized, np.uint8)
+
+
+def picture_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
+    """uint8 (..., h, w, 3) -> float32 (..., 3, h, w) in -1..1."""
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, -3))).float().div_(127.5).sub_(1)
+
+
+def enlarged(coverage: npt.NDArray[np.float32]) -> Soft:
+    """A map (GRID, GRID) at working resolution (256, 256)."""
+    return np.asarray(cv2.resize(coverage, (WORKING_SIZE, WORKING_SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _find(centres: Tensor, masks: Tensor, kernels: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Objects of one picture: coverage (n, GRID, GRID) and certainty (n,), the surest first, none twice."""
+    scores = centres.float().sigmoid()
+    peaks = functional.max_pool2d(scores[None, None], 3, 1, 1)[0, 0] == scores
+    ranked, where = (scores * peaks).flatten().topk(2 * MAX_OBJECTS)
+    keep = ranked > threshold
+    keep[0] = True
+    ranked, where = ranked[keep], where[keep]
+    cells = torch.stack((where // centres.shape[1], where % centres.shape[1]), 1)
+    written = kernels[:, cells[:, 0], cells[:, 1]].T.float()
+    places = (cells.flip(1).float() + 0.5) * CENTRE_STRIDE
+    outlines = draw_outlines(masks.float()[None].expand(len(cells), -1, -1, -1), written, places)
+    coverage = outlines.sigmoid()
+    solid = (coverage > 0.5).flatten(1).float()
+    area = solid.sum(1)
+    overlap = solid @ solid.T
+    smaller = torch.minimum(area[:, None], area[None, :]).clamp(min=1)
+    union = (area[:, None] + area[None, :] - overlap).clamp(min=1)
+    twice = (overlap / union > 0.5) | (overlap / smaller > 0.85)
+    chosen: list[int] = []
+    for number in range(len(cells)):
+        if (area[number] >= 5 or number == 0) and not any(twice[number, other] for other in chosen):
+            chosen.append(number)
+    index = torch.tensor(chosen[:MAX_OBJECTS])
+    return coverage[index], ranked[index]
+
+
+def describe(encoder: ObjectEncoder, pixels: Pixels, coverages: list[Soft]) -> tuple[Tensor, Tensor]:
+    """Tokens (n, EMBEDDING + attributes) and geometry (n, NUM_GEOMETRY) of regions (256, 256) of a picture."""
+    crops = torch.from_numpy(np.stack([object_crop(pixels, c) for c in coverages]))
+    places = torch.from_numpy(np.stack([geometry(c) for c in coverages]))
+    return encoder(crops, places).token(), places
+
+
+@torch.no_grad()
+def perceive(detector: Detector, encoder: ObjectEncoder, pixels: Pixels, threshold: float = 0.12) -> Percept:
+    """The objects of a picture of any size. Both networks must be in evaluation mode."""
+    small = working_pixels(pixels)
+    with torch.autocast("cpu", torch.bfloat16):
+        centres, kernels, masks = detector(picture_tensor(small)[None])
+    coverage, certainty = _find(centres[0], masks[0], kernels[0], threshold)
+    tokens, places = describe(encoder, small, [enlarged(c) for c in coverage.numpy()])
+    return Percept(small, masks[0].float(), coverage, tokens, places, certainty)

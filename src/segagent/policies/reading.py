@@ -1,0 +1,198 @@
+"""What the model thinks of one observation: the distributions its reply is written from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from segagent.core import BoolMask
+from segagent.policies.detector import WORKING_SIZE
+from segagent.policies.grounding import Grounded, Words
+from segagent.policies.network import PolicyNetwork
+from segagent.policies.objects import NUM_GEOMETRY, geometry, object_crop
+from segagent.policies.overlay import draw_overlay, seen_mask, shrunken_mask
+from segagent.policies.perception import GRID, MAX_OBJECTS, Percept, picture_tensor
+from segagent.policies.state_head import (
+    BINS,
+    MAX_HYPOTHESES,
+    Grid,
+    Judged,
+    Refined,
+    error_depths,
+    outline_logits,
+    state_channels,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SeenMask:
+    """The current mask as recovered from the overlaid picture: ``overlay`` uint8 (256, 256, 3); coverage in
+    0..1 at three
+    resolutions: ``full`` (256, 256), ``bins`` (BINS, BINS), ``grid`` (GRID, GRID).
+    """
+
+    overlay: npt.NDArray[np.uint8]
+    full: Grid
+    bins: Grid
+    grid: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """``sign`` (2,): probability of a positive and of a negative click. ``place`` (2, BINS, BINS): of its
+    place given the
+    sign, each map summing to 1, rows are y. ``iou`` (101,): of the mask's IoU in percent. ``objects`` (1 +
+    n,): of which found
+    object is meant, entry 0 meaning none of them. All float64.
+    """
+
+    sign: npt.NDArray[np.float64]
+    place: npt.NDArray[np.float64]
+    iou: npt.NDArray[np.float64]
+    objects: npt.NDArray[np.float64]
+
+
+def see_mask(percept: Percept, mask: BoolMask) -> SeenMask:
+    """Lay the mask (any size) over the picture and read it off again; what the picture hides stays hidden."""
+    overlay = draw_overlay(percept.pixels, shrunken_mask(mask, WORKING_SIZE))
+    full = seen_mask(overlay, percept.pixels)
+    bins = np.asarray(cv2.resize(full, (BINS, BINS), interpolation=cv2.INTER_AREA), np.float32)
+    grid = np.asarray(cv2.resize(full, (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32)
+    return SeenMask(overlay, full, bins, grid)
+
+
+def ground(network: PolicyNetwork, percept: Percept, words: Words, seen: SeenMask) -> Grounded:
+    """The sentence against the found objects and, last, the masked region itself; batch 1."""
+    tokens = functional.pad(percept.tokens, (0, 0, 0, MAX_OBJECTS - len(percept.tokens)))
+    places = functional.pad(percept.geometry, (0, 0, 0, MAX_OBJECTS - len(percept.tokens)))
+    certainty = functional.pad(percept.certainty, (0, MAX_OBJECTS - len(percept.tokens)))
+    valid = torch.arange(MAX_OBJECTS + 1) < len(percept.tokens)
+    region, place = torch.zeros(1, tokens.shape[1]), torch.zeros(1, NUM_GEOMETRY)
+    if (seen.full > 0.5).any():
+        place = torch.from_numpy(geometry(seen.full))[None]
+        crop = torch.from_numpy(object_crop(percept.pixels, seen.full))[None]
+        region = network.encoder(crop, place).token()
+        valid[-1] = True
+    answer: Grounded = network.grounding(
+        words,
+        torch.cat((tokens, region))[None],
+        torch.cat((places, place))[None],
+        torch.cat((certainty, torch.zeros(1)))[None],
+        valid[None],
+        mask_last=True,
+    )
+    return answer
+
+
+def state_inputs(percept: Percept, seen: SeenMask, hypotheses: list[int]) -> tuple[Tensor, Tensor]:
+    """The state head's input channels and the outlines' logits, one row per hypothesis (an object's number)."""
+    num = len(hypotheses)
+    coverage = percept.coverage[hypotheses]
+    others = torch.stack([_all_but(percept.coverage, number) for number in hypotheses])
+    depths = torch.from_numpy(np.stack([error_depths(c, seen.bins) for c in coverage.numpy()]))
+    mask = torch.from_numpy(seen.grid).expand(num, -1, -1)
+    small = cv2.resize(seen.overlay, (GRID, GRID), interpolation=cv2.INTER_AREA)
+    colours = picture_tensor(np.asarray(small, np.uint8))[None].expand(num, -1, -1, -1)
+    features = percept.features[None].expand(num, -1, -1, -1)
+    return state_channels(features, colours, coverage, others, mask, depths), outline_logits(coverage)
+
+
+def _all_but(coverage: Tensor, number: int) -> Tensor:
+    rest = torch.cat((coverage[:number], coverage[number + 1 :]))
+    return rest.amax(0) if len(rest) else torch.zeros_like(coverage[0])
+
+
+def decide(network: PolicyNetwork, refined: Refined, seen: list[SeenMask]) -> Judged:
+    """Second half of the state head: depths between the corrected outlines and the masks, then the verdict."""
+    outlines = refined.target.detach().sigmoid().numpy()
+    depths = torch.from_numpy(np.stack([error_depths(o, s.bins) for o, s in zip(outlines, seen, strict=True)]))
+    masks = torch.from_numpy(np.stack([s.grid for s in seen]))
+    judged: Judged = network.state.decide(refined, masks, depths)
+    return judged
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """The reward head's inputs besides what ``Grounded`` holds, and the hypotheses' ``weights`` (h,), summing
+    to 1."""
+
+    weights: Tensor
+    iou: Tensor
+    summary: Tensor
+
+
+def mix_iou(objects: Tensor, hypotheses: list[int], judged: Judged, seen: SeenMask) -> Mixture:
+    """Mix the hypotheses' IoU distributions by how likely each object is meant.
+
+    ``objects`` (1 + n,) probabilities, entry 0 none. What no hypothesis covers counts as an IoU of 0 to 20 percent.
+    """
+    chosen = objects[1:][hypotheses]
+    weights = chosen / chosen.sum().clamp(min=1e-9)
+    covered = chosen.sum()
+    low = torch.zeros(judged.iou.shape[1])
+    low[:21] = 1 / 21
+    mixed = covered * (weights[:, None] * judged.iou.softmax(1)).sum(0) + (1 - covered) * low
+    bins = torch.arange(len(mixed), dtype=torch.float32) / (len(mixed) - 1)
+    mean = (mixed * bins).sum()
+    spread = ((mixed * (bins - mean) ** 2).sum()).sqrt()
+    area = float(seen.grid.mean())
+    summary = torch.stack((chosen[0], objects[0], covered, mean, spread, torch.tensor(np.log(area + 1e-3) / 4)))
+    return Mixture(weights, mixed, summary.float())
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """Everything found out about one observation before the reply: ``objects`` (1 + n,) probabilities, entry 0
+    none; the
+    verdict for each of ``hypotheses``, their ``mixture``; and, for the reward head, the ``region`` under the
+    sentence (WIDTH,) and
+    the ``sentence`` (WIDTH,).
+    """
+
+    objects: Tensor
+    hypotheses: list[int]
+    judged: Judged
+    mixture: Mixture
+    region: Tensor
+    sentence: Tensor
+
+
+@torch.no_grad()
+def examine(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMask) -> Examined:
+    """Look at one picture with one encoded sentence (batch 1) and one mask (height, width)."""
+    seen = see_mask(percept, mask)
+    grounded = ground(network, percept, words, seen)
+    objects = grounded.logits[0, : len(percept.tokens) + 1].softmax(0)
+    ranked = objects[1:].argsort(descending=True, stable=True).tolist()
+    hypotheses = [n for n in ranked[:MAX_HYPOTHESES] if n == ranked[0] or objects[1 + n] > 0.02]
+    inputs, outlines = state_inputs(percept, seen, hypotheses)
+    with torch.autocast("cpu", torch.bfloat16):
+        refined = network.state.refine(inputs, outlines)
+    judged = decide(network, refined, [seen] * len(hypotheses))
+    mixture = mix_iou(objects, hypotheses, judged, seen)
+    return Examined(objects, hypotheses, judged, mixture, grounded.hidden[0, -1], words.states[0, 0])
+
+
+@torch.no_grad()
+def read(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMask) -> Reading:
+    """The model's distributions for one picture, one encoded sentence (batch 1) and one mask (height, width)."""
+    found = examine(network, percept, words, mask)
+    mixture, judged = found.mixture, found.judged
+    logits = network.reward(mixture.iou[None], found.region[None], found.sentence[None], mixture.summary[None])[0]
+    iou = logits.double().softmax(0)
+    weights = mixture.weights.double()
+    positive = judged.sign.double().sigmoid()
+    by_sign = torch.stack((positive, 1 - positive), 1) * weights[:, None]
+    sign = by_sign.sum(0)
+    maps = judged.place.double().flatten(2).softmax(2)
+    place = (maps * by_sign[:, :, None]).sum(0) / sign.clamp(min=1e-12)[:, None]
+    place = place / place.sum(1, keepdim=True).clamp(min=1e-12)
+    return Reading(
+        (sign / sign.sum()).numpy(), place.view(2, BINS, BINS).numpy(), iou.numpy(), found.objects.double().numpy()
+    )

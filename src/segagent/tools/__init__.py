@@ -1,0 +1,60 @@
+"""What turns clicks into masks. ``make_tool`` makes any of them from its specification string."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from segagent.core import SegmentationTool, SpecError
+
+__all__ = ["TOOLS", "make_tool"]
+
+
+# Imports happen inside: naming a tool must not cost the import of torch.
+def _embedded(argument: str) -> SegmentationTool:
+    from segagent.tools.embedded import EmbeddedTool
+
+    return EmbeddedTool(Path(argument) if argument else None)
+
+
+def _grabcut(argument: str) -> SegmentationTool:
+    from segagent.tools.grabcut import GrabCutTool
+
+    _refuse("grabcut", argument)
+    return GrabCutTool()
+
+
+def _disc(argument: str) -> SegmentationTool:
+    from segagent.tools.fake import DiscTool
+
+    _refuse("disc", argument)
+    return DiscTool()
+
+
+TOOLS: dict[str, Callable[[str], SegmentationTool]] = {
+    "embedded": _embedded,
+    "grabcut": _grabcut,
+    "disc": _disc,
+}
+"""Every kind of tool: what makes one from the text after the colon of its specification ('' where there is none)."""
+
+
+def make_tool(spec: str) -> SegmentationTool:
+    """The tool that ``spec`` names.
+
+    - ``embedded``: the network that comes with the package; ``embedded:FILE`` with weights of your own.
+    - ``grabcut``: OpenCV's grabCut, without weights.
+    - ``disc``: a disc per click, for tests.
+
+    Raises ``SpecError`` for any other string and ``WeightsError`` where a tool's weights are missing or damaged.
+    """
+    kind, colon, argument = spec.partition(":")
+    make = TOOLS.get(kind)
+    if make is None or (colon and not argument):
+        raise SpecError(f"unknown tool {spec!r}; known tools: {', '.join(TOOLS)}")
+    return make(argument)
+
+
+def _refuse(kind: str, argument: str) -> None:
+    if argument:
+        raise SpecError(f"the tool {kind!r} takes no argument, got {kind}:{argument}; write just {kind!r}")

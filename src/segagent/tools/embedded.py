@@ -1,0 +1,230 @@
+"""The embedded tool: a small click-conditioned network whose weights come with the package.
+
+A step reads the whole picture at the network's own resolution, and then, where the object fills only a part of it,
+once more the rectangle around the object, so that thin and small things get pixels enough. Requests are answered one
+by one: batched float arithmetic gives last-bit differences with the batch size, and on CPU a batch saves almost
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segagent.core import (
+    BoolMask,
+    Box,
+    Click,
+    Image,
+    Prompt,
+    Segmentation,
+    SegmentRequest,
+    ToolError,
+    frozen_mask,
+)
+from segagent.tools.evidence import (
+    ClickEvidence,
+    Floats,
+    GridClick,
+    ViewEvidence,
+    add_clicks,
+    evidence_channels,
+    no_clicks,
+    view_evidence,
+)
+from segagent.tools.network import ClickNetwork, normalised
+from segagent.tools.views import Rectangle, around_object, click_disks, resized, resized_part, runs_out_of
+from segagent.tools.weights import load_network
+
+
+@dataclass(frozen=True, eq=False)
+class ViewEmbedding:
+    """What is computed once per view: the trunk's features (1, channels, h, w) each, and click-free evidence."""
+
+    features: tuple[Tensor, ...]
+    evidence: ViewEvidence
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedImage:
+    """The tool's embedding of an image: the picture itself (for zooming in) and its full view."""
+
+    image: Image
+    full: ViewEmbedding
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedMemory:
+    """What the tool remembers of a step, read-only.
+
+    ``prompts``: those that the step answered. ``evidence``: click evidence of the full view from the first
+    ``num_in_evidence`` of them. ``probabilities``: of the mask in the full view, float32 (side, side).
+    ``closer``: rectangle and probabilities (side, side) of the closer look, where there was one.
+    """
+
+    prompts: tuple[Prompt, ...]
+    evidence: ClickEvidence
+    num_in_evidence: int
+    probabilities: Floats
+    closer: tuple[Rectangle, Floats] | None
+
+
+class EmbeddedTool:
+    """Click-conditioned segmentation with the weights of ``path`` (default: those of the package).
+
+    ``zoom``: whether to look a second time at the rectangle around the object.
+    """
+
+    accepts_box = False
+
+    def __init__(self, path: Path | None = None, *, zoom: bool = True, focus: bool = True) -> None:
+        self.name = "embedded" if path is None else f"embedded:{path}"
+        network, meta = load_network(path if path is not None else packaged_weights())
+        self._network: ClickNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._side = int(meta["side"])
+        self._zoom = zoom
+        self._focus = focus
+
+    def embed(self, images: Sequence[Image]) -> list[object]:
+        """One :class:`EmbeddedImage` per image."""
+        return [EmbeddedImage(image, self._view(image, (0, 0, image.width, image.height))) for image in images]
+
+    def segment(self, requests: Sequence[SegmentRequest]) -> list[Segmentation]:
+        """See :class:`segagent.core.SegmentationTool`."""
+        return [self._segment(request) for request in requests]
+
+    def _segment(self, request: SegmentRequest) -> Segmentation:
+        embedded = request.embedding
+        if not isinstance(embedded, EmbeddedImage):
+            raise ToolError(f"expected an embedding made by the tool 'embedded', got {type(embedded).__name__}")
+        image = embedded.image
+        if request.mask.shape != (image.height, image.width):
+            raise ToolError(f"mask {request.mask.shape} differs in size from the image {image.height, image.width}")
+        clicks = _clicks(request.prompts, image)
+        if not clicks:
+            return Segmentation(frozen_mask(request.mask), request.memory)
+        memory = self._recall(request)
+        if memory is None:
+            return self._both(embedded, request, clicks, None, request.mask.astype(np.float32))
+        before = np.array(resized(memory.probabilities, image.height, image.width))
+        _paint(before, memory.closer)
+        part = self._part(request.mask, clicks)
+        if part is not None and self._focus:
+            closer = self._look_closer(image, part, clicks, before)
+            if not runs_out_of(closer >= 0.5, part, image.height, image.width):
+                return self._remembered(request, memory.evidence, memory.num_in_evidence, before, (part, closer))
+        return self._both(embedded, request, clicks, memory, before)
+
+    def _both(
+        self,
+        embedded: EmbeddedImage,
+        request: SegmentRequest,
+        clicks: list[Click],
+        memory: EmbeddedMemory | None,
+        before: Floats,
+    ) -> Segmentation:
+        """The full view and, where it pays, a closer look at what it found; ``before``: the mask so far (height, width)."""
+        image = embedded.image
+        full: Rectangle = (0, 0, image.width, image.height)
+        known = 0 if memory is None else memory.num_in_evidence
+        earlier = no_clicks(1, self._side // 2) if memory is None else memory.evidence
+        evidence = add_clicks(embedded.full.evidence, earlier, _on_grid(clicks[known:], full))
+        previous = resized(before, self._side, self._side)
+        probabilities = self._answer(embedded.full, evidence, previous, clicks, full)
+        answer = resized(probabilities, image.height, image.width)
+        part = self._part(answer >= 0.5, clicks)
+        closer = None if part is None else (part, self._look_closer(image, part, clicks, answer))
+        return self._remembered(request, evidence, len(clicks), answer, closer)
+
+    def _remembered(
+        self,
+        request: SegmentRequest,
+        evidence: ClickEvidence,
+        known: int,
+        answer: Floats,
+        closer: tuple[Rectangle, Floats] | None,
+    ) -> Segmentation:
+        """The mask of the probabilities ``answer`` (height, width) with ``closer`` painted over, and the memory of it."""
+        _paint(answer, closer)
+        probabilities = resized(answer, self._side, self._side)
+        probabilities.setflags(write=False)
+        if closer is not None:
+            closer[1].setflags(write=False)
+        memory = EmbeddedMemory(request.prompts, evidence, known, probabilities, closer)
+        return Segmentation(frozen_mask(answer >= 0.5), memory)
+
+    def _part(self, mask: BoolMask, clicks: list[Click]) -> Rectangle | None:
+        return around_object(mask, [c for c in clicks if c.positive]) if self._zoom else None
+
+    def _recall(self, request: SegmentRequest) -> EmbeddedMemory | None:
+        """The request's memory, if it is of an earlier state of the same prompts."""
+        memory = request.memory
+        if memory is None:
+            return None
+        if not isinstance(memory, EmbeddedMemory):
+            raise ToolError(f"expected a memory made by the tool 'embedded', got {type(memory).__name__}")
+        return memory if request.prompts[: len(memory.prompts)] == memory.prompts else None
+
+    def _look_closer(self, image: Image, part: Rectangle, clicks: list[Click], answer: Floats) -> Floats:
+        x0, y0, x1, y1 = part
+        view = self._view(image, part)
+        inside = [c for c in clicks if x0 <= c.x < x1 and y0 <= c.y < y1]
+        evidence = add_clicks(view.evidence, no_clicks(1, self._side // 2), _on_grid(inside, part))
+        return self._answer(view, evidence, resized_part(answer, part, self._side), inside, part)
+
+    def _view(self, image: Image, part: Rectangle) -> ViewEmbedding:
+        pixels = resized_part(image.pixels, part, self._side)[None]
+        with torch.inference_mode():
+            features = self._network.trunk(normalised(torch.from_numpy(pixels)))
+        return ViewEmbedding(features, view_evidence(pixels))
+
+    def _answer(
+        self, view: ViewEmbedding, evidence: ClickEvidence, previous: Floats, clicks: list[Click], part: Rectangle
+    ) -> Floats:
+        """Mask probabilities float32 (side, side) of a view."""
+        grid = self._side // 2
+        coarse = resized(previous, grid, grid)[None]
+        disks = click_disks([(x, y, positive) for _, x, y, positive in _on_grid(clicks, part)], self._side)
+        fine = np.concatenate([previous[None], disks])[None]
+        channels = evidence_channels(view.evidence, evidence, coarse)
+        with torch.inference_mode():
+            logits = self._network.click(
+                view.features,
+                torch.from_numpy(fine).contiguous(memory_format=torch.channels_last),
+                torch.from_numpy(channels).contiguous(memory_format=torch.channels_last),
+            )
+            probabilities: Floats = logits[0].sigmoid().numpy()
+        return probabilities
+
+
+def packaged_weights() -> Path:
+    """Where the weights that come with the package are."""
+    return Path(str(resources.files("segagent"))) / "weights" / "tool.safetensors"
+
+
+def _clicks(prompts: Sequence[Prompt], image: Image) -> list[Click]:
+    clicks = []
+    for prompt in prompts:
+        if isinstance(prompt, Box):
+            raise ToolError("the tool 'embedded' takes no box, only clicks")
+        if not prompt.inside(image.height, image.width):
+            raise ToolError(f"{prompt} lies outside the image of {image.width} x {image.height} pixels")
+        clicks.append(prompt)
+    return clicks
+
+
+def _paint(answer: Floats, closer: tuple[Rectangle, Floats] | None) -> None:
+    if closer is not None:
+        (x0, y0, x1, y1), probabilities = closer
+        answer[y0:y1, x0:x1] = resized(probabilities, y1 - y0, x1 - x0)
+
+
+def _on_grid(clicks: Sequence[Click], part: Rectangle) -> list[GridClick]:
+    x0, y0, x1, y1 = part
+    return [(0, (c.x - x0 + 0.5) / (x1 - x0), (c.y - y0 + 0.5) / (y1 - y0), c.positive) for c in clicks]

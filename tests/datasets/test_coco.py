@@ -1,0 +1,208 @@
+import copy
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image as PillowImage
+
+from segagent.core import InputError, encode_rle
+from segagent.datasets import CocoDataset
+from segagent.datasets.coco_masks import decode_segmentation, encode_counts
+
+HEIGHT, WIDTH = 12, 17
+
+masks = hnp.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12)))
+
+
+@given(masks)
+def test_both_run_length_forms_round_trip(mask: np.ndarray) -> None:
+    for written in (encode_counts(mask), encode_rle(mask)):
+        read = decode_segmentation(json.loads(json.dumps(written)), *mask.shape)
+        assert np.array_equal(read, mask)
+        assert not read.flags.writeable
+
+
+@given(st.lists(st.tuples(*[st.integers(0, n) for n in (WIDTH, HEIGHT, WIDTH, HEIGHT)]), min_size=1, max_size=4))
+def test_rectangles_as_polygons(corners: list[tuple[int, int, int, int]]) -> None:
+    expected = np.zeros((HEIGHT, WIDTH), np.bool_)
+    polygons = []
+    for x0, y0, x1, y1 in [(min(a, c), min(b, d), max(a, c), max(b, d)) for a, b, c, d in corners]:
+        expected[y0:y1, x0:x1] = True
+        polygons.append([x0, y0, x1, y0, x1, y1, x0, y1])
+    assert np.array_equal(decode_segmentation(polygons, HEIGHT, WIDTH), expected)
+
+
+def disc() -> np.ndarray:
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    return (rows - 5) ** 2 + (columns - 8) ** 2 <= 16
+
+
+def content() -> dict[str, Any]:
+    return {
+        "images": [
+            {"id": 7, "file_name": "a.png", "width": WIDTH, "height": HEIGHT},
+            {"id": 3, "file_name": "sub/b.png", "width": WIDTH, "height": HEIGHT},
+            {"id": 4, "file_name": "none.png", "width": 1, "height": 1},
+        ],
+        "annotations": [
+            {"id": 11, "image_id": 3, "category_id": 1, "iscrowd": 0, "segmentation": [[2, 3, 9, 3, 9, 8, 2, 8]]},
+            {"id": 5, "image_id": 7, "category_id": 2, "iscrowd": 0, "segmentation": encode_counts(disc())},
+            {"id": 6, "image_id": 3, "category_id": 2, "iscrowd": 1, "segmentation": encode_counts(disc())},
+            {"id": 8, "image_id": 3, "category_id": 2, "segmentation": dict(encode_rle(disc()))},
+        ],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dinner table", "supercategory": "furniture"}],
+    }
+
+
+def write(folder: Path, value: Any) -> Path:
+    (folder / "images" / "sub").mkdir(parents=True, exist_ok=True)
+    for name in ("a.png", "sub/b.png"):
+        PillowImage.new("RGB", (WIDTH, HEIGHT), "#102030").save(folder / "images" / name)
+    path = folder / "instances.json"
+    path.write_text(json.dumps(value))
+    return path
+
+
+def test_reads_what_the_file_says(tmp_path: Path) -> None:
+    dataset = CocoDataset(write(tmp_path, content()))
+    assert (len(dataset), dataset.num_crowd, dataset.num_images) == (3, 1, 2)
+    assert [sample.sample_id for sample in dataset] == ["11", "5", "8"]
+    assert [sample.text for sample in dataset] == ["cat", "dinner table", "dinner table"]
+    groups = list(dataset.groups())
+    assert [group.image_name for group in groups] == ["sub/b.png", "a.png"]
+    assert [[s.sample_id for s in group.samples()] for group in groups] == [["11", "8"], ["5"]]
+    image = dataset[0].load_image()
+    mask, ignore = dataset[0].load_target(image)
+    assert ignore is None
+    assert mask[3:8, 2:9].all()
+    assert mask.sum() == 35
+    for index in (1, 2):
+        assert np.array_equal(dataset[index].load_target()[0], disc())
+    assert np.array_equal(dataset.load_image("sub/b.png").pixels, image.pixels)
+    again = pickle.loads(pickle.dumps(groups[0])).samples()[0]
+    assert np.array_equal(again.load_target()[0], mask)
+
+
+def test_text_template(tmp_path: Path) -> None:
+    path = write(tmp_path, content())
+    dataset = CocoDataset(path, text_template="the {category}, {odd}")
+    assert dataset[0].text == "the cat, {odd}"
+    assert dataset.fingerprint != CocoDataset(path).fingerprint
+    with pytest.raises(InputError, match="lacks {category}"):
+        CocoDataset(path, text_template="the thing")
+
+
+@pytest.mark.parametrize("layout", ["images", ".", "val2017"])
+def test_finds_the_images(tmp_path: Path, layout: str) -> None:
+    folder = tmp_path / "annotations"
+    folder.mkdir()
+    path = folder / "instances_val2017.json"
+    path.write_text(json.dumps(content()))
+    images = tmp_path / "val2017" if layout == "val2017" else folder / layout
+    images.mkdir(exist_ok=True)
+    PillowImage.new("RGB", (WIDTH, HEIGHT)).save(images / "a.png")
+    assert CocoDataset(path)[1].load_image().width == WIDTH
+    assert CocoDataset(path, images_dir=images)[1].load_image().width == WIDTH
+
+
+def test_absent_images_and_wrong_sizes_are_no_reason_to_refuse_the_rest(tmp_path: Path) -> None:
+    path = write(tmp_path, content())
+    (tmp_path / "images" / "a.png").unlink()
+    PillowImage.new("RGB", (5, 6)).save(tmp_path / "images" / "sub" / "b.png")
+    dataset = CocoDataset(path)
+    assert len(dataset) == 3
+    with pytest.raises(InputError, match=r"a\.png: no such file"):
+        dataset[1].load_image()
+    with pytest.raises(InputError, match=r"b\.png: has 5 x 6 pixels"):
+        dataset[0].load_image()
+
+
+@pytest.mark.parametrize(
+    ("section", "index", "change", "complaint"),
+    [
+        ("images", 0, {"id": None}, "'id' must be"),
+        ("images", 0, {"id": 1.5}, "'id' must be"),
+        ("images", 1, {"id": 7}, "earlier image"),
+        ("images", 0, {"file_name": "../a.png"}, "outside"),
+        ("images", 0, {"file_name": "/etc/passwd"}, "outside"),
+        ("images", 0, {"file_name": 3}, "path within"),
+        ("images", 0, {"width": 0}, "'width' must be"),
+        ("images", 0, {"height": "3"}, "'height' must be"),
+        ("categories", 0, {"name": " "}, "'name' must be"),
+        ("categories", 0, {"name": None}, "'name' must be"),
+        ("annotations", 1, {"id": 11}, "earlier annotation"),
+        ("annotations", 1, {"id": True}, "'id' must be"),
+        ("annotations", 1, {"image_id": 99}, "not in 'images'"),
+        ("annotations", 1, {"category_id": 99}, "not in 'categories'"),
+        ("annotations", 1, {"iscrowd": "no"}, "'iscrowd' must be"),
+        ("annotations", 1, {"segmentation": None}, "'segmentation' must be"),
+        ("annotations", 1, {"segmentation": "ab"}, "'segmentation' must be"),
+    ],
+)
+def test_bad_entries_are_named(tmp_path: Path, section: str, index: int, change: object, complaint: str) -> None:
+    value = copy.deepcopy(content())
+    value[section][index].update(change)
+    path = write(tmp_path, value)
+    with pytest.raises(InputError, match=complaint) as error:
+        CocoDataset(path)
+    assert f"{path}, {section}[{index}]" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [],
+        [[]],
+        [[1, 2, 3, 4]],
+        [[1, 2, 3, 4, 5]],
+        [[1, 2, 3, 4, 5, "6"]],
+        [[1, 2, 3, 4, 5, True]],
+        [[1, 2, 3, 4, 5, None]],
+        [[[1, 2], [3, 4], [5, 6]]],
+        [[0, 0, 1e9, 0, 5, 5]],
+        [[0, 0, 10**400, 0, 5, 5]],
+        [[0, 0, float("nan"), 0, 5, 5]],
+        [[0, 0, 0, 0, 0, 0]],
+        [[1, 1, 5, 1, 5, 5], "abc"],
+        {},
+        {"size": [HEIGHT, WIDTH]},
+        {"size": [WIDTH, HEIGHT], "counts": [HEIGHT * WIDTH]},
+        {"size": [10**9, 10**9], "counts": [10**18]},
+        {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]},
+        {"size": [HEIGHT, WIDTH], "counts": [1, 2]},
+        {"size": [HEIGHT, WIDTH], "counts": [-1, HEIGHT * WIDTH + 1]},
+        {"size": [HEIGHT, WIDTH], "counts": [0.5, HEIGHT * WIDTH - 0.5]},
+        {"size": [HEIGHT, WIDTH], "counts": "zz"},
+        {"size": [HEIGHT, WIDTH], "counts": "\u20ac"},
+        {"size": [HEIGHT, WIDTH], "counts": None},
+    ],
+)
+def test_bad_segmentations_fail_alone(tmp_path: Path, segmentation: object) -> None:
+    value = content()
+    value["annotations"][1]["segmentation"] = segmentation
+    path = write(tmp_path, value)
+    dataset = CocoDataset(path)
+    assert dataset[0].load_target()[0].any()
+    with pytest.raises(InputError) as error:
+        dataset[1].load_target()
+    assert str(error.value).startswith(f"{path}, annotations[1] (id 5): ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"images": [], "annotations": [], "categories": {}}', "[" * 100_000, "\xff", '{"images": 1']
+)
+def test_other_files(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "instances.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"instances\.json"):
+        CocoDataset(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        CocoDataset(tmp_path / "absent.json")

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from segagent.core import WeightsError
+from segagent.learning.policy.config import PolicyTraining
+from segagent.learning.policy.loop import Stage, StageBudget, load_average
+from segagent.learning.policy.recipe import train_policy
+from segagent.learning.policy.scene_store import SceneStore, write_shard
+from segagent.learning.policy.train_objects import match_objects, worn_coverage
+from segagent.learning.policy.train_states import made_up_mask, soft_iou_labels
+from segagent.policies.network import load_network
+from torch import nn
+
+TINY = PolicyTraining(
+    minutes=60.0,
+    steps=2,
+    tool="disc",
+    scenes=4,
+    grounding_scenes=4,
+    state_scenes=6,
+    held_out_scenes=3,
+    rounds=1,
+    episodes=3,
+    episode_steps=2,
+)
+
+
+def test_the_whole_recipe_runs_and_resumes(tmp_path: Path) -> None:
+    said: list[str] = []
+    trained = train_policy(TINY, tmp_path, report=said.append)
+    assert len(said) >= 5
+    assert set(trained.measured) >= {"grounding_all", "predicted_iou_r", "predicted_iou_mae"}
+    card = json.loads(trained.weights.with_suffix(".json").read_text())["card"]
+    assert card["measured"] == trained.measured
+    load_network(trained.weights)
+    steps = torch.load(tmp_path / "detector.pt", weights_only=True)["step"]
+    assert steps == 2
+    again = train_policy(replace(TINY, steps=3), tmp_path)
+    assert torch.load(tmp_path / "detector.pt", weights_only=True)["step"] == 3
+    assert again.weights == trained.weights
+
+
+def test_a_stage_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    def run(steps: int, *, resume: bool) -> Stage:
+        torch.manual_seed(0)
+        stage = Stage("toy", nn.Linear(2, 1), tmp_path, StageBudget(60.0, steps=steps), resume=resume)
+        for step in stage.batches():
+            stage.update(stage.network(torch.full((1, 2), float(step))).sum())
+        return stage
+
+    assert run(3, resume=False).step == 3
+    assert run(5, resume=True).step == 5
+    assert run(1, resume=False).step == 1
+    load_average(tmp_path, "toy", nn.Linear(2, 1))
+    with pytest.raises(WeightsError):
+        load_average(tmp_path, "toy", nn.Linear(3, 1))
+    with pytest.raises(WeightsError):
+        load_average(tmp_path, "other", nn.Linear(2, 1))
+
+
+def test_scenes_come_back_from_disk(tmp_path: Path) -> None:
+    write_shard(tmp_path, "train", 10, count=2)
+    store = SceneStore(tmp_path, "train")
+    assert len(store) == 2
+    scene = store[1]
+    assert scene.index == 11
+    assert scene.pixels.shape == (256, 256, 3)
+    assert all(scene.mask(n).any() for n in range(len(scene.names)))
+    assert all(0 <= e.target < len(scene.names) for e in scene.expressions)
+    write_shard(tmp_path, "train", 20, count=1)
+    store.refresh()
+    assert [s.index for s in store] == [10, 11, 20]
+
+
+def test_made_up_masks_are_masks(tmp_path: Path) -> None:
+    write_shard(tmp_path, "train", 0, count=1)
+    scene = SceneStore(tmp_path, "train")[0]
+    rng = np.random.default_rng(0)
+    areas = set()
+    for _ in range(40):
+        mask = made_up_mask(rng, scene, 0)
+        assert mask.shape == (256, 256)
+        assert mask.dtype == np.bool_
+        areas.add(int(mask.sum()))
+        coverage = worn_coverage(rng, scene.mask(0))
+        assert coverage.min() >= 0
+        assert 0.5 < coverage.max() <= 1
+    assert len(areas) > 20
+
+
+def test_outlines_are_matched_to_objects() -> None:
+    labels = np.zeros((256, 256), np.uint8)
+    labels[:64, :64], labels[128:, 128:] = 1, 2
+    found = np.zeros((3, 64, 64), np.float32)
+    found[0, 32:, 32:], found[1, :16, :14], found[2, 20:30, :10] = 1, 1, 1
+    assert match_objects(found, labels, 2).tolist() == [1, 0, -1]
+
+
+def test_soft_labels_are_distributions() -> None:
+    labels = soft_iou_labels(torch.tensor([0.0, 0.5, 1.0]))
+    assert torch.allclose(labels.sum(1), torch.ones(3))
+    assert labels.argmax(1).tolist() == [0, 50, 100]

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segagent.core import InputError
+from segagent.learning.tool.config import ToolTraining
+from segagent.learning.tool.corruption import faulty_probabilities
+from segagent.learning.tool.sources import GeneratedScenes, LeafScenes, Pasted, Photographs
+from segagent.learning.tool.train import train_tool
+from segagent.learning.tool.views import random_view
+from segagent.tools import make_tool
+from segagent.tools.network import NetworkConfig
+
+TINY = ToolTraining(
+    steps=2,
+    batch=2,
+    small_side=32,
+    side=48,
+    small_fraction=0.6,
+    log_every=1,
+    network=NetworkConfig(widths=(8, 8, 8, 8), heads=2, num_attention=1),
+)
+
+
+def test_trains_resumes_and_gives_a_usable_tool(tmp_path: Path) -> None:
+    first = train_tool(TINY, tmp_path)
+    assert first.steps == 2
+    assert math.isfinite(first.loss)
+    resumed = train_tool(replace(TINY, steps=4), tmp_path)
+    assert resumed.steps == 4
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert all(math.isfinite(line["loss"]) for line in lines)
+    assert make_tool(f"embedded:{tmp_path / 'tool.safetensors'}").accepts_box is False
+
+
+def test_starting_anew_forgets_the_checkpoint(tmp_path: Path) -> None:
+    config = replace(TINY, steps=1)
+    train_tool(config, tmp_path)
+    assert train_tool(config, tmp_path, resume=False).steps == 1
+
+
+def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"checkpoint\.pt"):
+        train_tool(TINY, tmp_path)
+
+
+def test_missing_photographs_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"instances\.json"):
+        Photographs(tmp_path)
+
+
+def test_sources_and_views_fit_together() -> None:
+    rng = np.random.default_rng(0)
+    scenes = GeneratedScenes(0)
+    for source in (scenes, LeafScenes(), Pasted(scenes, scenes)):
+        for _ in range(3):
+            pixels, target = source.draw(rng)
+            assert target.dtype == np.bool_
+            assert pixels.shape == (*target.shape, 3)
+            view = random_view(rng, pixels, target, 64)
+            if view is not None:
+                assert view[0].shape == (64, 64, 3)
+                assert view[1].any()
+
+
+def test_faulty_masks_are_probabilities() -> None:
+    rng = np.random.default_rng(1)
+    target = np.zeros((64, 64), np.bool_)
+    target[20:40, 10:50] = True
+    for _ in range(40):
+        faulty = faulty_probabilities(rng, target)
+        assert faulty.shape == target.shape
+        assert faulty.dtype == np.float32
+        assert faulty.min() >= 0
+        assert faulty.max() <= 1

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from policy_conformance import observation
+
+from segagent.core import InputError, WeightsError
+from segagent.policies.embedded import EmbeddedPolicy
+from segagent.policies.network import PolicyNetwork, load_network, save_network
+from segagent.policies.overlay import draw_overlay, seen_mask
+from segagent.policies.tokens import MAX_WORDS, UNKNOWN, Vocabulary, swap_sides
+
+
+def test_each_picture_and_sentence_is_encoded_once(untrained: PolicyNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = EmbeddedPolicy(untrained)
+    seen: list[str] = []
+    perceive, encode = policy._perceive, policy._encode
+    monkeypatch.setattr(policy, "_perceive", lambda image: (seen.append("image"), perceive(image))[1])
+    monkeypatch.setattr(policy, "_encode", lambda text: (seen.append("text"), encode(text))[1])
+    looks = [observation(40, 50, text, covered=covered) for text in ("red mug", "blue mug") for covered in (0.0, 0.5)]
+    policy.propose(looks)
+    policy.propose(looks)
+    assert sorted(seen) == ["image", "text", "text"]
+
+
+def test_memory_is_bounded(untrained: PolicyNetwork) -> None:
+    policy = EmbeddedPolicy(untrained, remembered_images=2, remembered_texts=2)
+    policy.propose([observation(40, 50, f"mug {n}", seed=n) for n in range(4)])
+    assert len(policy._percepts._values) == len(policy._words._values) == 2
+
+
+def test_the_predicted_iou_is_the_one_in_the_text(untrained: PolicyNetwork) -> None:
+    ((proposal,),) = EmbeddedPolicy(untrained).propose([observation(40, 50, "red mug")])
+    assert proposal.text.startswith(f"Current IoU: {round(100 * (proposal.predicted_iou or 0))}. ")
+
+
+def test_bad_options_are_refused(untrained: PolicyNetwork) -> None:
+    policy = EmbeddedPolicy(untrained)
+    look = observation(40, 50, "red mug")
+    for call in (
+        lambda: policy.propose([look], 0),
+        lambda: policy.propose([look], temperature=-1.0),
+        lambda: policy.propose([look], temperature=float("nan")),
+        lambda: policy.propose([look], seeds=[]),
+        lambda: EmbeddedPolicy(untrained, iou_decoding="median"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InputError):
+            call()
+
+
+def test_weights_survive_the_disk(untrained: PolicyNetwork, tmp_path: Path) -> None:
+    path = tmp_path / "policy.safetensors"
+    save_network(path, untrained, {"note": "test"})
+    loaded = load_network(path)
+    assert json.loads((tmp_path / "policy.json").read_text())["card"] == {"note": "test"}
+    for name, value in untrained.state_dict().items():
+        if value.is_floating_point():
+            assert np.allclose(value, loaded.state_dict()[name], atol=2e-3, rtol=2e-3), name
+
+
+def test_unusable_weights_say_so(untrained: PolicyNetwork, tmp_path: Path) -> None:
+    path = tmp_path / "policy.safetensors"
+    with pytest.raises(WeightsError, match="no policy weights"):
+        load_network(path)
+    save_network(path, untrained, {})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WeightsError, match="damaged"):
+        load_network(path)
+    path.write_bytes(whole)
+    card = path.with_suffix(".json")
+    good = card.read_text()
+    for bad in ("{", "[]", "{}", good.replace("policy/1", "policy/0"), good.replace('"mug",', '"mug", "cat",')):
+        card.write_text(bad)
+        with pytest.raises(WeightsError):
+            load_network(path)
+
+
+def test_unknown_words_are_named_not_refused(untrained: PolicyNetwork) -> None:
+    policy = EmbeddedPolicy(untrained)
+    assert policy.unknown_words("The RED zebra, left of a zebra") == ["zebra", "of", "a"]
+    assert policy.unknown_words("") == []
+
+
+def test_vocabulary() -> None:
+    vocabulary = Vocabulary(["red", "mug"])
+    assert vocabulary.encode("Red ... MUG?") == vocabulary.encode("red mug")
+    assert vocabulary.encode("") == vocabulary.encode("zebra") == [UNKNOWN]
+    assert len(vocabulary.encode("red " * 1000)) == MAX_WORDS
+    assert vocabulary.encode_padded(["red mug", "mug"])[1][1] == 0
+    assert swap_sides("Leftmost mug right of the ball") == "rightmost mug left of the ball"
+
+
+def test_the_mask_is_seen_through_the_overlay() -> None:
+    rng = np.random.default_rng(0)
+    clean = rng.integers(0, 256, (64, 64, 3), np.uint8)
+    mask = np.zeros((64, 64), np.float32)
+    mask[10:30, 20:50] = 1
+    assert np.abs(seen_mask(draw_overlay(clean, mask), clean) - mask).max() < 0.05
+    green = np.zeros((64, 64, 3), np.uint8)
+    green[..., 1] = 255
+    assert not seen_mask(draw_overlay(green, mask), green).any()
