@@ -74,4 +74,4 @@ def test_killed_and_started_again(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_with_workers(tmp_path: Path) -> None:
-    check(tmp_path, "scenes:30:size=128", "grabcut", workers=2, kills=12, seed=int.from_bytes(os.urandom(4)))
+    check(tmp_path, "scenes:40:size=128", "disc", workers=2, kills=8, seed=int.from_bytes(os.urandom(4)))

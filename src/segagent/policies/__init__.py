@@ -25,19 +25,35 @@ POLICIES: MappingProxyType[str, Callable[[], Policy]] = MappingProxyType(
 )
 """What each specification makes."""
 
-_PLANNED = ("hf", "openai")
+
+def _hf(rest: str) -> Policy:
+    from segagent.policies.hf import make_hf_policy
+
+    return make_hf_policy(rest)
+
+
+def _openai(rest: str) -> Policy:
+    from segagent.policies.openai import make_openai_policy
+
+    return make_openai_policy(rest)
+
+
+SCHEMES: MappingProxyType[str, Callable[[str], Policy]] = MappingProxyType({"hf": _hf, "openai": _openai})
+"""What makes policies of specifications "SCHEME:REST", given REST."""
 
 
 def make_policy(spec: str) -> Policy:
-    """The policy a specification names: "embedded" (small vision-language model, shipped) or "centre" (baseline).
+    """The policy that a specification names.
 
-    Raises ``SpecError`` for anything else, and ``WeightsError`` where a model's weights cannot be used.
+    "embedded" (small vision-language model, shipped), "centre" (baseline), "hf:DIR" (a checkpoint of transformers) or
+    "openai:MODEL@URL" (a server), the latter two with options as in "hf:DIR?format=qwen3". Raises ``SpecError`` for
+    anything else, and ``WeightsError`` where a model's weights cannot be used.
     """
     make = POLICIES.get(spec)
     if make is not None:
         return make()
-    known = ", ".join(sorted(POLICIES))
-    scheme = spec.partition(":")[0]
-    if scheme in _PLANNED:
-        raise SpecError(f"policies of the kind {scheme!r} are not available in this version; available: {known}")
+    scheme, colon, rest = spec.partition(":")
+    if colon and scheme in SCHEMES:
+        return SCHEMES[scheme](rest)
+    known = ", ".join([*sorted(POLICIES), "hf:DIR", "openai:MODEL@URL"])
     raise SpecError(f"unknown policy {spec!r}; expected one of: {known}")

@@ -17,7 +17,7 @@ class PolicyTraining:
     seen), and ``state_scenes``
     for states and episodes (pictures nothing else has seen, so that doubt is honest). ``rounds``: how often
     the policy is rolled out
-    with what it has learnt so far.
+    with what it has learnt so far. ``batch_scale`` multiplies all batch sizes.
     """
 
     minutes: float = 60.0
@@ -26,6 +26,7 @@ class PolicyTraining:
     threads: int = 1
     tool: str = "embedded"
     scenes: int = 12000
+    outlined_scenes: int = 3500
     grounding_scenes: int = 7500
     state_scenes: int = 2000
     held_out_scenes: int = 250
@@ -37,3 +38,4 @@ class PolicyTraining:
     grounding_share: float = 0.17
     states_share: float = 0.17
     reward_share: float = 0.03
+    batch_scale: float = 1.0

@@ -32,10 +32,11 @@ from segagent.learning.policy.train_grounding import (
     perceive_scene,
     train_grounding,
 )
-from segagent.learning.policy.train_objects import NUM_CLASSES, train_objects
+from segagent.learning.policy.train_objects import NUM_CLASSES, FoundObjects, found_objects, train_objects
 from segagent.learning.policy.train_reward import reward_quality, train_reward
 from segagent.learning.policy.train_states import MaskState, StudiedScene, train_states
 from segagent.policies.network import Architecture, PolicyNetwork, save_network
+from segagent.policies.objects import ObjectEncoder
 from segagent.policies.perception import perceive
 from segagent.tools import make_tool
 
@@ -78,17 +79,33 @@ def train_policy(
     }
     network = new_network()
     say("stage 1: finding objects")
-    detector = train_detector(out, stores["scenes"], _budget(config, config.detector_share), config.seed, resume=resume)
+    detector = train_detector(
+        out,
+        stores["scenes"],
+        _budget(config, config.detector_share),
+        config.seed,
+        resume=resume,
+        batch_scale=config.batch_scale,
+    )
     network.detector.load_state_dict(detector.state_dict())
     say("stage 2: naming objects")
-    encoder = train_objects(out, stores["scenes"], _budget(config, config.objects_share), config.seed, resume=resume)
+    encoder = name_objects(config, out, network, stores["scenes"], resume=resume)
     network.encoder.load_state_dict(encoder.state_dict())
     network.eval()
     say("stage 3: which object a sentence means")
     scenes = perceive_all(network, stores["grounding"], config.grounding_scenes)
     held_out = perceive_all(network, stores["held out"], config.held_out_scenes)
     grounding_budget = _budget(config, config.grounding_share, learning_rate=1e-3)
-    grounding = train_grounding(out, scenes, held_out, network.vocabulary, grounding_budget, config.seed, resume=resume)
+    grounding = train_grounding(
+        out,
+        scenes,
+        held_out,
+        network.vocabulary,
+        grounding_budget,
+        config.seed,
+        resume=resume,
+        batch_scale=config.batch_scale,
+    )
     network.grounding.load_state_dict(grounding.state_dict())
     network.eval()
     measured = {
@@ -101,6 +118,28 @@ def train_policy(
     weights = out / "policy.safetensors"
     save_network(weights, network, card(config, measured))
     return TrainedPolicy(weights, measured, time.perf_counter() - began)
+
+
+def name_objects(
+    config: PolicyTraining, out: Path, network: PolicyNetwork, store: SceneStore, *, resume: bool
+) -> ObjectEncoder:
+    """Stage 2: first on true outlines made imperfect, then also on the outlines that ``network``'s detector draws."""
+    found: FoundObjects | None = None
+    encoder = network.encoder
+    for share in (config.objects_share * 0.75, config.objects_share):
+        encoder = train_objects(
+            out,
+            store,
+            _budget(config, share),
+            config.seed,
+            resume=resume or found is not None,
+            found=found,
+            batch_scale=config.batch_scale,
+        )
+        if found is None:
+            scenes = (store[i] for i in range(min(config.outlined_scenes, len(store))))
+            found = found_objects(network.detector.eval(), network.encoder.eval(), scenes)
+    return encoder
 
 
 def new_network() -> PolicyNetwork:
@@ -178,6 +217,7 @@ def train_episodes(
             config.seed,
             made_up=0.4,
             resume=resume or number > 1,
+            batch_scale=config.batch_scale,
         )
         network.state.load_state_dict(head.state_dict())
         network.eval()

@@ -115,7 +115,9 @@ def outline_loss(logits: Tensor, coverage: Tensor) -> tuple[Tensor, float]:
     return (dice + entropy_per_object).mean(), float(iou.mean())
 
 
-def train_detector(work: Path, store: SceneStore, budget: StageBudget, seed: int, *, resume: bool) -> Detector:
+def train_detector(
+    work: Path, store: SceneStore, budget: StageBudget, seed: int, *, resume: bool, batch_scale: float = 1.0
+) -> Detector:
     """Train, or continue to train, the detector; returns the averaged weights."""
     torch.manual_seed(seed)
     stage = Stage("detector", Detector(), work, budget, resume=resume)
@@ -127,6 +129,7 @@ def train_detector(work: Path, store: SceneStore, budget: StageBudget, seed: int
             store.refresh()
         whole = stage.used > 0.75 or rng.random() < 0.4
         side, size = (WORKING_SIZE, 8) if whole else (WORKING_SIZE // 2, 24)
+        size = max(2, round(size * batch_scale))
         batch = detection_batch(rng, [store[int(i)] for i in rng.integers(0, len(store), size)], side)
         jitter = torch.from_numpy(
             rng.integers(-1, 2, (len(batch.cells), 2)) * (rng.random((len(batch.cells), 1)) < 0.4)

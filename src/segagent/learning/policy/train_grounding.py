@@ -161,6 +161,7 @@ def train_grounding(
     seed: int,
     *,
     resume: bool,
+    batch_scale: float = 1.0,
 ) -> Grounding:
     """Train, or continue to train, the grounding network; returns the averaged weights."""
     torch.manual_seed(seed)
@@ -172,7 +173,7 @@ def train_grounding(
     stage.network.train()
     for step in stage.batches():
         rng = np.random.default_rng((seed, 3, step))
-        chosen = [pool[int(i)] for i in rng.choice(len(pool), 96, p=chances)]
+        chosen = [pool[int(i)] for i in rng.choice(len(pool), max(2, round(96 * batch_scale)), p=chances)]
         batch = grounding_batch(rng, scenes, chosen, vocabulary, augment=True)
         with torch.autocast("cpu", torch.bfloat16):
             answer = run(stage.network, batch)  # type: ignore[arg-type]

@@ -154,6 +154,7 @@ def train_objects(
     *,
     resume: bool,
     found: FoundObjects | None = None,
+    batch_scale: float = 1.0,
 ) -> ObjectEncoder:
     """Train, or continue to train, the object encoder; returns the averaged weights.
 
@@ -167,9 +168,9 @@ def train_objects(
         if step % 200 == 0:
             store.refresh()
         if found is not None and step % 3 > 0:
-            batch = found.batch(rng, 64)
+            batch = found.batch(rng, max(2, round(64 * batch_scale)))
         else:
-            batch = object_batch(rng, [store[int(i)] for i in rng.integers(0, len(store), 14)])
+            batch = object_batch(rng, [store[int(i)] for i in rng.integers(0, len(store), max(1, round(14 * batch_scale)))])
         with torch.autocast("cpu", torch.bfloat16):
             appearance = stage.network(batch.crops, batch.geometries)
         loss, measured = attribute_loss(appearance, batch.classes)

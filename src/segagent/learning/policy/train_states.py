@@ -211,7 +211,7 @@ def train_states(
     *,
     made_up: float,
     resume: bool,
-    batch_size: int = 24,
+    batch_scale: float = 1.0,
 ) -> StateHead:
     """Train, or continue to train, the state head; returns the averaged weights."""
     torch.manual_seed(seed)
@@ -221,7 +221,7 @@ def train_states(
     network.train()
     for step in stage.batches():
         rng = np.random.default_rng((seed, 4, step))
-        batch = state_batch(draw_rows(rng, studied, states, batch_size, made_up))
+        batch = state_batch(draw_rows(rng, studied, states, max(2, round(24 * batch_scale)), made_up))
         loss, measured = state_loss(*judge(network, batch), batch)
         stage.update(loss, **measured)
     assert isinstance(stage.average, StateHead)

@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from segagent.core import Action, Box, Click, Finish, Image, InvalidAction, Observation, Pixels, Prompt, Undo
 from segagent.imaging import draw_overlay
 from segagent.policies.chat import templates
@@ -89,7 +91,8 @@ class ChatFormat:
         image = observation.image
         size = image.height, image.width
         shown = self.shown(size)
-        drawn = resized(draw_overlay(image.pixels, observation.mask), shown)
+        pixels = visibly_coverable(image.pixels) if self.send_clean else image.pixels
+        drawn = resized(draw_overlay(pixels, observation.mask), shown)
         if self.grid:
             drawn = draw_grid(drawn, self._grid_labels(size, shown))
         prompts: tuple[Prompt, ...] = getattr(observation, "prompts", ())
@@ -98,7 +101,7 @@ class ChatFormat:
         overlaid = Picture(drawn, Image(drawn).key, lossless=self.send_clean)
         if not self.send_clean:
             return (overlaid,)
-        return (Picture(resized(image.pixels, shown), f"{image.key}@{shown}", lossless=True), overlaid)
+        return (Picture(resized(pixels, shown), f"{image.key}@{shown}", lossless=True), overlaid)
 
     def parse(self, reply: str, height: int, width: int) -> tuple[Action, float | None]:
         """The action that ``reply`` names, in pixels of the original of ``height`` x ``width``, and the predicted IoU.
@@ -202,3 +205,16 @@ class ChatFormat:
             down = self.space.pixel_to_edge(round(index * size[0] / self.grid), "y", shown, size)
             labels.append((self.space.number(across), self.space.number(down)))
         return labels
+
+
+def visibly_coverable(pixels: Pixels) -> Pixels:
+    """``pixels`` such that a green layer shows on each: pure green ones, (0, 254 or 255, 0), are made (0, 253, 0).
+
+    So a mask can be told from two pictures, one without and one with it, at every pixel.
+    """
+    green = (pixels[..., 1] >= 254) & (pixels[..., 0] == 0) & (pixels[..., 2] == 0)
+    if not green.any():
+        return pixels
+    result = np.array(pixels)
+    result[green] = (0, 253, 0)
+    return result

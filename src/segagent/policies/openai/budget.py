@@ -44,8 +44,8 @@ class Tally:
             for name, spent, limit in limits:
                 if limit is not None and spent >= limit:
                     raise BudgetError(
-                        f"the budget of {limit:g} {name} is spent; replies so far are cached, so run again with a larger "
-                        f"?{name}= to go on from here"
+                        f"the budget of {limit:g} {name} is spent; replies so far are cached, so run again "
+                        f"with a larger ?{name}= to go on from here"
                     )
             self._add("calls", 1)
             self._add("retries", int(retry))

@@ -43,7 +43,8 @@ class ReplyCache:
             self._database.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
         except (OSError, sqlite3.Error) as error:
             raise InputError(
-                f"{path}: the reply cache cannot be opened ({error}); give another folder with ?cache=FOLDER, or ?cache=off"
+                f"{path}: the reply cache cannot be opened ({error}); "
+                "give another folder with ?cache=FOLDER, or ?cache=off"
             ) from error
         self._lock = threading.Lock()
 

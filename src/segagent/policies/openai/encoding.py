@@ -17,7 +17,7 @@ from segagent.policies.chat import Picture
 
 @dataclass(frozen=True, slots=True)
 class PictureEncoding:
-    """``kind`` for pictures that may lose a little; those that must not are PNG always. ``quality``: of JPEG, 1..100."""
+    """``kind``: for pictures that may lose a little; the others are always PNG. ``quality``: of JPEG, 1 to 100."""
 
     kind: Literal["png", "jpeg"] = "jpeg"
     quality: int = 95

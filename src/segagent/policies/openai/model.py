@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,9 +29,9 @@ class ServedModelConfig:
     concurrency: int = 8
     wide_seeds: bool = False
     log_probs: bool = False
-    encoding: PictureEncoding = PictureEncoding()
-    patience: Patience = Patience()
-    budget: Budget = Budget()
+    encoding: PictureEncoding = field(default_factory=PictureEncoding)
+    patience: Patience = field(default_factory=Patience)
+    budget: Budget = field(default_factory=Budget)
 
 
 class _Job(NamedTuple):

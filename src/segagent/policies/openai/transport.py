@@ -1,4 +1,4 @@
-"""One question to a chat-completions server: sent, tried again where that can help, and given up with a clear reason."""
+"""One question to a chat-completions server: sent, tried again where that can help, given up with a clear reason."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Transport:
 
     def __init__(self, url: str, tally: Tally, patience: Patience, *, connections: int) -> None:
         try:
-            import httpx  # noqa: PLC0415
+            import httpx
         except ImportError as error:
             raise MissingExtraError("policies 'openai:...' need httpx: pip install 'segagent[openai]'") from error
         self._httpx = httpx

@@ -13,7 +13,7 @@ from torch.nn import functional
 from segagent.tools.simpleclick.layout import Layout
 
 _PRETRAINED_SIDE = 224
-"""Side in pixels of the pictures that the transformers were pretrained on: windows of attention have about this size."""
+"""Side in pixels of the pictures the transformers were pretrained on: windows of attention have about this size."""
 
 
 class _Attention(nn.Module):
@@ -93,14 +93,15 @@ class _Backbone(nn.Module):
                 tokens = _from_windows(tokens, grid, num_windows)
             windowed = within
             tokens = block(tokens)
-        return tokens.transpose(1, 2).unflatten(2, (grid, grid))
+        features: Tensor = tokens.transpose(1, 2).reshape(-1, self._layout.width, grid, grid)
+        return features
 
     def _positions(self, grid: int) -> Tensor:
-        """Position embedding (1, grid * grid, width), interpolated bicubically where it was trained for another grid."""
+        """Position embedding (1, grid * grid, width), interpolated bicubically if it was trained for another grid."""
         trained = self.pos_embed[:, 1:]
         if grid == self._layout.grid:
             return trained
-        plane = trained.transpose(1, 2).unflatten(2, (self._layout.grid, self._layout.grid))
+        plane = trained.transpose(1, 2).reshape(1, -1, self._layout.grid, self._layout.grid)
         resized = functional.interpolate(plane, (grid, grid), mode="bicubic", align_corners=False)
         return resized.flatten(2).transpose(1, 2)
 
@@ -214,13 +215,13 @@ def _doubling(width: int) -> nn.Sequential:
 
 def _to_windows(tokens: Tensor, grid: int, num_windows: int) -> Tensor:
     """(n, grid * grid, width) to (n * windows, patches of a window, width)."""
-    side = grid // num_windows
-    planes = tokens.unflatten(1, (num_windows, side, num_windows, side)).transpose(2, 3)
-    return planes.flatten(3, 4).flatten(0, 2)
+    side, width = grid // num_windows, tokens.shape[2]
+    planes = tokens.reshape(-1, num_windows, side, num_windows, side, width).transpose(2, 3)
+    return planes.reshape(-1, side * side, width)
 
 
 def _from_windows(windows: Tensor, grid: int, num_windows: int) -> Tensor:
     """Inverse of :func:`_to_windows`."""
-    side = grid // num_windows
-    planes = windows.unflatten(0, (-1, num_windows, num_windows)).unflatten(3, (side, side))
-    return planes.transpose(2, 3).flatten(1, 4)
+    side, width = grid // num_windows, windows.shape[2]
+    planes = windows.reshape(-1, num_windows, num_windows, side, side, width).transpose(2, 3)
+    return planes.reshape(-1, grid * grid, width)

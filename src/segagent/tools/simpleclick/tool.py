@@ -52,7 +52,7 @@ class SimpleClickMemory:
 class SimpleClickTool:
     """SimpleClick with the weights of the file ``path``.
 
-    ``side``: of the square input, 448 as published (224 and its multiples fit all published networks). ``device``: auto,
+    ``side``: of the square input, 448 as published (multiples of 224 fit all published networks). ``device``: auto,
     cpu, cuda, cuda:N. Everything runs in float32, as published.
     """
 

@@ -1,0 +1,79 @@
+"""``hf:DIR|NAME``: policies out of any image-text-to-text checkpoint of the transformers library."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from segagent.core import SpecError
+from segagent.policies.chat import (
+    BY_MODEL_TYPE,
+    FORMATS,
+    ChatFormat,
+    ChatPolicy,
+    Multiples,
+    chosen_format,
+    format_for_name,
+    parse_spec,
+)
+
+__all__ = ["make_hf_policy"]
+
+OPTIONS = ("device", "dtype", "batch", "max_tokens", "base")
+
+
+def make_hf_policy(rest: str) -> ChatPolicy:
+    """The policy that ``hf:REST`` names; REST is a folder or hub name, with ``?name=value&...`` options behind it.
+
+    Options besides those of :func:`segagent.policies.chat.chosen_format`: ``device``, ``dtype``, ``batch`` (prompts
+    read at once), ``max_tokens`` (per reply), ``base`` (the model an adapter belongs to). Without ``format`` it follows
+    the checkpoint's ``config.model_type``; a family without a convention of its own must be given one.
+    """
+    spec = parse_spec(rest, OPTIONS)
+    if not spec.target:
+        raise SpecError("'hf:': expected hf:DIR or hf:NAME, a folder or a hub name")
+    options = spec.options
+    if options.get("dtype", "float32") not in ("float32", "bfloat16", "float16"):
+        raise SpecError(f"option dtype={options['dtype']!r:.50}: expected float32, bfloat16 or float16")
+    batch = round(spec.number("batch", 8, 1, 4096))
+    max_tokens = round(spec.number("max_tokens", 256, 1, 1e6))
+    given = chosen_format(spec, FORMATS["paper"])
+
+    from segagent.policies.hf.loading import load_checkpoint
+    from segagent.policies.hf.model import LocalModel
+
+    checkpoint = load_checkpoint(
+        spec.target, device=options.get("device"), dtype=options.get("dtype"), base=options.get("base")
+    )
+    fmt = given if "format" in options else chosen_format(spec, _family(spec.target, checkpoint.model_type))
+    fmt = fit_to_processor(fmt, getattr(checkpoint.processor, "image_processor", None))
+    return ChatPolicy(f"hf:{rest}", LocalModel(checkpoint, batch_size=batch, max_new_tokens=max_tokens), fmt)
+
+
+def fit_to_processor(fmt: ChatFormat, image_processor: Any) -> ChatFormat:
+    """``fmt`` with the limits of its resizing rule taken from the checkpoint's own picture processor.
+
+    Matters where coordinates are pixels of the resized picture: its size must be the one that the processor makes.
+    """
+    if not isinstance(fmt.resize, Multiples) or image_processor is None:
+        return fmt
+    size = getattr(image_processor, "size", None) or {}
+    get = size.get if hasattr(size, "get") else lambda name: getattr(size, name, None)
+    least = getattr(image_processor, "min_pixels", None) or get("shortest_edge") or fmt.resize.min_pixels
+    most = getattr(image_processor, "max_pixels", None) or get("longest_edge") or fmt.resize.max_pixels
+    patch, merge = getattr(image_processor, "patch_size", None), getattr(image_processor, "merge_size", None)
+    factor = patch * merge if isinstance(patch, int) and isinstance(merge, int) else fmt.resize.factor
+    return replace(fmt, resize=Multiples(factor, int(least), int(most)))
+
+
+def _family(name: str, model_type: str) -> ChatFormat:
+    if model_type in BY_MODEL_TYPE:
+        return FORMATS[BY_MODEL_TYPE[model_type]]
+    by_name = format_for_name(name)
+    if by_name is None:
+        known = ", ".join(FORMATS)
+        raise SpecError(
+            f"hf:{name:.200}: models of type {model_type!r} have no convention known here; choose ?format= one of {known}, "
+            "or a file from 'segagent doctor'"
+        )
+    return by_name

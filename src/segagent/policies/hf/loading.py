@@ -1,0 +1,137 @@
+"""Checkpoints of vision-language models from a folder or the hub, LoRA adapters on top of them included."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segagent.core import MissingExtraError, WeightsError
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A loaded model: ``model`` in evaluation mode, ``processor`` (pictures and text to tensors), ``tokenizer``."""
+
+    model: Any
+    processor: Any
+    tokenizer: Any
+    model_type: str
+
+
+def load_checkpoint(name: str, *, device: str | None, dtype: str | None, base: str | None = None) -> Checkpoint:
+    """Load ``name``, a folder or a hub name.
+
+    ``device``: "cpu", "cuda:1"; None takes a GPU where there is one. ``dtype``: "float32", "bfloat16", "float16"; None
+    takes float32 on a CPU, bfloat16 elsewhere. A folder with ``adapter_config.json`` is a LoRA adapter: the model that
+    it names, or ``base``, is loaded and the adapter merged into it. No code of a checkpoint is ever run. Raises
+    ``WeightsError`` if something cannot be loaded, ``MissingExtraError`` without transformers.
+    """
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("policies 'hf:...' need transformers: pip install 'segagent[hf]'") from error
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    number = getattr(torch, dtype) if dtype else (torch.float32 if place.type == "cpu" else torch.bfloat16)
+    adapter = _adapter_base(name)
+    root = base or adapter or name
+    try:
+        model = transformers.AutoModelForImageTextToText.from_pretrained(root, dtype=number, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise WeightsError(f"{root}: no vision-language model that can be loaded here: {_short(error)}") from error
+    if adapter is not None:
+        model = _with_adapter(model, name)
+    source = name if (Path(name) / "tokenizer_config.json").is_file() else root
+    processor = _processor(root, source)
+    tokenizer = processor.tokenizer
+    # Replies continue the right end of every prompt of a batch, so padding goes to the left.
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if not (getattr(processor, "chat_template", None) or tokenizer.chat_template):
+        raise WeightsError(f"{source}: the checkpoint has no chat template, so it is not known how to address it")
+    model_type = str(model.config.model_type)
+    return Checkpoint(model.eval().requires_grad_(False).to(place), processor, tokenizer, model_type)
+
+
+def _adapter_base(name: str) -> str | None:
+    """The model that a folder's adapter belongs to; None if the folder holds no adapter."""
+    path = Path(name) / "adapter_config.json"
+    if not path.is_file():
+        return None
+    try:
+        named = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: not an adapter's configuration ({_short(error)})") from error
+    if not isinstance(named, str) or not named:
+        raise WeightsError(f"{path}: names no base model; give it with ?base=DIR")
+    return named
+
+
+def _with_adapter(model: Any, name: str) -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise MissingExtraError("LoRA adapters need peft: pip install 'segagent[hf]'") from error
+    try:
+        return peft.PeftModel.from_pretrained(model, name).merge_and_unload()
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise WeightsError(f"{name}: the adapter does not fit its base model: {_short(error)}") from error
+
+
+def _processor(root: str, tokens: str) -> Any:
+    """The checkpoint's own processor; where that needs a torchvision that is not there, its PIL and tokenizer halves."""
+    import transformers
+
+    try:
+        processor = transformers.AutoProcessor.from_pretrained(tokens, trust_remote_code=False)
+        if (
+            getattr(processor, "image_processor", None) is not None
+            and getattr(processor, "tokenizer", None) is not None
+        ):
+            return processor
+        reason = "AutoProcessor gives no picture processor"
+    except (ImportError, OSError, ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
+        reason = _short(error)
+    try:
+        return _without_video(root, tokens)
+    except (ImportError, OSError, ValueError, RuntimeError, AttributeError, TypeError, KeyError) as error:
+        raise WeightsError(
+            f"{tokens}: no processor can be made ({reason}; without its video half: {_short(error)})"
+        ) from error
+
+
+def _without_video(root: str, tokens: str) -> Any:
+    """The family's processor class made of a PIL picture processor and the tokenizer, its video half left empty."""
+    import transformers
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+
+    config = transformers.AutoConfig.from_pretrained(root, trust_remote_code=False)
+    family = getattr(transformers, PROCESSOR_MAPPING_NAMES[config.model_type])
+    pictures = transformers.AutoImageProcessor.from_pretrained(root, backend="pil", trust_remote_code=False)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tokens, trust_remote_code=False)
+    # The class insists on a video processor; nothing here ever shows it a video.
+    made = type(family.__name__, (family,), {"check_argument_for_proper_class": lambda self, name, given: type(given)})
+    return made(
+        image_processor=pictures,
+        tokenizer=tokenizer,
+        video_processor=None,
+        chat_template=_chat_template(tokens, tokenizer),
+    )
+
+
+def _chat_template(folder: str, tokenizer: Any) -> str | None:
+    """The chat template beside a checkpoint, in any of the places where there may be one."""
+    for name in ("chat_template.jinja", "chat_template.json"):
+        path = Path(folder) / name
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            return str(json.loads(text)["chat_template"]) if name.endswith(".json") else text
+    template = tokenizer.chat_template
+    return template if isinstance(template, str) else None
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

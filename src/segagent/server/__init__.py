@@ -1,0 +1,1 @@
+"""A loopback server that speaks the OpenAI chat-completions protocol around any policy."""

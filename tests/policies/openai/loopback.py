@@ -1,0 +1,209 @@
+"""Servers on loopback for tests: a policy behind the protocol, a scripted foreign server, and a proxy that does harm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import numpy as np
+import uvicorn
+
+from segagent.core import Click, Finish, Observation, Policy, Proposal
+from segagent.policies import format_reply, parse_reply
+from segagent.server.app import create_app
+
+
+class DicePolicy:
+    """Clicks and scores that depend on everything observed and, when sampled, on the seed; and on nothing else."""
+
+    name = "dice"
+
+    def propose(
+        self,
+        observations: Sequence[Observation],
+        num_proposals: int = 1,
+        *,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[Proposal]]:
+        answers = []
+        for number, look in enumerate(observations):
+            digest = hashlib.sha256(look.image.key.encode() + look.text.encode() + look.mask.tobytes()).digest()
+            state = int.from_bytes(digest[:8], "big")
+            rng = np.random.default_rng([state, 0 if seeds is None else seeds[number]])
+            greedy = self._draw(np.random.default_rng(state), look)
+            sampled = [self._draw(rng, look) if temperature else greedy for _ in range(num_proposals - 1)]
+            answers.append([greedy, *sampled])
+        return answers
+
+    def _draw(self, rng: np.random.Generator, look: Observation) -> Proposal:
+        height, width = look.mask.shape
+        click = Click(int(rng.integers(width)), int(rng.integers(height)), bool(rng.random() < 0.7))
+        text = format_reply(Finish() if rng.random() < 0.05 else click, float(rng.integers(95)) / 100)
+        action, predicted = parse_reply(text, height, width)
+        return Proposal(action, predicted, -1.0, text)
+
+
+@contextmanager
+def serving(policy: Policy) -> Iterator[str]:
+    """The base URL of a server around ``policy``."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(policy), log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+class Scripted:
+    """A foreign server in one function: from (path, headers, body) to (status, headers, body bytes)."""
+
+    def __init__(self, answer: Callable[[dict[str, Any]], tuple[int, dict[str, str], bytes]]) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self._answer = answer
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                outer.requests.append(body)
+                outer.headers.append({name.lower(): value for name, value in self.headers.items()})
+                status, headers, content = outer._answer(body)
+                self.send_response(status)
+                for name, value in ({"content-length": str(len(content))} | headers).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Scripted:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+
+def completion(*texts: str, finish_reason: str = "stop", **extra: Any) -> tuple[int, dict[str, str], bytes]:
+    """A chat completion with one choice per text."""
+    choices = [
+        {"index": i, "message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}
+        for i, text in enumerate(texts)
+    ]
+    return 200, {}, json.dumps({"choices": choices, **extra}).encode()
+
+
+FAULTS = ("429", "500", "503", "hang", "half", "garbage", "drip", "reset", "not a completion")
+
+
+class FaultProxy:
+    """Stands before a server and fails ``rate`` of all calls in one of the ways of :data:`FAULTS`, by a fixed plan.
+
+    ``upstream`` counts the calls that reached the server, by content of the request.
+    """
+
+    def __init__(self, upstream: str, *, rate: float, hang: float, seed: int = 0) -> None:
+        self.upstream: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self._client = httpx.Client(trust_env=False, timeout=30)
+        lock = threading.Lock()
+        rng = np.random.default_rng(seed)
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                with lock:
+                    fault = str(rng.choice(FAULTS)) if rng.random() < rate else ""
+                    outer.faults[fault or "none"] += 1
+                    if not fault:
+                        outer.upstream[hashlib.sha256(body).hexdigest()] += 1
+                try:
+                    if fault:
+                        self._harm(fault)
+                    else:
+                        response = outer._client.post(f"{upstream}/chat/completions", content=body)
+                        self._send(response.status_code, response.content)
+                except OSError:
+                    self.close_connection = True
+
+            def _send(self, status: int, content: bytes, length: int | None = None, **headers: str) -> None:
+                self.send_response(status)
+                self.send_header("content-length", str(len(content) if length is None else length))
+                for name, value in headers.items():
+                    self.send_header(name.replace("_", "-"), value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            def _harm(self, fault: str) -> None:
+                whole = completion("Current IoU: 1. Positive point: (1, 1)")[2]
+                if fault == "429":
+                    self._send(429, b'{"error": {"message": "slow down"}}', Retry_After="0.01")
+                elif fault in ("500", "503"):
+                    self._send(int(fault), b"<html>oops</html>")
+                elif fault == "hang":
+                    time.sleep(hang)
+                    self.close_connection = True
+                elif fault == "half":
+                    self._send(200, whole[: len(whole) // 2], len(whole))
+                    self.close_connection = True
+                elif fault == "garbage":
+                    self._send(200, b"\xff\x00{{{ Positive point: (1, 1)")
+                elif fault == "drip":
+                    self._send(200, b"", len(whole))
+                    for position in range(len(whole)):
+                        self.wfile.write(whole[position : position + 1])
+                        time.sleep(hang / 20)
+                elif fault == "reset":
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    self.close_connection = True
+                else:
+                    self._send(200, b'{"choices": []}')
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> FaultProxy:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+        self._client.close()

@@ -1,0 +1,253 @@
+"""The client by itself: candidates, parameters that servers refuse, failures, keys, pictures, specification strings."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from loopback import Scripted, completion
+from PIL import Image as PillowImage
+
+from segagent.core import Click, Image, InvalidAction, Observation, SegAgentError, SpecError, empty_mask
+from segagent.policies.chat import FORMATS, Picture, Question
+from segagent.policies.openai import (
+    Patience,
+    PolicyServerError,
+    ReplyCache,
+    ServedModel,
+    ServedModelConfig,
+    make_openai_policy,
+)
+from segagent.policies.openai.transport import check_url
+
+FAST = ServedModelConfig(patience=Patience(timeout=5, retries=3, pause=0.001), concurrency=1)
+PICTURE = Picture(np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3), "p")
+QUESTION = Question((PICTURE,), "click")
+TEXT = "Positive point: (1, 2)"
+SECRET = "sk-very-secret-0123456789"
+
+
+@pytest.fixture
+def made() -> Iterator[list[ServedModel]]:
+    models: list[ServedModel] = []
+    yield models
+    for model in models:
+        model.close()
+
+
+def model(server: Scripted, made: list[ServedModel], config: ServedModelConfig = FAST, **settings: Any) -> ServedModel:
+    made.append(ServedModel("m", server.url, config, **settings))
+    return made[-1]
+
+
+def texts(replies: list[list[Any]]) -> list[list[str]]:
+    return [[reply.text for reply in row] for row in replies]
+
+
+def test_greedy_then_n_where_honoured(made: list[ServedModel]) -> None:
+    with Scripted(lambda body: completion(*(f"{body.get('seed')}/{i}" for i in range(body.get("n", 1))))) as server:
+        replies = model(server, made).reply([QUESTION], 4, temperature=0.7, seeds=[5])
+    assert texts(replies) == [["None/0", "5/0", "5/1", "5/2"]]
+    assert [(body["temperature"], body.get("n")) for body in server.requests] == [(0.0, None), (0.7, 3)]
+    content = server.requests[0]["messages"][0]["content"]
+    assert [part["type"] for part in content] == ["image_url", "text"]
+
+
+def test_repeated_calls_where_n_is_ignored(made: list[ServedModel]) -> None:
+    with Scripted(lambda body: completion(f"seed {body.get('seed')}")) as server:
+        served = model(server, made)
+        replies = texts(served.reply([QUESTION], 4, temperature=0.7, seeds=[5]))
+        assert len(set(replies[0])) == 4
+        assert ["n" in body for body in server.requests] == [False, True, False, False]
+        served.reply([QUESTION], 3, temperature=0.7, seeds=[6])
+    assert ["n" in body for body in server.requests[4:]] == [False] * 3
+    assert served.usage.calls == 7
+
+
+def refuse(parameter: str) -> tuple[int, dict[str, str], bytes]:
+    return (
+        400,
+        {},
+        json.dumps({"error": {"message": f"Unsupported parameter: '{parameter}'", "param": parameter}}).encode(),
+    )
+
+
+def test_parameters_are_given_up_one_by_one(made: list[ServedModel]) -> None:
+    def answer(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        for name in ("max_tokens", "temperature", "seed", "n"):
+            if name in body:
+                return refuse(name)
+        assert body["max_completion_tokens"] == 1024
+        return completion(TEXT)
+
+    with Scripted(answer) as server:
+        served = model(server, made)
+        assert texts(served.reply([QUESTION], 3, temperature=0.7, seeds=[5])) == [[TEXT] * 3]
+        before = len(server.requests)
+        served.reply([QUESTION], 3, temperature=0.7, seeds=[5])
+    assert len(server.requests) == before + 3, "what was learnt about the server is kept"
+
+
+def test_same_question_is_asked_once(made: list[ServedModel]) -> None:
+    with Scripted(lambda body: completion(TEXT)) as server:
+        served = model(server, made)
+        assert texts(served.reply([QUESTION] * 5, 1, temperature=0.0, seeds=None)) == [[TEXT]] * 5
+    assert len(server.requests) == 1
+
+
+def test_retry_after_is_kept_to(made: list[ServedModel]) -> None:
+    answers = iter([(429, {"retry-after": "0.3"}, b"{}"), completion(TEXT)])
+    with Scripted(lambda body: next(answers)) as server:
+        served = model(server, made)
+        began = time.monotonic()
+        served.reply([QUESTION], 1, temperature=0.0, seeds=None)
+    assert time.monotonic() - began >= 0.3
+    assert (served.usage.calls, served.usage.retries) == (2, 1)
+
+
+def test_gives_up_with_a_reason(made: list[ServedModel]) -> None:
+    with Scripted(lambda body: (503, {}, b'{"error": {"message": "busy"}}')) as server:
+        with pytest.raises(PolicyServerError, match=r"still failing after 4 tries, last: HTTP 503 busy"):
+            model(server, made).reply([QUESTION], 1, temperature=0.0, seeds=None)
+        assert len(server.requests) == 4
+    with Scripted(lambda body: (429, {}, b'{"error": {"code": "insufficient_quota", "message": "pay"}}')) as server:
+        with pytest.raises(PolicyServerError, match="pay"):
+            model(server, made).reply([QUESTION], 1, temperature=0.0, seeds=None)
+        assert len(server.requests) == 1
+    with Scripted(lambda body: (429, {"retry-after": "86400"}, b"{}")) as server:
+        with pytest.raises(PolicyServerError, match="left alone"):
+            model(server, made).reply([QUESTION], 1, temperature=0.0, seeds=None)
+
+
+def test_key_goes_to_the_server_and_nowhere_else(
+    made: list[ServedModel], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    answers = iter([completion(TEXT), (401, {}, json.dumps({"error": {"message": f"bad key {SECRET}"}}).encode())])
+    with Scripted(lambda body: next(answers)) as server:
+        policy = make_openai_policy(f"m@{server.url}?cache={tmp_path / 'c'}&retries=0")
+        made.append(policy.model)  # type: ignore[arg-type]
+        policy.model.reply([QUESTION], 1, temperature=0.0, seeds=None)
+        with pytest.raises(PolicyServerError) as caught:
+            policy.model.reply([Question((), "other")], 1, temperature=0.0, seeds=None)
+    assert server.headers[0]["authorization"] == f"Bearer {SECRET}"
+    seen = (
+        str(caught.value)
+        + repr(caught.value.__cause__)
+        + policy.name
+        + repr(vars(policy))
+        + "".join(capfd.readouterr())
+    )
+    assert SECRET not in seen
+    assert "***" in str(caught.value)
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or SECRET.encode() not in path.read_bytes()
+
+
+def test_key_is_not_sent_in_the_clear(made: list[ServedModel], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGAGENT_API_KEY", SECRET)
+    made.append(ServedModel("m", "http://192.0.2.1/v1", FAST))
+    assert SECRET not in repr(made[-1]._transport._client.headers.raw)
+
+
+def test_cut_reply_names_no_action(made: list[ServedModel]) -> None:
+    look = Observation(Image.of(np.zeros((20, 20, 3), np.uint8)), "x", empty_mask(20, 20))
+    with Scripted(lambda body: completion("Positive point: x=1, y=1", finish_reason="length")) as server:
+        policy = make_openai_policy(f"m@{server.url}?cache=off&format=pixels")
+        made.append(policy.model)  # type: ignore[arg-type]
+        action = policy.propose([look])[0][0].action
+    assert isinstance(action, InvalidAction)
+    assert action.reason.startswith("truncated")
+
+
+def test_content_in_parts_missing_content_usage_and_log_probs(made: list[ServedModel]) -> None:
+    def answer(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        parts = [{"type": "text", "text": "Positive "}, {"type": "text", "text": "point"}]
+        choice = {"message": {"content": parts}, "logprobs": {"content": [{"logprob": -1.5}, {"logprob": -0.5}]}}
+        if body["messages"][0]["content"][-1]["text"] == "none":
+            choice = {"message": {"content": None}}
+        usage = {"prompt_tokens": 100, "completion_tokens": 7}
+        return 200, {}, json.dumps({"choices": [choice], "usage": usage}).encode()
+
+    with Scripted(answer) as server:
+        served = model(server, made)
+        replies = served.reply([QUESTION, Question((), "none")], 1, temperature=0.0, seeds=None)
+    assert texts(replies) == [["Positive point"], [""]]
+    assert replies[0][0].log_prob == -2.0
+    assert (served.usage.prompt_tokens, served.usage.completion_tokens, served.usage.replies) == (200, 14, 2)
+
+
+def test_pictures_are_sent_as_asked(made: list[ServedModel]) -> None:
+    lossless = Picture(PICTURE.pixels, "q", lossless=True)
+    with Scripted(lambda body: completion(TEXT)) as server:
+        model(server, made).reply([Question((PICTURE, lossless), "x")], 1, temperature=0.0, seeds=None)
+    urls = [part["image_url"]["url"] for part in server.requests[0]["messages"][0]["content"][:2]]
+    assert [url[:16] for url in urls] == ["data:image/jpeg;", "data:image/png;b"]
+    decoded = np.array(PillowImage.open(io.BytesIO(base64.b64decode(urls[1].partition(",")[2]))))
+    np.testing.assert_array_equal(decoded, PICTURE.pixels)
+
+
+def test_cache_survives_damage(tmp_path: Path) -> None:
+    (tmp_path / "replies.sqlite").write_bytes(b"this is no database, whatever its name says" * 50)
+    with pytest.raises(SegAgentError, match="cache=off"):
+        ReplyCache(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/v1"),
+        ("https://host/api/v3/", "https://host/api/v3"),
+        ("https://host/v1/chat/completions", "https://host/v1"),
+        ("http://[::1]:80/v1", "http://[::1]:80/v1"),
+    ],
+)
+def test_url(given: str, base: str) -> None:
+    assert check_url(given) == base
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "model",
+        "model@",
+        "@http://host",
+        "model@ftp://host",
+        "model@http://user:pw@host/v1",
+        "model@http://host:99999/v1",
+        "model@http://host/v1?calls=-1",
+        "model@http://host/v1?image=gif",
+        "model@http://host/v1?api_key=1",
+        "model@http://host/v1?format=nonsense",
+    ],
+)
+def test_unusable_specifications(rest: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        make_openai_policy(rest)
+    assert "user:pw" not in str(caught.value)
+
+
+def test_format_follows_the_models_name(made: list[ServedModel]) -> None:
+    for name, fmt in (("google/gemini-2.5-pro", "gemini"), ("gpt-5", "gpt"), ("mystery", "qwen3")):
+        policy = make_openai_policy(f"{name}@http://127.0.0.1:9/v1?cache=off&calls=5")
+        made.append(policy.model)  # type: ignore[arg-type]
+        assert policy.format == FORMATS[fmt]
+        assert policy.name == f"openai:{name}@http://127.0.0.1:9/v1?cache=off&calls=5"
+
+
+def test_whole_policy(made: list[ServedModel]) -> None:
+    look = Observation(Image.of(np.zeros((480, 640, 3), np.uint8)), "the mug", empty_mask(480, 640))
+    reply = 'I see it. ```json\n{"action": "positive", "point": [500, 250], "iou": 0}\n```'
+    with Scripted(lambda body: completion(reply)) as server:
+        policy = make_openai_policy(f"gemini@{server.url}?cache=off")
+        made.append(policy.model)  # type: ignore[arg-type]
+        (proposal,) = policy.propose([look])[0]
+    assert proposal.action == Click(160, 240, positive=True)
+    assert proposal.predicted_iou == 0.0

@@ -1,0 +1,145 @@
+"""Policies over HTTP: the same trajectory as in process, whatever the network does, and nothing paid for twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from loopback import DicePolicy, FaultProxy, serving
+
+from segagent.core import Image, InvalidAction, Trajectory, frozen_mask
+from segagent.environment import Episode, StartSpec
+from segagent.policies.chat import FORMATS, ChatPolicy
+from segagent.policies.openai import (
+    Budget,
+    BudgetError,
+    Patience,
+    ReplyCache,
+    ServedModel,
+    ServedModelConfig,
+)
+from segagent.search import SearchConfig, rollout
+from segagent.tools.fake import DiscTool
+
+PATIENCE = Patience(timeout=0.5, retries=50, pause=0.001, max_pause=0.01)
+CONFIG = SearchConfig(max_steps=3, num_candidates=3)
+
+
+def episodes(count: int) -> list[Episode]:
+    """Small pictures, pure green pixels among them, a fifth of them with a start mask."""
+    rng = np.random.default_rng(7)
+    made = []
+    for number in range(count):
+        pixels = rng.integers(0, 256, (24, 32, 3), np.uint8)
+        pixels[:4, :8] = (0, 255, 0) if number % 3 else (0, 254, 0)
+        mask = frozen_mask(rng.random((24, 32)) < 0.3)
+        start = StartSpec("mask", mask) if number % 5 == 0 else StartSpec()
+        made.append(Episode(Image.of(pixels), f'the "{number}" mug\n', str(number), start=start, seed=number))
+    return made
+
+
+def without_pure_green(given: list[Episode]) -> list[Episode]:
+    """The pictures as the wire carries them: see ``visibly_coverable``."""
+    from segagent.policies.chat.format import visibly_coverable
+
+    return [replace(episode, image=Image.of(visibly_coverable(episode.image.pixels))) for episode in given]
+
+
+def told(trajectories: list[Trajectory]) -> list[object]:
+    """All that must agree: actions, masks, scores, candidates, stop reasons. Why a reply is invalid may differ."""
+    return [
+        (
+            [
+                (
+                    "invalid" if isinstance(step.action, InvalidAction) else step.action,
+                    step.mask,
+                    step.predicted_iou,
+                    [candidate.action for candidate in step.candidates],
+                )
+                for step in trajectory.steps
+            ],
+            trajectory.start,
+            trajectory.returned,
+            trajectory.stopped,
+        )
+        for trajectory in trajectories
+    ]
+
+
+def run(policy: ChatPolicy | DicePolicy, given: list[Episode], config: SearchConfig = CONFIG) -> list[object]:
+    return told(list(rollout(given, policy, DiscTool(), config, batch_size=16)))
+
+
+@pytest.fixture
+def made() -> Iterator[list[ServedModel]]:
+    models: list[ServedModel] = []
+    yield models
+    for model in models:
+        model.close()
+
+
+def client(url: str, made: list[ServedModel], folder: Path | None = None, budget: Budget = Budget()) -> ChatPolicy:
+    config = ServedModelConfig(wide_seeds=True, log_probs=True, patience=PATIENCE, budget=budget, concurrency=8)
+    made.append(ServedModel("dice", url, config, ReplyCache(folder) if folder else None))
+    return ChatPolicy("openai:test", made[-1], FORMATS["segagent"])
+
+
+def test_trajectory_is_the_one_in_process(made: list[ServedModel]) -> None:
+    given = without_pure_green(episodes(12))
+    with serving(DicePolicy()) as url:
+        policy = client(url, made)
+        assert run(policy, given) == run(DicePolicy(), given)
+        greedy = SearchConfig(max_steps=4)
+        assert run(policy, given, greedy) == run(DicePolicy(), given, greedy)
+    assert policy.usage.calls > 0
+    assert policy.usage.retries == 0
+
+
+def test_faults_cost_patience_and_nothing_else(made: list[ServedModel], tmp_path: Path) -> None:
+    check_faults(made, tmp_path, count=8, config=SearchConfig(max_steps=2, num_candidates=3))
+
+
+@pytest.mark.slow
+def test_200_episodes_through_faults(made: list[ServedModel], tmp_path: Path) -> None:
+    check_faults(made, tmp_path, count=200, config=SearchConfig(max_steps=4))
+
+
+def check_faults(made: list[ServedModel], folder: Path, count: int, config: SearchConfig) -> None:
+    given = without_pure_green(episodes(count))
+    expected = run(DicePolicy(), given, config)
+    with serving(DicePolicy()) as url, FaultProxy(url, rate=0.3, hang=0.8) as proxy:
+        policy = client(proxy.url, made, folder)
+        assert run(policy, given, config) == expected
+        assert len(proxy.faults) > 4
+        assert policy.usage.retries > 0
+        assert max(proxy.upstream.values()) == 1, "a question was asked again after its answer had arrived"
+        asked = proxy.upstream.total()
+        assert policy.usage.calls == asked + policy.usage.retries
+        again = client(proxy.url, made, folder)
+        assert run(again, given, config) == expected
+        assert proxy.upstream.total() == asked, "the second run asked what the first one knew"
+        assert again.usage.calls == 0
+        assert again.usage.cached >= asked
+
+
+def test_interrupted_run_goes_on_where_it_stopped(made: list[ServedModel], tmp_path: Path) -> None:
+    given = without_pure_green(episodes(6))
+    with serving(DicePolicy()) as url, FaultProxy(url, rate=0.0, hang=1.0) as proxy:
+        for _ in range(200):
+            policy = client(proxy.url, made, tmp_path, Budget(calls=17))
+            try:
+                results = run(policy, given)
+            except BudgetError as error:
+                assert "budget of 17 calls" in str(error)
+                continue
+            break
+        assert results == run(DicePolicy(), given)
+        assert max(proxy.upstream.values()) == 1
+
+
+def test_budget_of_seconds(made: list[ServedModel]) -> None:
+    with serving(DicePolicy()) as url, pytest.raises(BudgetError, match="seconds"):
+        run(client(url, made, budget=Budget(seconds=0.01)), episodes(12))
