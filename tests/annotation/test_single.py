@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segagent.annotation import annotate_image, box_start, checked_text, refine_image, result_dict, score_mask
-from segagent.core import Box, Click, Finish, Image, InputError
+from segagent.core import Box, Click, Finish, Image, InputError, iou
 from segagent.environment import StartSpec
 from segagent.policies import CentrePolicy, ScriptedPolicy
 from segagent.search import SearchConfig
@@ -80,3 +80,18 @@ def test_result_counts_clicks_up_to_the_returned_state_only(image: Image) -> Non
     assert result["clicks"] == [{"x": 3, "y": 4, "positive": True}]
     assert result["num_steps"] == len(trajectory.steps)
     assert result["warnings"] == ["careful"]
+
+
+def test_a_box_works_with_a_tool_that_takes_none() -> None:
+    class NoBox(DiscTool):
+        accepts_box = False  # type: ignore[assignment]
+
+    rows, columns = np.mgrid[:60, :80]
+    inside = (rows - 30) ** 2 + (columns - 40) ** 2 < 15**2
+    image = Image.of(np.where(inside[..., None], (200, 30, 30), (20, 90, 40)).astype(np.uint8))
+    start = box_start(Box(20, 10, 60, 50), image, NoBox())
+    assert start.kind == "mask"
+    assert start.mask is not None
+    assert iou(start.mask, inside) > 0.8
+    with pytest.raises(InputError, match="not inside"):
+        box_start(Box(20, 10, 90, 50), image, NoBox())

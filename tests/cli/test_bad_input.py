@@ -154,15 +154,6 @@ def test_mask_and_box_together_and_mask_of_another_size(tmp_path: Path, photo: P
     assert "40 x 30" in line
 
 
-def test_tool_that_takes_no_box(tmp_path: Path, photo: Path, monkeypatch, capsys: Captured) -> None:
-    from segagent.tools.fake import DiscTool
-
-    monkeypatch.setattr(DiscTool, "accepts_box", False)
-    out = tmp_path / "out"
-    line = refused(capsys, out, "annotate", photo, "x", "-o", out, "--tool", "disc", "--box", "1,1,5,5")
-    assert "takes no box" in line
-
-
 def test_unusable_out(tmp_path: Path, photo: Path, capsys: Captured) -> None:
     taken = tmp_path / "file"
     taken.write_text("mine")

@@ -64,7 +64,7 @@ def trajectory() -> Trajectory:
         policy="p",
         tool="t",
         seed=3,
-        start=Start("empty", masks[0], 0.25, None),
+        start=Start("box", masks[0], 0.25, None, (Box(0, 0, 2, 2),)),
         steps=(
             Step(
                 Click(1, 2, True),
@@ -74,9 +74,9 @@ def trajectory() -> Trajectory:
                 0.5,
                 -0.5,
                 0.25,
-                (Candidate(Undo(), "u", 0.1),),
+                candidates=(Candidate(Undo(), "u", 0.1),),
             ),
-            Step(InvalidAction("hm", "no action"), "hm", masks[2], 1),
+            Step(InvalidAction("hm", "no action"), "hm", masks[2], 1, invalid="no action"),
         ),
         returned=1,
         stopped="max_steps",
@@ -139,10 +139,13 @@ def test_clicks_follow_the_branch_and_leave_out_what_was_undone():
         Step(clicks[2], "", mask, 1),  # stepped back: taken in state 1, not 2
         Step(Undo(), "", mask, 3),
         Step(clicks[3], "", mask, 4),
+        Step(Click(99, 0, True), "", mask, 5, invalid="click outside the image"),
     )
-    record = dataclasses.replace(trajectory(), steps=steps, returned=5)
-    assert record.path_to(5) == [1, 3, 4, 5]
+    record = dataclasses.replace(trajectory(), steps=steps, returned=6)
+    assert record.path_to(6) == [1, 3, 4, 5, 6]
+    assert record.num_invalid == 1
     assert record.clicks == [clicks[0], clicks[3]]
+    assert record.prompts_at(3) == [Box(0, 0, 2, 2), clicks[0], clicks[2]]
     assert Trajectory.from_dict(record.to_dict()) == record
     data = record.to_dict()
     data["steps"][1]["parent"] = 2

@@ -208,6 +208,14 @@ def test_generation_follows_the_rule_and_its_controls():
     assert trajectory.start.mask == encode_rle(empty_mask(40, 50))
 
 
+def test_the_clicks_of_a_start_are_on_record():
+    start = StartSpec("random", clicks=(Click(20, 20, True),))
+    (made,) = generate_trajectories([Episode(picture(), "the disc", start=start)], [Target(ellipse())], DiscTool())
+    assert made.start.prompts == start.clicks
+    assert made.clicks[0] == start.clicks[0]
+    assert len(made.clicks) == 1 + len(made.steps)
+
+
 def test_generation_limits():
     target, episode = Target(ellipse()), Episode(picture(), "the disc")
     (short,) = generate_trajectories([episode], [target], DiscTool(), GenerationConfig(max_steps=1))

@@ -14,14 +14,17 @@ from segagent.core import (
     Image,
     InvalidAction,
     Start,
+    State,
     Step,
     Trajectory,
     Undo,
     empty_mask,
     encode_rle,
 )
+from segagent.environment import step, why_invalid
 from segagent.imaging import film_strip
 from segagent.imaging.marks import AMBER, BLUE, GREEN, RED
+from segagent.tools.fake import DiscTool
 
 
 def grey_image(height: int, width: int) -> Image:
@@ -32,10 +35,14 @@ def episode(
     image: Image, actions: list[Action], *, returned: int = 0, text: str = "the cup", mask: BoolMask | None = None
 ) -> Trajectory:
     rle = encode_rle(mask if mask is not None else empty_mask(image.height, image.width))
-    steps = tuple(Step(action, "reply", rle, parent=index, predicted_iou=0.5) for index, action in enumerate(actions))
+    state, embedding, steps = State(empty_mask(image.height, image.width)), None, []
+    for index, action in enumerate(actions):
+        invalid = why_invalid(state, action, DiscTool())
+        steps.append(Step(action, "reply", rle, parent=index, predicted_iou=0.5, invalid=invalid))
+        state = state if isinstance(action, Finish) else step(embedding, state, action, DiscTool())
     start = Start("empty", encode_rle(empty_mask(image.height, image.width)), 0.0)
     return Trajectory(
-        "id", "a.png", image.height, image.width, text, "fake", "disc", 0, start, steps, returned, "max_steps"
+        "id", "a.png", image.height, image.width, text, "fake", "disc", 0, start, tuple(steps), returned, "max_steps"
     )
 
 

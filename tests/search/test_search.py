@@ -204,6 +204,8 @@ def test_invalid_replies_are_counted_and_then_sampled():
     assert [type(step.action) for step in trajectory.steps] == [InvalidAction, Click, Click]
     assert trajectory.steps[0].mask == trajectory.steps[1].mask == trajectory.start.mask
     assert trajectory.num_tool_calls == 1
+    assert [step.invalid is None for step in trajectory.steps] == [False, False, True]
+    assert trajectory.num_invalid == 2
     assert policy.asked == [(1, 0.0), (2, 1.0), (2, 1.0), (1, 0.0)]
 
 

@@ -12,11 +12,14 @@ from segagent.core import (
     Observation,
     Policy,
     SegmentationTool,
+    SegmentRequest,
     Trajectory,
+    empty_mask,
     frozen_mask,
 )
 from segagent.environment import Episode, StartSpec
 from segagent.search import SearchConfig, run_search
+from segagent.tools import make_tool
 
 MAX_TEXT_LENGTH = 2000
 """Longer sentences are refused: no referring expression is that long, so it is a mistake."""
@@ -53,7 +56,7 @@ def annotate_image(
     if start.kind == "mask" and start.mask is not None:
         mask_start(start.mask, image)
     if start.kind == "box" and start.box is not None:
-        box_start(start.box, image, tool)
+        start = box_start(start.box, image, tool)
     episode = Episode(
         image=image, text=text, sample_id=image_name or image.key, image_name=image_name, start=start, seed=seed
     )
@@ -125,15 +128,21 @@ def mask_start(mask: BoolMask, image: Image) -> StartSpec:
 
 
 def box_start(box: Box, image: Image, tool: SegmentationTool) -> StartSpec:
-    """An episode that begins with the tool's mask for ``box``. Raises ``InputError`` if box or tool forbid it."""
+    """An episode that begins with the mask for ``box``: the tool's own, or grabCut's where the tool takes no box.
+
+    Raises ``InputError`` if the box is empty or not inside the image.
+    """
     if not box.inside(image.height, image.width):
         raise InputError(
             f"box {box.x0},{box.y0},{box.x1},{box.y1} is empty or not inside the image; expected "
             f"0 <= X0 < X1 <= {image.width} and 0 <= Y0 < Y1 <= {image.height}"
         )
-    if not tool.accepts_box:
-        raise InputError(f"tool {tool.name!r} takes no box; leave the box out or start from a mask")
-    return StartSpec(kind="box", box=box)
+    if tool.accepts_box:
+        return StartSpec(kind="box", box=box)
+    grabcut = make_tool("grabcut")
+    empty = empty_mask(image.height, image.width)
+    answer = grabcut.segment([SegmentRequest(grabcut.embed([image])[0], empty, None, (box,))])[0]
+    return StartSpec(kind="mask", mask=answer.mask)
 
 
 def _require_prediction(policy: Policy, predicted_iou: float | None) -> float:

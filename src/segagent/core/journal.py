@@ -204,8 +204,7 @@ def _require_equal(path: Path, before: Any, now: dict[str, Any]) -> None:
         more = f" and {len(differences) - _MAX_DIFFERENCES} more" if len(differences) > _MAX_DIFFERENCES else ""
         told = "; ".join(differences[:_MAX_DIFFERENCES]) + more
         raise InputError(
-            f"{path}: was begun with other settings ({told}); "
-            "use the same ones to go on, or another file to begin anew"
+            f"{path}: was begun with other settings ({told}); use the same ones to go on, or another file to begin anew"
         )
 
 

@@ -9,7 +9,7 @@ from segagent.core.actions import (
     Action,
     Box,
     Click,
-    InvalidAction,
+    Prompt,
     Undo,
     action_from_dict,
     action_to_dict,
@@ -34,7 +34,8 @@ class Step:
 
     ``parent`` is the index of the state the action was taken in: the one before, unless a search stepped back.
     ``predicted_iou`` and ``reward`` speak of ``mask``, that is of the state after the action. ``reward`` is the true
-    IoU; it is present only where a target was known to the environment (training and evaluation).
+    IoU; it is present only where a target was known to the environment (training and evaluation). ``invalid`` says why
+    the action could not be carried out (None: it was). ``candidates`` are the actions tried beside this one.
     """
 
     action: Action
@@ -44,17 +45,19 @@ class Step:
     predicted_iou: float | None = None
     log_prob: float | None = None
     reward: float | None = None
+    invalid: str | None = None
     candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The state before the first action: ``kind`` is empty, mask, box or random."""
+    """The state before the first action: ``kind`` is empty, mask, box or random, the latter two with ``prompts``."""
 
     kind: str
     mask: Rle
     predicted_iou: float | None = None
     reward: float | None = None
+    prompts: tuple[Prompt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +89,28 @@ class Trajectory:
             index = self.steps[index - 1].parent
         return path[::-1]
 
-    @property
-    def clicks(self) -> list[Click]:
-        """The clicks that made the returned mask, in order: undone ones, and those of other branches, left out."""
-        prompts: list[Click | Box] = []
-        for index in self.path_to(self.returned):
-            action = self.steps[index - 1].action
-            if isinstance(action, Undo) and prompts:
+    def prompts_at(self, index: int) -> list[Prompt]:
+        """The clicks and box in force in state ``index``, oldest first, those of the start included."""
+        prompts = list(self.start.prompts)
+        for state in self.path_to(index):
+            action = self.steps[state - 1].action
+            if self.steps[state - 1].invalid is not None:
+                continue
+            if isinstance(action, Undo):
                 prompts.pop()
             elif isinstance(action, Click | Box):
                 prompts.append(action)
-        return [prompt for prompt in prompts if isinstance(prompt, Click)]
+        return prompts
+
+    @property
+    def clicks(self) -> list[Click]:
+        """The clicks that made the returned mask, in order: undone ones, and those of other branches, left out."""
+        return [prompt for prompt in self.prompts_at(self.returned) if isinstance(prompt, Click)]
 
     @property
     def num_invalid(self) -> int:
-        """How many replies were no valid action."""
-        return sum(isinstance(step.action, InvalidAction) for step in self.steps)
+        """How many actions could not be carried out."""
+        return sum(step.invalid is not None for step in self.steps)
 
     def rle_at(self, index: int) -> Rle:
         """The mask of state ``index`` as RLE."""
@@ -136,6 +145,7 @@ class Trajectory:
                 "mask": self.start.mask,
                 "predicted_iou": self.start.predicted_iou,
                 "reward": self.start.reward,
+                "prompts": [action_to_dict(prompt) for prompt in self.start.prompts],
             },
             "steps": [
                 {
@@ -146,6 +156,7 @@ class Trajectory:
                     "predicted_iou": step.predicted_iou,
                     "log_prob": step.log_prob,
                     "reward": step.reward,
+                    "invalid": step.invalid,
                     "candidates": [
                         {"action": action_to_dict(c.action), "text": c.text, "predicted_iou": c.predicted_iou}
                         for c in step.candidates
@@ -167,7 +178,6 @@ class Trajectory:
         if data.get("schema") != SCHEMA:
             raise ValueError(f"expected a record of schema {SCHEMA!r}, got {data.get('schema')!r}")
         try:
-            start = data["start"]
             steps = tuple(_step_from_dict(step) for step in data["steps"])
             trajectory = Trajectory(
                 sample_id=str(data["sample_id"]),
@@ -178,7 +188,7 @@ class Trajectory:
                 policy=str(data["policy"]),
                 tool=str(data["tool"]),
                 seed=int(data["seed"]),
-                start=Start(str(start["kind"]), cast(Rle, start["mask"]), start["predicted_iou"], start["reward"]),
+                start=_start_from_dict(data["start"]),
                 steps=steps,
                 returned=int(data["returned"]),
                 stopped=str(data["stopped"]),
@@ -196,6 +206,19 @@ class Trajectory:
         return trajectory
 
 
+def _start_from_dict(start: dict[str, Any]) -> Start:
+    prompts = [action_from_dict(prompt) for prompt in start["prompts"]]
+    if not all(isinstance(prompt, Click | Box) for prompt in prompts):
+        raise ValueError("the prompts of a start must be clicks or a box")
+    return Start(
+        str(start["kind"]),
+        cast(Rle, start["mask"]),
+        start["predicted_iou"],
+        start["reward"],
+        tuple(prompt for prompt in prompts if isinstance(prompt, Click | Box)),
+    )
+
+
 def _step_from_dict(step: dict[str, Any]) -> Step:
     return Step(
         action=action_from_dict(step["action"]),
@@ -205,6 +228,7 @@ def _step_from_dict(step: dict[str, Any]) -> Step:
         predicted_iou=step["predicted_iou"],
         log_prob=step["log_prob"],
         reward=step["reward"],
+        invalid=step["invalid"],
         candidates=tuple(
             Candidate(action_from_dict(c["action"]), str(c["text"]), c["predicted_iou"]) for c in step["candidates"]
         ),

@@ -40,7 +40,7 @@ def generate_trajectories(
     embeddings = embed_images(tool, [episode.image for episode in episodes])
     states = reset(episodes, embeddings, tool)
     starts = [
-        Start(e.start.kind, encode_rle(s.mask), t.reward(s), t.reward(s))
+        Start(e.start.kind, encode_rle(s.mask), t.reward(s), t.reward(s), s.prompts)
         for e, s, t in zip(episodes, states, targets, strict=True)
     ]
     steps: list[list[Step]] = [[] for _ in episodes]

@@ -123,21 +123,13 @@ def film_strip(image: Image, trajectory: Trajectory) -> Pixels:
 
 
 def _panels(trajectory: Trajectory) -> list[_Panel]:
-    """All states; the prompts in force are followed through undo and where a search stepped back."""
-    panels = [_Panel(0, trajectory.mask_at(0), None, (), True)]
-    in_force: list[tuple[Prompt, ...]] = [()]
+    """All states with the prompts in force before each; after an undo, those that are left."""
+    panels = [_Panel(0, trajectory.mask_at(0), None, trajectory.start.prompts, True)]
     for index, step in enumerate(trajectory.steps, 1):
-        action, earlier = step.action, in_force[step.parent]
-        valid = not isinstance(action, InvalidAction)
-        now = earlier
-        if isinstance(action, Click | Box):
-            valid = action.inside(trajectory.height, trajectory.width)
-            now = (*earlier, action) if valid else earlier
-        elif isinstance(action, Undo):
-            valid = bool(earlier)
-            earlier = now = earlier[:-1]
-        in_force.append(now)
-        panels.append(_Panel(index, trajectory.mask_at(index), action, earlier, valid, step.parent))
+        undone = isinstance(step.action, Undo) and step.invalid is None
+        earlier = tuple(trajectory.prompts_at(index if undone else step.parent))
+        valid = step.invalid is None
+        panels.append(_Panel(index, trajectory.mask_at(index), step.action, earlier, valid, step.parent))
     return panels
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from segagent.core import Action, Click, Finish, InvalidAction, Rle, Trajectory, Undo
+from segagent.core import Action, Click, Finish, InvalidAction, Rle, Trajectory
 from segagent.environment import Target, next_click
 
 
@@ -65,7 +65,7 @@ def star_plus_examples(trajectory: Trajectory, target: Target) -> list[Example]:
         if raised and isinstance(step.action, Click):
             examples.append(_example(trajectory, step.parent, step.action, "kept"))
             continue
-        clicked = _clicks_in_force(trajectory, step.parent)
+        clicked = [prompt for prompt in trajectory.prompts_at(step.parent) if isinstance(prompt, Click)]
         click = next_click(trajectory.mask_at(step.parent), target.mask, clicked, target.ignore)
         examples.append(_example(trajectory, step.parent, click or Finish(), "replaced"))
     return examples
@@ -109,15 +109,3 @@ def _reward(trajectory: Trajectory, index: int) -> float:
             "training needs trajectories that were made with a target"
         )
     return reward
-
-
-def _clicks_in_force(trajectory: Trajectory, index: int) -> list[Click]:
-    """The clicks made on the way to state ``index``, undone ones left out."""
-    clicks: list[Click] = []
-    for state in trajectory.path_to(index):
-        action = trajectory.steps[state - 1].action
-        if isinstance(action, Click):
-            clicks.append(action)
-        elif isinstance(action, Undo) and clicks:
-            clicks.pop()
-    return clicks

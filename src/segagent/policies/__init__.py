@@ -45,9 +45,9 @@ SCHEMES: MappingProxyType[str, Callable[[str], Policy]] = MappingProxyType({"hf"
 def make_policy(spec: str) -> Policy:
     """The policy that a specification names.
 
-    "embedded" (small vision-language model, shipped), "centre" (baseline), "hf:DIR" (a checkpoint of transformers) or
-    "openai:MODEL@URL" (a server), the latter two with options as in "hf:DIR?format=qwen3". Raises ``SpecError`` for
-    anything else, and ``WeightsError`` where a model's weights cannot be used.
+    "embedded" (small vision-language model, shipped), "centre" (baseline), "hf:DIR" (a checkpoint of
+    transformers) or "openai:MODEL@URL" (a server), the latter two with options as in "hf:DIR?format=qwen3".
+    Raises ``SpecError`` for anything else, and ``WeightsError`` where a model's weights cannot be used.
     """
     make = POLICIES.get(spec)
     if make is not None:

@@ -2,7 +2,8 @@
 
 One-stage instance segmentation without classes. A centre map says where objects are; at each centre the network
 writes the weights of a tiny two-layer network which, run over shared mask features and the position relative to
-the centre, draws that object (conditional convolutions). Words are not looked at here, so it runs once per picture.
+the centre, draws that object (conditional convolutions). Words are not looked at here, so it runs once per
+picture.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ KERNEL_LENGTH = sum(_KERNEL_SIZES)
 class Features(NamedTuple):
     """What the detector knows of a batch of pictures of side S.
 
-    ``centres`` (batch, S/8, S/8): logits of an object's centre. ``kernels`` (batch, KERNEL_LENGTH, S/8, S/8): weights
-    of the outline network at each place. ``masks`` (batch, 16, S/4, S/4): shared mask features.
+    ``centres`` (batch, S/8, S/8): logits of an object's centre. ``kernels`` (batch, KERNEL_LENGTH, S/8, S/8):
+    weights of the outline network at each place. ``masks`` (batch, 16, S/4, S/4): shared mask features.
     """
 
     centres: Tensor

@@ -85,7 +85,8 @@ class EmbeddedPolicy:
         seeds: Sequence[int] | None = None,
     ) -> list[list[Proposal]]:
         """See :class:`segagent.core.Policy`. Observations are read one by one, so no batch changes another's
-        reply."""
+        reply.
+        """
         if num_proposals < 1:
             raise InputError(f"at least one proposal must be asked for, not {num_proposals}")
         if not temperature >= 0:

@@ -1,8 +1,7 @@
 """Which of the found objects a sentence means: words attend to words, objects to objects and to words.
 
 Objects are few, so this is small; sentences of one picture share its objects. Relations between two objects
-(who is left
-of whom, nearer, larger) enter the attention between them, weighed by what the sentence asks for.
+(who is left of whom, nearer, larger) enter the attention between them, weighed by what the sentence asks for.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ _PAIR_WIDTH = 16
 
 
 class Words(NamedTuple):
-    """An encoded batch of sentences: ``states`` (batch, 1 + words, WIDTH), the first being the whole sentence's;
-    ``valid`` bool (batch, 1 + words).
+    """An encoded batch of sentences: ``states`` (batch, 1 + words, WIDTH), the first being the whole
+    sentence's; ``valid`` bool (batch, 1 + words).
     """
 
     states: Tensor
@@ -33,8 +32,8 @@ class Words(NamedTuple):
 
 class Grounded(NamedTuple):
     """``logits`` (batch, 1 + objects): how well each object fits, entry 0 meaning none of them. ``candidates``
-    the same
-    for the noun phrase alone, ``anchors`` for the other object of a relation. ``hidden`` (batch, 1 + objects, WIDTH).
+    the same for the noun phrase alone, ``anchors`` for the other object of a relation. ``hidden`` (batch, 1 +
+    objects, WIDTH).
     """
 
     logits: Tensor
@@ -109,7 +108,8 @@ def _mask_bias(valid: Tensor) -> Tensor:
 
 def pair_features(geometry: Tensor) -> Tensor:
     """How each object lies to each other one: (b, n, NUM_GEOMETRY) -> (b, n, n, 14); entry [i, j] speaks of j
-    seen from i."""
+    seen from i.
+    """
     g = geometry
     dx = g[:, None, :, 0] - g[:, :, None, 0]
     dy = g[:, None, :, 1] - g[:, :, None, 1]

@@ -51,7 +51,8 @@ class PolicyNetwork(nn.Module):
 
 
 def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) -> None:
-    """Write ``path`` (safetensors, float16; running statistics float32) and beside it ``path`` with suffix .json.
+    """Write ``path`` (safetensors, float16; running statistics float32) and beside it ``path`` with suffix
+    .json.
 
     ``card`` says how the weights were made and how good they are; it goes into the JSON file as it is.
     """

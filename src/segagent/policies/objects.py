@@ -60,9 +60,11 @@ def soft_box(coverage: Soft) -> tuple[int, int, int, int]:
 
 
 def geometry(coverage: Soft) -> npt.NDArray[np.float32]:
-    """Where an object lies and how large it is: float32 (NUM_GEOMETRY,), fractions of the square's side or area.
+    """Where an object lies and how large it is: float32 (NUM_GEOMETRY,), fractions of the square's side or
+    area.
 
-    Centre of mass x, y; box x0, y0, x1, y1; area; box area; logarithms of the area and of the box's longer side.
+    Centre of mass x, y; box x0, y0, x1, y1; area; box area; logarithms of the area and of the box's longer
+    side.
     """
     height, width = coverage.shape
     x0, y0, x1, y1 = soft_box(coverage)

@@ -1,5 +1,6 @@
 """The current mask as the model is shown it: a half-transparent green layer over the picture, and how it is
-seen again."""
+seen again.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def draw_overlay(pixels: Pixels, coverage: npt.NDArray[np.float32]) -> Pixels:
 
 
 def seen_mask(overlay: Pixels, clean: Pixels) -> npt.NDArray[np.float32]:
-    """The coverage that explains ``overlay`` best as ``clean`` with the green layer, by least squares per pixel.
+    """The coverage that explains ``overlay`` best as ``clean`` with the green layer, by least squares per
+    pixel.
 
     Both uint8 (s, s, 3); float32 (s, s) in 0..1. Where the picture itself is that green nothing can be seen: 0.
     """

@@ -24,8 +24,8 @@ GRID = WORKING_SIZE // MASK_STRIDE
 class Percept:
     """What is known of one picture before any word or mask. n objects, 1 <= n <= MAX_OBJECTS, the surest first.
 
-    ``pixels`` uint8 (256, 256, 3); ``features`` (16, GRID, GRID) mask features; ``coverage`` (n, GRID, GRID) in 0..1;
-    ``tokens`` (n, EMBEDDING + attributes); ``geometry`` (n, NUM_GEOMETRY); ``certainty`` (n,) in 0..1.
+    ``pixels`` uint8 (256, 256, 3); ``features`` (16, GRID, GRID) mask features; ``coverage`` (n, GRID, GRID) in
+    0..1; ``tokens`` (n, EMBEDDING + attributes); ``geometry`` (n, NUM_GEOMETRY); ``certainty`` (n,) in 0..1.
     """
 
     pixels: Pixels

@@ -33,8 +33,7 @@ from segagent.policies.state_head import (
 @dataclass(frozen=True, eq=False)
 class SeenMask:
     """The current mask as recovered from the overlaid picture: ``overlay`` uint8 (256, 256, 3); coverage in
-    0..1 at three
-    resolutions: ``full`` (256, 256), ``bins`` (BINS, BINS), ``grid`` (GRID, GRID).
+    0..1 at three resolutions: ``full`` (256, 256), ``bins`` (BINS, BINS), ``grid`` (GRID, GRID).
     """
 
     overlay: npt.NDArray[np.uint8]
@@ -45,11 +44,9 @@ class SeenMask:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """``sign`` (2,): probability of a positive and of a negative click. ``place`` (2, BINS, BINS): of its
-    place given the
-    sign, each map summing to 1, rows are y. ``iou`` (101,): of the mask's IoU in percent. ``objects`` (1 +
-    n,): of which found
-    object is meant, entry 0 meaning none of them. All float64.
+    """``sign`` (2,): probability of a positive and of a negative click. ``place`` (2, BINS, BINS): of its place
+    given the sign, each map summing to 1, rows are y. ``iou`` (101,): of the mask's IoU in percent. ``objects``
+    (1 + n,): of which found object is meant, entry 0 meaning none of them. All float64.
     """
 
     sign: npt.NDArray[np.float64]
@@ -120,7 +117,8 @@ def decide(network: PolicyNetwork, refined: Refined, seen: list[SeenMask]) -> Ju
 @dataclass(frozen=True, eq=False)
 class Mixture:
     """The reward head's inputs besides what ``Grounded`` holds, and the hypotheses' ``weights`` (h,), summing
-    to 1."""
+    to 1.
+    """
 
     weights: Tensor
     iou: Tensor
@@ -130,7 +128,8 @@ class Mixture:
 def mix_iou(objects: Tensor, hypotheses: list[int], judged: Judged, seen: SeenMask) -> Mixture:
     """Mix the hypotheses' IoU distributions by how likely each object is meant.
 
-    ``objects`` (1 + n,) probabilities, entry 0 none. What no hypothesis covers counts as an IoU of 0 to 20 percent.
+    ``objects`` (1 + n,) probabilities, entry 0 none. What no hypothesis covers counts as an IoU of 0 to 20
+    percent.
     """
     chosen = objects[1:][hypotheses]
     weights = chosen / chosen.sum().clamp(min=1e-9)
@@ -149,10 +148,8 @@ def mix_iou(objects: Tensor, hypotheses: list[int], judged: Judged, seen: SeenMa
 @dataclass(frozen=True, eq=False)
 class Examined:
     """Everything found out about one observation before the reply: ``objects`` (1 + n,) probabilities, entry 0
-    none; the
-    verdict for each of ``hypotheses``, their ``mixture``; and, for the reward head, the ``region`` under the
-    sentence (WIDTH,) and
-    the ``sentence`` (WIDTH,).
+    none; the verdict for each of ``hypotheses``, their ``mixture``; and, for the reward head, the ``region``
+    under the sentence (WIDTH,) and the ``sentence`` (WIDTH,).
     """
 
     objects: Tensor

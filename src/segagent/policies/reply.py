@@ -1,9 +1,9 @@
 """The reply a policy writes, and its grammar: ``Current IoU: 37. Positive point: (412, 377)``.
 
-The IoU is in whole percent; coordinates are pixels of the original image, x to the right and y down. Reading
-is tolerant
-of case, spacing and number notation ("412.0"), never of meaning: a reply with no action, with two, or with a point
-outside the image is an :class:`InvalidAction` that says why. Nothing is guessed and nothing is raised.
+The IoU is in whole percent; coordinates are pixels of the original image, x to the right and y down. Reading is
+tolerant of case, spacing and number notation ("412.0"), never of meaning: a reply with no action, with two, or
+with a point outside the image is an :class:`InvalidAction` that says why. Nothing is guessed and nothing is
+raised.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _NEGATION = re.compile(r"\b(?:not|no|never|don't|do not|cannot)\b", re.IGNORECAS
 
 def format_reply(action: Action, predicted_iou: float | None = None) -> str:
     """The reply that says ``action`` and, where known, the IoU of the mask now seen (0..1, written in whole
-    percent)."""
+    percent).
+    """
     head = "" if predicted_iou is None else f"Current IoU: {round(100 * min(1.0, max(0.0, predicted_iou)))}. "
     match action:
         case Click(x, y, positive):

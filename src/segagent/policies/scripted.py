@@ -9,7 +9,8 @@ from segagent.policies.reply import format_reply, parse_reply
 
 
 class ScriptedPolicy:
-    """Says the next line of its script at each call, the same one to every observation; "Finish" when it has run out.
+    """Says the next line of its script at each call, the same one to every observation; "Finish" when it has
+    run out.
 
     ``lines`` are raw replies or actions. All proposals of a call are the same line. ``calls`` counts calls.
     """

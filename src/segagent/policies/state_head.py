@@ -1,10 +1,9 @@
 """Given one hypothesis of which object is meant: how good the current mask is, and where to click next.
 
 For each hypothesis the network first corrects the object's outline in the light of the current mask and the
-picture. What
-the corrected outline and the mask disagree in, and how deep each disagreement is, then leads to the sign, the
-place and
-the IoU. Which hypothesis is how likely is the sentence's matter (``grounding``), and mixing them is ``reading``'s.
+picture. What the corrected outline and the mask disagree in, and how deep each disagreement is, then leads to
+the sign, the place and the IoU. Which hypothesis is how likely is the sentence's matter (``grounding``), and
+mixing them is ``reading``'s.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ Grid = npt.NDArray[np.float32]
 
 class Refined(NamedTuple):
     """``target`` (n, GRID, GRID): logits of the corrected outline. ``pointer`` (n, 2, GRID, GRID): corrections
-    to the place,
-    positive click first. ``pooled`` (n, 64): a summary.
+    to the place, positive click first. ``pooled`` (n, 64): a summary.
     """
 
     target: Tensor
@@ -80,7 +78,8 @@ class StateHead(nn.Module):
 
     def refine(self, inputs: Tensor, outline: Tensor) -> Refined:
         """``inputs`` (n, STATE_CHANNELS, GRID, GRID) of :func:`state_channels`; ``outline`` logits (n, GRID,
-        GRID)."""
+        GRID).
+        """
         x = self.layers(inputs)
         maps = self.maps(x).float()
         x = x.float()
@@ -121,9 +120,9 @@ def _scalars(target: Tensor, mask: Tensor, depths: Tensor) -> Tensor:
 class RewardHead(nn.Module):
     """Corrects the mixed IoU distribution by what the masked region itself looks like against the words.
 
-    Inputs: ``mixed`` (n, NUM_IOU) probabilities; ``region`` (n, WIDTH), the current mask as an object among
-    the others under the
-    sentence; ``sentence`` (n, WIDTH); ``summary`` (n, NUM_SUMMARY). Returns logits (n, NUM_IOU).
+    Inputs: ``mixed`` (n, NUM_IOU) probabilities; ``region`` (n, WIDTH), the current mask as an object among the
+    others under the sentence; ``sentence`` (n, WIDTH); ``summary`` (n, NUM_SUMMARY). Returns logits (n,
+    NUM_IOU).
     """
 
     def __init__(self) -> None:
@@ -148,8 +147,7 @@ def error_depths(target: Grid, mask: Grid) -> Grid:
     """How deep each place lies within what is missed and within what is covered too much.
 
     ``target`` (GRID, GRID) in 0..1 and ``mask`` (BINS, BINS) in 0..1; returns float32 (2, BINS, BINS),
-    distances in bins to
-    the nearest place without that error, everything outside the picture counting as such.
+    distances in bins to the nearest place without that error, everything outside the picture counting as such.
     """
     wanted = cv2.resize(target, (BINS, BINS), interpolation=cv2.INTER_LINEAR) > 0.5
     covered = mask > 0.5
@@ -165,10 +163,9 @@ def state_channels(
 ) -> Tensor:
     """The state head's input (n, STATE_CHANNELS, GRID, GRID).
 
-    ``features`` (n, 16, GRID, GRID) of the detector; ``colours`` (n, 3, GRID, GRID) in -1..1 of the overlaid picture;
-    ``coverage``, ``others``, ``mask`` (n, GRID, GRID) in 0..1: the hypothesis, all other objects, the current
-    mask; ``depths``
-    (n, 2, BINS, BINS) between the hypothesis and the mask.
+    ``features`` (n, 16, GRID, GRID) of the detector; ``colours`` (n, 3, GRID, GRID) in -1..1 of the overlaid
+    picture; ``coverage``, ``others``, ``mask`` (n, GRID, GRID) in 0..1: the hypothesis, all other objects, the
+    current mask; ``depths`` (n, 2, BINS, BINS) between the hypothesis and the mask.
     """
     shallow = torch.log1p(functional.max_pool2d(depths, BINS // GRID))
     maps = torch.stack((coverage, mask, coverage - mask, others), 1)

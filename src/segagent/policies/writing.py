@@ -21,8 +21,7 @@ Probabilities = npt.NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Written:
     """A reply as tokens. ``iou`` 0..100 percent; ``x`` and ``y`` are places 0..BINS-1. ``log_prob`` is the
-    natural logarithm of
-    the probability of sign, x and y together at temperature 1.
+    natural logarithm of the probability of sign, x and y together at temperature 1.
     """
 
     iou: int
@@ -65,8 +64,8 @@ def write_sampled(
 ) -> Written:
     """Draw sign, then x from the sign's marginal, then y given x; four numbers of ``rng`` are used, always.
 
-    ``iou_decoding``: "mean" says the rounded mean of the IoU's distribution (the best estimate), "sample"
-    draws it too.
+    ``iou_decoding``: "mean" says the rounded mean of the IoU's distribution (the best estimate), "sample" draws
+    it too.
     """
     drawn = draw(rng, reading.iou, temperature)
     sign = draw(rng, reading.sign, temperature)

@@ -56,6 +56,7 @@ class _Child:
     proposal: Proposal
     parent: int
     node: _Node
+    invalid: str | None
 
     @property
     def score(self) -> float:
@@ -114,7 +115,7 @@ def run_search(
     nodes = _ask(policy, [_Question(e, s, 0, 0, stuck=False) for e, s in zip(episodes, states, strict=True)], config)
     runs = []
     for episode, embedding, node in zip(episodes, embeddings, nodes, strict=True):
-        start = Start(episode.start.kind, encode_rle(node.state.mask), node.predicted_iou)
+        start = Start(episode.start.kind, encode_rle(node.state.mask), node.predicted_iou, prompts=node.state.prompts)
         tool_calls = len(node.state.prompts)
         runs.append(
             _Run(episode, embedding, node, start, best_iou=node.predicted_iou, policy_calls=1, tool_calls=tool_calls)
@@ -156,7 +157,9 @@ def _advance(runs: Sequence[_Run], policy: Policy, tool: SegmentationTool, confi
         if node is None:  # not asked about: its score is not needed, or after Finish known already
             known = run.node.predicted_iou if isinstance(proposal.action, Finish) else None
             node = _Node(state, [], known)
-        families.setdefault(id(run), []).append(_Child(proposal, run.at, node))
+        families.setdefault(id(run), []).append(
+            _Child(proposal, run.at, node, why_invalid(run.node.state, proposal.action, tool))
+        )
     for run in runs:
         _take(run, families[id(run)], config)
 
@@ -200,6 +203,7 @@ def _take(run: _Run, family: list[_Child], config: SearchConfig) -> None:
             parent=chosen.parent,
             predicted_iou=node.predicted_iou,
             log_prob=proposal.log_prob,
+            invalid=chosen.invalid,
             candidates=tuple(Candidate(c.proposal.action, c.proposal.text, c.node.predicted_iou) for c in others),
         )
     )

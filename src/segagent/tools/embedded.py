@@ -129,7 +129,7 @@ class EmbeddedTool:
         memory: EmbeddedMemory | None,
         before: Floats,
     ) -> Segmentation:
-        """The full view and, where it pays, a closer look at what it found; ``before``: the mask so far (height, width)."""
+        """The full view and, where it pays, a closer look at what it found; ``before``: mask so far (height, width)."""
         image = embedded.image
         full: Rectangle = (0, 0, image.width, image.height)
         known = 0 if memory is None else memory.num_in_evidence
@@ -150,7 +150,7 @@ class EmbeddedTool:
         answer: Floats,
         closer: tuple[Rectangle, Floats] | None,
     ) -> Segmentation:
-        """The mask of the probabilities ``answer`` (height, width) with ``closer`` painted over, and the memory of it."""
+        """The mask of probabilities ``answer`` (height, width) with ``closer`` painted over, and the memory of it."""
         _paint(answer, closer)
         probabilities = resized(answer, self._side, self._side)
         probabilities.setflags(write=False)

@@ -20,7 +20,8 @@ from segagent.core import WeightsError
 @dataclass(frozen=True)
 class StageBudget:
     """How long a stage trains: until ``minutes`` of its main thread's CPU time or ``steps`` steps, whichever
-    comes first."""
+    comes first.
+    """
 
     minutes: float
     steps: int = 10**9
@@ -32,7 +33,8 @@ class StageBudget:
 class Stage:
     """One training stage of ``network``; continues from ``folder / name.pt`` where that exists.
 
-    The learning rate follows a half cosine over the budget used. ``average`` holds exponentially averaged weights.
+    The learning rate follows a half cosine over the budget used. ``average`` holds exponentially averaged
+    weights.
     """
 
     def __init__(self, name: str, network: nn.Module, folder: Path, budget: StageBudget, *, resume: bool) -> None:
@@ -132,8 +134,9 @@ class Stage:
 
 
 def load_average(folder: Path, name: str, network: nn.Module) -> None:
-    """Put the averaged weights of a stage's checkpoint into ``network``. Raises ``WeightsError`` where there
-    is none."""
+    """Put the averaged weights of a stage's checkpoint into ``network``. Raises ``WeightsError`` where there is
+    none.
+    """
     path = folder / f"{name}.pt"
     if not path.exists():
         raise WeightsError(f"stage {name!r} has left no checkpoint in {folder}; run it first")

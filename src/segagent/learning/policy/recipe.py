@@ -62,8 +62,8 @@ def train_policy(
     """Train the embedded policy in the folder ``out``; every stage leaves a checkpoint and a JSONL log there.
 
     Writes ``policy.safetensors`` and ``policy.json``. With ``resume`` finished stages are skipped and an
-    interrupted one
-    goes on. ``report`` is told what begins. Pictures come from the train split alone; the val split only measures.
+    interrupted one goes on. ``report`` is told what begins. Pictures come from the train split alone; the val
+    split only measures.
     """
     began = time.perf_counter()
     say = report or (lambda _: None)

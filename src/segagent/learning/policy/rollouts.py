@@ -33,8 +33,8 @@ def annotator_states(
     tool: SegmentationTool,
     steps: int,
 ) -> list[MaskState]:
-    """Every mask on the simulated annotator's way to one object of each scene in ``numbers``; some ways start with
-    clicks at random, or with a click on another object.
+    """Every mask on the simulated annotator's way to one object of each scene in ``numbers``; some ways start
+    with clicks at random, or with a click on another object.
     """
     images = [Image.of(studied[n].scene.pixels) for n in numbers]
     embeddings = tool.embed(images)
@@ -131,7 +131,8 @@ def own_episodes(
     sampled: float = 0.5,
 ) -> tuple[list[RewardRow], list[MaskState]]:
     """Roll the policy out on one sentence per scene in ``numbers``: greedily, or (a share ``sampled``) at
-    temperature 1."""
+    temperature 1.
+    """
     numbers = [n for n in numbers if studied[n].scene.expressions]
     images = [Image.of(studied[n].scene.pixels) for n in numbers]
     embeddings = tool.embed(images)

@@ -21,8 +21,8 @@ _SMALLEST = 24
 
 @dataclass(frozen=True, eq=False)
 class DetectionBatch:
-    """Pictures (b, 3, s, s); centre map (b, s/8, s/8); and flat over all objects of the batch: the picture each is
-    in, its centre cell (row, column), and its coverage (n, s/4, s/4) in 0..1.
+    """Pictures (b, 3, s, s); centre map (b, s/8, s/8); and flat over all objects of the batch: the picture each
+    is in, its centre cell (row, column), and its coverage (n, s/4, s/4) in 0..1.
     """
 
     pictures: Tensor

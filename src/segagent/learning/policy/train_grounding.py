@@ -30,8 +30,7 @@ class PerceivedScene:
     """A scene as the detector sees it, padded to MAX_OBJECTS.
 
     ``tokens`` (MAX_OBJECTS, TOKEN), ``geometry`` (MAX_OBJECTS, NUM_GEOMETRY), ``certainty`` (MAX_OBJECTS,),
-    ``num`` objects in use;
-    ``truth[i]`` is the true object that found object i is, or -1.
+    ``num`` objects in use; ``truth[i]`` is the true object that found object i is, or -1.
     """
 
     tokens: npt.NDArray[np.float32]
@@ -63,8 +62,9 @@ def perceive_scene(detector: Detector, encoder: ObjectEncoder, scene: StoredScen
 
 @dataclass(frozen=True, eq=False)
 class GroundingBatch:
-    """Sentences b against objects: what :class:`Grounding` takes, and which objects are the answer (bool, b x
-    1 + n)."""
+    """Sentences b against objects: what :class:`Grounding` takes, and which objects are the answer (bool, b x 1
+    + n).
+    """
 
     words: Tensor
     tokens: Tensor

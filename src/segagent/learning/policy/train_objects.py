@@ -76,8 +76,7 @@ def object_batch(rng: np.random.Generator, scenes: list[StoredScene], *, worn: b
 @dataclass(frozen=True, eq=False)
 class FoundObjects:
     """Objects as the detector outlined them: ``crops`` uint8 (n, 4, CROP, CROP), colours and coverage;
-    ``geometries`` (n, 10);
-    ``classes`` (n, 4).
+    ``geometries`` (n, 10); ``classes`` (n, 4).
     """
 
     crops: npt.NDArray[np.uint8]
@@ -170,7 +169,9 @@ def train_objects(
         if found is not None and step % 3 > 0:
             batch = found.batch(rng, max(2, round(64 * batch_scale)))
         else:
-            batch = object_batch(rng, [store[int(i)] for i in rng.integers(0, len(store), max(1, round(14 * batch_scale)))])
+            batch = object_batch(
+                rng, [store[int(i)] for i in rng.integers(0, len(store), max(1, round(14 * batch_scale)))]
+            )
         with torch.autocast("cpu", torch.bfloat16):
             appearance = stage.network(batch.crops, batch.geometries)
         loss, measured = attribute_loss(appearance, batch.classes)

@@ -62,7 +62,8 @@ def train_reward(
 @torch.no_grad()
 def reward_quality(network: RewardHead, rows: Sequence[RewardRow]) -> dict[str, float]:
     """Pearson correlation and mean absolute error of the predicted IoU; ``mixed_`` the same before the reward
-    head."""
+    head.
+    """
     mixed, region, sentence, summary, ious = tabulate(rows)
     bins = torch.arange(NUM_IOU) / (NUM_IOU - 1)
     said = {

@@ -1,5 +1,6 @@
 """Stage 4: given which object is meant, correct its outline, predict the mask's IoU and click as the annotator
-would."""
+would.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ class MaskState:
 
 def made_up_mask(rng: np.random.Generator, scene: StoredScene, target: int) -> BoolMask:
     """A mask as a tool might make it around object ``target``: empty, worn, partial, spilt, merged or on
-    another object."""
+    another object.
+    """
     kind = rng.random()
     true = scene.mask(target)
     if kind < 0.08:
@@ -100,7 +102,8 @@ def _blob(rng: np.random.Generator, mask: BoolMask, *, near: bool) -> BoolMask:
 @dataclass(frozen=True, eq=False)
 class StateBatch:
     """Rows of (mask, hypothesis) with the truth for that hypothesis; ``click`` bool (n,): whether there is one
-    to make."""
+    to make.
+    """
 
     inputs: Tensor
     outlines: Tensor
@@ -114,7 +117,8 @@ class StateBatch:
 
 def state_batch(rows: Sequence[tuple[StudiedScene, BoolMask, int]]) -> StateBatch:
     """``rows`` are (scene, mask, number of the found object taken as meant); that object must be matched to a
-    true one."""
+    true one.
+    """
     inputs, outlines, seen, coverage, ious, clicks = [], [], [], [], [], []
     for studied, mask, hypothesis in rows:
         look = see_mask(studied.percept, mask)
@@ -167,7 +171,7 @@ def state_loss(refined: Refined, judged: Judged, batch: StateBatch) -> tuple[Ten
         "outline_iou": outline_iou,
         "sign": float((((judged.sign > 0) == batch.positive) * made).sum() / count),
         "place_px": float((error * made).sum() / count) * WORKING_SIZE / BINS,
-        "iou_mae": float((mean - batch.iou).abs().mean()),
+        "iou_mae": float((mean.detach() - batch.iou).abs().mean()),
     }
 
 
