@@ -35,7 +35,7 @@ def episode(
     image: Image, actions: list[Action], *, returned: int = 0, text: str = "the cup", mask: BoolMask | None = None
 ) -> Trajectory:
     rle = encode_rle(mask if mask is not None else empty_mask(image.height, image.width))
-    state, embedding, steps = State(empty_mask(image.height, image.width)), None, []
+    state, embedding, steps = State(empty_mask(image.height, image.width)), DiscTool().embed([image])[0], []
     for index, action in enumerate(actions):
         invalid = why_invalid(state, action, DiscTool())
         steps.append(Step(action, "reply", rle, parent=index, predicted_iou=0.5, invalid=invalid))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from segagent.core import BoolMask, Image, InputError, SegAgentError, SegmentationTool, Trajectory, encode_rle
+from segagent.core import BoolMask, Image, InputError, SegAgentError, SegmentationTool, Trajectory
 from segagent.datasets import Sample, SampleGroup
 from segagent.environment import (
     Episode,
@@ -67,14 +67,14 @@ def _load(group: SampleGroup, tool: SegmentationTool, config: TrajectoryConfig) 
     except InputError as error:
         return _Loaded(None, samples, places=[str(error)] * len(samples))
     loaded = _Loaded(image, samples)
-    known: dict[tuple[str, str], range] = {}
+    known: dict[tuple[bytes, bytes], range] = {}
     for sample in samples:
         try:
             mask, ignore = sample.load_target(image)
         except InputError as error:
             loaded.places.append(str(error))
             continue
-        key = (encode_rle(mask)["counts"], encode_rle(ignore)["counts"] if ignore is not None else "")
+        key = (np.packbits(mask).tobytes(), np.packbits(ignore).tobytes() if ignore is not None else b"")
         if key not in known:
             first = len(loaded.episodes)
             seed = episode_seed(config.seed, sample.sample_id)
