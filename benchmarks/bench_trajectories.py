@@ -1,6 +1,6 @@
 """Objects per minute of ``segagent trajectories``, beside a straightforward loop with the same tool.
 
-    python benchmarks/bench_trajectories.py [--tool embedded|grabcut|disc] [--workers 2] [--coco FOLDER]
+    python benchmarks/bench_trajectories.py [--tool embedded] [--workers 2] [--coco FOLDER]
 
 The loop does what a plain script does, one sample after another: load image and mask, embed the image, take both
 full-image distance transforms for each click, ask the tool, write. It makes the same clicks, which is checked.
@@ -153,17 +153,19 @@ def measure(name: str, dataset, make, workers: int, folder: Path) -> None:
     samples = list(dataset)
     per_image = len(samples) / dataset.num_images
     num_objects = len({(s.image_name, encode_rle(s.load_target()[0])["counts"]) for s in samples})
-    print(f"\n{name}: {dataset.num_images} images, {num_objects} objects, {len(samples)} samples, {per_image:.1f} per image")
+    counts = f"{dataset.num_images} images, {num_objects} objects, {len(samples)} samples, {per_image:.1f} per image"
+    print(f"\n{name}: {counts}", flush=True)
     tool.embed([samples[0].load_image()])
     clock = Clock()
     began = time.perf_counter()
     clicks = plain_loop(samples, tool, folder / f"{name}.plain", clock)
     wall, cpu = time.perf_counter() - began, sum(clock.spent.values())
     shares = ", ".join(f"{part} {100 * spent / cpu:.0f} %" for part, spent in clock.spent.most_common())
-    print(f"  plain loop       {60 * len(samples) / wall:7.1f} /min   {1e3 * cpu / len(samples):6.0f} CPU ms each ({shares})")
+    each = 1e3 * cpu / len(samples)
+    print(f"  plain loop       {60 * len(samples) / wall:7.1f} /min   {each:6.0f} CPU ms each ({shares})", flush=True)
     for number in sorted({1, workers}):
         out = folder / f"{name}.{number}.jsonl"
-        our_wall, our_cpu = ours(dataset, make, out, number)
+        our_wall, our_cpu = ours(dataset, make if number > 1 else lambda: tool, out, number)
         print(
             f"  {number} worker{'s' if number > 1 else ' '}        {60 * len(samples) / our_wall:7.1f} /min   "
             f"{1e3 * our_cpu / len(samples):6.0f} CPU ms each   ratio {wall / our_wall:.2f}x (CPU {cpu / our_cpu:.2f}x)"
@@ -176,21 +178,16 @@ def measure(name: str, dataset, make, workers: int, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tool", default="embedded")
-    parser.add_argument("--weights", type=Path, help="other weights for the embedded tool")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--images", type=int, default=12)
     parser.add_argument("--coco", type=Path)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     make = partial(make_tool, options.tool)
-    if options.tool == "embedded":
+    if options.tool.startswith("embedded"):
         import torch
 
         torch.set_num_threads(1)
-        if options.weights is not None:
-            from segagent.tools.embedded import EmbeddedTool
-
-            make = partial(EmbeddedTool, options.weights)
     print(f"tool {options.tool}, load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

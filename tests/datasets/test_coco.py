@@ -94,7 +94,7 @@ def test_text_template(tmp_path: Path) -> None:
     dataset = CocoDataset(path, text_template="the {category}, {odd}")
     assert dataset[0].text == "the cat, {odd}"
     assert dataset.fingerprint != CocoDataset(path).fingerprint
-    with pytest.raises(InputError, match="lacks {category}"):
+    with pytest.raises(InputError, match=r"lacks \{category\}"):
         CocoDataset(path, text_template="the thing")
 
 
@@ -197,7 +197,8 @@ def test_bad_segmentations_fail_alone(tmp_path: Path, segmentation: object) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"images": [], "annotations": [], "categories": {}}', "[" * 100_000, "\xff", '{"images": 1']
+    "text",
+    ["", "[]", "{}", '{"images": [], "annotations": [], "categories": {}}', "[" * 100_000, "\xff", '{"images": 1'],
 )
 def test_other_files(tmp_path: Path, text: str) -> None:
     path = tmp_path / "instances.json"

@@ -28,6 +28,8 @@ TINY = PolicyTraining(
     rounds=1,
     episodes=3,
     episode_steps=2,
+    outlined_scenes=2,
+    batch_scale=0.1,
 )
 
 

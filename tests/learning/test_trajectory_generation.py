@@ -2,6 +2,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,7 @@ def test_quality_controls_hold(tmp_path: Path) -> None:
         rewards = [trajectory.reward_at(index) or 0.0 for index in range(len(trajectory.steps) + 1)]
         assert len(trajectory.steps) <= 3
         assert all(reward < 0.6 for reward in rewards[:-1])
-        assert all(b - a >= 0.05 for a, b in zip(rewards, rewards[1:], strict=False))
+        assert all(b - a >= 0.05 for a, b in pairwise(rewards))
 
 
 def test_failed_samples_are_recorded_and_the_others_go_on(tmp_path: Path) -> None:
@@ -175,9 +176,7 @@ def test_a_tool_that_fails_on_one_image_fails_there_only(tmp_path: Path) -> None
                 raise ToolError("not this one")
             return super().embed(images)
 
-    report = generate_dataset(
-        folder(tmp_path / "data"), Picky, tmp_path / "t.jsonl", TrajectoryConfig(batch_images=2)
-    )
+    report = generate_dataset(folder(tmp_path / "data"), Picky, tmp_path / "t.jsonl", TrajectoryConfig(batch_images=2))
     assert [(f.sample_id, f.reason) for f in report.failures] == [(f"b-{n}", "not this one") for n in (0, 1, 3, 2)]
     assert report.num_trajectories == 10
 
@@ -205,8 +204,8 @@ def test_another_tool_or_data_set_is_refused(tmp_path: Path) -> None:
         generate_dataset(open_dataset("scenes:2"), partial(DiscTool, 3), out)
     with pytest.raises(InputError, match=r'starts \["empty", "box", "random"\], now \["empty"\]'):
         generate_dataset(open_dataset("scenes:2"), disc, out, TrajectoryConfig(starts=("empty",)))
+    out.write_text('{"schema": "segagent.journal/1"}\n{"schema": "segagent.trajectory/1", "sample_id": "x"}\n')
     with pytest.raises(InputError, match="sample 'x'"):
-        out.write_text('{"schema": "segagent.journal/1"}\n{"schema": "segagent.trajectory/1", "sample_id": "x"}\n')
         list(read_trajectories(out))
 
 

@@ -186,9 +186,7 @@ def _samples(
         file, name, height, width = by_id[image_id]
         category = names[category_id]
         text = template.replace("{category}", category)
-        samples.append(
-            CocoSample(sample_id, file, name, height, width, text, category, entry["segmentation"], where)
-        )
+        samples.append(CocoSample(sample_id, file, name, height, width, text, category, entry["segmentation"], where))
     return tuple(samples), num_crowd
 
 

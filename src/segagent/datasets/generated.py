@@ -104,7 +104,12 @@ class ScenesDataset:
     """Scenes 0 to ``num - 1`` of a random stream, drawn one at a time; one sample per sentence."""
 
     def __init__(
-        self, num: int, *, seed: int = 1, split: Split = "train", config: SceneConfig = SceneConfig()  # noqa: B008 - frozen
+        self,
+        num: int,
+        *,
+        seed: int = 1,
+        split: Split = "train",
+        config: SceneConfig = SceneConfig(),  # noqa: B008 - frozen
     ) -> None:
         if num < 1:
             raise InputError(f"scenes: the number must be at least 1, got {num}")

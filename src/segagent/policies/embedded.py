@@ -38,9 +38,6 @@ class _Recent(Generic[T]):
         self._values.move_to_end(key)
         return self._values[key]
 
-    def put(self, key: str, value: T) -> None:
-        self.get(key, lambda: value)
-
 
 class EmbeddedPolicy:
     """See the module. Pictures and sentences are encoded once each and remembered (bounded)."""
@@ -105,10 +102,6 @@ class EmbeddedPolicy:
                 )
             proposals.append([_proposal(w, *observation.mask.shape) for w in written])
         return proposals
-
-    def remember(self, image: Image, percept: Percept) -> None:
-        """Take over a percept of ``image`` computed elsewhere with the same weights."""
-        self._percepts.put(image.key, percept)
 
     def read(self, observation: Observation) -> Reading:
         """The distributions that the reply to ``observation`` is written from."""

@@ -176,10 +176,14 @@ def examine(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMa
     return Examined(objects, hypotheses, judged, mixture, grounded.hidden[0, -1], words.states[0, 0])
 
 
-@torch.no_grad()
 def read(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMask) -> Reading:
     """The model's distributions for one picture, one encoded sentence (batch 1) and one mask (height, width)."""
-    found = examine(network, percept, words, mask)
+    return conclude(network, examine(network, percept, words, mask))
+
+
+@torch.no_grad()
+def conclude(network: PolicyNetwork, found: Examined) -> Reading:
+    """Mix the hypotheses into the distributions the reply is written from."""
     mixture, judged = found.mixture, found.judged
     logits = network.reward(mixture.iou[None], found.region[None], found.sentence[None], mixture.summary[None])[0]
     iou = logits.double().softmax(0)

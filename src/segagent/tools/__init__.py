@@ -31,10 +31,30 @@ def _disc(argument: str) -> SegmentationTool:
     return DiscTool()
 
 
+def _sam(kind: str) -> Callable[[str], SegmentationTool]:
+    def make(argument: str) -> SegmentationTool:
+        from segagent.tools.sam import make_sam
+
+        return make_sam(kind, argument)
+
+    return make
+
+
+def _simpleclick(argument: str) -> SegmentationTool:
+    from segagent.tools.simpleclick import make_simpleclick
+
+    return make_simpleclick(argument)
+
+
 TOOLS: dict[str, Callable[[str], SegmentationTool]] = {
     "embedded": _embedded,
     "grabcut": _grabcut,
     "disc": _disc,
+    "sam": _sam("sam"),
+    "samhq": _sam("samhq"),
+    "sam2": _sam("sam2"),
+    "sam3": _sam("sam3"),
+    "simpleclick": _simpleclick,
 }
 """Every kind of tool: what makes one from the text after the colon of its specification ('' where there is none)."""
 
@@ -45,8 +65,13 @@ def make_tool(spec: str) -> SegmentationTool:
     - ``embedded``: the network that comes with the package; ``embedded:FILE`` with weights of your own.
     - ``grabcut``: OpenCV's grabCut, without weights.
     - ``disc``: a disc per click, for tests.
+    - ``sam:DIR``, ``samhq:DIR``, ``sam2:DIR``, ``sam3:DIR`` (or a hub name): the SAM family through transformers.
+    - ``simpleclick:FILE``: SimpleClick with published weights.
 
-    Raises ``SpecError`` for any other string and ``WeightsError`` where a tool's weights are missing or damaged.
+    Options follow the checkpoint, as in ``sam:DIR?device=cpu``; ``docs/tools.md`` has them all.
+
+    Raises ``SpecError`` for any other string, ``WeightsError`` where a tool's weights are missing or damaged, and
+    ``MissingExtraError`` where a package is not installed.
     """
     kind, colon, argument = spec.partition(":")
     make = TOOLS.get(kind)

@@ -75,6 +75,10 @@ class EmbeddedMemory:
     closer: tuple[Rectangle, Floats] | None
 
 
+FOCUS_FROM = 2
+EARLY_MAX = 1.0
+
+
 class EmbeddedTool:
     """Click-conditioned segmentation with the weights of ``path`` (default: those of the package).
 
@@ -115,7 +119,7 @@ class EmbeddedTool:
         before = np.array(resized(memory.probabilities, image.height, image.width))
         _paint(before, memory.closer)
         part = self._part(request.mask, clicks)
-        if part is not None and self._focus:
+        if part is not None and self._focus and len(clicks) >= FOCUS_FROM:
             closer = self._look_closer(image, part, clicks, before)
             if not runs_out_of(closer >= 0.5, part, image.height, image.width):
                 return self._remembered(request, memory.evidence, memory.num_in_evidence, before, (part, closer))
@@ -139,6 +143,8 @@ class EmbeddedTool:
         probabilities = self._answer(embedded.full, evidence, previous, clicks, full)
         answer = resized(probabilities, image.height, image.width)
         part = self._part(answer >= 0.5, clicks)
+        if part is not None and len(clicks) < FOCUS_FROM and max((part[2]-part[0])/image.width, (part[3]-part[1])/image.height) > EARLY_MAX:
+            part = None
         closer = None if part is None else (part, self._look_closer(image, part, clicks, answer))
         return self._remembered(request, evidence, len(clicks), answer, closer)
 

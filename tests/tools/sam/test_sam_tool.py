@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import tiny_sam
 import torch
-import transformers
 from conformance import ToolConformance
 
 from segagent.core import (
@@ -30,6 +29,7 @@ from segagent.core import (
 from segagent.environment import Episode, Target, generate_trajectories
 from segagent.policies.centre import CentrePolicy
 from segagent.search import SearchConfig, rollout
+from segagent.tools import make_tool
 from segagent.tools.sam import FAMILIES, SamEmbedding, SamMemory, SamTool, make_sam
 from segagent.tools.sam.cache import ByteCache
 from segagent.tools.sam.tool import MAX_PROMPTS
@@ -327,5 +327,6 @@ class TestRefusals:
 
 
 def test_the_specification_string_is_the_name(tools: dict[str, SamTool], checkpoints: dict[str, Path]) -> None:
-    assert tools["sam2"].name == f"sam2:{checkpoints['sam2']}?device=cpu"
-    assert transformers.__version__
+    for kind, tool in tools.items():
+        assert tool.name == f"{kind}:{checkpoints[kind]}?device=cpu"
+        assert make_tool(tool.name).name == tool.name

@@ -59,9 +59,9 @@ def seeded_tensor(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
     Weights that learned nothing would answer the same all over the picture, and zooming in would never be tried. So a
     quarter of the transformer's channels carries the clicks and the previous mask to a head that leans towards them.
     """
-    rng = np.random.RandomState((crc32(name.encode()) + seed) % 2**32)  # noqa: NPY002 - its stream is frozen for good
+    rng = np.random.RandomState((crc32(name.encode()) + seed) % 2**32)  # its stream is frozen for good
     values = (2 * rng.random_sample(int(np.prod(shape))) - 1).astype(np.float32).reshape(shape)
-    part, last = name.split(".")[0], name.endswith("bias")
+    part, last = name.partition(".")[0], name.endswith("bias")
     if name == "head.conv_seg.bias":
         values = values * 0 - np.float32(OUTSIDE)
     elif name == "patch_embed_coords.proj.weight":
@@ -101,7 +101,7 @@ def seeded_network(kind: str, seed: int) -> SimpleClickNetwork:
 
 def seeded_image(height: int, width: int, seed: int) -> Image:
     """A picture of coarse coloured blobs with a little noise."""
-    rng = np.random.RandomState(seed)  # noqa: NPY002
+    rng = np.random.RandomState(seed)
     rows, columns = np.mgrid[:height, :width].astype(np.float64)
     pixels = np.zeros((height, width, 3))
     for _ in range(6):
@@ -115,7 +115,7 @@ def seeded_image(height: int, width: int, seed: int) -> Image:
 def seeded_inputs(seed: int, side: int = 448) -> tuple[Tensor, Floats, list[tuple[float, float, bool]]]:
     """A picture float32 in [0, 1] (1, 3, side, side), previous probabilities (side, side), clicks (y, x, positive)."""
     picture = torch.from_numpy(np.array(seeded_image(side, side, seed).pixels)).permute(2, 0, 1)[None] / 255
-    rng = np.random.RandomState(seed + 1)  # noqa: NPY002
+    rng = np.random.RandomState(seed + 1)
     rows, columns = np.mgrid[:side, :side]
     y, x = rng.random_sample(2) * side
     previous = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (0.1 * side) ** 2).astype(np.float32)

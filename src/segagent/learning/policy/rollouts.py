@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segagent.core import BoolMask, Click, Image, Observation, SegmentationTool, State, empty_mask, iou
+from segagent.core import BoolMask, Click, Image, SegmentationTool, State, empty_mask, iou
 from segagent.environment import random_clicks_start
 from segagent.environment.annotator import next_click
 from segagent.environment.mdp import step_batch
 from segagent.learning.policy.train_states import MaskState, StudiedScene, made_up_mask
-from segagent.policies.embedded import EmbeddedPolicy
 from segagent.policies.grounding import Words
 from segagent.policies.network import PolicyNetwork
-from segagent.policies.reading import Examined, examine
+from segagent.policies.reading import Examined, conclude, examine
 from segagent.policies.reply import parse_reply
 from segagent.policies.state_head import BINS
 from segagent.policies.writing import reply_text, write_greedy, write_sampled
@@ -136,7 +135,6 @@ def own_episodes(
     numbers = [n for n in numbers if studied[n].scene.expressions]
     images = [Image.of(studied[n].scene.pixels) for n in numbers]
     embeddings = tool.embed(images)
-    policy = EmbeddedPolicy(network)
     chosen = []
     for number in numbers:
         expressions = studied[number].scene.expressions
@@ -150,13 +148,12 @@ def own_episodes(
         moves = []
         for index, (number, expression) in enumerate(zip(numbers, chosen, strict=True)):
             one, mask = studied[number], states[index].mask
+            examined = examine(network, one.percept, words[index], mask)
             if step > 0 or rng.random() < 0.2:
-                examined = examine(network, one.percept, words[index], mask)
                 rows.append(_row(examined, mask, one.scene.mask(expression.target), "own"))
                 found.append(MaskState(number, expression.target, mask))
             if step < steps:
-                policy.remember(images[index], one.percept)
-                reading = policy.read(Observation(images[index], expression.text, mask))
+                reading = conclude(network, examined)
                 written = write_greedy(reading) if greedy[index] else write_sampled(reading, rng, 1.0)
                 action, _ = parse_reply(reply_text(written, *mask.shape, BINS), *mask.shape)
                 moves.append((embeddings[index], states[index], action))

@@ -138,5 +138,3 @@ def _set_torch_threads(number: int) -> int | None:
     before = int(torch.get_num_threads())
     torch.set_num_threads(number)
     return before
-
-

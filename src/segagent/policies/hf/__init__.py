@@ -73,7 +73,7 @@ def _family(name: str, model_type: str) -> ChatFormat:
     if by_name is None:
         known = ", ".join(FORMATS)
         raise SpecError(
-            f"hf:{name:.200}: models of type {model_type!r} have no convention known here; choose ?format= one of {known}, "
-            "or a file from 'segagent doctor'"
+            f"hf:{name:.200}: models of type {model_type!r} have no convention known here; "
+            f"choose ?format= one of {known}, or a file from 'segagent doctor'"
         )
     return by_name

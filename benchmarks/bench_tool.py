@@ -1,0 +1,146 @@
+"""Click tools by the protocol of interactive segmentation: clicks needed and IoU reached, all tools in one run.
+
+    python benchmarks/bench_tool.py --scenes 200 --data ../shared/data --json tool.json
+
+Rows: generated test scenes (one object per scene, drawn with a fixed seed) and, where ``--data`` holds them, the
+folders grabcut, berkeley and coco_mval_subset. NoC@85 is the mean number of clicks to IoU 0.85, failures counting as
+the limit (their number beside it). Intervals are 95 % bootstrap by image. An object at IoU ``--enough`` is clicked no
+further. ``--limit`` takes only the first objects of each set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from segagent.core import Click, Image, Segmentation, SegmentRequest, empty_mask
+from segagent.datasets.folder import FolderDataset
+from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
+from segagent.evaluation.bootstrap import bootstrap_ratio
+from segagent.evaluation.noc import ClickTask, click_curves, mean_iou_after, number_of_clicks
+from segagent.tools import make_tool
+
+THRESHOLDS = (0.80, 0.85, 0.90)
+CLICKS = (1, 3, 5, 10)
+FOLDERS = ("grabcut", "berkeley", "coco_mval_subset")
+
+
+def scene_tasks(num: int) -> Iterator[tuple[str, ClickTask]]:
+    for index in range(num):
+        scene = generate_scene(scene_rng("test", 0, index), SceneConfig(size=256))
+        chosen = int(np.random.default_rng([7, index]).integers(len(scene.objects)))
+        yield f"scene {index}", ClickTask(Image.of(scene.image), scene.objects[chosen].mask)
+
+
+def folder_tasks(folder: Path, limit: int | None) -> Iterator[tuple[str, ClickTask]]:
+    for number, sample in enumerate(FolderDataset(folder)):
+        if limit is not None and number >= limit:
+            return
+        image = sample.load_image()
+        target, ignore = sample.load_target(image)
+        if target.any():
+            yield sample.image_name, ClickTask(image, target, ignore)
+
+
+def measure(tool_name: str, tasks: list[tuple[str, ClickTask]], max_clicks: int, enough: float) -> dict:
+    tool = make_tool(tool_name)
+    began = time.process_time()
+    curves = list(click_curves(tool, (task for _, task in tasks), max_clicks=max_clicks, enough=enough))
+    seconds = time.process_time() - began
+    groups = [name for name, _ in tasks]
+    row: dict = {"objects": len(curves), "cpu_ms_per_click": 1000 * seconds / sum(len(c.ious) for c in curves)}
+    for threshold in THRESHOLDS:
+        noc = number_of_clicks(curves, threshold, max_clicks)
+        row[f"NoC@{round(100 * threshold)}"] = noc.mean
+        row[f"failures@{round(100 * threshold)}"] = noc.num_failures
+    for clicks in CLICKS:
+        row[f"mIoU@{clicks}"] = mean_iou_after(curves, clicks)
+    interval = bootstrap_ratio([curve.after(5) for curve in curves], groups=groups)
+    row["mIoU@5 interval"] = [interval.low, interval.high]
+    row["curves"] = [[round(v, 4) for v in curve.ious] for curve in curves]
+    return row
+
+
+def step_milliseconds(tool_name: str, repeats: int = 5) -> float:
+    """Median CPU milliseconds of one ``segment`` at 640 x 480, one thread, over the steps of an episode."""
+    tool = make_tool(tool_name)
+    scene = generate_scene(scene_rng("test", 0, 0), SceneConfig(height=480, width=640))
+    target = scene.objects[0].mask
+    rows, columns = np.nonzero(target)
+    clicks = [Click(int(columns[i]), int(rows[i]), True) for i in np.linspace(0, len(rows) - 1, 5).astype(int)]
+    image = Image.of(scene.image)
+    embedding = tool.embed([image])[0]
+    times = []
+    for _ in range(repeats):
+        state = Segmentation(empty_mask(480, 640), None)
+        for number in range(1, len(clicks) + 1):
+            began = time.process_time()
+            request = SegmentRequest(embedding, state.mask, state.memory, tuple(clicks[:number]))
+            state = tool.segment([request])[0]
+            times.append(1000 * (time.process_time() - began))
+    return float(np.median(times))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tools", nargs="+", default=["embedded", "grabcut"])
+    parser.add_argument("--scenes", type=int, default=200)
+    parser.add_argument("--data", type=Path, help="folder that holds grabcut, berkeley, coco_mval_subset")
+    parser.add_argument("--sets", nargs="+", default=["scenes", *FOLDERS])
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--max-clicks", type=int, default=20)
+    parser.add_argument("--enough", type=float, default=0.97)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+    sets: dict[str, list[tuple[str, ClickTask]]] = {}
+    if "scenes" in args.sets:
+        sets["scenes"] = list(scene_tasks(args.scenes if args.limit is None else min(args.limit, args.scenes)))
+    for name in FOLDERS:
+        if name in args.sets and args.data is not None and (args.data / name).is_dir():
+            sets[name] = list(folder_tasks(args.data / name, args.limit))
+
+    result: dict = {"max_clicks": args.max_clicks, "enough": args.enough, "sets": {}}
+    print(
+        f"| set (objects) | tool | {' | '.join(f'NoC@{round(100 * t)} (failures)' for t in THRESHOLDS)} | "
+        f"{' | '.join(f'mIoU@{k}' for k in CLICKS)} | mIoU@5 95 % | CPU ms per click |"
+    )
+    print("|---" * (len(THRESHOLDS) + len(CLICKS) + 4) + "|")
+    for name, tasks in sets.items():
+        for tool in args.tools:
+            row = measure(tool, tasks, args.max_clicks, args.enough)
+            result["sets"].setdefault(name, {})[tool] = row
+            nocs = " | ".join(
+                f"{row[f'NoC@{round(100 * t)}']:.2f} ({row[f'failures@{round(100 * t)}']})" for t in THRESHOLDS
+            )
+            ious = " | ".join(f"{row[f'mIoU@{k}']:.3f}" for k in CLICKS)
+            low, high = row["mIoU@5 interval"]
+            print(
+                f"| {name} ({row['objects']}) | {tool} | {nocs} | {ious} | {low:.3f} - {high:.3f} | "
+                f"{row['cpu_ms_per_click']:.0f} |",
+                flush=True,
+            )
+            if args.json is not None:
+                args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    steps = {tool: step_milliseconds(tool) for tool in args.tools}
+    result["step_cpu_ms"] = steps
+    print("one step at 640 x 480, CPU ms:", ", ".join(f"{tool} {ms:.0f}" for tool, ms in steps.items()))
+    if len(args.tools) > 1:
+        first, second = args.tools[:2]
+        result["step_ratio"] = steps[first] / steps[second]
+        print(f"step time {first} / {second}: {result['step_ratio']:.2f}")
+    if args.json is not None:
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
