@@ -2,28 +2,53 @@
 
     python benchmarks/bench_agent.py --scenes 200 --steps 7 --json agent.json
 
-Baselines: one click at the image's centre, and one at the centre of an object drawn at random (which is told where
-objects are).
-All rows use the same tool on the same samples. Intervals are 95 % bootstrap by scene; margins are paired by scene.
+Baselines: one click at the image's centre, and one at the centre of an object drawn at random (which is told where the
+objects are). All rows use the same tool on the same samples. The greedy episodes are made once, without stopping: what
+fixed steps, the PRM and the PRM with its early stop would have returned is read off the same episodes. Intervals are
+95 % bootstrap by scene; margins are paired by scene.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from scene_samples import SceneSample, scene_samples
-from segagent.core import Finish, Proposal, Trajectory
+from segagent.core import Click, Finish, Proposal, Trajectory, intersection_and_union
 from segagent.environment import GenerationConfig, generate_trajectories, next_click
 from segagent.evaluation.bootstrap import bootstrap_ratio
 from segagent.evaluation.selection import state_after
 from segagent.policies import make_policy
 from segagent.search import SearchConfig, rollout, with_rewards
 from segagent.tools import make_tool
+
+AGENT = "greedy, PRM, early stop"
+Choice = Callable[[Trajectory, int], int]
+
+
+def last_state(trajectory: Trajectory, num_steps: int) -> int:
+    return state_after(trajectory, num_steps, use_prm=False)
+
+
+def best_scored(trajectory: Trajectory, num_steps: int) -> int:
+    return state_after(trajectory, num_steps, use_prm=True)
+
+
+def early_stop(trajectory: Trajectory, num_steps: int) -> int:
+    """What the default search would have returned, which stops when confident or when nothing better comes."""
+    config = SearchConfig()
+    best = 0
+    for index in range(1, min(num_steps, len(trajectory.steps)) + 1):
+        if trajectory.predicted_iou_at(best) >= config.stop_iou or index - 1 - best >= config.patience:
+            break
+        if trajectory.predicted_iou_at(index) > trajectory.predicted_iou_at(best):
+            best = index
+    return best
 
 
 class RandomObject:
@@ -56,62 +81,71 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--complexity", default="mixed")
-    parser.add_argument("--candidates", type=int, default=4)
+    parser.add_argument("--candidates", type=int, default=1, help="also search with so many candidates")
     parser.add_argument("--policy", default="embedded")
     parser.add_argument("--tool", default="embedded")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    torch.set_num_threads(1)
     samples = scene_samples(options.scenes, split=options.split, seed=options.seed, complexity=options.complexity)
     policy, tool = make_policy(options.policy), make_tool(options.tool)
-    never = {"stop_iou": 2.0, "patience": 10**6}
-    rows = {
-        "image centre": (make_policy("centre"), SearchConfig(max_steps=2, use_prm=False)),
-        "random object": (RandomObject(samples, options.seed), SearchConfig(max_steps=2, use_prm=False)),
-        "greedy, fixed steps": (policy, SearchConfig(options.steps, use_prm=False)),
-        "greedy, PRM": (policy, SearchConfig(options.steps, **never)),
-        "greedy, PRM, early stop": (policy, SearchConfig(options.steps)),
-        f"search K={options.candidates}": (policy, SearchConfig(options.steps, options.candidates, **never)),
+    endless = {"stop_iou": 2.0, "patience": 10**6}
+    blind = SearchConfig(max_steps=2, use_prm=False)
+    runs = {
+        "image centre": run(samples, make_policy("centre"), tool, blind),
+        "random object": run(samples, RandomObject(samples, options.seed), tool, blind),
+        "greedy": run(samples, policy, tool, SearchConfig(options.steps, **endless)),
     }
+    greedy = runs["greedy"]
+    rows: dict[str, tuple[list[Trajectory], Choice]] = {
+        "image centre": (runs["image centre"], last_state),
+        "random object": (runs["random object"], last_state),
+        "greedy, fixed steps": (greedy, last_state),
+        "greedy, PRM": (greedy, best_scored),
+        AGENT: (greedy, early_stop),
+    }
+    if options.candidates > 1:
+        search = run(samples, policy, tool, SearchConfig(options.steps, options.candidates, **endless))
+        rows[f"search K={options.candidates}"] = (search, best_scored)
     marks = sorted({1, 3, 5, options.steps})
     report: dict[str, object] = {"options": {k: str(v) for k, v in vars(options).items()}}
-    print(f"{'':26}" + "".join(f"{f'@{m}':>8}" for m in marks) + "   mIoU returned [95 %]      cIoU   calls    s/ep")
+    print(
+        f"{'mIoU after':26}"
+        + "".join(f"{f'@{m}':>8}" for m in marks)
+        + "   returned [95 %]          cIoU   calls    s/ep"
+    )
     returned: dict[str, np.ndarray] = {}
-    for name, (who, config) in rows.items():
-        began = time.perf_counter()
-        done = run(samples, who, tool, config)
-        seconds = (time.perf_counter() - began) / len(done)
-        final = np.array([t.reward_at(t.returned) for t in done])
-        returned[name] = final
-        curve = [np.mean([t.reward_at(state_after(t, m, use_prm=config.use_prm)) for t in done]) for m in marks]
-        masks = [t.mask_at(t.returned) for t in done]
-        overlap = sum(int((m & s.target.mask).sum()) for m, s in zip(masks, samples, strict=True))
-        union = sum(int((m | s.target.mask).sum()) for m, s in zip(masks, samples, strict=True))
-        interval = bootstrap_ratio(final)
+    for name, (done, choose) in rows.items():
+        curve = [float(np.mean([t.reward_at(choose(t, m)) for t in done])) for m in marks]
+        chosen = [choose(t, options.steps) for t in done]
+        returned[name] = np.array([t.reward_at(index) for t, index in zip(done, chosen, strict=True)])
+        overlaps = [
+            intersection_and_union(t.mask_at(index), s.target.mask)
+            for t, index, s in zip(done, chosen, samples, strict=True)
+        ]
+        overall = bootstrap_ratio(*zip(*overlaps, strict=True))
+        interval = bootstrap_ratio(returned[name])
         calls = np.mean([t.num_policy_calls for t in done])
+        seconds = np.mean([t.seconds for t in done])
         cells = "".join(f"{v:8.3f}" for v in curve)
-        print(f"{name:26}{cells}   {interval}   {overlap / union:.3f}  {calls:6.1f}  {seconds:6.2f}", flush=True)
+        print(f"{name:26}{cells}   {interval}   {overall.value:.3f}  {calls:6.1f}  {seconds:6.2f}", flush=True)
         report[name] = {
-            "by_step": dict(zip(map(str, marks), map(float, curve), strict=True)),
+            "by_step": dict(zip(map(str, marks), curve, strict=True)),
             "mIoU": interval.to_dict(),
-            "cIoU": overlap / union,
+            "cIoU": overall.to_dict(),
             "policy_calls": float(calls),
-            "seconds_per_episode": seconds,
+            "seconds_per_episode": float(seconds),
         }
-        if name == "greedy, fixed steps":
-            hits = [
-                bool(s.target.mask[t.clicks[0].y, t.clicks[0].x])
-                for t, s in zip(done, samples, strict=True)
-                if t.clicks
-            ]
-            report["first_click_hit"] = bootstrap_ratio(hits).to_dict()
-        if name == "greedy, PRM":
-            report["predicted_iou"] = calibration(done)
-            report["by_kind"] = {
-                f"{what}={value}": [float(np.mean(final[chosen])), int(chosen.sum())]
-                for what in ("kind", "size")
-                for value in sorted({getattr(s, what) for s in samples})
-                for chosen in [np.array([getattr(s, what) == value for s in samples])]
-            }
+    first = [(t.steps[0].action, s) for t, s in zip(greedy, samples, strict=True)]
+    hits = [isinstance(a, Click) and a.positive and bool(s.target.mask[a.y, a.x]) for a, s in first]
+    report["first_click_hit"] = bootstrap_ratio(hits).to_dict()
+    report["predicted_iou"] = calibration(greedy)
+    report["by_kind"] = {
+        f"{what}={value}": [float(np.mean(returned[AGENT][which])), int(which.sum())]
+        for what in ("kind", "size")
+        for value in sorted({getattr(s, what) for s in samples})
+        for which in [np.array([getattr(s, what) == value for s in samples])]
+    }
     upper = generate_trajectories(
         [s.episode for s in samples], [s.target for s in samples], tool, GenerationConfig(options.steps, 2.0, -2.0)
     )
@@ -119,9 +153,9 @@ def main() -> None:
     report["simulated annotator"] = bootstrap_ratio(best).to_dict()
     print(f"{'simulated annotator':26}" + " " * (8 * len(marks)) + f"   {bootstrap_ratio(best)}")
     for base in ("image centre", "random object"):
-        margin = bootstrap_ratio(returned["greedy, PRM, early stop"] - returned[base])
+        margin = bootstrap_ratio(returned[AGENT] - returned[base])
         report[f"margin over {base}"] = margin.to_dict()
-        print(f"agent (greedy, PRM, early stop) over {base}: {margin}")
+        print(f"{AGENT} over {base}: {margin}")
     print("first click on the object:", report["first_click_hit"])
     print("predicted IoU over the agent's own states:", report["predicted_iou"])
     print("mIoU by kind and size (count):", report["by_kind"])

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from segagent.core import WeightsError
 from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.loop import Stage, StageBudget, load_average
@@ -15,7 +17,6 @@ from segagent.learning.policy.scene_store import SceneStore, write_shard
 from segagent.learning.policy.train_objects import match_objects, worn_coverage
 from segagent.learning.policy.train_states import made_up_mask, soft_iou_labels
 from segagent.policies.network import load_network
-from torch import nn
 
 TINY = PolicyTraining(
     minutes=60.0,

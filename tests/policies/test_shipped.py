@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from segagent.core import Click, Image, Observation, Policy, empty_mask, frozen_mask
 from segagent.datasets.scenes import Scene, SceneConfig, generate_scene, scene_rng
 from segagent.policies import make_policy

@@ -1,7 +1,8 @@
 """The embedded tool: a small click-conditioned network whose weights come with the package.
 
-A step reads the whole picture at the network's own resolution, and then, where the object fills only a part of it,
-once more the rectangle around the object, so that thin and small things get pixels enough. Requests are answered one
+The first clicks read the whole picture at the network's own resolution and, where that finds a small object, once
+more the rectangle around it. Later clicks read only that rectangle, so that thin and small things get pixels enough;
+where the object turns out to go on beyond it, the whole picture again. Requests are answered one
 by one: batched float arithmetic gives last-bit differences with the batch size, and on CPU a batch saves almost
 nothing.
 """
@@ -75,8 +76,11 @@ class EmbeddedMemory:
     closer: tuple[Rectangle, Floats] | None
 
 
-FOCUS_FROM = 2
-EARLY_MAX = 1.0
+_EARLY_CLICKS = 2
+"""So long the object's extent is a guess: the whole picture is read, and only small things are looked at closer."""
+_SMALL = 0.45
+_FIRST_CLICK_BIAS = 0.4
+"""Added to the logits after the first click; chosen on photographs and scenes kept for validation."""
 
 
 class EmbeddedTool:
@@ -87,13 +91,12 @@ class EmbeddedTool:
 
     accepts_box = False
 
-    def __init__(self, path: Path | None = None, *, zoom: bool = True, focus: bool = True) -> None:
+    def __init__(self, path: Path | None = None, *, zoom: bool = True) -> None:
         self.name = "embedded" if path is None else f"embedded:{path}"
         network, meta = load_network(path if path is not None else packaged_weights())
         self._network: ClickNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._side = int(meta["side"])
         self._zoom = zoom
-        self._focus = focus
 
     def embed(self, images: Sequence[Image]) -> list[object]:
         """One :class:`EmbeddedImage` per image."""
@@ -119,7 +122,7 @@ class EmbeddedTool:
         before = np.array(resized(memory.probabilities, image.height, image.width))
         _paint(before, memory.closer)
         part = self._part(request.mask, clicks)
-        if part is not None and self._focus and len(clicks) >= FOCUS_FROM:
+        if part is not None and len(clicks) > _EARLY_CLICKS:
             closer = self._look_closer(image, part, clicks, before)
             if not runs_out_of(closer >= 0.5, part, image.height, image.width):
                 return self._remembered(request, memory.evidence, memory.num_in_evidence, before, (part, closer))
@@ -143,8 +146,6 @@ class EmbeddedTool:
         probabilities = self._answer(embedded.full, evidence, previous, clicks, full)
         answer = resized(probabilities, image.height, image.width)
         part = self._part(answer >= 0.5, clicks)
-        if part is not None and len(clicks) < FOCUS_FROM and max((part[2]-part[0])/image.width, (part[3]-part[1])/image.height) > EARLY_MAX:
-            part = None
         closer = None if part is None else (part, self._look_closer(image, part, clicks, answer))
         return self._remembered(request, evidence, len(clicks), answer, closer)
 
@@ -166,7 +167,15 @@ class EmbeddedTool:
         return Segmentation(frozen_mask(answer >= 0.5), memory)
 
     def _part(self, mask: BoolMask, clicks: list[Click]) -> Rectangle | None:
-        return around_object(mask, [c for c in clicks if c.positive]) if self._zoom else None
+        """The rectangle to look at closer, if any; ``mask`` (height, width) is what is known of the object."""
+        if not self._zoom:
+            return None
+        part = around_object(mask, [c for c in clicks if c.positive])
+        if part is None or len(clicks) > _EARLY_CLICKS:
+            return part
+        x0, y0, x1, y1 = part
+        height, width = mask.shape
+        return part if max((x1 - x0) / width, (y1 - y0) / height) <= _SMALL else None
 
     def _recall(self, request: SegmentRequest) -> EmbeddedMemory | None:
         """The request's memory, if it is of an earlier state of the same prompts."""
@@ -205,7 +214,9 @@ class EmbeddedTool:
                 torch.from_numpy(fine).contiguous(memory_format=torch.channels_last),
                 torch.from_numpy(channels).contiguous(memory_format=torch.channels_last),
             )
-            probabilities: Floats = logits[0].sigmoid().numpy()
+            # One click tells little of an object's extent, and the network is too careful about it.
+            bias = _FIRST_CLICK_BIAS if len(clicks) == 1 and not previous.any() else 0.0
+            probabilities: Floats = (logits[0] + bias).sigmoid().numpy()
         return probabilities
 
 

@@ -17,7 +17,7 @@ from segagent.datasets.scenes import CATEGORIES, COLORS, PATTERNS, SIZES
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.scene_store import SceneStore, StoredScene
 from segagent.policies.detector import MASK_STRIDE, Detector
-from segagent.policies.objects import Appearance, ObjectEncoder, geometry, object_crop
+from segagent.policies.objects import CROP, NUM_GEOMETRY, Appearance, ObjectEncoder, geometry, object_crop
 from segagent.policies.perception import GRID, enlarged, perceive
 
 CLASSES: tuple[tuple[str, ...], ...] = (CATEGORIES, COLORS, PATTERNS, SIZES)
@@ -108,7 +108,11 @@ def found_objects(detector: Detector, encoder: ObjectEncoder, scenes: Iterable[S
                 crops.append(np.clip(np.rint((crop + 1) * 127.5), 0, 255).astype(np.uint8))
                 places.append(percept.geometry[number].numpy())
                 classes.append(class_numbers(scene.names[int(true)]))
-    return FoundObjects(np.stack(crops), np.stack(places), np.array(classes, np.int64))
+    return FoundObjects(
+        np.array(crops, np.uint8).reshape(-1, 4, CROP, CROP),
+        np.array(places, np.float32).reshape(-1, NUM_GEOMETRY),
+        np.array(classes, np.int64).reshape(-1, len(CLASSES)),
+    )
 
 
 def match_objects(coverage: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8], num: int) -> npt.NDArray[np.int64]:
@@ -166,7 +170,7 @@ def train_objects(
         rng = np.random.default_rng((seed, 2, step))
         if step % 200 == 0:
             store.refresh()
-        if found is not None and step % 3 > 0:
+        if found is not None and len(found.crops) and step % 3 > 0:
             batch = found.batch(rng, max(2, round(64 * batch_scale)))
         else:
             batch = object_batch(

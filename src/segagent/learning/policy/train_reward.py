@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def train_reward(
 
 @torch.no_grad()
 def reward_quality(network: RewardHead, rows: Sequence[RewardRow]) -> dict[str, float]:
-    """Pearson correlation and mean absolute error of the predicted IoU; ``mixed_`` the same before the reward
+    """Pearson correlation (0 where all are equal) and mean absolute error of the predicted IoU; ``mixed_`` the
+    same before the reward
     head.
     """
     mixed, region, sentence, summary, ious = tabulate(rows)
@@ -72,6 +74,7 @@ def reward_quality(network: RewardHead, rows: Sequence[RewardRow]) -> dict[str, 
     }
     quality = {}
     for name, value in said.items():
-        quality[f"{name}r"] = round(float(torch.corrcoef(torch.stack((value, ious)))[0, 1]), 4)
+        pearson = float(torch.corrcoef(torch.stack((value, ious)))[0, 1])
+        quality[f"{name}r"] = round(pearson, 4) if math.isfinite(pearson) else 0.0
         quality[f"{name}mae"] = round(float((value - ious).abs().mean()), 4)
     return quality

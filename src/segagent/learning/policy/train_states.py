@@ -37,8 +37,11 @@ class StudiedScene:
 
     @staticmethod
     def of(scene: StoredScene, percept: Percept) -> StudiedScene:
-        """Match what was found with what is there."""
-        return StudiedScene(scene, percept, match_objects(percept.coverage.numpy(), scene.labels, len(scene.names)))
+        """Match what was found with what is there. Where nothing fits, the surest object passes for the first."""
+        truth = match_objects(percept.coverage.numpy(), scene.labels, len(scene.names))
+        if (truth < 0).all():
+            truth[0] = 0
+        return StudiedScene(scene, percept, truth)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,180 @@
+"""``hf:`` through the real loading code, on random-weight checkpoints of real architectures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers")
+
+import torch
+import transformers
+from policy_conformance import check_greedy_is_deterministic, check_observation_is_untouched, observation
+from tiny_checkpoints import make_llava, make_qwen25
+
+from segagent.core import Image, InvalidAction, Observation, SpecError, WeightsError, frozen_mask
+from segagent.policies import make_policy
+from segagent.policies.chat import FORMATS, ChatPolicy, Multiples
+from segagent.policies.hf.model import LocalModel
+
+MAKERS = {"qwen2.5": make_qwen25, "llava": make_llava}
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    return {name: make(tmp_path_factory.mktemp(name.replace(".", ""))) for name, make in MAKERS.items()}
+
+
+@pytest.fixture(scope="session")
+def policies(folders: dict[str, Path]) -> dict[str, ChatPolicy]:
+    made = {name: make_policy(f"hf:{folder}?max_tokens=12&batch=4") for name, folder in folders.items()}
+    return {name: policy for name, policy in made.items() if isinstance(policy, ChatPolicy)}
+
+
+LOOKS = [
+    observation(40 + 30 * n, 90 - 10 * n, text, seed=n) for n, text in enumerate(("the mug", "a <image> trap", "x"))
+]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_loads_and_replies(name: str, policies: dict[str, ChatPolicy], folders: dict[str, Path]) -> None:
+    policy = policies[name]
+    assert policy.format.name == ("paper" if name == "llava" else name)
+    before = policy.usage
+    rows = policy.propose(LOOKS, 3, temperature=1.0, seeds=[1, 2, 3])
+    assert [len(row) for row in rows] == [3, 3, 3]
+    for row in rows:
+        for proposal in row:
+            assert isinstance(proposal.action, InvalidAction)
+            assert proposal.log_prob is not None
+            assert proposal.log_prob < 0
+    spent = policy.usage - before
+    assert spent.replies == 9
+    assert spent.calls == 1
+    assert spent.prompt_tokens > 100
+    assert policy.name.startswith(f"hf:{folders[name]}?")
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_conforms(name: str, policies: dict[str, ChatPolicy]) -> None:
+    check_greedy_is_deterministic(lambda: policies[name])
+    check_observation_is_untouched(policies[name])
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_seeds_decide_samples_whatever_the_batch(name: str, policies: dict[str, ChatPolicy]) -> None:
+    policy = policies[name]
+    together = [[p.text for p in row] for row in policy.propose(LOOKS, 4, temperature=1.0, seeds=[5, 6, 7])]
+    alone = [
+        [p.text for p in policy.propose([look], 4, temperature=1.0, seeds=[seed])[0]]
+        for look, seed in zip(LOOKS, (5, 6, 7), strict=True)
+    ]
+    assert alone == together
+    assert len(set(together[0])) == 4
+    fewer = policy.propose(LOOKS[:1], 2, temperature=1.0, seeds=[5])[0]
+    assert [p.text for p in fewer] == together[0][:2]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_greedy_is_the_librarys_own(name: str, policies: dict[str, ChatPolicy]) -> None:
+    """One prefill shared by several replies gives what ``generate`` gives, log-probability included."""
+    policy = policies[name]
+    model = policy.model
+    assert isinstance(model, LocalModel)
+    from segagent.policies.chat import ask
+
+    inputs = model._inputs([ask(policy.format, look) for look in LOOKS])
+    settings = transformers.GenerationConfig(
+        max_new_tokens=12,
+        do_sample=False,
+        return_dict_in_generate=True,
+        output_logits=True,
+        eos_token_id=sorted(model._end_tokens),
+        pad_token_id=model.checkpoint.tokenizer.pad_token_id,
+    )
+    with torch.no_grad():
+        output = model.checkpoint.model.generate(**inputs, generation_config=settings)
+    tokens = output.sequences[:, inputs["input_ids"].shape[1] :]
+    rows = policy.propose(LOOKS, 3, temperature=0.7, seeds=[1, 2, 3])
+    scores = torch.log_softmax(torch.stack(output.logits, 1), -1).gather(2, tokens[..., None])[..., 0]
+    for number, row in enumerate(rows):
+        ends = [i for i, t in enumerate(tokens[number].tolist()) if t in model._end_tokens]
+        stop = ends[0] if ends else tokens.shape[1]
+        assert row[0].text == model.checkpoint.tokenizer.decode(tokens[number, :stop])
+        assert row[0].log_prob == pytest.approx(float(scores[number, : stop + 1].sum()), abs=1e-3)
+
+
+def test_samples_follow_the_models_distribution(policies: dict[str, ChatPolicy]) -> None:
+    """First tokens of many samples against the softmax they are drawn from."""
+    from segagent.policies.hf.decoding import _choose
+
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]]).repeat(4000, 1)
+    draws = [np.random.default_rng([3, row]) for row in range(4000)]
+    chosen, _ = _choose(logits, draws, 0.5)
+    expected = torch.softmax(logits[0] / 0.5, -1).numpy()
+    np.testing.assert_allclose(np.bincount(chosen, minlength=4) / 4000, expected, atol=0.03)
+    assert policies
+
+
+def test_resized_picture_is_the_one_the_processor_makes(policies: dict[str, ChatPolicy]) -> None:
+    """Coordinates are pixels of our resized picture, so the checkpoint's own processor must leave it as it is."""
+    policy = policies["qwen2.5"]
+    model = policy.model
+    assert isinstance(model, LocalModel)
+    assert policy.format.resize == Multiples(28, 3136, 50176)
+    from segagent.policies.chat import ask
+
+    for height, width in ((480, 640), (300, 100), (30, 40), (1000, 333)):
+        look = Observation(
+            Image.of(np.zeros((height, width, 3), np.uint8)), "x", frozen_mask(np.zeros((height, width), np.bool_))
+        )
+        (grid,) = model._inputs([ask(policy.format, look)])["image_grid_thw"].tolist()
+        assert (grid[1] * 14, grid[2] * 14) == policy.format.shown((height, width))
+
+
+def test_adapter(folders: dict[str, Path], tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    base = transformers.AutoModelForImageTextToText.from_pretrained(folders["llava"])
+    settings = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    torch.manual_seed(1)
+    peft.get_peft_model(base, settings).save_pretrained(tmp_path)
+    named = json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert named == str(folders["llava"])
+    policy = make_policy(f"hf:{tmp_path}?max_tokens=12")
+    plain = make_policy(f"hf:{folders['llava']}?max_tokens=12")
+    assert [p.log_prob for p in policy.propose(LOOKS[:1])[0]] != [p.log_prob for p in plain.propose(LOOKS[:1])[0]]
+
+
+def test_format_can_be_overridden(folders: dict[str, Path]) -> None:
+    policy = make_policy(f"hf:{folders['llava']}?format=qwen3&max_tokens=4")
+    assert isinstance(policy, ChatPolicy)
+    assert policy.format == FORMATS["qwen3"]
+    assert policy.propose(LOOKS[:1])[0][0].action == InvalidAction(
+        policy.propose(LOOKS[:1])[0][0].text,
+        policy.propose(LOOKS[:1])[0][0].action.reason,  # type: ignore[union-attr]
+    )
+
+
+@pytest.mark.parametrize("rest", ["", "x?dtype=int8", "x?batch=0", "x?colour=1", "x?format=nonsense"])
+def test_unusable_specifications(rest: str) -> None:
+    with pytest.raises(SpecError):
+        make_policy(f"hf:{rest}")
+
+
+def test_unusable_checkpoints(tmp_path: Path, folders: dict[str, Path]) -> None:
+    with pytest.raises(WeightsError, match="no vision-language model"):
+        make_policy(f"hf:{tmp_path}")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(WeightsError, match="adapter"):
+        make_policy(f"hf:{tmp_path}")
+    (tmp_path / "adapter_config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl"}))
+    (tmp_path / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(WeightsError):
+        make_policy(f"hf:{tmp_path}")
+    assert folders
