@@ -12,7 +12,9 @@ import segagent
 from segagent.cli.annotate import annotate, refine, score
 from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
 from segagent.cli.demo import demo
+from segagent.cli.doctor import doctor
 from segagent.cli.scenes import scenes
+from segagent.cli.serve import serve_policy
 from segagent.cli.train import train
 from segagent.cli.trajectories import trajectories
 
@@ -80,6 +82,15 @@ app.command(
     ),
     short_help="Make training data with the simulated annotator.",
 )(trajectories)
+app.command(
+    epilog=_epilog("segagent doctor openai:my-model@http://127.0.0.1:8000/v1 -o my-format.json"),
+    short_help="Find out what a model's coordinates mean.",
+)(doctor)
+app.command(
+    name="serve-policy",
+    epilog=_epilog("segagent serve-policy embedded --port 8321"),
+    short_help="Serve a policy on this machine.",
+)(serve_policy)
 app.add_typer(train, name="train-embedded", short_help="Train the embedded models from scratch.")
 
 

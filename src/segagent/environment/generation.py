@@ -51,16 +51,18 @@ def generate_trajectories(
         moves: list[tuple[int, State, Click]] = []
         for index in active:
             state, target = states[index], targets[index]
-            clicked = [p for p in state.prompts if isinstance(p, Click)]
-            click = next_click(state.mask, target.mask, clicked, target.ignore)
             if rewards[index] >= config.tau_stop:
                 stopped[index] = "tau_stop"
-            elif len(steps[index]) >= config.max_steps:
+                continue
+            if len(steps[index]) >= config.max_steps:
                 stopped[index] = "max_steps"
-            elif click is None:
+                continue
+            clicked = [prompt for prompt in state.prompts if isinstance(prompt, Click)]
+            click = next_click(state.mask, target.mask, clicked, target.ignore)
+            if click is None:
                 stopped[index] = "no_error_left"
-            else:
-                moves.append((index, state, click))
+                continue
+            moves.append((index, state, click))
         stepped = step_batch([(embeddings[i], state, click) for i, state, click in moves], tool)
         active = []
         for (index, _, click), state in zip(moves, stepped, strict=True):

@@ -90,12 +90,29 @@ def describe(encoder: ObjectEncoder, pixels: Pixels, coverages: list[Soft]) -> t
     return encoder(crops, places).token(), places
 
 
+@dataclass(frozen=True, eq=False)
+class FoundOutlines:
+    """What the detector alone says of a picture: as in :class:`Percept`, without any description."""
+
+    pixels: Pixels
+    features: Tensor
+    coverage: Tensor
+    certainty: Tensor
+
+
 @torch.no_grad()
-def perceive(detector: Detector, encoder: ObjectEncoder, pixels: Pixels, threshold: float = 0.12) -> Percept:
-    """The objects of a picture of any size. Both networks must be in evaluation mode."""
+def find_objects(detector: Detector, pixels: Pixels, threshold: float = 0.12) -> FoundOutlines:
+    """Detect and outline the objects of a picture of any size. The network must be in evaluation mode."""
     small = working_pixels(pixels)
     with torch.autocast("cpu", torch.bfloat16):
         centres, kernels, masks = detector(picture_tensor(small)[None])
     coverage, certainty = _find(centres[0], masks[0], kernels[0], threshold)
-    tokens, places = describe(encoder, small, [enlarged(c) for c in coverage.numpy()])
-    return Percept(small, masks[0].float(), coverage, tokens, places, certainty)
+    return FoundOutlines(small, masks[0].float(), coverage, certainty)
+
+
+@torch.no_grad()
+def perceive(detector: Detector, encoder: ObjectEncoder, pixels: Pixels) -> Percept:
+    """The objects of a picture of any size. Both networks must be in evaluation mode."""
+    found = find_objects(detector, pixels)
+    tokens, places = describe(encoder, found.pixels, [enlarged(c) for c in found.coverage.numpy()])
+    return Percept(found.pixels, found.features, found.coverage, tokens, places, found.certainty)

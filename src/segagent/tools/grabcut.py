@@ -24,7 +24,7 @@ from segagent.core import (
 )
 
 _SEED = 12345
-_ITERATIONS = 3
+_ITERATIONS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class GrabCutTool:
     name = "grabcut"
     accepts_box = True
 
-    def __init__(self, side: int = 256) -> None:
+    def __init__(self, side: int = 192) -> None:
         self._side = side
 
     def embed(self, images: Sequence[Image]) -> list[object]:

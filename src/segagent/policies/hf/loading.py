@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from segagent.core import MissingExtraError, WeightsError
 
 
@@ -39,7 +41,7 @@ def load_checkpoint(name: str, *, device: str | None, dtype: str | None, base: s
     root = base or adapter or name
     try:
         model = transformers.AutoModelForImageTextToText.from_pretrained(root, dtype=number, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise WeightsError(f"{root}: no vision-language model that can be loaded here: {_short(error)}") from error
     if adapter is not None:
         model = _with_adapter(model, name)
@@ -82,7 +84,7 @@ def _with_adapter(model: Any, name: str) -> Any:
 
 
 def _processor(root: str, tokens: str) -> Any:
-    """The checkpoint's own processor; where that needs a torchvision that is not there, its PIL and tokenizer halves."""
+    """The checkpoint's own processor; where that needs a missing torchvision, its PIL and tokenizer halves."""
     import transformers
 
     try:
