@@ -72,9 +72,8 @@ def _find(centres: Tensor, masks: Tensor, kernels: Tensor, threshold: float) -> 
     solid = (coverage > 0.5).flatten(1).float()
     area = solid.sum(1)
     overlap = solid @ solid.T
-    smaller = torch.minimum(area[:, None], area[None, :]).clamp(min=1)
     union = (area[:, None] + area[None, :] - overlap).clamp(min=1)
-    twice = (overlap / union > 0.5) | (overlap / smaller > 0.85)
+    twice = overlap / union > 0.6
     chosen: list[int] = []
     for number in range(len(cells)):
         if (area[number] >= 5 or number == 0) and not any(twice[number, other] for other in chosen):
@@ -101,7 +100,7 @@ class FoundOutlines:
 
 
 @torch.no_grad()
-def find_objects(detector: Detector, pixels: Pixels, threshold: float = 0.12) -> FoundOutlines:
+def find_objects(detector: Detector, pixels: Pixels, threshold: float = 0.08) -> FoundOutlines:
     """Detect and outline the objects of a picture of any size. The network must be in evaluation mode."""
     small = working_pixels(pixels)
     with torch.autocast("cpu", torch.bfloat16):
