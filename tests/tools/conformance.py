@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -19,13 +21,15 @@ from segagent.core import (
 )
 
 
+@cache
 def picture(height: int, width: int, seed: int = 0) -> Image:
     """A bright ellipse on a dark, slightly noisy ground."""
     rng = np.random.default_rng(seed)
+    bright, dark = rng.integers(130, 245, 3, dtype=np.uint8), rng.integers(0, 90, 3, dtype=np.uint8)
     rows, columns = np.ogrid[:height, :width]
     inside = ((columns / width - 0.5) / 0.3) ** 2 + ((rows / height - 0.5) / 0.35) ** 2 <= 1
-    pixels = np.where(inside[..., None], rng.integers(130, 250, 3), rng.integers(0, 90, 3))
-    return Image.of(np.clip(pixels + rng.integers(-6, 7, (height, width, 1)), 0, 255).astype(np.uint8))
+    grain = rng.integers(0, 11, (height, width, 1), dtype=np.uint8)
+    return Image.of(np.where(inside[..., None], bright, dark) + grain)
 
 
 def middle(image: Image) -> Click:

@@ -53,7 +53,7 @@ class SeeingModel:
         self._count += 1
         if self._count % self._every:
             return "I am sorry, I cannot point at things."
-        red, green, blue = (pixels[..., channel].astype(int) for channel in range(3))
+        red, green, blue = (pixels[..., channel].astype(np.int16) for channel in range(3))
         disc, covered = red - blue > 60, green - red > 15
         rows, columns = np.nonzero(disc)
         height, width = pixels.shape[:2]
@@ -79,7 +79,8 @@ def pixels_of(rule: Fixed | Multiples) -> Convention:
 
 
 def diagnose(convention: Convention, fmt: ChatFormat = FORMATS["qwen3"], **settings: object) -> Diagnosis:
-    return examine(ChatPolicy("seeing", SeeingModel(convention, **settings), fmt))  # type: ignore[arg-type]
+    policy = ChatPolicy("seeing", SeeingModel(convention, **settings), fmt)  # type: ignore[arg-type]
+    return examine(policy, num_pictures=12, num_masks=6)
 
 
 PLANTED: dict[str, tuple[Convention, str, dict[str, object]]] = {
@@ -93,7 +94,7 @@ PLANTED: dict[str, tuple[Convention, str, dict[str, object]]] = {
     "resized pixels": (pixels_of(Multiples(28, 56 * 56, 1280 * 28 * 28)), "pixels", {"scale": None}),
     "a square": (pixels_of(Fixed(448, 448)), "qwen3", {"scale": None}),
     "offset": (lambda x, y, s: (thousandths(x, y, s)[0] + 60, thousandths(x, y, s)[1] - 35), "qwen3", {"scale": 1000}),
-    "unheard-of scale": (lambda x, y, s: (round(x / s[1] * 512), round(y / s[0] * 512)), "qwen3", {}),
+    "unheard-of scale": (lambda x, y, s: (round(x / s[1] * 555), round(y / s[0] * 555)), "qwen3", {}),
 }
 
 
@@ -125,7 +126,7 @@ def test_says_when_the_format_in_use_is_right() -> None:
     assert diagnose(pixels_of(Multiples()), FORMATS["qwen2.5"]).format_is_right
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_refuses_a_random_model(seed: int) -> None:
     rng = np.random.default_rng(seed)
     for high in (1, 100, 1000):

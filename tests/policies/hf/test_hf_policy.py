@@ -137,6 +137,7 @@ def test_resized_picture_is_the_one_the_processor_makes(policies: dict[str, Chat
         assert (grid[1] * 14, grid[2] * 14) == policy.format.shown((height, width))
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_adapter(folders: dict[str, Path], tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     base = transformers.AutoModelForImageTextToText.from_pretrained(folders["llava"])

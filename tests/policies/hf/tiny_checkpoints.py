@@ -1,4 +1,4 @@
-"""Checkpoints of real architectures with random weights, made on the spot: what they say is nonsense, all else is real."""
+"""Checkpoints of real architectures with random weights, made on the spot: they talk nonsense, all else is real."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def train_objects(
 ) -> ObjectEncoder:
     """Train, or continue to train, the object encoder; returns the averaged weights.
 
-    With ``found`` two of three batches are objects as the detector outlines them.
+    With ``found`` four of five batches are objects as the detector outlines them.
     """
     torch.manual_seed(seed)
     stage = Stage("objects", ObjectEncoder(NUM_CLASSES), work, budget, resume=resume)
@@ -170,7 +170,7 @@ def train_objects(
         rng = np.random.default_rng((seed, 2, step))
         if step % 200 == 0:
             store.refresh()
-        if found is not None and len(found.crops) and step % 3 > 0:
+        if found is not None and len(found.crops) and step % 5 > 0:
             batch = found.batch(rng, max(2, round(64 * batch_scale)))
         else:
             batch = object_batch(

@@ -5,6 +5,7 @@ Only here are a model's own coordinates known; everything else speaks original-i
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -93,12 +94,16 @@ class ChatFormat:
         shown = self.shown(size)
         pixels = visibly_coverable(image.pixels) if self.send_clean else image.pixels
         drawn = resized(draw_overlay(pixels, observation.mask), shown)
+        # Cheaper than to look at all pixels again, and as telling.
+        key = f"{image.key}+{hashlib.blake2b(observation.mask.tobytes(), digest_size=16).hexdigest()}@{shown}"
         if self.grid:
             drawn = draw_grid(drawn, self._grid_labels(size, shown))
         prompts: tuple[Prompt, ...] = getattr(observation, "prompts", ())
         if self.number_clicks and prompts:
             drawn = draw_clicks(drawn, prompts, (shown[0] / size[0], shown[1] / size[1]))
-        overlaid = Picture(drawn, Image(drawn).key, lossless=self.send_clean)
+        if self.grid or (self.number_clicks and prompts):
+            key = Image(drawn).key
+        overlaid = Picture(drawn, key, lossless=self.send_clean)
         if not self.send_clean:
             return (overlaid,)
         return (Picture(resized(pixels, shown), f"{image.key}@{shown}", lossless=True), overlaid)

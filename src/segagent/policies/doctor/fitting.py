@@ -13,6 +13,7 @@ from segagent.policies.doctor.pictures import Target
 
 GOOD = 0.03
 """Median error, as a share of the picture's diagonal, up to which a convention is taken to fit."""
+CAP = 0.15
 MIN_ANSWERS = 6
 
 
@@ -27,12 +28,17 @@ class Convention:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How a convention explains the answers: errors as shares of the diagonal, and in pixels of the originals."""
+    """How a convention explains the answers: errors as shares of the diagonal, and in pixels of the originals.
+
+    ``score``: the mean error, each counted as at most :data:`CAP`. Conventions are compared by it and not by the median,
+    as many agree on most pictures and differ on the large ones only.
+    """
 
     convention: Convention
     median_error: float
     worst_error: float
     median_pixels: float
+    score: float
 
 
 _RULES: tuple[tuple[str, Resize], ...] = (
@@ -66,8 +72,8 @@ def best_fit(pairs: Sequence[Pair], targets: Sequence[Target], current: Conventi
     if len(pairs) < MIN_ANSWERS:
         return None, f"only {len(pairs)} readable points; {MIN_ANSWERS} are needed to fit a convention"
     fits = [measure(pairs, targets, one) for one in conventions(current)]
-    best = min(fits, key=lambda fit: fit.median_error)
-    if fits[0].median_error <= max(best.median_error * 1.1, 0.004):
+    best = min(fits, key=lambda fit: fit.score)
+    if fits[0].score <= max(best.score * 1.1, 0.004):
         best = fits[0]
     if best.median_error <= GOOD:
         # What is left may still be a constant shift; take it out where that explains nearly all of it.
@@ -75,10 +81,10 @@ def best_fit(pairs: Sequence[Pair], targets: Sequence[Target], current: Conventi
         if best.median_error > 0.008 and shifted.median_error < best.median_error / 3:
             return shifted, ""
         return best, ""
-    tried = [_with_offset(pairs, targets, fit.convention) for fit in sorted(fits, key=lambda f: f.median_error)]
+    tried = [_with_offset(pairs, targets, fit.convention) for fit in sorted(fits, key=lambda f: f.score)]
     tried.append(measure(pairs, targets, _any_scale(pairs, targets, "xy")))
     tried.append(measure(pairs, targets, _any_scale(pairs, targets, "yx")))
-    best = min(tried, key=lambda fit: fit.median_error)
+    best = min(tried, key=lambda fit: fit.score)
     if best.median_error <= GOOD / 2 and best.worst_error <= 4 * GOOD:
         return best, ""
     return None, (
@@ -94,7 +100,8 @@ def measure(pairs: Sequence[Pair], targets: Sequence[Target], convention: Conven
         distance = float(np.hypot(x - target.x - 0.5, y - target.y - 0.5))
         pixels.append(distance)
         errors.append(distance / target.diagonal)
-    return Fit(convention, float(np.median(errors)), float(np.quantile(errors, 0.9)), float(np.median(pixels)))
+    score = float(np.minimum(errors, CAP).mean())
+    return Fit(convention, float(np.median(errors)), float(np.quantile(errors, 0.9)), float(np.median(pixels)), score)
 
 
 def _places(pairs: Sequence[Pair], targets: Sequence[Target], convention: Convention) -> list[tuple[float, float]]:

@@ -82,7 +82,12 @@ class Frame:
         Where the aspect was kept, logits are interpolated to the input's size and padding is cut off; then they are
         interpolated to the picture's size, as each family's authors do. Above 0 is inside.
         """
-        logits = low[:, None]
+        if low.device.type == "cpu":
+            # One by one is faster (24 ms against 42 for eight of SAM's): all at once, the arrays fit no cache.
+            return torch.cat([self._upscaled(low[i : i + 1, None]) for i in range(len(low))])
+        return self._upscaled(low[:, None])
+
+    def _upscaled(self, logits: Tensor) -> Tensor:
         if self.keeps_aspect:
             logits = _interpolated(logits, self.side, self.side)
             logits = logits[:, :, : self.resized_height, : self.resized_width]
