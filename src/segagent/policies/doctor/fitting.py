@@ -30,8 +30,8 @@ class Convention:
 class Fit:
     """How a convention explains the answers: errors as shares of the diagonal, and in pixels of the originals.
 
-    ``score``: the mean error, each counted as at most :data:`CAP`. Conventions are compared by it and not by the median,
-    as many agree on most pictures and differ on the large ones only.
+    ``score``: the mean error, each counted as at most :data:`CAP`. Conventions are compared by it and not by the
+    median, as many agree on most pictures and differ on the large ones only.
     """
 
     convention: Convention
