@@ -17,22 +17,22 @@ class PolicyTraining:
     learnt so far. ``batch_scale`` multiplies all batch sizes.
     """
 
-    minutes: float = 60.0
+    minutes: float = 75.0
     steps: int | None = None
     seed: int = 0
     threads: int = 1
     tool: str = "embedded"
     scenes: int = 12000
-    outlined_scenes: int = 3500
-    grounding_scenes: int = 7500
+    outlined_scenes: int = 6500
+    grounding_scenes: int = 6500
     state_scenes: int = 2000
     held_out_scenes: int = 250
     rounds: int = 2
     episodes: int = 600
     episode_steps: int = 6
-    detector_share: float = 0.38
-    objects_share: float = 0.17
+    detector_share: float = 0.37
+    objects_share: float = 0.21
     grounding_share: float = 0.17
-    states_share: float = 0.17
-    reward_share: float = 0.03
+    states_share: float = 0.2
+    reward_share: float = 0.02
     batch_scale: float = 1.0
