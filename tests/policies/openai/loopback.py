@@ -1,4 +1,4 @@
-"""Servers on loopback for tests: a policy behind the protocol, a scripted foreign server, and a proxy that does harm."""
+"""Servers on loopback for tests: a policy behind the protocol, a scripted foreign server, a proxy that does harm."""
 
 from __future__ import annotations
 

@@ -121,9 +121,11 @@ def test_gives_up_with_a_reason(made: list[ServedModel]) -> None:
         with pytest.raises(PolicyServerError, match="pay"):
             model(server, made).reply([QUESTION], 1, temperature=0.0, seeds=None)
         assert len(server.requests) == 1
-    with Scripted(lambda body: (429, {"retry-after": "86400"}, b"{}")) as server:
-        with pytest.raises(PolicyServerError, match="left alone"):
-            model(server, made).reply([QUESTION], 1, temperature=0.0, seeds=None)
+    with (
+        Scripted(lambda body: (429, {"retry-after": "86400"}, b"{}")) as server,
+        pytest.raises(PolicyServerError, match="left alone"),
+    ):
+        model(server, made).reply([QUESTION], 1, temperature=0.0, seeds=None)
 
 
 def test_key_goes_to_the_server_and_nowhere_else(

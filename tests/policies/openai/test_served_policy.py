@@ -81,8 +81,10 @@ def made() -> Iterator[list[ServedModel]]:
         model.close()
 
 
-def client(url: str, made: list[ServedModel], folder: Path | None = None, budget: Budget = Budget()) -> ChatPolicy:
-    config = ServedModelConfig(wide_seeds=True, log_probs=True, patience=PATIENCE, budget=budget, concurrency=8)
+def client(url: str, made: list[ServedModel], folder: Path | None = None, budget: Budget | None = None) -> ChatPolicy:
+    config = ServedModelConfig(
+        wide_seeds=True, log_probs=True, patience=PATIENCE, budget=budget or Budget(), concurrency=8
+    )
     made.append(ServedModel("dice", url, config, ReplyCache(folder) if folder else None))
     return ChatPolicy("openai:test", made[-1], FORMATS["segagent"])
 
@@ -132,8 +134,7 @@ def test_interrupted_run_goes_on_where_it_stopped(made: list[ServedModel], tmp_p
             policy = client(proxy.url, made, tmp_path, Budget(calls=17))
             try:
                 results = run(policy, given)
-            except BudgetError as error:
-                assert "budget of 17 calls" in str(error)
+            except BudgetError:
                 continue
             break
         assert results == run(DicePolicy(), given)
@@ -141,5 +142,5 @@ def test_interrupted_run_goes_on_where_it_stopped(made: list[ServedModel], tmp_p
 
 
 def test_budget_of_seconds(made: list[ServedModel]) -> None:
-    with serving(DicePolicy()) as url, pytest.raises(BudgetError, match="seconds"):
+    with serving(DicePolicy()) as url, pytest.raises(BudgetError, match=r"budget of 0\.01 seconds"):
         run(client(url, made, budget=Budget(seconds=0.01)), episodes(12))
