@@ -18,6 +18,8 @@ import pytest
 from segagent.annotation import annotate_image
 from segagent.core import Image, InvalidAction, Trajectory
 from segagent.policies import make_policy
+from segagent.policies.chat import ChatPolicy
+from segagent.policies.openai import ServedModel
 from segagent.search import SearchConfig
 from segagent.tools.fake import DiscTool
 
@@ -38,19 +40,26 @@ def process(command: list[str], health: str, seconds: float) -> Iterator[None]:
                 pass
             if running.poll() is not None or time.monotonic() > deadline:
                 running.kill()
-                output = running.communicate()[0].decode(errors="replace")[-500:]
-                pytest.skip(f"{command[0]} did not start serving: {output}")
+                output, _ = running.communicate()
+                pytest.skip(f"{command[0]} did not start serving: {output.decode(errors='replace')[-500:]}")
             time.sleep(0.2)
         yield
     finally:
         running.kill()
-        running.communicate()
+        running.wait()
+        if running.stdout is not None:
+            running.stdout.close()
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def close(policy: ChatPolicy) -> None:
+    assert isinstance(policy.model, ServedModel)
+    policy.model.close()
 
 
 def scene() -> Image:
@@ -73,6 +82,7 @@ def test_annotate_through_the_command(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "segagent.cli.main", "serve-policy", name, "--port", str(port)]
     with process(command, f"http://127.0.0.1:{port}/health", 120):
         served = make_policy(f"openai:segagent@http://127.0.0.1:{port}/v1?cache={tmp_path}")
+        assert isinstance(served, ChatPolicy)
         for candidates in (1, 3) if name == "embedded" else (1,):
             config = SearchConfig(max_steps=4, num_candidates=candidates)
             over_http, in_process = (
@@ -81,27 +91,30 @@ def test_annotate_through_the_command(name: str, tmp_path: Path) -> None:
             )
             assert told(over_http) == told(in_process)
             assert over_http.returned == in_process.returned
+        close(served)
 
 
 @pytest.mark.slow
 def test_foreign_server(tmp_path: Path) -> None:
-    """``transformers serve`` with a random-weight Qwen2.5-VL: it ignores n, so candidates are asked for one by one."""
+    """``transformers serve`` with a random-weight LLaVA: it ignores n, so candidates are asked for one by one."""
     pytest.importorskip("transformers")
     sys.path.insert(0, str(Path(__file__).parents[1] / "policies" / "hf"))
-    from tiny_checkpoints import make_qwen25
+    from tiny_checkpoints import make_llava
 
-    folder = make_qwen25(tmp_path / "tiny")
+    folder = make_llava(tmp_path / "tiny")
     port = free_port()
     program = Path(sys.executable).with_name("transformers")
     command = [str(program), "serve", str(folder), "--device", "cpu", "--port", str(port)]
     with process(command, f"http://127.0.0.1:{port}/health", 180):
         policy = make_policy(
-            f"openai:{folder}@http://127.0.0.1:{port}/v1?format=qwen2.5&max_tokens=8&retries=1&cache={tmp_path}"
+            f"openai:{folder}@http://127.0.0.1:{port}/v1?format=paper&max_tokens=8&retries=1&cache={tmp_path}"
         )
         from segagent.core import Observation, empty_mask
 
         look = Observation(scene(), "the red mug", empty_mask(120, 160))
         rows = policy.propose([look, look], 3, temperature=1.0, seeds=[1, 2])
+        assert isinstance(policy, ChatPolicy)
+        close(policy)
     assert [len(row) for row in rows] == [3, 3]
     assert all(isinstance(proposal.action, InvalidAction) for row in rows for proposal in row)
     assert rows[0][0].text == rows[1][0].text, "the greedy reply is asked once"

@@ -113,7 +113,7 @@ def draw_outlines(masks: Tensor, kernels: Tensor, centres: Tensor) -> Tensor:
         Logits that a cell belongs to the object, (objects, h, w).
     """
     num, channels, height, width = masks.shape
-    first, place, bias, second, last = kernels.split(_KERNEL_SIZES, dim=1)
+    first, place, bias, second, last = torch.split_with_sizes(kernels, list(_KERNEL_SIZES), dim=1)
     xs = (torch.arange(width, dtype=torch.float32) + 0.5) * MASK_STRIDE
     ys = (torch.arange(height, dtype=torch.float32) + 0.5) * MASK_STRIDE
     dx = (xs[None, :] - centres[:, 0:1]) / 64.0
@@ -124,4 +124,5 @@ def draw_outlines(masks: Tensor, kernels: Tensor, centres: Tensor) -> Tensor:
     hidden = hidden + (by_place[:, :, 0:1] * dx[:, None, :])[:, :, None, :]
     hidden = hidden + (by_place[:, :, 1:2] * dy[:, None, :])[:, :, :, None]
     hidden = functional.relu(hidden + bias[:, :, None, None])
-    return (hidden * second[:, :, None, None]).sum(1) + last[:, :, None]
+    logits: Tensor = (hidden * second[:, :, None, None]).sum(1) + last[:, :, None]
+    return logits

@@ -41,8 +41,8 @@ def object_crop(pixels: Pixels, coverage: Soft) -> npt.NDArray[np.float32]:
     while scale > 1.5:
         left, top, scale = left / 2, top / 2, scale / 2
         half = (pixels.shape[1] // 2, pixels.shape[0] // 2)
-        pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA)
-        coverage = cv2.resize(coverage, half, interpolation=cv2.INTER_AREA)
+        pixels = np.asarray(cv2.resize(pixels, half, interpolation=cv2.INTER_AREA), np.uint8)
+        coverage = np.asarray(cv2.resize(coverage, half, interpolation=cv2.INTER_AREA), np.float32)
     matrix = np.array(((scale, 0, left + scale / 2 - 0.5), (0, scale, top + scale / 2 - 0.5)), np.float32)
     colours = cv2.warpAffine(pixels, matrix, (CROP, CROP), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     inside = cv2.warpAffine(coverage, matrix, (CROP, CROP), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0)

@@ -38,4 +38,5 @@ def seen_mask(overlay: Pixels, clean: Pixels) -> npt.NDArray[np.float32]:
     possible = np.array(GREEN, np.float32) - clean
     strength = (possible * possible).sum(-1)
     coverage = (change * possible).sum(-1) / np.maximum(ALPHA * strength, 1)
-    return np.clip(coverage, 0, 1).astype(np.float32, copy=False)
+    clipped: npt.NDArray[np.float32] = np.clip(coverage, 0, 1).astype(np.float32, copy=False)
+    return clipped

@@ -155,7 +155,8 @@ def own_episodes(
             if step < steps:
                 reading = conclude(network, examined)
                 written = write_greedy(reading) if greedy[index] else write_sampled(reading, rng, 1.0)
-                action, _ = parse_reply(reply_text(written, *mask.shape, BINS), *mask.shape)
+                height, width = mask.shape
+                action, _ = parse_reply(reply_text(written, height, width, BINS), height, width)
                 moves.append((embeddings[index], states[index], action))
         if moves:
             states = step_batch(moves, tool)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from segagent.core import BoolMask, Pixels
 from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
+from segagent.datasets.scenes.model import Split
 
 SHARD = 250
 SIZE = 256
@@ -45,10 +46,11 @@ class StoredScene:
 
     def mask(self, number: int) -> BoolMask:
         """The visible mask of object ``number``, bool (256, 256)."""
-        return self.labels == number + 1
+        mask: BoolMask = self.labels == number + 1
+        return mask
 
 
-def write_shard(folder: Path, split: str, first: int, count: int = SHARD) -> None:
+def write_shard(folder: Path, split: Split, first: int, count: int = SHARD) -> None:
     """Draw scenes ``first .. first + count - 1`` of ``split`` and store them; nothing is done where they exist."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{split}_{first:07d}"
@@ -88,7 +90,7 @@ def write_shard(folder: Path, split: str, first: int, count: int = SHARD) -> Non
 class SceneStore:
     """All complete shards of one split in a folder, memory-mapped. :meth:`refresh` finds new ones."""
 
-    def __init__(self, folder: Path, split: str) -> None:
+    def __init__(self, folder: Path, split: Split) -> None:
         self._folder, self._split = folder, split
         self._shards: dict[str, tuple[Any, Any, list[dict[str, Any]]]] = {}
         self._where: list[tuple[str, int]] = []
