@@ -38,6 +38,7 @@ from segagent.learning.policy.train_states import MaskState, StudiedScene, train
 from segagent.policies.network import Architecture, PolicyNetwork, save_network
 from segagent.policies.objects import ObjectEncoder
 from segagent.policies.perception import perceive
+from segagent.policies.state_head import RewardHead
 from segagent.tools import make_tool
 
 _FIRST = {"scenes": 0, "grounding": 100_000, "states": 200_000}
@@ -233,8 +234,13 @@ def train_episodes(
     held_out: list[RewardRow] = []
     for group in _groups(list(range(cut))):
         held_out += own_episodes(rng, network, studied, group, tool, config.episode_steps)[0]
-    reward = train_reward(out, rows, held_out, _budget(config, config.reward_share), config.seed, resume=resume)
-    network.reward.load_state_dict(reward.state_dict())
+    reward = train_reward(out, rows, held_out, _budget(config, config.reward_share, 5e-4), config.seed, resume=resume)
+    quality = reward_quality(reward, held_out)
+    # The mixture alone is a good estimate already: a correction is kept only where it helps on pictures not trained on.
+    if quality["mae"] < quality["mixed_mae"]:
+        network.reward.load_state_dict(reward.state_dict())
+    else:
+        network.reward = RewardHead()
     network.eval()
     quality = reward_quality(network.reward, held_out)
     (out / "reward_quality.json").write_text(json.dumps(quality) + "\n")

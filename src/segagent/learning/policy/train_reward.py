@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.rollouts import RewardRow
@@ -49,8 +50,9 @@ def train_reward(
     for step in stage.batches():
         rng = np.random.default_rng((seed, 5, step))
         pick = torch.from_numpy(rng.choice(len(rows), 256, p=weights))
-        noise = torch.randn(256, region.shape[1]) * 0.05
-        logits = network(mixed[pick], region[pick] + noise, sentence[pick], summary[pick])
+        # Without dropout a few thousand states are learnt by heart.
+        seen = functional.dropout(region[pick], 0.5)
+        logits = network(mixed[pick], seen, functional.dropout(sentence[pick], 0.5), summary[pick])
         loss = -(soft_iou_labels(ious[pick]) * logits.log_softmax(1)).sum(1).mean()
         stage.update(loss)
         if step % 500 == 499 and held_out:
