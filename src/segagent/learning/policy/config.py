@@ -9,13 +9,12 @@ from dataclasses import dataclass
 class PolicyTraining:
     """How the embedded policy and PRM are trained.
 
-    ``minutes`` is the time of all stages together, on the main thread and summed over resumptions; each stage
-    gets a fixed share (``*_share``), the rest goes into drawing scenes and rolling out. ``steps``, where given,
-    limits every stage besides. ``scenes`` are drawn for the detector and object encoder (``outlined_scenes`` of
-    them are also learnt from as the detector outlines them), others for grounding (pictures those two have not
-    seen), and ``state_scenes`` for states and episodes (pictures nothing else has seen, so that doubt is
-    honest). ``rounds``: how often the policy is rolled out with what it has learnt so far. ``batch_scale``
-    multiplies all batch sizes.
+    ``minutes`` is the time of all stages together, on the main thread and summed over resumptions; each stage gets a
+    fixed share (``*_share``), the rest goes into drawing scenes and rolling out. ``steps``, where given, limits every
+    stage besides. ``scenes`` are drawn for the detector and object encoder, as many again for grounding (pictures those
+    two have not seen), and ``state_scenes`` for states and episodes (pictures nothing else has seen, so that doubt is
+    honest). ``rounds``: how often the policy is rolled out with what it has learnt so far. ``batch_scale`` multiplies
+    all batch sizes.
     """
 
     minutes: float = 75.0
