@@ -258,4 +258,5 @@ def test_long_hostile_replies_are_read_in_linear_time() -> None:
         began = time.perf_counter()
         for fmt in (PAPER, QWEN3):
             fmt.parse(piece * (MAX_REPLY // len(piece)), 480, 640)
-        assert time.perf_counter() - began < 2, piece
+        # A guard against replies that take polynomial time, not a measurement: such a one would take minutes.
+        assert time.perf_counter() - began < 30, piece
