@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segagent.core import Click, Image, InputError, Observation, Prompt, SpecError, empty_mask, frozen_mask
+from segagent.core import Image, InputError, Observation, SpecError, empty_mask, frozen_mask
 from segagent.imaging import draw_overlay
 from segagent.policies.chat import (
     BY_MODEL_TYPE,
@@ -109,21 +108,14 @@ def test_picture_is_overlay_at_the_size_the_space_speaks_of() -> None:
     assert clean.lossless
 
 
-@dataclass(frozen=True, eq=False)
-class ObservationWithHistory(Observation):
-    prompts: tuple[Prompt, ...] = ()
-
-
-def test_drawn_aids_are_optional_and_named_in_the_prompt() -> None:
+def test_a_drawn_grid_is_optional_and_named_in_the_prompt() -> None:
     seen = observation(height=300, width=400)
-    seen = ObservationWithHistory(seen.image, seen.text, seen.mask, (Click(200, 100, positive=True),))
-    fmt = chosen_format(parse_spec("x?grid=4&clicks=1", ()), FORMATS["qwen3"])
+    fmt = chosen_format(parse_spec("x?grid=4", ()), FORMATS["qwen3"])
     (plain,), (aided,) = FORMATS["qwen3"].pictures(seen), fmt.pictures(seen)
     assert (plain.pixels != aided.pixels).any()
     assert plain.key != aided.key
     assert "Grid lines" in fmt.prompt(seen)
-    assert "Numbered discs" in fmt.prompt(seen)
-    assert (aided.pixels[100, 200] != plain.pixels[100, 200]).any()
+    assert "Grid lines" not in FORMATS["qwen3"].prompt(seen)
 
 
 def test_first_box_is_asked_for_while_the_mask_is_empty() -> None:

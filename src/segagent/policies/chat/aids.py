@@ -1,4 +1,4 @@
-"""Optional drawn aids for models that were never taught to click: a labelled grid, earlier clicks with numbers."""
+"""Optional drawn aid for models that were never taught to click: a labelled grid."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from segagent.core import Click, Pixels, Prompt
+from segagent.core import Pixels
 
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
-_GREEN, _RED = (21, 128, 61), (220, 38, 38)
 
 
 def draw_grid(pixels: Pixels, labels: Sequence[tuple[str, str]]) -> Pixels:
@@ -32,23 +31,6 @@ def draw_grid(pixels: Pixels, labels: Sequence[tuple[str, str]]) -> Pixels:
                 cv2.line(result, (0, y + shift), (width - 1, y + shift), color, thickness)
             _label(result, across, (x + 3, round(22 * scale) + 2), scale)
             _label(result, down, (3, y - 3), scale)
-    return result
-
-
-def draw_clicks(pixels: Pixels, prompts: Sequence[Prompt], ratio: tuple[float, float]) -> Pixels:
-    """A copy of ``pixels`` with each earlier click as a numbered disc, green positive and red negative.
-
-    ``ratio`` is the (down, across) scale from original pixels to these. Boxes among ``prompts`` are counted, not drawn.
-    """
-    result = np.array(pixels)
-    radius = max(4, round(min(result.shape[:2]) / 60))
-    for number, prompt in enumerate(prompts, 1):
-        if not isinstance(prompt, Click):
-            continue
-        center = round((prompt.x + 0.5) * ratio[1]), round((prompt.y + 0.5) * ratio[0])
-        cv2.circle(result, center, radius + 1, _WHITE, -1, cv2.LINE_AA)
-        cv2.circle(result, center, radius, _GREEN if prompt.positive else _RED, -1, cv2.LINE_AA)
-        _label(result, str(number), (center[0] + radius + 2, center[1] + radius), max(0.35, radius / 14))
     return result
 
 

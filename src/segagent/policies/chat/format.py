@@ -12,10 +12,10 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from segagent.core import Action, Box, Click, Finish, Image, InvalidAction, Observation, Pixels, Prompt, Undo
+from segagent.core import Action, Box, Click, Finish, Image, InvalidAction, Observation, Pixels, Undo
 from segagent.imaging import draw_overlay
 from segagent.policies.chat import templates
-from segagent.policies.chat.aids import draw_clicks, draw_grid
+from segagent.policies.chat.aids import draw_grid
 from segagent.policies.chat.deciding import IouStyle, parse_reply_in
 from segagent.policies.chat.resizing import KEEP, Resize, resized
 from segagent.policies.chat.space import Size, Space
@@ -41,7 +41,7 @@ class ChatFormat:
     """See the module.
 
     ``template`` and ``box_template`` make the prompts; ``quoting`` says how the sentence is put into them. ``grid``:
-    cells per side of a drawn grid, 0 for none. ``number_clicks``: draw earlier clicks, where an observation has them.
+    cells per side of a drawn grid, 0 for none.
     ``first_box``: ask for a box while the mask is empty. ``send_clean``: also send the picture without overlay, first.
     """
 
@@ -55,7 +55,6 @@ class ChatFormat:
     box_template: str = templates.BOX_JSON
     quoting: Literal["json", "bare"] = "json"
     grid: int = 0
-    number_clicks: bool = False
     first_box: bool = False
     send_clean: bool = False
 
@@ -98,10 +97,6 @@ class ChatFormat:
         key = f"{image.key}+{hashlib.blake2b(observation.mask.tobytes(), digest_size=16).hexdigest()}@{shown}"
         if self.grid:
             drawn = draw_grid(drawn, self._grid_labels(size, shown))
-        prompts: tuple[Prompt, ...] = getattr(observation, "prompts", ())
-        if self.number_clicks and prompts:
-            drawn = draw_clicks(drawn, prompts, (shown[0] / size[0], shown[1] / size[1]))
-        if self.grid or (self.number_clicks and prompts):
             key = Image(drawn).key
         overlaid = Picture(drawn, key, lossless=self.send_clean)
         if not self.send_clean:
@@ -196,12 +191,7 @@ class ChatFormat:
         return self.render(Click(width // 3, 2 * height // 3, positive=True), height, width, 0.35)
 
     def _aids_words(self) -> str:
-        words = ""
-        if self.grid:
-            words += " Grid lines in the picture are labelled with their coordinates."
-        if self.number_clicks:
-            words += " Numbered discs are earlier clicks, green positive and red negative."
-        return words
+        return " Grid lines in the picture are labelled with their coordinates." if self.grid else ""
 
     def _grid_labels(self, size: Size, shown: Size) -> list[tuple[str, str]]:
         labels = []

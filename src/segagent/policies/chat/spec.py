@@ -11,7 +11,7 @@ from segagent.policies.chat.files import load_format
 from segagent.policies.chat.format import ChatFormat
 from segagent.policies.chat.templates import CLICK_JSON, CLICK_TEXT, load_template
 
-FORMAT_OPTIONS = ("format", "prompt", "grid", "clicks", "box")
+FORMAT_OPTIONS = ("format", "prompt", "grid", "box")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def chosen_format(spec: ChatSpec, default: ChatFormat) -> ChatFormat:
     """The format that the options ask for, ``default`` where they name none.
 
     ``format``: a family or a file; ``prompt``: ``tuned`` (text reply, as the paper), ``zero-shot`` (JSON reply), or a
-    template file; ``grid``: cells per side; ``clicks=1``: number earlier clicks; ``box=first``: begin with a box.
+    template file; ``grid``: cells per side; ``box=first``: begin with a box.
     """
     options = spec.options
     fmt = load_format(options["format"]) if "format" in options else default
@@ -60,8 +60,6 @@ def chosen_format(spec: ChatSpec, default: ChatFormat) -> ChatFormat:
             fmt = replace(fmt, template=load_template(options["prompt"]))
     if "grid" in options:
         fmt = replace(fmt, grid=round(spec.number("grid", 0, 0, 26)))
-    if "clicks" in options:
-        fmt = replace(fmt, number_clicks=spec.number("clicks", 0, 0, 1) == 1)
     if options.get("box", "none") not in ("first", "none"):
         raise SpecError(f"option box={options['box']!r:.50}: expected 'first' or 'none'")
     return replace(fmt, first_box=options.get("box") == "first")
