@@ -50,7 +50,9 @@ def test_star_plus_keeps_what_helped_and_replaces_what_did_not():
     good, harmful, useless = Click(25, 20, True), Click(25, 20, False), Click(2, 2, False)
     trajectory = rolled_out(good, harmful, useless, InvalidAction("?", "no"), Click(30, 20, True))
     examples = star_plus_examples(trajectory, target())
-    assert [e.origin for e in examples] == ["kept", "replaced", "replaced", "replaced", "kept"]
+    assert [e.origin for e in examples] == ["kept", "replaced", "replaced", "replaced", "kept", "kept"]
+    assert examples[-1].action is None
+    assert examples[-1].current_iou == trajectory.reward_at(5)
     for index, example in enumerate(examples):
         assert example.mask == trajectory.rle_at(index)
         assert example.current_iou == iou(trajectory.mask_at(index), target().mask)

@@ -19,15 +19,16 @@ from segagent.environment import Target, next_click
 class Example:
     """One supervised reply.
 
-    ``sample_id`` names the sample whose image and sentence were shown, ``mask`` the mask drawn over it,
-    ``current_iou`` in [0, 1] its
-    true IoU (the PRM target), ``action`` the click to be written (None: nothing is taught about the action).
+    ``sample_id`` and ``image`` name the sample whose picture and sentence were shown, ``mask`` the mask drawn over
+    it, ``current_iou`` in [0, 1] its true IoU (the PRM target), ``action`` what is to be written (None: nothing is
+    taught about the action).
     ``origin`` tells where
     the action comes from: the simulated ``annotator``, the policy's own action that was ``kept``, or one that was
     ``replaced``.
     """
 
     sample_id: str
+    image: str
     text: str
     mask: Rle
     current_iou: float
@@ -52,7 +53,7 @@ def sft_examples(trajectory: Trajectory) -> list[Example]:
 
 
 def star_plus_examples(trajectory: Trajectory, target: Target) -> list[Example]:
-    """D_n of StaR+ (Alg. 1): each action of a rollout on its own merit.
+    """D_n of StaR+ (Alg. 1): each action of a rollout on its own merit, and the IoU of the state it ended in.
 
     An action that raised the reward is kept; any other (lowered, unchanged, invalid reply, undo, finish) is
     replaced by the
@@ -68,6 +69,7 @@ def star_plus_examples(trajectory: Trajectory, target: Target) -> list[Example]:
         clicked = [prompt for prompt in trajectory.prompts_at(step.parent) if isinstance(prompt, Click)]
         click = next_click(trajectory.mask_at(step.parent), target.mask, clicked, target.ignore)
         examples.append(_example(trajectory, step.parent, click or Finish(), "replaced"))
+    examples.append(_example(trajectory, len(trajectory.steps), None, "kept"))
     return examples
 
 
@@ -84,7 +86,7 @@ def star_examples(trajectory: Trajectory, *, min_reward: float) -> list[Example]
 
 def replaced_share(examples: Iterable[Example]) -> float:
     """Share of the policy's own actions that StaR+ replaced, in [0, 1]; nan without any."""
-    origins = [example.origin for example in examples if example.origin != "annotator"]
+    origins = [e.origin for e in examples if e.origin != "annotator" and e.action is not None]
     return origins.count("replaced") / len(origins) if origins else float("nan")
 
 
@@ -93,6 +95,7 @@ def _example(
 ) -> Example:
     return Example(
         sample_id=trajectory.sample_id,
+        image=trajectory.image,
         text=trajectory.text,
         mask=trajectory.rle_at(index),
         current_iou=_reward(trajectory, index),

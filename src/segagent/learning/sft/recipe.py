@@ -1,0 +1,93 @@
+"""How a policy is fine-tuned: one small table of settings, from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, fields, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from segagent.core import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Settings of supervised fine-tuning (paper section 4.1).
+
+    ``epochs`` over all examples, or ``steps`` optimizer steps where given; ``batch_size`` examples per step;
+    ``learning_rate`` at its peak, warmed up over ``warmup`` of the steps and then a half cosine; ``weight_decay``.
+    ``seed`` drives the order and initialisation. Only for checkpoints of transformers: ``lora_rank`` (0: all language
+    weights are trained), ``lora_alpha``, ``freeze_vision``, ``max_length`` in tokens, ``micro_batch`` examples per
+    forward pass and device, ``dtype``, ``gradient_checkpointing``, ``format`` (chat format by name, "" for the model
+    family's own). ``estimate`` says in words what it needs; an estimate, not a measurement.
+    """
+
+    name: str = "default"
+    epochs: float = 2.0
+    steps: int | None = None
+    batch_size: int = 128
+    learning_rate: float = 1e-5
+    warmup: float = 0.03
+    weight_decay: float = 0.0
+    seed: int = 0
+    lora_rank: int = 0
+    lora_alpha: int = 16
+    freeze_vision: bool = True
+    max_length: int = 2048
+    micro_batch: int = 1
+    dtype: str = "bfloat16"
+    gradient_checkpointing: bool = True
+    format: str = ""
+    estimate: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that mean nothing. Raises ``InputError``."""
+        for name in ("epochs", "batch_size", "learning_rate", "max_length", "micro_batch", "lora_alpha"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"recipe {self.name!r}: {name} must be above 0, got {getattr(self, name)}")
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"recipe {self.name!r}: steps must be at least 1, got {self.steps}")
+        if not 0 <= self.warmup < 1 or self.weight_decay < 0 or self.lora_rank < 0 or self.seed < 0:
+            raise InputError(f"recipe {self.name!r}: warmup must be in 0..1, the rest not negative")
+        if self.dtype not in ("float32", "bfloat16", "float16"):
+            raise InputError(f"recipe {self.name!r}: dtype {self.dtype!r}, expected float32, bfloat16 or float16")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)
+
+    def num_steps(self, num_examples: int) -> int:
+        """Optimizer steps for so many examples."""
+        if self.steps is not None:
+            return self.steps
+        return max(1, round(self.epochs * num_examples / self.batch_size))
+
+
+def load_recipe(name: str, **changes: Any) -> Recipe:
+    """A recipe that comes with the package, by name, or a TOML file of the same form; ``changes`` that are not None.
+
+    Raises ``InputError`` for an unknown name, a damaged file, or settings that a recipe does not have.
+    """
+    folder = files("segagent.learning.sft") / "recipes"
+    known = sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+    source = folder / f"{name}.toml" if name in known else Path(name)
+    if name not in known and not Path(name).is_file():
+        raise InputError(f"recipe {name!r}: expected one of {', '.join(known)}, or a TOML file")
+    try:
+        table = tomllib.loads(source.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"recipe {name}: cannot be read ({error})") from error
+    return replace(_from_table(name, table), **{key: value for key, value in changes.items() if value is not None})
+
+
+def _from_table(name: str, table: dict[str, Any]) -> Recipe:
+    defaults = {field.name: field.default for field in fields(Recipe)}
+    for key, value in table.items():
+        if key not in defaults:
+            raise InputError(f"recipe {name}: unknown setting {key!r}; expected some of {', '.join(defaults)}")
+        expected = int if key == "steps" else type(defaults[key])
+        right = isinstance(value, int | float) if expected is float else isinstance(value, expected)
+        if not right or (isinstance(value, bool) and expected is not bool):
+            raise InputError(f"recipe {name}: {key} must be of type {expected.__name__}, got {value!r:.60}")
+    return Recipe(**{"name": Path(name).stem, **table})
