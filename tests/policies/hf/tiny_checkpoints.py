@@ -86,6 +86,58 @@ def make_qwen25(folder: Path) -> Path:
     return folder
 
 
+def make_qwen3(folder: Path) -> Path:
+    """A Qwen3-VL of two small layers; its picture processor takes 4096 to 65536 pixels."""
+    names = ["endoftext", "im_start", "im_end", "vision_start", "vision_end", "image_pad", "video_pad"]
+    special = [f"<|{name}|>" for name in names]
+    tokenizer = _tokenizer(special, "<|vision_start|><|image_pad|><|vision_end|>")
+    ids = dict(zip(names, tokenizer.convert_tokens_to_ids(special), strict=True))
+    config = transformers.Qwen3VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "max_position_embeddings": 4096,
+            "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
+            "bos_token_id": ids["im_start"],
+            "eos_token_id": ids["im_end"],
+            "pad_token_id": ids["endoftext"],
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 4,
+            "out_hidden_size": 32,
+            "deepstack_visual_indexes": [0],
+            "num_position_embeddings": 64,
+            "patch_size": 16,
+        },
+        image_token_id=ids["image_pad"],
+        video_token_id=ids["video_pad"],
+        vision_start_token_id=ids["vision_start"],
+        vision_end_token_id=ids["vision_end"],
+    )
+    torch.manual_seed(0)
+    transformers.Qwen3VLForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    settings = {
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "processor_class": "Qwen3VLProcessor",
+        "min_pixels": 4096,
+        "max_pixels": 65536,
+        "patch_size": 16,
+        "merge_size": 2,
+        "temporal_patch_size": 2,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    return folder
+
+
 def make_llava(folder: Path) -> Path:
     """A LLaVA of small CLIP and Llama halves, pictures of 28 x 28."""
     tokenizer = _tokenizer(["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"], "<image>")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from segagent.core import SpecError
 from segagent.policies.chat import (
@@ -11,13 +12,21 @@ from segagent.policies.chat import (
     FORMATS,
     ChatFormat,
     ChatPolicy,
+    ChatSpec,
     Multiples,
     chosen_format,
     format_for_name,
+    load_format,
     parse_spec,
 )
 
-__all__ = ["make_hf_policy"]
+if TYPE_CHECKING:
+    from segagent.policies.hf.loading import Checkpoint
+
+__all__ = ["FORMAT_FILE", "checkpoint_format", "fit_to_processor", "make_hf_policy"]
+
+FORMAT_FILE = "segagent_format.json"
+"""In a checkpoint's folder: the chat format that it was fine-tuned with."""
 
 OPTIONS = ("device", "dtype", "batch", "max_tokens", "base")
 
@@ -26,8 +35,9 @@ def make_hf_policy(rest: str) -> ChatPolicy:
     """The policy that ``hf:REST`` names; REST is a folder or hub name, with ``?name=value&...`` options behind it.
 
     Options besides those of :func:`segagent.policies.chat.chosen_format`: ``device``, ``dtype``, ``batch`` (prompts
-    read at once), ``max_tokens`` (per reply), ``base`` (the model an adapter belongs to). Without ``format`` it follows
-    the checkpoint's ``config.model_type``; a family without a convention of its own must be given one.
+    read at once), ``max_tokens`` (per reply), ``base`` (the model an adapter belongs to). Without ``format`` it is
+    the one that a checkpoint fine-tuned here was trained with, else it follows ``config.model_type``; a family without
+    a convention of its own must be given one.
     """
     spec = parse_spec(rest, OPTIONS)
     if not spec.target:
@@ -37,7 +47,7 @@ def make_hf_policy(rest: str) -> ChatPolicy:
         raise SpecError(f"option dtype={options['dtype']!r:.50}: expected float32, bfloat16 or float16")
     batch = round(spec.number("batch", 8, 1, 4096))
     max_tokens = round(spec.number("max_tokens", 256, 1, 1e6))
-    given = chosen_format(spec, FORMATS["paper"])
+    chosen_format(spec, FORMATS["paper"])  # Unusable options are told before anything large is loaded.
 
     from segagent.policies.hf.loading import load_checkpoint
     from segagent.policies.hf.model import LocalModel
@@ -45,9 +55,23 @@ def make_hf_policy(rest: str) -> ChatPolicy:
     checkpoint = load_checkpoint(
         spec.target, device=options.get("device"), dtype=options.get("dtype"), base=options.get("base")
     )
-    fmt = given if "format" in options else chosen_format(spec, _family(spec.target, checkpoint.model_type))
-    fmt = fit_to_processor(fmt, getattr(checkpoint.processor, "image_processor", None))
+    fmt = checkpoint_format(spec, checkpoint)
     return ChatPolicy(f"hf:{rest}", LocalModel(checkpoint, batch_size=batch, max_new_tokens=max_tokens), fmt)
+
+
+def checkpoint_format(spec: ChatSpec, checkpoint: Checkpoint) -> ChatFormat:
+    """The format in which ``checkpoint``, loaded from ``spec``, is asked and answers; see :func:`make_hf_policy`.
+
+    Raises ``SpecError`` where it cannot be known, ``InputError`` for a damaged file beside the checkpoint.
+    """
+    recorded = Path(spec.target) / FORMAT_FILE
+    if "format" in spec.options:
+        default = FORMATS["paper"]  # Whatever: the option overrules it.
+    elif recorded.is_file():
+        default = load_format(str(recorded))
+    else:
+        default = _family(spec.target, checkpoint.model_type)
+    return fit_to_processor(chosen_format(spec, default), getattr(checkpoint.processor, "image_processor", None))
 
 
 def fit_to_processor(fmt: ChatFormat, image_processor: Any) -> ChatFormat:

@@ -22,12 +22,15 @@ class Checkpoint:
     model_type: str
 
 
-def load_checkpoint(name: str, *, device: str | None, dtype: str | None, base: str | None = None) -> Checkpoint:
+def load_checkpoint(
+    name: str, *, device: str | None, dtype: str | None, base: str | None = None, trainable_adapter: bool = False
+) -> Checkpoint:
     """Load ``name``, a folder or a hub name.
 
     ``device``: "cpu", "cuda:1"; None takes a GPU where there is one. ``dtype``: "float32", "bfloat16", "float16"; None
     takes float32 on a CPU, bfloat16 elsewhere. A folder with ``adapter_config.json`` is a LoRA adapter: the model that
-    it names, or ``base``, is loaded and the adapter merged into it. No code of a checkpoint is ever run. Raises
+    it names, or ``base``, is loaded and the adapter merged into it; with ``trainable_adapter`` it is left beside the
+    model, and its weights alone require gradients, in float32. No code of a checkpoint is ever run. Raises
     ``WeightsError`` if something cannot be loaded, ``MissingExtraError`` without transformers.
     """
     try:
@@ -37,14 +40,16 @@ def load_checkpoint(name: str, *, device: str | None, dtype: str | None, base: s
         raise MissingExtraError("policies 'hf:...' need transformers: pip install 'segagent[hf]'") from error
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     number = getattr(torch, dtype) if dtype else (torch.float32 if place.type == "cpu" else torch.bfloat16)
-    adapter = _adapter_base(name)
+    adapter = adapter_base(name)
     root = base or adapter or name
     try:
-        model = transformers.AutoModelForImageTextToText.from_pretrained(root, dtype=number, trust_remote_code=False)
+        model = transformers.AutoModelForImageTextToText.from_pretrained(
+            root, dtype=number, use_safetensors=True, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise WeightsError(f"{root}: no vision-language model that can be loaded here: {_short(error)}") from error
     if adapter is not None:
-        model = _with_adapter(model, name)
+        model = _with_adapter(model.requires_grad_(False), name, merge=not trainable_adapter)
     source = name if (Path(name) / "tokenizer_config.json").is_file() else root
     processor = _processor(root, source)
     tokenizer = processor.tokenizer
@@ -55,10 +60,12 @@ def load_checkpoint(name: str, *, device: str | None, dtype: str | None, base: s
     if not (getattr(processor, "chat_template", None) or tokenizer.chat_template):
         raise WeightsError(f"{source}: the checkpoint has no chat template, so it is not known how to address it")
     model_type = str(model.config.model_type)
-    return Checkpoint(model.eval().requires_grad_(False).to(place), processor, tokenizer, model_type)
+    if not (trainable_adapter and adapter is not None):
+        model.requires_grad_(False)
+    return Checkpoint(model.eval().to(place), processor, tokenizer, model_type)
 
 
-def _adapter_base(name: str) -> str | None:
+def adapter_base(name: str) -> str | None:
     """The model that a folder's adapter belongs to; None if the folder holds no adapter."""
     path = Path(name) / "adapter_config.json"
     if not path.is_file():
@@ -72,13 +79,14 @@ def _adapter_base(name: str) -> str | None:
     return named
 
 
-def _with_adapter(model: Any, name: str) -> Any:
+def _with_adapter(model: Any, name: str, *, merge: bool) -> Any:
     try:
         import peft
     except ImportError as error:
         raise MissingExtraError("LoRA adapters need peft: pip install 'segagent[hf]'") from error
     try:
-        return peft.PeftModel.from_pretrained(model, name).merge_and_unload()
+        adapted = peft.PeftModel.from_pretrained(model, name, is_trainable=not merge)
+        return adapted.merge_and_unload() if merge else adapted
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise WeightsError(f"{name}: the adapter does not fit its base model: {_short(error)}") from error
 
@@ -112,7 +120,10 @@ def _without_video(root: str, tokens: str) -> Any:
 
     config = transformers.AutoConfig.from_pretrained(root, trust_remote_code=False)
     family = getattr(transformers, PROCESSOR_MAPPING_NAMES[config.model_type])
-    pictures = transformers.AutoImageProcessor.from_pretrained(root, backend="pil", trust_remote_code=False)
+    own = any((Path(tokens) / file).is_file() for file in ("preprocessor_config.json", "processor_config.json"))
+    pictures = transformers.AutoImageProcessor.from_pretrained(
+        tokens if own else root, backend="pil", trust_remote_code=False
+    )
     tokenizer = transformers.AutoTokenizer.from_pretrained(tokens, trust_remote_code=False)
     # The class insists on a video processor; nothing here ever shows it a video.
     made = type(family.__name__, (family,), {"check_argument_for_proper_class": lambda self, name, given: type(given)})

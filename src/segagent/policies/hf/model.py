@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image as PillowImage
 
 from segagent.policies.chat import Question, Reply, Usage
 from segagent.policies.hf.decoding import Written, write_replies
 from segagent.policies.hf.loading import Checkpoint
+from segagent.policies.hf.prompts import encode_questions, end_tokens
 
 
 class LocalModel:
@@ -22,7 +22,7 @@ class LocalModel:
         self._batch_size = batch_size
         self._max_new_tokens = max_new_tokens
         self._usage = Usage()
-        self._end_tokens = _end_tokens(checkpoint)
+        self._end_tokens = end_tokens(checkpoint)
 
     @property
     def usage(self) -> Usage:
@@ -69,26 +69,11 @@ class LocalModel:
 
     def _inputs(self, questions: Sequence[Question]) -> Any:
         """The batch of prompts as tensors on the model's device, pictures before text."""
-        processor = self.checkpoint.processor
-        texts, pictures = [], []
-        for question in questions:
-            content = [{"type": "image"} for _ in question.pictures] + [{"type": "text", "text": question.prompt}]
-            messages = [{"role": "user", "content": content}]
-            texts.append(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-            pictures.append([PillowImage.fromarray(picture.pixels) for picture in question.pictures])
-        inputs = processor(text=texts, images=pictures, padding=True, return_tensors="pt")
         model = self.checkpoint.model
         # Pictures take the model's number type, ids keep theirs.
-        return inputs.to(model.device, dtype=model.dtype)
+        return encode_questions(self.checkpoint.processor, questions).to(model.device, dtype=model.dtype)
 
     def _text(self, written: Written) -> Reply:
         # Special tokens are kept: some families write <box> and <think> with them.
         text = self.checkpoint.tokenizer.decode(list(written.tokens), skip_special_tokens=False)
         return Reply(text, written.log_prob, written.cut)
-
-
-def _end_tokens(checkpoint: Checkpoint) -> frozenset[int]:
-    """All tokens that end a reply, by the model's generation settings and by its tokenizer."""
-    named = getattr(checkpoint.model.generation_config, "eos_token_id", None)
-    ids = {named} if isinstance(named, int) else set(named or ())
-    return frozenset(int(token) for token in ids | {checkpoint.tokenizer.eos_token_id} if token is not None)

@@ -1,0 +1,85 @@
+"""The whole training as one sequence of examples, read and encoded when their turn comes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+
+from segagent.core import Image
+from segagent.learning.sft.data import TrainingSet
+from segagent.learning.sft.hf.encoding import Encoder
+
+Order = NDArray[np.int64]
+"""(positions, 2): which training set, and which of its examples, comes at each position."""
+
+_PICTURES_KEPT = 128
+_WINDOW = 1024
+"""Examples that are shuffled among each other."""
+
+
+class EncodedExamples(TorchDataset[dict[str, Tensor]]):
+    """Position by position what a training reads; ``order`` holds all its epochs."""
+
+    def __init__(self, sets: Sequence[TrainingSet], order: Order, encoder: Encoder) -> None:
+        self._sets = sets
+        self._order = order
+        self._encoder = encoder
+        self._pictures: OrderedDict[tuple[int, str], Image] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, position: int) -> dict[str, Tensor]:
+        which, index = (int(number) for number in self._order[position])
+        example = self._sets[which].examples[index]
+        return self._encoder(example, self._picture(which, example.image))
+
+    def _picture(self, which: int, name: str) -> Image:
+        key = which, name
+        if key in self._pictures:
+            self._pictures.move_to_end(key)
+        else:
+            self._pictures[key] = self._sets[which].dataset.load_image(name)
+            if len(self._pictures) > _PICTURES_KEPT:
+                self._pictures.popitem(last=False)
+        return self._pictures[key]
+
+
+def training_order(sets: Sequence[TrainingSet], length: int, seed: int) -> Order:
+    """``length`` positions: epoch after epoch, each example once in each, the last one cut off.
+
+    Each epoch goes through the pictures in an order of its own, and shuffles the examples of some pictures at a time,
+    so that a picture is decoded about once an epoch while neighbours in a batch differ.
+    """
+    by_picture: dict[tuple[int, str], list[tuple[int, int]]] = {}
+    for which, one in enumerate(sets):
+        for index, example in enumerate(one.examples):
+            by_picture.setdefault((which, example.image), []).append((which, index))
+    pictures = [np.array(places, np.int64) for places in by_picture.values()]
+    epochs: list[Order] = []
+    filled = 0
+    while filled < length:
+        generator = np.random.default_rng([seed, len(epochs)])
+        epoch = np.concatenate([pictures[chosen] for chosen in generator.permutation(len(pictures))])
+        for start in range(0, len(epoch), _WINDOW):
+            generator.shuffle(epoch[start : start + _WINDOW])
+        epochs.append(epoch)
+        filled += len(epoch)
+    return np.concatenate(epochs)[:length]
+
+
+def data_fingerprint(sets: Sequence[TrainingSet]) -> str:
+    """Changes when what is taught changes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for one in sets:
+        digest.update(f"set {one.dataset.fingerprint}\n".encode())
+        for e in one.examples:
+            line = repr((e.sample_id, e.image, e.text, dict(e.mask), e.current_iou, e.action))
+            digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,109 @@
+"""One example as tensors: the prompt that inference would send, and behind it the reply that is taught."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segagent.core import Click, Finish, Image, InputError, InvalidAction, Observation, decode_rle
+from segagent.learning.examples import Example
+from segagent.policies.chat import ChatFormat, ask
+from segagent.policies.hf.loading import Checkpoint
+from segagent.policies.hf.prompts import closing_token, encode_questions
+
+NOT_TAUGHT = -100
+"""The label of a position that adds nothing to the loss."""
+
+_PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "labels")
+
+
+class Encoder:
+    """Makes examples into the tensors that a checkpoint learns from, in the words of a chat format.
+
+    Prompts go through the same calls as in inference, and a reply is appended to them as tokens, which is how a model
+    writes it. At most ``max_length`` tokens.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, fmt: ChatFormat, max_length: int) -> None:
+        self.format = fmt
+        self._processor = checkpoint.processor
+        self._tokenizer = checkpoint.tokenizer
+        self._end = closing_token(checkpoint)
+        self._max_length = max_length
+
+    def __call__(self, example: Example, image: Image) -> dict[str, Tensor]:
+        """Tensors for one example on ``image``, its picture.
+
+        Per token, (1, length): ``input_ids``, ``attention_mask``, ``labels`` (:data:`NOT_TAUGHT` up to the reply), and
+        token types where the family has them; whatever the processor makes of the pictures besides.
+        Raises ``InputError`` naming the sample if it cannot be shown or is too long.
+        """
+        try:
+            mask = decode_rle(example.mask)
+            observation = Observation(image, example.text, mask)
+            if mask.shape != (image.height, image.width):
+                raise ValueError(f"mask of {mask.shape}, picture of {(image.height, image.width)}")
+            reply = self.reply_tokens(example, image.height, image.width)
+        except ValueError as error:
+            raise InputError(f"example {example.sample_id!r:.200}: {error}") from error
+        encoded = dict(encode_questions(self._processor, [ask(self.format, observation)]))
+        length = encoded["input_ids"].shape[1] + len(reply)
+        if length > self._max_length:
+            raise InputError(
+                f"example {example.sample_id!r:.200}: {length} tokens, more than max_length {self._max_length}; "
+                "raise max_length in the recipe, or train on smaller pictures"
+            )
+        encoded["labels"] = torch.full_like(encoded["input_ids"], NOT_TAUGHT)
+        told = torch.tensor([reply])
+        behind = {"input_ids": told, "labels": told, "attention_mask": torch.ones_like(told)}
+        for name in _PER_TOKEN:
+            if name in encoded:
+                encoded[name] = torch.cat([encoded[name], behind.get(name, torch.zeros_like(told))], dim=1)
+        return encoded
+
+    def reply_tokens(self, example: Example, height: int, width: int) -> list[int]:
+        """Tokens of the reply taught for a picture of ``height`` x ``width`` pixels, with the one that closes it.
+
+        Without an action it is only what all replies with that IoU begin with, and nothing closes it. Raises
+        ``ValueError`` for an example that teaches an invalid reply.
+        """
+        if isinstance(example.action, InvalidAction):
+            raise ValueError("an invalid reply is nothing to teach")
+        iou = example.current_iou
+        if example.action is not None:
+            return [*self._tokens(self.format.render(example.action, height, width, iou)), self._end]
+        stand_ins = (Click(0, 0, positive=True), Click(0, 0, positive=False), Finish())
+        replies = [self._tokens(self.format.render(action, height, width, iou)) for action in stand_ins]
+        return [column[0] for column in takewhile(lambda tokens: len(set(tokens)) == 1, zip(*replies, strict=False))]
+
+    def _tokens(self, text: str) -> list[int]:
+        return [int(token) for token in self._tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+
+class Collator:
+    """Joins encoded examples into a batch: texts padded on the right, pictures one behind the other."""
+
+    def __init__(self, pad_token: int) -> None:
+        self._padding = {"input_ids": pad_token, "labels": NOT_TAUGHT}
+
+    def __call__(self, rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Any]:
+        """The batch; per token (rows, longest), padding not attended to and not taught."""
+        names = [name for name in rows[0] if isinstance(rows[0][name], Tensor)]
+        return {name: _joined([row[name] for row in rows], self._padding.get(name, 0)) for name in names}
+
+
+def _joined(parts: list[Tensor], fill: int) -> Tensor:
+    """``parts`` one behind the other along the first axis, the others made equal by filling up at the end."""
+    if all(part.shape[1:] == parts[0].shape[1:] for part in parts):
+        return torch.cat(parts)
+    shape = [max(part.shape[axis] for part in parts) for axis in range(1, parts[0].dim())]
+    whole = parts[0].new_full((sum(len(part) for part in parts), *shape), fill)
+    start = 0
+    for part in parts:
+        whole[(slice(start, start + len(part)), *(slice(size) for size in part.shape[1:]))] = part
+        start += len(part)
+    return whole

@@ -1,0 +1,186 @@
+"""The training loop: the library's own, told what to do and watched."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import time
+from typing import Any
+
+import torch
+import transformers
+from torch.nn.functional import cross_entropy
+from torch.utils.data import SequentialSampler
+
+from segagent.core import InputError
+from segagent.learning.sft import Progress
+from segagent.learning.sft.hf.encoding import NOT_TAUGHT
+from segagent.learning.sft.hf.folder import TrainingFolder
+from segagent.learning.sft.recipe import Recipe
+
+_LOGS = 200
+_CHECKPOINTS = 20
+"""At most so many lines of log and checkpoints in a training, unless it is short."""
+
+
+def training_arguments(recipe: Recipe, steps: int, folder: TrainingFolder, *, cpu: bool) -> Any:
+    """The library's settings for ``recipe``; joins the processes that a launcher started.
+
+    Raises ``InputError`` where this machine cannot do what the recipe says.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    together = recipe.micro_batch * processes
+    if recipe.batch_size % together:
+        raise InputError(
+            f"recipe {recipe.name!r}: batch_size {recipe.batch_size} is no multiple of micro_batch "
+            f"{recipe.micro_batch} x {processes} processes; change one of them"
+        )
+    if recipe.dtype == "float16" and cpu:
+        raise InputError(f"recipe {recipe.name!r}: float16 needs a GPU; on a CPU use float32 or bfloat16")
+    every = math.ceil(steps / _LOGS)
+    try:
+        arguments = transformers.TrainingArguments(
+            output_dir=str(folder.checkpoints),
+            per_device_train_batch_size=recipe.micro_batch,
+            gradient_accumulation_steps=recipe.batch_size // together,
+            max_steps=steps,
+            learning_rate=recipe.learning_rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=math.ceil(recipe.warmup * steps),
+            weight_decay=recipe.weight_decay,
+            optim="adamw_torch",
+            max_grad_norm=1.0,
+            average_tokens_across_devices=True,
+            seed=recipe.seed,
+            bf16=recipe.dtype == "bfloat16",
+            fp16=recipe.dtype == "float16",
+            use_cpu=cpu,
+            ddp_find_unused_parameters=not recipe.freeze_vision and recipe.lora_rank == 0,
+            logging_steps=every,
+            logging_nan_inf_filter=False,
+            save_steps=every * math.ceil(steps / every / _CHECKPOINTS),
+            save_total_limit=2,
+            dataloader_num_workers=0 if cpu else min(4, (os.cpu_count() or 1) // processes),
+            dataloader_pin_memory=not cpu,
+            remove_unused_columns=False,
+            report_to="none",
+            disable_tqdm=True,
+        )
+        # Several GPUs are used by several processes, never by one that spreads a batch over them.
+        _ = arguments.device
+        arguments._n_gpu = min(1, arguments.n_gpu)
+    except (ValueError, ImportError) as error:
+        raise InputError(f"recipe {recipe.name!r} cannot be followed here: {error}") from error
+    return arguments
+
+
+class InOrderTrainer(transformers.Trainer):  # type: ignore[misc]
+    """The library's trainer with three things of our own: the order of the data, the loss, and how weights come back.
+
+    The data are read as they come: their order is made beforehand, the same however often a training stops. The loss
+    is the mean over all taught tokens of a whole batch, however many passes and processes it is cut into; not all
+    models' own losses are.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        # Makes the trainer count the taught tokens of a batch and leave the scaling of the loss to us.
+        self.model_accepts_loss_kwargs = True
+        self._adapter = hasattr(self.model, "peft_config")
+        inner = self.model.get_base_model() if self._adapter else self.model
+        self._can_spare_logits = "logits_to_keep" in inspect.signature(inner.forward).parameters
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Cross-entropy of the taught tokens, over ``num_items_in_batch`` of them in the whole batch."""
+        labels = inputs["labels"]
+        taught = labels != NOT_TAUGHT
+        first = max(1, int(taught.any(dim=0).nonzero()[0]))
+        # Position i tells token i + 1; no logits are needed before the first reply of the batch.
+        kept = labels.shape[1] - first + 1
+        told = {name: value for name, value in inputs.items() if name != "labels"}
+        outputs = model(**told, **({"logits_to_keep": kept} if self._can_spare_logits else {}))
+        logits = outputs.logits[:, -kept:-1].float()
+        loss = cross_entropy(
+            logits.flatten(0, 1), labels[:, first:].flatten(), ignore_index=NOT_TAUGHT, reduction="sum"
+        )
+        if num_items_in_batch is None:
+            loss = loss / taught.sum()
+        else:  # Counted over all processes, whose gradients are then averaged.
+            loss = loss * self.accelerator.num_processes / num_items_in_batch
+        return (loss, outputs) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Take up the weights of a checkpoint by the names that they are saved under.
+
+        The library's own way passes over weights that it saves under other names than they have in memory, without a
+        word: all of the language model in some families.
+        """
+        target = self.model if model is None else model
+        if self._adapter or self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        saved = type(target).from_pretrained(
+            resume_from_checkpoint, dtype=target.dtype, use_safetensors=True, trust_remote_code=False
+        )
+        target.load_state_dict(saved.state_dict())
+
+
+class Watcher(transformers.TrainerCallback):  # type: ignore[misc]
+    """Keeps the log, tells the progress, and marks checkpoints as whole; on the main process only."""
+
+    def __init__(self, folder: TrainingFolder, progress: Progress) -> None:
+        self._folder = folder
+        self._progress = progress
+        self._began = 0.0
+        self.seconds_before = 0.0
+
+    def seconds(self) -> float:
+        """Training time so far, interrupted parts included."""
+        return self.seconds_before + time.perf_counter() - self._began
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take up the log where the checkpoint left it."""
+        self._began = time.perf_counter()
+        lines = loss_lines(state)
+        self.seconds_before = float(lines[-1]["seconds"]) if lines else 0.0
+        if state.is_world_process_zero:
+            self._folder.log(lines, anew=True)
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A mean loss has been taken. Raises ``InputError`` if it is not a number any more."""
+        line = state.log_history[-1]
+        if "loss" not in line:
+            return
+        if not math.isfinite(line["loss"]):
+            raise InputError(f"the loss is no number any more at step {state.global_step}; lower the learning rate")
+        line["seconds"] = round(self.seconds(), 3)
+        if state.is_world_process_zero:
+            self._folder.log([line])
+            self._progress(state.global_step, state.max_steps, line["loss"])
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A checkpoint has been written."""
+        if state.is_world_process_zero:
+            self._folder.mark_whole(state.global_step)
+
+
+def loss_lines(state: Any) -> list[dict[str, Any]]:
+    """The lines of a trainer's history that tell losses."""
+    return [line for line in state.log_history if "loss" in line]
+
+
+def trained_weights(trainer: Any, dtype: str | None) -> Any:
+    """All weights by name, gathered where they were spread over processes, as ``dtype`` or (None) as they are."""
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if dtype is None or trainer.args.process_index != 0:
+        return weights
+    number = getattr(torch, dtype)
+    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        trainer.model.to(number)  # So that the saved configuration says so too.
+    return {name: value.to(number) if value.is_floating_point() else value for name, value in weights.items()}

@@ -1,0 +1,48 @@
+"""Questions as a checkpoint's own tensors, and how its replies end: shared by inference and training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image as PillowImage
+
+from segagent.policies.chat import Question
+from segagent.policies.hf.loading import Checkpoint
+
+
+def encode_questions(processor: Any, questions: Sequence[Question]) -> Any:
+    """A left-padded batch of prompts up to where the reply begins, as the processor makes it; pictures before text."""
+    texts, pictures = [], []
+    for question in questions:
+        texts.append(processor.apply_chat_template([_asked(question)], tokenize=False, add_generation_prompt=True))
+        pictures.append([PillowImage.fromarray(picture.pixels) for picture in question.pictures])
+    return processor(text=texts, images=pictures, padding=True, return_tensors="pt")
+
+
+def end_tokens(checkpoint: Checkpoint) -> frozenset[int]:
+    """All tokens that end a reply, by the model's generation settings and by its tokenizer."""
+    named = getattr(checkpoint.model.generation_config, "eos_token_id", None)
+    ids = {named} if isinstance(named, int) else set(named or ())
+    return frozenset(int(token) for token in ids | {checkpoint.tokenizer.eos_token_id} if token is not None)
+
+
+def closing_token(checkpoint: Checkpoint) -> int:
+    """The one of :func:`end_tokens` with which the chat template closes a reply, else the tokenizer's own."""
+    import jinja2
+
+    ending = end_tokens(checkpoint)
+    reply = "reply"
+    messages = [_asked(Question((), "question")), {"role": "assistant", "content": [{"type": "text", "text": reply}]}]
+    try:
+        text = str(checkpoint.processor.apply_chat_template(messages, tokenize=False))
+    except (TypeError, ValueError, KeyError, jinja2.TemplateError):
+        text = ""  # A template for prompts only.
+    tail = text.rpartition(reply)[2]
+    closing = [token for token in checkpoint.tokenizer(tail, add_special_tokens=False)["input_ids"] if token in ending]
+    return int(closing[0]) if closing else int(checkpoint.tokenizer.eos_token_id)
+
+
+def _asked(question: Question) -> dict[str, Any]:
+    content: list[dict[str, str]] = [{"type": "image"} for _ in question.pictures]
+    return {"role": "user", "content": [*content, {"type": "text", "text": question.prompt}]}
