@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +22,7 @@ from safetensors.torch import load_file
 from sft_examples import EXAMPLES, observation_of, short_format, training_set
 from tiny_checkpoints import make_llava, make_qwen3, make_qwen25
 
-from segagent.core import Click, InputError, MissingExtraError, SpecError, WeightsError
+from segagent.core import InputError, MissingExtraError, SpecError, WeightsError
 from segagent.environment import Episode
 from segagent.learning.examples import Example
 from segagent.learning.sft import Recipe, TrainedModel, default_recipe, load_recipe, train_policy_on
@@ -66,10 +68,14 @@ def recipe(short: str, **changes: Any) -> Recipe:
 @pytest.fixture(scope="module")
 def trained(folders: dict[str, Path], short: str, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Each checkpoint fully trained on the examples."""
-    return {
-        name: train_policy_on(f"hf:{folder}", [training_set()], tmp_path_factory.mktemp("full"), recipe(short))
-        for name, folder in folders.items()
-    }
+
+    class OnDemand(Trained):
+        def __missing__(self, name: str) -> TrainedModel:
+            out = tmp_path_factory.mktemp("full")
+            self[name] = train_policy_on(f"hf:{folders[name]}", [training_set()], out, recipe(short))
+            return self[name]
+
+    return OnDemand()
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -130,7 +136,9 @@ def test_folder_holds_all_that_is_needed(name: str, trained: Trained, folders: d
     assert not {path.suffix for path in folder.rglob("*")} & {".bin", ".pt", ".pth", ".pkl"}
     assert not (folder / "checkpoints").exists()
     then, now = (json.loads((one / "config.json").read_text()) for one in (folders[name], folder))
-    assert {**then, "transformers_version": ""} == {**now, "transformers_version": ""}
+    for half in ("text_config", "vision_config"):
+        now[half].pop("dtype")  # Written by the library where it was left out.
+    assert then == now
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [(line["step"], line["loss"]) for line in lines] == list(trained[name].losses)
     assert chat_policy(trained[name].spec).format.name == "short"
@@ -149,14 +157,10 @@ def test_a_finished_training_is_returned_as_it_is(trained: Trained, folders: dic
         train_policy_on(f"hf:{folders['llava']}", [training_set(*EXAMPLES[:3])], folder, recipe(short))
 
 
+# Each example with the reply of the next: an adapter cannot make a base write tokens that it never wrote.
 RETAUGHT = tuple(
-    replace(one, action=action, current_iou=iou)
-    for one, action, iou in zip(
-        EXAMPLES[:3],
-        (Click(5, 50, positive=False), Click(40, 20, positive=True), Click(80, 50, positive=True)),
-        (0.6, 0.1, 0.3),
-        strict=True,
-    )
+    replace(one, action=other.action, current_iou=other.current_iou)
+    for one, other in zip(EXAMPLES[:3], (EXAMPLES[1], EXAMPLES[2], EXAMPLES[0]), strict=True)
 )
 
 
@@ -164,10 +168,10 @@ RETAUGHT = tuple(
 def test_lora_on_a_trained_model(name: str, trained: Trained, short: str, tmp_path: Path) -> None:
     base = folder_of(trained[name])
     before = weights_of(base)
-    changes = recipe(short, lora_rank=8, lora_alpha=16, batch_size=3, micro_batch=3, format="")
+    changes = recipe(short, lora_rank=8, lora_alpha=16, steps=80, batch_size=3, micro_batch=3, format="")
     model = train_policy_on(f"hf:{base}", [training_set(*RETAUGHT)], tmp_path / "lora", changes)
-    assert model.losses[0][1] > 1
-    assert model.losses[-1][1] < 0.1
+    assert model.losses[0][1] > 0.3
+    assert model.losses[-1][1] < model.losses[0][1] / 5
     after = weights_of(base)
     assert all(torch.equal(before[key], after[key]) for key in before)
     adapter = load_file(tmp_path / "lora" / "adapter_model.safetensors")
@@ -270,6 +274,25 @@ def test_mixed_precision_with_checkpointed_activations(folders: dict[str, Path],
             assert json.loads((out / "config.json").read_text())["dtype"] == "bfloat16"
 
 
+@pytest.mark.slow
+def test_two_processes_are_one_training(folders: dict[str, Path], short: str, tmp_path: Path) -> None:
+    start = f"hf:{folders['llava']}?device=cpu"
+    settings = recipe(short, steps=4, batch_size=4, micro_batch=4, learning_rate=1e-3)
+    alone = train_policy_on(start, [training_set()], tmp_path / "alone", settings)
+    script = Path(__file__).with_name("train_in_processes.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    run = subprocess.run(
+        [*command, start, str(tmp_path / "both"), short], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert sorted(line for line in run.stdout.splitlines() if "told" in line) == ["told [1, 2, 3, 4]", "told []"]
+    both = train_policy_on(start, [training_set()], tmp_path / "both", replace(settings, micro_batch=1))
+    np.testing.assert_allclose(both.losses, alone.losses, rtol=1e-4)
+    expected = weights_of(tmp_path / "alone")
+    for key, value in weights_of(tmp_path / "both").items():
+        torch.testing.assert_close(value, expected[key], rtol=1e-4, atol=1e-5)
+
+
 def test_checkpointed_activations_change_no_gradient(folders: dict[str, Path], short: str, tmp_path: Path) -> None:
     start, sets = f"hf:{folders['llava']}", [training_set()]
     plain = recipe(short, steps=5)
@@ -344,8 +367,6 @@ def test_a_loss_that_is_no_number_ends_it(folders: dict[str, Path], short: str, 
 
 
 def test_without_the_extra(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "accelerate", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'segagent\[hf\]'"):
         train_policy_on(f"hf:{folders['llava']}", [training_set()], tmp_path, Recipe())

@@ -130,7 +130,7 @@ def _train(
         seconds=watcher.seconds(),
     )
     _save(trainer, checkpoint, fmt, recipe, folder, trained)
-    return trained
+    return folder.finished() or trained  # What the main process wrote, in all processes.
 
 
 def _save(
