@@ -10,9 +10,11 @@ import typer
 
 import segagent
 from segagent.cli.annotate import annotate, refine, score
+from segagent.cli.calibrate import calibrate
 from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
 from segagent.cli.demo import demo
 from segagent.cli.doctor import doctor
+from segagent.cli.learn import learn
 from segagent.cli.scenes import scenes
 from segagent.cli.serve import serve_policy
 from segagent.cli.train import train
@@ -83,6 +85,10 @@ app.command(
     short_help="Make training data with the simulated annotator.",
 )(trajectories)
 app.command(
+    epilog=_epilog("segagent calibrate embedded:model scenes:100:split=val,seed=3,sentences=1"),
+    short_help="Fit what a policy's predicted IoU is worth.",
+)(calibrate)
+app.command(
     epilog=_epilog("segagent doctor openai:my-model@http://127.0.0.1:8000/v1 -o my-format.json"),
     short_help="Find out what a model's coordinates mean.",
 )(doctor)
@@ -91,6 +97,7 @@ app.command(
     epilog=_epilog("segagent serve-policy embedded --port 8321"),
     short_help="Serve a policy on this machine.",
 )(serve_policy)
+app.add_typer(learn, name="train", short_help="Fine-tune a policy on trajectories or its own rollouts.")
 app.add_typer(train, name="train-embedded", short_help="Train the embedded models from scratch.")
 
 

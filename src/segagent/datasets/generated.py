@@ -39,6 +39,7 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
     "size": _number(64),
     "width": _number(64),
     "height": _number(64),
+    "sentences": _number(1),
 }
 """Every option of a specification and what its value may be."""
 
@@ -136,6 +137,8 @@ class ScenesDataset:
             except ValueError as error:
                 raise SpecError(f"{spec!r}: {name} must be {error}, got {value!r:.80}") from error
         seed, split = values.pop("seed", 1), cast(Split, values.pop("split", "train"))
+        if "sentences" in values:
+            values["max_expressions"] = values.pop("sentences")
         return ScenesDataset(num, seed=seed, split=split, config=SceneConfig(**values))
 
     @cached_property
@@ -144,13 +147,16 @@ class ScenesDataset:
         height, width = self._config.shape
         return (
             f"scenes:{self.num_images}:seed={self._seed},split={self._split},"
-            f"complexity={self._config.complexity},width={width},height={height}"
+            f"complexity={self._config.complexity},width={width},height={height},"
+            f"sentences={self._config.max_expressions}"
         )
 
     @property
     def fingerprint(self) -> str:
         """The generator's version and all settings."""
-        return f"{GENERATOR_VERSION} {self._seed} {self._split} {self.num_images} {self._config}"
+        config = self._config
+        numbers = f"{config.min_objects}-{config.max_objects} {config.degrade} {config.photographs}"
+        return f"{GENERATOR_VERSION} {self.spec} {numbers}"
 
     def __iter__(self) -> Iterator[SceneSample]:
         for group in self.groups():
