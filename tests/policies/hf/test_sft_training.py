@@ -205,8 +205,9 @@ class FaultError(Exception):
     pass
 
 
-def stop_at(step: int) -> Callable[[int, int, float], None]:
-    def progress(done: int, total: int, loss: float) -> None:
+def stop_at(step: int) -> Callable[[str, int, int, float], None]:
+    def progress(what: str, done: int, total: int, loss: float) -> None:
+        assert what == "training"
         assert total == 30
         assert loss > 0
         if done == step:

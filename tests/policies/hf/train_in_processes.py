@@ -21,7 +21,8 @@ if __name__ == "__main__":
         gradient_checkpointing=False,
     )
     told: list[int] = []
-    model = train_policy_on(start, [training_set()], Path(out), recipe, progress=lambda done, *_: told.append(done))
-    again = train_policy_on(start, [training_set()], Path(out), recipe)
+    sets = [training_set()]
+    model = train_policy_on(start, sets, Path(out), recipe, progress=lambda what, done, *_: told.append(done))
+    again = train_policy_on(start, sets, Path(out), recipe)
     assert again == model, (again, model)
     print(f"told {told}")

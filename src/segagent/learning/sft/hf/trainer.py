@@ -162,7 +162,7 @@ class Watcher(transformers.TrainerCallback):  # type: ignore[misc]
         line["seconds"] = round(self.seconds(), 3)
         if state.is_world_process_zero:
             self._folder.log([line])
-            self._progress(state.global_step, state.max_steps, line["loss"])
+            self._progress("training", state.global_step, state.max_steps, line["loss"])
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A checkpoint has been written."""
