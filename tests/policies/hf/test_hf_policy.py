@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ pytest.importorskip("transformers")
 import torch
 import transformers
 from policy_conformance import check_greedy_is_deterministic, check_observation_is_untouched, observation
+from safetensors.torch import load_file
 from tiny_checkpoints import make_llava, make_qwen25
 
 from segagent.core import Image, InvalidAction, Observation, SpecError, WeightsError, frozen_mask
@@ -165,6 +167,15 @@ def test_format_can_be_overridden(folders: dict[str, Path]) -> None:
 def test_unusable_specifications(rest: str) -> None:
     with pytest.raises(SpecError):
         make_policy(f"hf:{rest}")
+
+
+def test_weights_that_could_hold_code_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "pickled"
+    shutil.copytree(folders["llava"], folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match="safetensors"):
+        make_policy(f"hf:{folder}")
 
 
 def test_unusable_checkpoints(tmp_path: Path, folders: dict[str, Path]) -> None:

@@ -29,7 +29,7 @@ from segagent.learning.sft import Recipe, TrainedModel, default_recipe, load_rec
 from segagent.learning.sft.hf import recipe_name
 from segagent.learning.sft.hf.model import is_vision
 from segagent.policies import make_policy
-from segagent.policies.chat import ChatPolicy
+from segagent.policies.chat import ChatPolicy, Multiples
 from segagent.search import SearchConfig, run_search
 from segagent.tools import make_tool
 
@@ -273,6 +273,16 @@ def test_mixed_precision_with_checkpointed_activations(folders: dict[str, Path],
             assert all(torch.equal(after[key], before[key].bfloat16()) for key in before if is_vision(key))
             assert model.losses[-1][1] < 3
             assert json.loads((out / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_inference_shrinks_pictures_as_training_did(
+    rank: int, folders: dict[str, Path], short: str, tmp_path: Path
+) -> None:
+    settings = recipe(short, steps=1, max_length=60, lora_rank=rank)
+    model = train_policy_on(f"hf:{folders['qwen2.5']}", [training_set(EXAMPLES[4])], tmp_path, settings)
+    policy = chat_policy(f"{model.spec}?max_tokens=2")
+    assert policy.format.resize == Multiples(28, 3136, 30 * 28 * 28)
 
 
 @pytest.mark.slow

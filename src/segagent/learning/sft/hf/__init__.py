@@ -73,7 +73,8 @@ def train_hf(
     arguments = training_arguments(recipe, steps, folder, cpu=_on_cpu(spec))
     free = ("name", "estimate", "micro_batch", "gradient_checkpointing")
     config = {key: value for key, value in recipe.to_dict().items() if key not in free}
-    config |= {"model": _located(spec.target), "options": dict(spec.options), "data": data_fingerprint(sets)}
+    options = {name: value for name, value in spec.options.items() if name != "device"}
+    config |= {"model": _located(spec.target), "options": options, "data": data_fingerprint(sets)}
     with arguments.main_process_first():
         if arguments.process_index == 0:
             folder.begin(config, resume=resume)

@@ -48,6 +48,8 @@ class Encoder:
             if mask.shape != (image.height, image.width):
                 raise ValueError(f"mask of {mask.shape}, picture of {(image.height, image.width)}")
             reply = self.reply_tokens(example, image.height, image.width)
+            if not reply:
+                raise ValueError(f"in format {self.format.name!r} replies do not begin with the IoU")
         except ValueError as error:
             raise InputError(f"example {example.sample_id!r:.200}: {error}") from error
         encoded = dict(encode_questions(self._processor, [ask(self.format, observation)]))

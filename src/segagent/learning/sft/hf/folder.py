@@ -35,7 +35,10 @@ class TrainingFolder:
 
         Raises ``InputError`` if it was begun with another ``config``, or holds something else.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be made a folder ({error.strerror}); choose another") from error
         before = self._read()
         if before is None:
             if (self.path / "config.json").exists() or (self.path / "adapter_config.json").exists():
