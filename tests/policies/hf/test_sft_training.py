@@ -22,14 +22,15 @@ from safetensors.torch import load_file
 from sft_examples import EXAMPLES, observation_of, short_format, training_set
 from tiny_checkpoints import make_llava, make_qwen3, make_qwen25
 
-from segagent.core import InputError, MissingExtraError, SpecError, WeightsError
+from segagent.core import Image, InputError, MissingExtraError, Observation, SpecError, WeightsError, empty_mask
 from segagent.environment import Episode
 from segagent.learning.examples import Example
 from segagent.learning.sft import Recipe, TrainedModel, default_recipe, load_recipe, train_policy_on
 from segagent.learning.sft.hf import recipe_name
 from segagent.learning.sft.hf.model import is_vision
 from segagent.policies import make_policy
-from segagent.policies.chat import ChatPolicy, Multiples
+from segagent.policies.chat import ChatPolicy, ask
+from segagent.policies.hf.model import LocalModel
 from segagent.search import SearchConfig, run_search
 from segagent.tools import make_tool
 
@@ -37,6 +38,7 @@ from segagent.tools import make_tool
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 
 MAKERS = {"llava": make_llava, "qwen2.5": make_qwen25, "qwen3": make_qwen3}
+FAMILIES = ["llava", "qwen2.5", pytest.param("qwen3", marks=pytest.mark.slow)]
 Trained = dict[str, TrainedModel]
 
 
@@ -105,7 +107,7 @@ def check_answers(spec: str, examples: tuple[Example, ...]) -> None:
             assert proposal.predicted_iou == pytest.approx(one.current_iou, abs=0.006)
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_overfitted_model_answers_what_it_was_taught(name: str, trained: Trained) -> None:
     model = trained[name]
     assert model.steps == 120
@@ -116,7 +118,7 @@ def test_overfitted_model_answers_what_it_was_taught(name: str, trained: Trained
     check_answers(model.spec, EXAMPLES)
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_vision_stays_and_all_else_learns(name: str, trained: Trained, folders: dict[str, Path]) -> None:
     before, after = weights_of(folders[name]), weights_of(folder_of(trained[name]))
     assert before.keys() == after.keys()
@@ -128,7 +130,7 @@ def test_vision_stays_and_all_else_learns(name: str, trained: Trained, folders: 
     assert any("language_model" in key or "layers.0.self_attn" in key for key in changed)
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_folder_holds_all_that_is_needed(name: str, trained: Trained, folders: dict[str, Path]) -> None:
     folder = folder_of(trained[name])
     files = {path.name for path in folder.iterdir()}
@@ -164,7 +166,7 @@ RETAUGHT = tuple(
 )
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", ["llava", *(pytest.param(qwen, marks=pytest.mark.slow) for qwen in list(MAKERS)[1:])])
 def test_lora_on_a_trained_model(name: str, trained: Trained, short: str, tmp_path: Path) -> None:
     base = folder_of(trained[name])
     before = weights_of(base)
@@ -186,7 +188,7 @@ def test_lora_on_a_trained_model(name: str, trained: Trained, short: str, tmp_pa
 def test_an_adapter_is_trained_on_or_merged(trained: Trained, short: str, tmp_path: Path) -> None:
     """What self-training does with a LoRA model: the recipe it was trained with is its default one."""
     base = folder_of(trained["llava"])
-    first = recipe(short, lora_rank=4, steps=40, batch_size=3, micro_batch=3)
+    first = recipe(short, lora_rank=4, steps=20, batch_size=3, micro_batch=3)
     one = train_policy_on(f"hf:{base}", [training_set(*RETAUGHT)], tmp_path / "one", first)
     follow = default_recipe(one.spec)
     assert follow == replace(first, format="")
@@ -216,7 +218,7 @@ def stop_at(step: int) -> Callable[[str, int, int, float], None]:
     return progress
 
 
-@pytest.mark.parametrize("rank", [0, 4])
+@pytest.mark.parametrize("rank", [0, pytest.param(4, marks=pytest.mark.slow)])
 def test_interrupted_and_resumed_is_as_if_never_stopped(
     rank: int, folders: dict[str, Path], trained: Trained, short: str, tmp_path: Path
 ) -> None:
@@ -282,7 +284,10 @@ def test_inference_shrinks_pictures_as_training_did(
     settings = recipe(short, steps=1, max_length=60, lora_rank=rank)
     model = train_policy_on(f"hf:{folders['qwen2.5']}", [training_set(EXAMPLES[4])], tmp_path, settings)
     policy = chat_policy(f"{model.spec}?max_tokens=2")
-    assert policy.format.resize == Multiples(28, 3136, 30 * 28 * 28)
+    assert isinstance(policy.model, LocalModel)
+    large = Observation(Image.of(np.zeros((400, 300, 3), np.uint8)), "x", empty_mask(400, 300))
+    (grid,) = policy.model._inputs([ask(policy.format, large)])["image_grid_thw"].tolist()
+    assert 20 < grid[1] * grid[2] / 4 <= 30
 
 
 @pytest.mark.slow
