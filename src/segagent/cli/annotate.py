@@ -182,6 +182,12 @@ def summarise(trajectory: Trajectory, out: Path) -> None:
     say(f"  {score_words}; the mask is {which} and covers {area:.1%} of the image")
     say(f"  stopped because {reason} ({trajectory.stopped}); {trajectory.seconds:.1f} s")
     say(f"  clicks: {clicks or 'none'}")
+    if (usage := trajectory.usage) is not None:
+        cached = f", {usage.cached} replies from the cache" if usage.cached else ""
+        say(
+            f"  policy: {usage.calls} calls{cached}; {usage.prompt_tokens} tokens read, {usage.completion_tokens} "
+            f"written; {usage.seconds:.1f} s"
+        )
     if trajectory.num_invalid:
         say(f"  {trajectory.num_invalid} replies of the policy were not valid actions; see the film strip")
     say(f"  film strip  {out / 'steps.png'}")

@@ -15,10 +15,13 @@ import transformers
 from policy_conformance import check_greedy_is_deterministic, check_observation_is_untouched, observation
 from tiny_checkpoints import make_llava, make_qwen25
 
-from segagent.core import Image, InvalidAction, Observation, SpecError, WeightsError, frozen_mask
+from segagent.core import Image, InvalidAction, Observation, SpecError, WeightsError, frozen_mask, total_usage
+from segagent.environment import Episode
 from segagent.policies import make_policy
 from segagent.policies.chat import FORMATS, ChatPolicy, Multiples
 from segagent.policies.hf.model import LocalModel
+from segagent.search import SearchConfig, rollout
+from segagent.tools.fake import DiscTool
 
 MAKERS = {"qwen2.5": make_qwen25, "llava": make_llava}
 
@@ -58,6 +61,25 @@ def test_loads_and_replies(name: str, policies: dict[str, ChatPolicy], folders: 
     assert spent.calls == 1
     assert spent.prompt_tokens > 100
     assert policy.name.startswith(f"hf:{folders[name]}?")
+
+
+@pytest.mark.parametrize("config", [SearchConfig(max_steps=2), SearchConfig(max_steps=2, use_prm=False)])
+def test_usage_is_in_the_trajectories(policies: dict[str, ChatPolicy], config: SearchConfig) -> None:
+    policy = policies["qwen2.5"]
+    before = policy.usage
+    episodes = [Episode(look.image, "the mug" * (1 + n), str(n)) for n, look in enumerate(LOOKS)]
+    trajectories = list(rollout(episodes, policy, DiscTool(), config))
+    spent = policy.usage - before
+    parts = [trajectory.usage for trajectory in trajectories]
+    total = total_usage(parts)
+    assert total is not None
+    assert total.calls == sum(trajectory.num_policy_calls for trajectory in trajectories)
+    assert (total.replies, total.prompt_tokens) == (spent.replies, spent.prompt_tokens)
+    assert total.completion_tokens == spent.completion_tokens
+    assert total.seconds == pytest.approx(spent.seconds)
+    assert parts[2] is not None
+    assert parts[0] is not None
+    assert parts[2].prompt_tokens != parts[0].prompt_tokens
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,11 +101,19 @@ class ServedModel:
                         )
                     )
         self._tally.add(cached=sum(key in known for keys in wanted for key in keys))
-        for replies in self._run(jobs):
+        costs = dict.fromkeys(known, Usage(cached=1))
+        for job, (replies, spent) in zip(jobs, self._run(jobs), strict=True):
             known.update(replies)
-        return [[known[key] for key in keys] for keys in wanted]
+            costs[job.keys[0]] = spent
+        paid: set[str] = set()
+        rows = []
+        for keys in wanted:
+            rows.append([replace(known[key], usage=Usage() if key in paid else costs.get(key)) for key in keys])
+            # Asked a second time in this call, a reply that had to be fetched costs nothing more.
+            paid.update(key for key in keys if key in planned)
+        return rows
 
-    def _run(self, jobs: list[_Job]) -> list[dict[str, Reply]]:
+    def _run(self, jobs: list[_Job]) -> list[tuple[dict[str, Reply], Usage]]:
         if len(jobs) <= 1 or self._config.concurrency == 1:
             return [self._answer(job) for job in jobs]
         if self._workers is None:
@@ -118,36 +126,37 @@ class ServedModel:
                 future.cancel()
             raise
 
-    def _answer(self, job: _Job) -> dict[str, Reply]:
-        """The replies to one job by key. Each is in the cache before this returns."""
+    def _answer(self, job: _Job) -> tuple[dict[str, Reply], Usage]:
+        """The replies to one job by key, and what they cost. Each is in the cache before this returns."""
         replies: dict[str, Reply] = {}
+        tally = self._tally.part()
         if len(job.indices) > 1 and not self._one_at_a_time:
             # A server that honours n gives the same candidates for the same seed whichever of them are missing here.
             count = job.indices[-1]
-            choices = self._ask(job.question, job.temperature, job.seed, count)
+            choices = self._ask(job.question, job.temperature, job.seed, count, tally)
             if len(choices) < count:
                 self._one_at_a_time = True
             for index, key in zip(job.indices, job.keys, strict=True):
                 if index <= len(choices):
-                    replies[key] = self._keep(key, choices[index - 1])
+                    replies[key] = self._keep(key, choices[index - 1], tally)
         for index, key in zip(job.indices, job.keys, strict=True):
             if key not in replies:
                 seed = job.seed if index <= 1 else _other_seed(job.seed, index)
-                replies[key] = self._keep(key, self._ask(job.question, job.temperature, seed, 1)[0])
-        return replies
+                replies[key] = self._keep(key, self._ask(job.question, job.temperature, seed, 1, tally)[0], tally)
+        return replies, tally.usage
 
-    def _keep(self, key: str, reply: Reply) -> Reply:
-        self._tally.add(replies=1)
+    def _keep(self, key: str, reply: Reply, tally: Tally) -> Reply:
+        tally.add(replies=1)
         if self._cache is not None:
             self._cache.put(key, reply)
         return reply
 
-    def _ask(self, question: Question, temperature: float, seed: int, count: int) -> list[Reply]:
+    def _ask(self, question: Question, temperature: float, seed: int, count: int, tally: Tally) -> list[Reply]:
         """One request, its parameters cut down as far as the server insists. At least one reply."""
         while True:
             refused = self._refused
             try:
-                answer = self._transport.complete(self._body(question, temperature, seed, count))
+                answer = self._transport.complete(self._body(question, temperature, seed, count), tally)
             except UnsupportedParameterError as error:
                 if error.name in refused:
                     raise
@@ -159,7 +168,7 @@ class ServedModel:
             if isinstance(usage, dict):
                 for name in ("prompt_tokens", "completion_tokens"):
                     if isinstance(usage.get(name), int):
-                        self._tally.add(**{name: usage[name]})
+                        tally.add(**{name: usage[name]})
             return [_reply_of(choice) for choice in answer["choices"][:count]]
 
     def _body(self, question: Question, temperature: float, seed: int, count: int) -> dict[str, Any]:
