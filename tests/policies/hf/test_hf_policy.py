@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ import transformers
 from policy_conformance import check_greedy_is_deterministic, check_observation_is_untouched, observation
 from tiny_checkpoints import make_llava, make_qwen25
 
-from segagent.core import Image, InvalidAction, Observation, SpecError, WeightsError, frozen_mask, total_usage
+from segagent.core import Click, Image, InvalidAction, Observation, SpecError, WeightsError, frozen_mask, total_usage
 from segagent.environment import Episode
 from segagent.policies import make_policy
-from segagent.policies.chat import FORMATS, ChatPolicy, Multiples
+from segagent.policies.chat import FORMATS, ChatPolicy, Fixed, Multiples
 from segagent.policies.hf.model import LocalModel
 from segagent.search import SearchConfig, rollout
 from segagent.tools.fake import DiscTool
@@ -159,6 +160,24 @@ def test_resized_picture_is_the_one_the_processor_makes(policies: dict[str, Chat
         assert (grid[1] * 14, grid[2] * 14) == policy.format.shown((height, width))
 
 
+def test_a_processor_that_crops_is_shown_the_whole_picture(policies: dict[str, ChatPolicy]) -> None:
+    """LLaVA-1.5's cuts out the middle square; a click is to mean a place in the whole picture."""
+    policy = policies["llava"]
+    model = policy.model
+    assert isinstance(model, LocalModel)
+    assert policy.format.resize == Fixed(28, 28)
+    from segagent.policies.chat import ask
+
+    pixels = np.zeros((60, 200, 3), np.uint8)
+    pixels[:, :20], pixels[:, -20:] = (255, 0, 0), (0, 0, 255)
+    look = Observation(Image.of(pixels), "x", frozen_mask(np.zeros((60, 200), np.bool_)))
+    (seen,) = model._inputs([ask(policy.format, look)])["pixel_values"]
+    red, blue = seen[0].mean(dim=0), seen[2].mean(dim=0)
+    assert red[0] > red[14] + 1
+    assert blue[-1] > blue[14] + 1
+    assert policy.format.parse("Positive point: (990, 500)", 60, 200)[0] == Click(198, 30, True)
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_adapter(folders: dict[str, Path], tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
@@ -176,7 +195,7 @@ def test_adapter(folders: dict[str, Path], tmp_path: Path) -> None:
 def test_format_can_be_overridden(folders: dict[str, Path]) -> None:
     policy = make_policy(f"hf:{folders['llava']}?format=qwen3&max_tokens=4")
     assert isinstance(policy, ChatPolicy)
-    assert policy.format == FORMATS["qwen3"]
+    assert policy.format == replace(FORMATS["qwen3"], resize=Fixed(28, 28))
     assert policy.propose(LOOKS[:1])[0][0].action == InvalidAction(
         policy.propose(LOOKS[:1])[0][0].text,
         policy.propose(LOOKS[:1])[0][0].action.reason,  # type: ignore[union-attr]

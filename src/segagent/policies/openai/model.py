@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -60,6 +61,8 @@ class ServedModel:
         self._refused: frozenset[str] = frozenset()
         self._one_at_a_time = False
         self._lock = threading.Lock()
+        # Whoever forgets to close leaves no open connection behind.
+        self._forgotten = weakref.finalize(self, _close, self._transport, cache)
 
     @property
     def usage(self) -> Usage:
@@ -68,11 +71,10 @@ class ServedModel:
 
     def close(self) -> None:
         """End all connections and workers."""
-        self._transport.close()
+        self._transport.stop()
         if self._workers is not None:
             self._workers.shutdown(cancel_futures=True)
-        if self._cache is not None:
-            self._cache.close()
+        self._forgotten()
 
     def reply(
         self, questions: Sequence[Question], num_replies: int, *, temperature: float, seeds: Sequence[int] | None
@@ -209,6 +211,12 @@ class ServedModel:
                 "candidate": index,
             }
         )
+
+
+def _close(transport: Transport, cache: ReplyCache | None) -> None:
+    transport.close()
+    if cache is not None:
+        cache.close()
 
 
 def _other_seed(seed: int, index: int) -> int:
