@@ -101,13 +101,14 @@ def main() -> None:
     """Print one line per adapter and encoding."""
     server = InstantServer('{"action": "positive", "point": [500, 500], "iou": 0.5}')
     print(f"{'adapter':44} {'median':>8} {'least':>8} {'CPU':>8}   (ms per step; bar {BAR_MS:g})")
-    for name, fmt, kind in (
-        ("openai, JPEG, qwen3", "qwen3", "jpeg"),
-        ("openai, PNG, qwen3", "qwen3", "png"),
-        ("openai, JPEG, qwen2.5 (resized)", "qwen2.5", "jpeg"),
-        ("openai, two exact PNGs, segagent", "segagent", "png"),
+    for name, fmt, encoding in (
+        ("openai, JPEG, qwen3", "qwen3", PictureEncoding("jpeg")),
+        ("openai, PNG, qwen3", "qwen3", PictureEncoding("png")),
+        ("openai, PNG as to another machine, qwen3", "qwen3", PictureEncoding("png", compress=True)),
+        ("openai, JPEG, qwen2.5 (resized)", "qwen2.5", PictureEncoding("jpeg")),
+        ("openai, two exact PNGs, segagent", "segagent", PictureEncoding("png")),
+        ("the same as to another machine", "segagent", PictureEncoding("png", compress=True)),
     ):
-        encoding = PictureEncoding("png" if kind == "png" else "jpeg")
         model = ServedModel("m", server.url, ServedModelConfig(encoding=encoding))
         policy = ChatPolicy("bench", model, FORMATS[fmt])
         show(name, cost_ms(lambda look, policy=policy: policy.propose([look])))  # type: ignore[misc]

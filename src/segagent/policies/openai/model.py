@@ -15,8 +15,8 @@ import numpy as np
 from segagent.policies.chat import Question, Reply, Usage
 from segagent.policies.openai.budget import Budget, Tally
 from segagent.policies.openai.cache import ReplyCache, cache_key
-from segagent.policies.openai.encoding import EncodedPictures, PictureEncoding
-from segagent.policies.openai.transport import Patience, Transport, UnsupportedParameterError
+from segagent.policies.openai.encoding import EncodedPictures, PictureEncoding, UrlMarks
+from segagent.policies.openai.transport import Patience, Transport, UnsupportedParameterError, is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,11 @@ class ServedModel:
         self._cache = cache
         self._tally = Tally(config.budget)
         self._transport = Transport(url, self._tally, config.patience, connections=config.concurrency)
-        self._pictures = EncodedPictures(config.encoding)
+        encoding = config.encoding
+        if encoding.compress is None:
+            encoding = replace(encoding, compress=not is_loopback(url))
+        self._pictures = EncodedPictures(encoding)
+        self._marks = UrlMarks()
         self._workers: ThreadPoolExecutor | None = None
         self._refused: frozenset[str] = frozenset()
         self._one_at_a_time = False
@@ -158,7 +162,9 @@ class ServedModel:
         while True:
             refused = self._refused
             try:
-                answer = self._transport.complete(self._body(question, temperature, seed, count), tally)
+                body = self._body(question, temperature, seed, count)
+                urls = [self._pictures.url(picture) for picture in question.pictures]
+                answer = self._transport.complete(self._marks.encoded(body, urls), tally)
             except UnsupportedParameterError as error:
                 if error.name in refused:
                     raise
@@ -174,8 +180,10 @@ class ServedModel:
             return [_reply_of(choice) for choice in answer["choices"][:count]]
 
     def _body(self, question: Question, temperature: float, seed: int, count: int) -> dict[str, Any]:
+        """The request, its pictures' URLs by their marks."""
         content: list[dict[str, Any]] = [
-            {"type": "image_url", "image_url": {"url": self._pictures.url(picture)}} for picture in question.pictures
+            {"type": "image_url", "image_url": {"url": self._marks.mark(index)}}
+            for index in range(len(question.pictures))
         ]
         content.append({"type": "text", "text": question.prompt})
         body: dict[str, Any] = {

@@ -8,7 +8,6 @@ import os
 import random
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -122,8 +121,8 @@ class Transport:
         self.stop()
         self._client.close()
 
-    def complete(self, body: Mapping[str, Any], tally: Tally | None = None) -> dict[str, Any]:
-        """The server's answer to a chat-completions request: an object with at least one choice.
+    def complete(self, content: bytes, tally: Tally | None = None) -> dict[str, Any]:
+        """The server's answer to a chat-completions request, JSON ``content``: an object with at least one choice.
 
         What it costs is counted in ``tally``, a part of the transport's own.
 
@@ -131,7 +130,6 @@ class Transport:
         refuses a parameter, ``BudgetError`` if no further call is allowed.
         """
         tally = tally or self._tally
-        content = json.dumps(body).encode("utf-8", "surrogatepass")
         for attempt in range(self._patience.retries + 1):
             if self._stop.is_set():
                 raise PolicyServerError("stopped")
