@@ -199,7 +199,7 @@ def test_pictures_are_sent_as_asked(made: list[ServedModel]) -> None:
 
 
 @pytest.mark.parametrize("compress", [True, False, None])
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (12, 16), (3, 501)])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (12, 16), (3, 501), (301, 400)])
 def test_lossless_pictures_arrive_bit_for_bit(compress: bool | None, height: int, width: int) -> None:
     pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
     url = encode_picture(pixels, PictureEncoding("png", compress=compress), lossless=False)

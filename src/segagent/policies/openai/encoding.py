@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import struct
 import threading
-import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import numpy as np
 
 from segagent.core import Pixels
 from segagent.policies.chat import Picture
+from segagent.policies.openai.png import png
 
 _MAX_STORED = 2_000_000
 """Pixels up to which a PNG may be left uncompressed; servers bound the size of requests."""
@@ -38,34 +37,12 @@ class PictureEncoding:
 
 def encode_picture(pixels: Pixels, encoding: PictureEncoding, *, lossless: bool) -> bytes:
     """A ``data:image/...;base64,`` URL, ASCII, of uint8 RGB (height, width, 3)."""
-    pixels = np.ascontiguousarray(pixels)
     if lossless or encoding.kind == "png":
         stored = encoding.compress is False and pixels.shape[0] * pixels.shape[1] <= _MAX_STORED
-        # OpenCV's own settings: naming a level, even its default one, takes twice the time for a larger file.
-        content = stored_png(pixels) if stored else _encoded(".png", pixels, [])
-        head = b"data:image/png;base64,"
-    else:
-        content = _encoded(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, encoding.quality])
-        head = b"data:image/jpeg;base64,"
-    return head + base64.b64encode(content)
-
-
-def _encoded(kind: str, pixels: Pixels, settings: list[int]) -> bytes:
-    _, buffer = cv2.imencode(kind, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), settings)
-    return bytes(buffer)
-
-
-def stored_png(pixels: Pixels) -> bytes:
-    """A PNG file of uint8 RGB (height, width, 3) whose pixels are not compressed."""
-    height, width = pixels.shape[:2]
-    lines = np.zeros((height, 1 + 3 * width), np.uint8)  # each begins with its filter, 0: none
-    lines[:, 1:] = pixels.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 0)), (b"IEND", b""))
-    parts = [b"\x89PNG\r\n\x1a\n"]
-    for name, data in chunks:
-        parts += [struct.pack(">I", len(data)), name, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(name)))]
-    return b"".join(parts)
+        return b"data:image/png;base64," + base64.b64encode(png(pixels, compress=not stored))
+    swapped = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
+    _, buffer = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, encoding.quality])
+    return b"data:image/jpeg;base64," + base64.b64encode(bytes(buffer))
 
 
 class UrlMarks:
