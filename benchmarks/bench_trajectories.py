@@ -1,11 +1,16 @@
 """Objects per minute of ``segagent trajectories``, beside a straightforward loop with the same tool.
 
     python benchmarks/bench_trajectories.py [--tool embedded] [--workers 2] [--coco FOLDER]
+    python benchmarks/bench_trajectories.py --tool costly-sam --images 4
 
 The loop does what a plain script does, one sample after another: load image and mask, embed the image, take both
 full-image distance transforms for each click, ask the tool, write. It makes the same clicks, which is checked.
 Two data sets of generated scenes at 640 x 480 with several objects per image: ``objects`` has one sample per object
 (as COCO), ``sentences`` several sentences per object (as RefCOCO). ``--coco`` adds a COCO folder (coco_small).
+
+``--tool costly-sam`` is what the sharing is for: a SAM with random weights (``costly_sam.py``) whose encoder costs many
+decodes. The plain loop encodes the image for every sample, as the published one does; how often each side ran the
+encoder is printed. Its masks mean nothing, only time is measured.
 
 Rates count samples. Both sides compute on one thread per process, and starting up (loading the tool) is left out on
 both. CPU seconds tell what an idle machine would give where others use this one too.
@@ -148,21 +153,25 @@ def ours(dataset, make, out: Path, workers: int) -> tuple[float, float]:
     return time.perf_counter() - began[0], cpu_seconds() - began[1]
 
 
-def measure(name: str, dataset, make, workers: int, folder: Path) -> None:
-    tool = make()
+def measure(name: str, dataset, make, workers: int, folder: Path, make_plain) -> None:
+    tool, plain_tool = make(), make_plain()
     samples = list(dataset)
     per_image = len(samples) / dataset.num_images
     num_objects = len({(s.image_name, encode_rle(s.load_target()[0])["counts"]) for s in samples})
     counts = f"{dataset.num_images} images, {num_objects} objects, {len(samples)} samples, {per_image:.1f} per image"
     print(f"\n{name}: {counts}", flush=True)
-    tool.embed([samples[0].load_image()])
+    plain_tool.embed([samples[0].load_image()])
+    encoded = getattr(plain_tool, "num_encoded", None)
     clock = Clock()
     began = time.perf_counter()
-    clicks = plain_loop(samples, tool, folder / f"{name}.plain", clock)
+    clicks = plain_loop(samples, plain_tool, folder / f"{name}.plain", clock)
     wall, cpu = time.perf_counter() - began, sum(clock.spent.values())
     shares = ", ".join(f"{part} {100 * spent / cpu:.0f} %" for part, spent in clock.spent.most_common())
     each = 1e3 * cpu / len(samples)
     print(f"  plain loop       {60 * len(samples) / wall:7.1f} /min   {each:6.0f} CPU ms each ({shares})", flush=True)
+    if encoded is not None:
+        mean = sum(len(made) for made in clicks.values()) / len(samples)
+        print(f"                   {plain_tool.num_encoded - encoded} encoder calls; {mean:.1f} clicks per sample")
     for number in sorted({1, workers}):
         out = folder / f"{name}.{number}.jsonl"
         our_wall, our_cpu = ours(dataset, make if number > 1 else lambda: tool, out, number)
@@ -170,6 +179,8 @@ def measure(name: str, dataset, make, workers: int, folder: Path) -> None:
             f"  {number} worker{'s' if number > 1 else ' '}        {60 * len(samples) / our_wall:7.1f} /min   "
             f"{1e3 * our_cpu / len(samples):6.0f} CPU ms each   ratio {wall / our_wall:.2f}x (CPU {cpu / our_cpu:.2f}x)"
         )
+        if number == 1 and encoded is not None:
+            print(f"                   {tool.num_encoded} encoder calls for {dataset.num_images} images")
         made = {t.sample_id: t.clicks for t in read_trajectories(out)}
         same = sum(made[sample_id] == clicks[sample_id] for sample_id in clicks)
         print(f"                   {same} of {len(clicks)} samples have the plain loop's clicks")
@@ -181,23 +192,33 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--images", type=int, default=12)
     parser.add_argument("--coco", type=Path)
+    parser.add_argument("--sets", nargs="+", default=["objects", "sentences", "photographs"])
+    parser.add_argument("--sam-layers", type=int, default=2, help="encoder layers of costly-sam; ViT-B has 12")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     make = partial(make_tool, options.tool)
-    if options.tool.startswith("embedded"):
+    if options.tool.startswith(("embedded", "costly")):
         import torch
 
         torch.set_num_threads(1)
     print(f"tool {options.tool}, load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        make_plain = make
+        if options.tool == "costly-sam":
+            from costly_sam import make_costly_sam, save_costly_sam
+
+            save_costly_sam(folder / "sam", side=320, layers=options.sam_layers)
+            make = partial(make_costly_sam, folder / "sam")
+            make_plain = partial(make_costly_sam, folder / "sam", remember=False)
         datasets = {"objects": write_objects(folder / "coco", options.images)}
         write_scenes(folder / "manifest", num=options.images, seed=5, split="test", config=CONFIG)
         datasets["sentences"] = FolderDataset(folder / "manifest")
         if options.coco is not None:
             datasets["photographs"] = CocoDataset(options.coco / "instances.json")
         for name, dataset in datasets.items():
-            measure(name, First(dataset, options.images), make, options.workers, folder)
+            if name in options.sets:
+                measure(name, First(dataset, options.images), make, options.workers, folder, make_plain)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from segagent.core import (
     Step,
     Trajectory,
     Undo,
+    Usage,
     action_from_dict,
     action_to_dict,
     encode_rle,
@@ -96,6 +97,20 @@ def test_trajectory_round_trip():
     assert record.predicted_iou_at(1) == 0.5
     assert record.reward_at(1) == 0.25
     assert np.array_equal(record.mask_at(1), np.eye(4, k=1, dtype=bool))
+
+
+def test_usage_is_kept_and_records_without_it_still_load():
+    record = dataclasses.replace(trajectory(), usage=Usage(4, 5, 1, 2, 300, 20, 1.5))
+    data = json.loads(json.dumps(record.to_dict()))
+    assert Trajectory.from_dict(data) == record
+    del data["usage"]
+    assert Trajectory.from_dict(data) == trajectory()
+    assert "usage" not in trajectory().to_dict()
+    data["usage"] = {"calls": 3}
+    assert Trajectory.from_dict(data).usage == Usage(calls=3)
+    for bad in ({"calls": -1}, {"calls": True}, {"prompt_tokens": 1.5}, {"seconds": float("nan")}, {"calls": "3"}, 7):
+        with pytest.raises(ValueError):
+            Trajectory.from_dict(data | {"usage": bad})
 
 
 @pytest.mark.parametrize("key", ["schema", "steps", "returned", "start", "versions", "seed"])

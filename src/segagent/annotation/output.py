@@ -79,7 +79,7 @@ def result_dict(trajectory: Trajectory, out: str | Path, warnings: Sequence[str]
     ``predicted_iou`` is that of the returned mask (null for a policy that predicts none), ``num_steps`` counts all
     steps made, ``returned_step`` is the state that was returned (0: the start), ``clicks`` are those up to it, in
     original-image pixels, ``stopped`` is the reason's name, ``mask`` the path of the mask, ``seconds`` the time that
-    policy and tool took.
+    policy and tool took, ``usage`` what the policy's model cost (null for one that does not tell).
     """
     return {
         "predicted_iou": trajectory.predicted_iou_at(trajectory.returned),
@@ -90,5 +90,6 @@ def result_dict(trajectory: Trajectory, out: str | Path, warnings: Sequence[str]
         "mask": str(Path(out) / MASK_FILE),
         "seconds": round(trajectory.seconds, 3),
         "num_invalid": trajectory.num_invalid,
+        "usage": None if trajectory.usage is None else trajectory.usage.to_dict(),
         "warnings": list(warnings),
     }

@@ -18,6 +18,7 @@ from segagent.core import (
     frozen_mask,
 )
 from segagent.environment import Episode, StartSpec
+from segagent.policies.first_box import FirstBoxPolicy
 from segagent.search import SearchConfig, run_search
 from segagent.tools import make_tool
 
@@ -57,6 +58,11 @@ def annotate_image(
         mask_start(start.mask, image)
     if start.kind == "box" and start.box is not None:
         start = box_start(start.box, image, tool)
+    if isinstance(policy, FirstBoxPolicy) and not tool.accepts_box:
+        raise InputError(
+            f"the tool {tool.name!r} takes no box, so the first action cannot be one; begin with a click "
+            "(--first-box none), or give the mask that another tool makes of the box (--seed-mask)"
+        )
     episode = Episode(
         image=image, text=text, sample_id=image_name or image.key, image_name=image_name, start=start, seed=seed
     )

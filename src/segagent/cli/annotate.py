@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segagent.cli.console import print_object, reporting_errors, say, waiting, warn
+from segagent.cli.models import (
+    CandidatesOption,
+    Choice,
+    FirstBoxOption,
+    PolicyOption,
+    PolicyWeightsOption,
+    PresetOption,
+    StepsOption,
+    ToolOption,
+    ToolWeightsOption,
+    choose,
+)
 
 if TYPE_CHECKING:
-    from segagent.core import Box, Policy, SegmentationTool, Trajectory
+    from segagent.core import Box, Policy, Prompt, Trajectory
     from segagent.environment import StartSpec
-    from segagent.search import SearchConfig
 
 ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file.", show_default=False)]
 TextArgument = Annotated[str, typer.Argument(metavar="TEXT", help="What to segment, in words.", show_default=False)]
@@ -20,16 +31,13 @@ OutOption = Annotated[
     Path, typer.Option("--out", "-o", help="Folder for mask.png, overlay.png, steps.png, trajectory.json.")
 ]
 MaskOption = Annotated[
-    Path | None, typer.Option("--mask", help="Start from this mask: bright is object, of exactly the image's size.")
+    Path | None,
+    typer.Option(
+        "--seed-mask", "--mask", help="Start from this mask, by whatever model: bright is object, of the image's size."
+    ),
 ]
 NeededMaskOption = Annotated[
-    Path, typer.Option("--mask", help="The mask: bright is object, of exactly the image's size.")
-]
-PolicyOption = Annotated[str, typer.Option("--policy", help="Who clicks: embedded, or the baseline centre.")]
-ToolOption = Annotated[str, typer.Option("--tool", help="What turns clicks into masks: embedded or grabcut.")]
-StepsOption = Annotated[int, typer.Option("--steps", min=1, max=100, help="Most actions in the episode.")]
-CandidatesOption = Annotated[
-    int, typer.Option("--candidates", min=1, max=64, help="Actions tried per step; above 1 the best-scored is taken.")
+    Path, typer.Option("--mask", "--seed-mask", help="The mask: bright is object, of exactly the image's size.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
@@ -41,10 +49,14 @@ def annotate(
     text: TextArgument,
     *,
     out: OutOption,
-    policy: PolicyOption = "embedded",
-    tool: ToolOption = "embedded",
-    steps: StepsOption = 7,
-    candidates: CandidatesOption = 1,
+    policy: PolicyOption = None,
+    tool: ToolOption = None,
+    preset: PresetOption = None,
+    policy_weights: PolicyWeightsOption = None,
+    tool_weights: ToolWeightsOption = None,
+    steps: StepsOption = None,
+    candidates: CandidatesOption = None,
+    first_box: FirstBoxOption = None,
     mask: MaskOption = None,
     box: Annotated[
         str | None,
@@ -54,10 +66,11 @@ def annotate(
     as_json: JsonOption = False,
 ) -> None:
     """Segment what TEXT says in IMAGE."""
-    from segagent.search import SearchConfig
-
-    config = SearchConfig(max_steps=steps, num_candidates=candidates)
-    _episode(image, text, out, policy, tool, config, mask=mask, box=box, seed=seed, as_json=as_json)
+    choice = choose(
+        preset=preset, policy=policy, policy_weights=policy_weights, tool=tool, tool_weights=tool_weights,
+        first_box=first_box, steps=steps, candidates=candidates,
+    )  # fmt: skip
+    _episode(image, text, out, choice, mask=mask, box=box, seed=seed, as_json=as_json)
 
 
 @reporting_errors
@@ -67,18 +80,22 @@ def refine(
     *,
     mask: NeededMaskOption,
     out: OutOption,
-    policy: PolicyOption = "embedded",
-    tool: ToolOption = "embedded",
-    steps: StepsOption = 7,
-    candidates: CandidatesOption = 1,
+    policy: PolicyOption = None,
+    tool: ToolOption = None,
+    preset: PresetOption = None,
+    policy_weights: PolicyWeightsOption = None,
+    tool_weights: ToolWeightsOption = None,
+    steps: StepsOption = None,
+    candidates: CandidatesOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Improve a given mask; the result is never one that the policy scores worse than the given one."""
-    from segagent.search import SearchConfig
-
-    config = SearchConfig(max_steps=steps, num_candidates=candidates)
-    _episode(image, text, out, policy, tool, config, mask=mask, seed=seed, as_json=as_json, refining=True)
+    choice = choose(
+        preset=preset, policy=policy, policy_weights=policy_weights, tool=tool, tool_weights=tool_weights,
+        first_box=None, steps=steps, candidates=candidates,
+    )  # fmt: skip
+    _episode(image, text, out, choice, mask=mask, seed=seed, as_json=as_json, refining=True)
 
 
 @reporting_errors
@@ -87,21 +104,22 @@ def score(
     text: TextArgument,
     *,
     mask: NeededMaskOption,
-    policy: PolicyOption = "embedded",
+    policy: PolicyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell how well a mask fits TEXT: the IoU with the right answer that the policy predicts."""
     from segagent.annotation import checked_text, score_mask
     from segagent.evaluation.calibration import load_calibration
     from segagent.imaging import load_image, load_mask
+    from segagent.policies import make_policy
 
     text = checked_text(text)
     picture = load_image(image)
     given = load_mask(mask, picture.height, picture.width)
     with waiting("looking", quiet=as_json):
-        annotator = _policy(policy)
+        annotator = make_policy(policy or "embedded")
         predicted = score_mask(picture, text, given, annotator)
-    calibration = load_calibration(policy)
+    calibration = load_calibration(policy or "embedded")
     calibrated = None if calibration is None else calibration(predicted)
     warnings = _warnings(annotator, text)
     if as_json:
@@ -121,9 +139,7 @@ def _episode(
     image_path: Path,
     text: str,
     out: Path,
-    policy: str,
-    tool: str,
-    config: SearchConfig,
+    choice: Choice,
     *,
     mask: Path | None,
     box: str | None = None,
@@ -147,7 +163,9 @@ def _episode(
 
     text = checked_text(text)
     if mask is not None and box is not None:
-        raise InputError("--mask and --box cannot be used together; give the one to start from")
+        raise InputError("--seed-mask and --box cannot be used together; give the one to start from")
+    if choice.box_asked and (mask is not None or box is not None):
+        raise InputError("--first-box asks for a box where nothing is given; leave it or --seed-mask and --box out")
     corners = None if box is None else parse_box(box)
     require_folder_or_nothing(out)
     picture = load_image(image_path)
@@ -156,19 +174,19 @@ def _episode(
     if given is not None:
         start = mask_start(given, picture)
     with waiting("loading the models", quiet=as_json):
-        segmenter = _tool(tool)
+        segmenter = choice.make_tool()
         if corners is not None:
             start = box_start(corners, picture, segmenter)
-        annotator = _policy(policy)
+        annotator = choice.make_policy(started=start is not None)
     warnings = _warnings(annotator, text)
     with waiting("clicking", quiet=as_json):
         if refining and given is not None:
             trajectory = refine_image(
-                picture, text, annotator, segmenter, config, mask=given, seed=seed, image_name=str(image_path)
+                picture, text, annotator, segmenter, choice.search, mask=given, seed=seed, image_name=str(image_path)
             )
         else:
             trajectory = annotate_image(
-                picture, text, annotator, segmenter, config, start=start, seed=seed, image_name=str(image_path)
+                picture, text, annotator, segmenter, choice.search, start=start, seed=seed, image_name=str(image_path)
             )
         write_result(out, picture, trajectory)
     if as_json:
@@ -185,19 +203,34 @@ def summarise(trajectory: Trajectory, out: Path) -> None:
     score_words = "the policy predicts no IoU" if predicted is None else f"predicted IoU {predicted:.2f}"
     num_steps = len(trajectory.steps)
     reason = STOP_REASONS.get(trajectory.stopped, trajectory.stopped)
-    clicks = "  ".join(f"{'+' if click.positive else '-'}({click.x}, {click.y})" for click in trajectory.clicks)
+    clicks = "  ".join(_prompt_words(prompt) for prompt in trajectory.prompts_at(trajectory.returned))
     area = trajectory.mask_at(trajectory.returned).mean()
     which = "the start" if trajectory.returned == 0 else f"the one after step {trajectory.returned} of {num_steps}"
     say(f'"{trajectory.text}"')
     say(f"  {score_words}; the mask is {which} and covers {area:.1%} of the image")
     say(f"  stopped because {reason} ({trajectory.stopped}); {trajectory.seconds:.1f} s")
     say(f"  clicks: {clicks or 'none'}")
+    if (usage := trajectory.usage) is not None:
+        cached = f", {usage.cached} replies from the cache" if usage.cached else ""
+        say(
+            f"  policy: {usage.calls} calls{cached}; {usage.prompt_tokens} tokens read, {usage.completion_tokens} "
+            f"written; {usage.seconds:.1f} s"
+        )
     if trajectory.num_invalid:
         say(f"  {trajectory.num_invalid} replies of the policy were not valid actions; see the film strip")
     say(f"  film strip  {out / 'steps.png'}")
     say(f"  overlay     {out / 'overlay.png'}")
     say(f"  mask        {out / 'mask.png'} ({trajectory.width} x {trajectory.height}, 255 object, 0 rest)")
     say(f"  record      {out / 'trajectory.json'}")
+
+
+def _prompt_words(prompt: Prompt) -> str:
+    """``+(40, 30)`` for a click, ``box 40,30,300,280`` for a box."""
+    from segagent.core import Click
+
+    if isinstance(prompt, Click):
+        return f"{'+' if prompt.positive else '-'}({prompt.x}, {prompt.y})"
+    return f"box {prompt.x0},{prompt.y0},{prompt.x1},{prompt.y1}"
 
 
 def parse_box(value: str) -> Box:
@@ -211,18 +244,6 @@ def parse_box(value: str) -> Box:
             f"--box {value!r:.100}: expected four whole numbers X0,Y0,X1,Y1 in pixels, for example 40,30,300,280"
         ) from error
     return Box(x0, y0, x1, y1)
-
-
-def _policy(spec: str) -> Policy:
-    from segagent.policies import make_policy
-
-    return make_policy(spec)
-
-
-def _tool(spec: str) -> SegmentationTool:
-    from segagent.tools import make_tool
-
-    return make_tool(spec)
 
 
 def _warnings(policy: Policy, text: str) -> list[str]:

@@ -29,12 +29,12 @@ def doctor(
 
     from segagent.core import InputError
     from segagent.imaging import write_bytes
-    from segagent.policies import make_policy
+    from segagent.policies import make_policy, with_first_box
     from segagent.policies.chat import ChatPolicy, format_to_dict
     from segagent.policies.doctor import examine
 
     with waiting("loading the model", quiet=as_json):
-        made = make_policy(policy)
+        made = with_first_box(make_policy(policy), "none")
     if not isinstance(made, ChatPolicy):
         raise InputError(
             f"policy {policy!r} answers in pixels of the image already; the doctor examines hf: and openai:"

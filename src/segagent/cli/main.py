@@ -15,6 +15,7 @@ from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
 from segagent.cli.demo import demo
 from segagent.cli.doctor import doctor
 from segagent.cli.learn import learn
+from segagent.cli.presets import presets
 from segagent.cli.scenes import scenes
 from segagent.cli.serve import serve_policy
 from segagent.cli.train import train
@@ -62,6 +63,7 @@ app.command(
         'segagent annotate photo.jpg "the striped mug left of the book" -o out',
         'segagent annotate photo.jpg "the dog" -o out --candidates 4 --steps 10',
         'segagent annotate photo.jpg "the dog" -o out --tool grabcut --box 40,30,300,280 --json',
+        'segagent annotate photo.jpg "the dog" -o out --preset box+sam --policy-weights DIR --tool-weights DIR',
     )
 )(annotate)
 app.command(
@@ -72,6 +74,10 @@ app.command(
     epilog=_epilog('segagent score photo.jpg "the dog" --mask dog.png --json'),
     short_help="Tell how well a mask fits TEXT.",
 )(score)
+app.command(
+    epilog=_epilog("segagent presets", "segagent presets segagent-qwen+sam"),
+    short_help="List the paper's rows for --preset.",
+)(presets)
 app.command(
     epilog=_epilog("segagent scenes scenes --num 200 --seed 1 --split test"),
     short_help="Write generated scenes as a data set.",

@@ -26,6 +26,7 @@ from segagent.core.masks import (
 )
 from segagent.core.state import Observation, State
 from segagent.core.trajectory import SCHEMA, Candidate, Start, Step, Trajectory
+from segagent.core.usage import Usage, total_usage
 
 __all__ = [
     "SCHEMA",
@@ -56,6 +57,7 @@ __all__ = [
     "ToolError",
     "Trajectory",
     "Undo",
+    "Usage",
     "WeightsError",
     "action_from_dict",
     "action_to_dict",
@@ -65,4 +67,5 @@ __all__ = [
     "frozen_mask",
     "intersection_and_union",
     "iou",
+    "total_usage",
 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from segagent.core.actions import Action, Prompt
 from segagent.core.image import Image
 from segagent.core.masks import BoolMask
 from segagent.core.state import Observation
+from segagent.core.usage import Usage
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +68,15 @@ class Proposal:
 
     ``predicted_iou`` in [0, 1] speaks of the observed mask, before ``action``; None where the policy gives none.
     ``log_prob`` is the natural logarithm of the probability of the reply's action tokens, None where unknown.
-    ``text`` is the raw reply.
+    ``text`` is the raw reply. ``usage``: what it cost, None where the policy does not tell; a cost that several replies
+    to one observation share lies with one of them. It is no part of what the reply says.
     """
 
     action: Action
     predicted_iou: float | None
     log_prob: float | None
     text: str
+    usage: Usage | None = field(default=None, compare=False)
 
 
 class Policy(Protocol):

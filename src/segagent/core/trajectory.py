@@ -15,6 +15,7 @@ from segagent.core.actions import (
     action_to_dict,
 )
 from segagent.core.masks import BoolMask, Rle, decode_rle
+from segagent.core.usage import Usage
 
 SCHEMA = "segagent.trajectory/1"
 
@@ -62,7 +63,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """One episode. State 0 is the start, state ``i`` the one after step ``i``; ``returned`` indexes these states."""
+    """One episode. State 0 is the start, state ``i`` the one after step ``i``; ``returned`` indexes these states.
+
+    ``usage``: what the policy's replies cost, those not taken included; None where it does not tell, and in records of
+    earlier versions.
+    """
 
     sample_id: str
     image: str
@@ -80,6 +85,7 @@ class Trajectory:
     num_tool_calls: int = 0
     seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
+    usage: Usage | None = None
 
     def path_to(self, index: int) -> list[int]:
         """Indices of the states that lead from the start (left out) to state ``index``, in order."""
@@ -170,6 +176,7 @@ class Trajectory:
             "num_tool_calls": self.num_tool_calls,
             "seconds": self.seconds,
             "versions": self.versions,
+            **({} if self.usage is None else {"usage": self.usage.to_dict()}),
         }
 
     @staticmethod
@@ -196,6 +203,7 @@ class Trajectory:
                 num_tool_calls=int(data["num_tool_calls"]),
                 seconds=float(data["seconds"]),
                 versions={str(k): str(v) for k, v in data["versions"].items()},
+                usage=None if data.get("usage") is None else Usage.from_dict(data["usage"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"trajectory record is damaged: {type(error).__name__} {error}") from error

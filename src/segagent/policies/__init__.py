@@ -1,4 +1,4 @@
-"""Policies: who clicks. :func:`make_policy` makes one from its specification string."""
+"""Policies: who clicks. :func:`make_policy` makes one, :func:`with_first_box` lets one begin with a box."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from segagent.policies.centre import CentrePolicy
 from segagent.policies.reply import format_reply, parse_reply
 from segagent.policies.scripted import ScriptedPolicy
 
-__all__ = ["POLICIES", "CentrePolicy", "ScriptedPolicy", "format_reply", "make_policy", "parse_reply"]
+__all__ = [
+    "POLICIES",
+    "CentrePolicy",
+    "ScriptedPolicy",
+    "format_reply",
+    "make_policy",
+    "parse_reply",
+    "with_first_box",
+]
 
 
 def _embedded() -> Policy:
@@ -63,6 +71,30 @@ def make_policy(spec: str) -> Policy:
         return make()
     scheme, colon, rest = spec.partition(":")
     if colon and scheme in SCHEMES:
-        return SCHEMES[scheme](rest)
+        return _boxed_if_asked(SCHEMES[scheme](rest))
     known = ", ".join([*sorted(POLICIES), "embedded:DIR", "hf:DIR", "openai:MODEL@URL"])
     raise SpecError(f"unknown policy {spec!r}; expected one of: {known}")
+
+
+def _boxed_if_asked(policy: Policy) -> Policy:
+    """The policy with its own first box where the option ``box=first`` asks for it."""
+    from segagent.policies.chat import ChatPolicy
+    from segagent.policies.first_box import begin_with_own_box
+
+    return begin_with_own_box(policy) if isinstance(policy, ChatPolicy) and policy.format.first_box else policy
+
+
+def with_first_box(policy: Policy, choice: str) -> Policy:
+    """``policy`` with the first action that ``choice`` says, whatever its own specification says about it.
+
+    "none": it clicks from the start. "own": its first action is a box that it is asked for. Anything else is the
+    specification of the model that is asked for the first box. Raises ``SpecError`` where boxes cannot be asked for.
+    """
+    from segagent.policies.first_box import FirstBoxPolicy, begin_with_box_of, begin_with_own_box
+
+    plain = policy.clicker if isinstance(policy, FirstBoxPolicy) else policy
+    if choice == "none":
+        return plain
+    if choice == "own":
+        return begin_with_own_box(plain)
+    return begin_with_box_of(plain, make_policy(choice))

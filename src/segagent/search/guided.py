@@ -33,7 +33,9 @@ from segagent.core import (
     State,
     Step,
     Trajectory,
+    Usage,
     encode_rle,
+    total_usage,
 )
 from segagent.environment import Episode, embed_images, observe, reset, step_batch, why_invalid
 from segagent.search.config import SearchConfig
@@ -42,11 +44,12 @@ from segagent.search.versions import package_versions
 
 @dataclass(frozen=True, eq=False)
 class _Node:
-    """A state with what the policy said of it in one reply."""
+    """A state with what the policy said of it in one reply, and what that cost."""
 
     state: State
     proposals: list[Proposal]
     predicted_iou: float | None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +94,7 @@ class _Run:
     policy_calls: int = 0
     tool_calls: int = 0
     seconds: float = 0.0
+    usage: Usage | None = None
 
 
 def run_search(
@@ -120,6 +124,7 @@ def run_search(
         runs.append(
             _Run(episode, embedding, node, start, best_iou=node.predicted_iou, policy_calls=1, tool_calls=tool_calls)
         )
+        runs[-1].usage = node.usage
     for run in runs:
         run.seconds = (time.perf_counter() - began) / len(runs)
         run.stopped = _why_stop(run, config)
@@ -157,6 +162,7 @@ def _advance(runs: Sequence[_Run], policy: Policy, tool: SegmentationTool, confi
         if node is None:  # not asked about: its score is not needed, or after Finish known already
             known = run.node.predicted_iou if isinstance(proposal.action, Finish) else None
             node = _Node(state, [], known)
+        run.usage = total_usage([run.usage, node.usage])
         families.setdefault(id(run), []).append(
             _Child(proposal, run.at, node, why_invalid(run.node.state, proposal.action, tool))
         )
@@ -254,7 +260,8 @@ def _ask(policy: Policy, questions: Sequence[_Question], config: SearchConfig) -
                 raise InputError(
                     f"policy {policy.name!r} predicts no IoU, so it cannot choose between candidates; use 1"
                 )
-            nodes[i] = _Node(questions[i].state, proposals[stuck:], proposals[0].predicted_iou)
+            spent = total_usage([proposal.usage for proposal in proposals])
+            nodes[i] = _Node(questions[i].state, proposals[stuck:], proposals[0].predicted_iou, spent)
     return [nodes[i] for i in range(len(questions))]
 
 
@@ -283,4 +290,5 @@ def _trajectory(run: _Run, policy: Policy, tool: SegmentationTool, config: Searc
         num_tool_calls=run.tool_calls,
         seconds=run.seconds,
         versions=package_versions(),
+        usage=run.usage,
     )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segagent.core import Image, InputError, Observation, SpecError, empty_mask, frozen_mask
+from segagent.core import Click, Image, InputError, Observation, SpecError, empty_mask, frozen_mask
 from segagent.imaging import draw_overlay
 from segagent.policies.chat import (
     BY_MODEL_TYPE,
@@ -116,6 +116,16 @@ def test_a_drawn_grid_is_optional_and_named_in_the_prompt() -> None:
     assert plain.key != aided.key
     assert "Grid lines" in fmt.prompt(seen)
     assert "Grid lines" not in FORMATS["qwen3"].prompt(seen)
+
+
+def test_pictures_can_be_squeezed_where_numbers_are_relative() -> None:
+    fmt = chosen_format(parse_spec("x?square=336", ()), FORMATS["paper"])
+    (picture,) = fmt.pictures(observation())
+    assert picture.pixels.shape == (336, 336, 3)
+    assert fmt.parse("Positive point: (990, 500)", 60, 200)[0] == Click(198, 30, True)
+    for spec, base in (("x?square=336", "qwen2.5"), ("x?square=0", "paper"), ("x?square=a", "paper")):
+        with pytest.raises(SpecError, match="square"):
+            chosen_format(parse_spec(spec, ()), FORMATS[base])
 
 
 def test_first_box_is_asked_for_while_the_mask_is_empty() -> None:

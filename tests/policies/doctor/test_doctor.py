@@ -126,6 +126,31 @@ def test_says_when_the_format_in_use_is_right() -> None:
     assert diagnose(pixels_of(Multiples()), FORMATS["qwen2.5"]).format_is_right
 
 
+class CroppingModel(SeeingModel):
+    """Sees only the square in the middle, as processors of LLaVA-1.5's kind cut it out."""
+
+    def _say(self, pixels: Pixels) -> str:
+        height, width = pixels.shape[:2]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        cropped = pixels[top : top + side, left : left + side]
+        red, blue = cropped[..., 0].astype(np.int16), cropped[..., 2].astype(np.int16)
+        return super()._say(cropped) if (red - blue > 60).any() else "I see no disc."
+
+
+def test_squeezed_pictures_are_examined_squeezed() -> None:
+    squeezing = replace(FORMATS["qwen3"], resize=Fixed(336, 336))
+    found = examine(ChatPolicy("llava", CroppingModel(thousandths), squeezing), num_pictures=12, num_masks=6)
+    assert found.format_is_right
+    assert found.format == squeezing
+    swapped = CroppingModel(lambda x, y, s: thousandths(x, y, s)[::-1])
+    found = examine(ChatPolicy("llava", swapped, squeezing), num_pictures=12, num_masks=6)
+    assert found.format is not None
+    assert (found.format.space.axes, found.format.resize) == ("yx", Fixed(336, 336))
+    cropped = examine(ChatPolicy("llava", CroppingModel(thousandths), FORMATS["qwen3"]), num_pictures=12, num_masks=6)
+    assert cropped.num_points < 12, "the discs at the margins were cut off"
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_refuses_a_random_model(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,13 @@ from policy_conformance import check_greedy_is_deterministic, check_observation_
 from safetensors.torch import load_file
 from tiny_checkpoints import make_llava, make_qwen25
 
-from segagent.core import Image, InvalidAction, Observation, SpecError, WeightsError, frozen_mask
+from segagent.core import Click, Image, InvalidAction, Observation, SpecError, WeightsError, frozen_mask, total_usage
+from segagent.environment import Episode
 from segagent.policies import make_policy
-from segagent.policies.chat import FORMATS, ChatPolicy, Multiples
+from segagent.policies.chat import FORMATS, ChatPolicy, Fixed, Multiples
 from segagent.policies.hf.model import LocalModel
+from segagent.search import SearchConfig, rollout
+from segagent.tools.fake import DiscTool
 
 MAKERS = {"qwen2.5": make_qwen25, "llava": make_llava}
 
@@ -60,6 +64,25 @@ def test_loads_and_replies(name: str, policies: dict[str, ChatPolicy], folders: 
     assert spent.calls == 1
     assert spent.prompt_tokens > 100
     assert policy.name.startswith(f"hf:{folders[name]}?")
+
+
+@pytest.mark.parametrize("config", [SearchConfig(max_steps=2), SearchConfig(max_steps=2, use_prm=False)])
+def test_usage_is_in_the_trajectories(policies: dict[str, ChatPolicy], config: SearchConfig) -> None:
+    policy = policies["qwen2.5"]
+    before = policy.usage
+    episodes = [Episode(look.image, "the mug" * (1 + n), str(n)) for n, look in enumerate(LOOKS)]
+    trajectories = list(rollout(episodes, policy, DiscTool(), config))
+    spent = policy.usage - before
+    parts = [trajectory.usage for trajectory in trajectories]
+    total = total_usage(parts)
+    assert total is not None
+    assert total.calls == sum(trajectory.num_policy_calls for trajectory in trajectories)
+    assert (total.replies, total.prompt_tokens) == (spent.replies, spent.prompt_tokens)
+    assert total.completion_tokens == spent.completion_tokens
+    assert total.seconds == pytest.approx(spent.seconds)
+    assert parts[2] is not None
+    assert parts[0] is not None
+    assert parts[2].prompt_tokens != parts[0].prompt_tokens
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -139,6 +162,24 @@ def test_resized_picture_is_the_one_the_processor_makes(policies: dict[str, Chat
         assert (grid[1] * 14, grid[2] * 14) == policy.format.shown((height, width))
 
 
+def test_a_processor_that_crops_is_shown_the_whole_picture(policies: dict[str, ChatPolicy]) -> None:
+    """LLaVA-1.5's cuts out the middle square; a click is to mean a place in the whole picture."""
+    policy = policies["llava"]
+    model = policy.model
+    assert isinstance(model, LocalModel)
+    assert policy.format.resize == Fixed(28, 28)
+    from segagent.policies.chat import ask
+
+    pixels = np.zeros((60, 200, 3), np.uint8)
+    pixels[:, :20], pixels[:, -20:] = (255, 0, 0), (0, 0, 255)
+    look = Observation(Image.of(pixels), "x", frozen_mask(np.zeros((60, 200), np.bool_)))
+    (seen,) = model._inputs([ask(policy.format, look)])["pixel_values"]
+    red, blue = seen[0].mean(dim=0), seen[2].mean(dim=0)
+    assert red[0] > red[14] + 1
+    assert blue[-1] > blue[14] + 1
+    assert policy.format.parse("Positive point: (990, 500)", 60, 200)[0] == Click(198, 30, True)
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_adapter(folders: dict[str, Path], tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
@@ -156,7 +197,7 @@ def test_adapter(folders: dict[str, Path], tmp_path: Path) -> None:
 def test_format_can_be_overridden(folders: dict[str, Path]) -> None:
     policy = make_policy(f"hf:{folders['llava']}?format=qwen3&max_tokens=4")
     assert isinstance(policy, ChatPolicy)
-    assert policy.format == FORMATS["qwen3"]
+    assert policy.format == replace(FORMATS["qwen3"], resize=Fixed(28, 28))
     assert policy.propose(LOOKS[:1])[0][0].action == InvalidAction(
         policy.propose(LOOKS[:1])[0][0].text,
         policy.propose(LOOKS[:1])[0][0].action.reason,  # type: ignore[union-attr]

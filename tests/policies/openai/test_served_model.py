@@ -19,12 +19,14 @@ from segagent.core import Click, Image, InvalidAction, Observation, SegAgentErro
 from segagent.policies.chat import FORMATS, Picture, Question
 from segagent.policies.openai import (
     Patience,
+    PictureEncoding,
     PolicyServerError,
     ReplyCache,
     ServedModel,
     ServedModelConfig,
     make_openai_policy,
 )
+from segagent.policies.openai.encoding import UrlMarks, encode_picture
 from segagent.policies.openai.transport import check_url
 
 FAST = ServedModelConfig(patience=Patience(timeout=5, retries=3, pause=0.001), concurrency=1)
@@ -194,6 +196,42 @@ def test_pictures_are_sent_as_asked(made: list[ServedModel]) -> None:
     assert [url[:16] for url in urls] == ["data:image/jpeg;", "data:image/png;b"]
     decoded = np.array(PillowImage.open(io.BytesIO(base64.b64decode(urls[1].partition(",")[2]))))
     np.testing.assert_array_equal(decoded, PICTURE.pixels)
+
+
+@pytest.mark.parametrize("compress", [True, False, None])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (12, 16), (3, 501), (301, 400)])
+def test_lossless_pictures_arrive_bit_for_bit(compress: bool | None, height: int, width: int) -> None:
+    pixels = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    url = encode_picture(pixels, PictureEncoding("png", compress=compress), lossless=False)
+    head, _, content = url.partition(b",")
+    assert head == b"data:image/png;base64"
+    with PillowImage.open(io.BytesIO(base64.b64decode(content))) as opened:
+        opened.verify()
+    with PillowImage.open(io.BytesIO(base64.b64decode(content))) as opened:
+        np.testing.assert_array_equal(np.asarray(opened), pixels)
+
+
+def test_pngs_are_compressed_for_other_machines_only(made: list[ServedModel]) -> None:
+    flat = np.full((40, 50, 3), 7, np.uint8)
+    here = encode_picture(flat, PictureEncoding(compress=False), lossless=True)
+    away = encode_picture(flat, PictureEncoding(compress=True), lossless=True)
+    assert len(here) > 6000
+    assert len(away) < 1000
+    for url, expected in (("http://127.0.0.1:9/v1", here), ("https://example.org/v1", away)):
+        made.append(ServedModel("m", url, FAST))
+        assert made[-1]._pictures.url(Picture(flat, "k", lossless=True)) == expected
+    large = np.zeros((1500, 1500, 3), np.uint8)
+    assert len(encode_picture(large, PictureEncoding(compress=False), lossless=True)) < 100_000
+
+
+def test_bodies_hold_the_urls_and_prompts_as_they_are() -> None:
+    marks = UrlMarks()
+    body = {"a": [marks.mark(1), "\ud800 data-url-0;"], "b": marks.mark(0), "c": "data-url-"}
+    assert json.loads(marks.encoded(body, [b"data:x", b"data:y"])) == {
+        "a": ["data:y", "\ud800 data-url-0;"],
+        "b": "data:x",
+        "c": "data-url-",
+    }
 
 
 def test_cache_survives_damage(tmp_path: Path) -> None:

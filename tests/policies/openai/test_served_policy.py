@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loopback import DicePolicy, FaultProxy, serving
+from loopback import DicePolicy, FaultProxy, Scripted, completion, serving
 
-from segagent.core import Image, InvalidAction, Trajectory, frozen_mask
+from segagent.core import Image, InvalidAction, Trajectory, Usage, frozen_mask, total_usage
 from segagent.environment import Episode, StartSpec
 from segagent.policies.chat import FORMATS, ChatPolicy
 from segagent.policies.openai import (
@@ -139,6 +139,38 @@ def test_interrupted_run_goes_on_where_it_stopped(made: list[ServedModel], tmp_p
             break
         assert results == run(DicePolicy(), given)
         assert max(proxy.upstream.values()) == 1
+
+
+@pytest.mark.parametrize("config", [SearchConfig(max_steps=3), CONFIG])
+def test_usage_is_in_the_trajectories(made: list[ServedModel], tmp_path: Path, config: SearchConfig) -> None:
+    """Episode by episode; together it is what the policy has spent, failed calls included."""
+    given = [*episodes(5), *episodes(2)]
+
+    def answer(body: dict[str, object]) -> tuple[int, dict[str, str], bytes]:
+        if len(server.requests) % 4 == 0:
+            return 500, {}, b""
+        texts = [f"Current IoU: {len(server.requests) % 90}. Positive point: ({n}, 3)" for n in range(3)]
+        usage = {"prompt_tokens": 100, "completion_tokens": 7}
+        return completion(*texts[: int(str(body.get("n", 1)))], usage=usage)
+
+    with Scripted(answer) as server:
+        policy = client(server.url, made, tmp_path)
+        trajectories = list(rollout(given, policy, DiscTool(), config))
+        spent = [trajectory.usage for trajectory in trajectories]
+        assert all(isinstance(one, Usage) and one.calls > 0 for one in spent[:5])
+        assert spent[5] is not None
+        assert spent[5].calls == 0, "the sixth episode is the first once more, in the same batch"
+        total = total_usage(spent)
+        assert total is not None
+        assert total.seconds == pytest.approx(policy.usage.seconds)
+        assert replace(total, seconds=0) == replace(policy.usage, seconds=0)
+        assert total.retries > 0
+        assert total.prompt_tokens == 100 * (total.calls - total.retries)
+        again = client(server.url, made, tmp_path)
+        for trajectory in rollout(given, again, DiscTool(), config):
+            assert trajectory.usage is not None
+            assert (trajectory.usage.calls, trajectory.usage.prompt_tokens) == (0, 0)
+            assert trajectory.usage.cached >= trajectory.num_policy_calls
 
 
 def test_budget_of_seconds(made: list[ServedModel]) -> None:

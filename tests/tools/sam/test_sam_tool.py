@@ -32,7 +32,7 @@ from segagent.search import SearchConfig, rollout
 from segagent.tools import make_tool
 from segagent.tools.sam import FAMILIES, SamEmbedding, SamMemory, SamTool, make_sam
 from segagent.tools.sam.cache import ByteCache
-from segagent.tools.sam.tool import MAX_PROMPTS
+from segagent.tools.sam.tool import MAX_PROMPTS_CPU
 
 Pictures = Callable[..., Image]
 
@@ -69,7 +69,7 @@ def logits(memory: object | None) -> np.ndarray:
 
 
 class TestBatching:
-    def test_candidates_of_one_state_are_decoded_in_one_call(self, tool: SamTool, picture: Pictures) -> None:
+    def test_candidates_of_one_state_are_decoded_together(self, tool: SamTool, picture: Pictures) -> None:
         image = picture()
         first = start(tool, image, Click(30, 20, True))
         state = tool.segment([first])[0]
@@ -79,15 +79,15 @@ class TestBatching:
         ]
         with Calls(tool.model.mask_decoder) as calls:
             together = tool.segment(candidates)
-        assert calls.count == 1
+        assert calls.count == 8 / MAX_PROMPTS_CPU
         for request, answer in zip(candidates, together, strict=True):
             alone = tool.segment([request])[0]
             np.testing.assert_allclose(logits(answer.memory), logits(alone.memory), atol=1e-4)
             np.testing.assert_array_equal(answer.mask, alone.mask)
 
-    def test_objects_with_masks_of_their_own_are_decoded_in_one_call(self, tool: SamTool, picture: Pictures) -> None:
+    def test_objects_with_masks_of_their_own_are_decoded_together(self, tool: SamTool, picture: Pictures) -> None:
         image = picture()
-        firsts = [start(tool, image, Click(9 * i + 3, 6 * i + 2, True)) for i in range(5)]
+        firsts = [start(tool, image, Click(9 * i + 3, 6 * i + 2, True)) for i in range(MAX_PROMPTS_CPU)]
         with Calls(tool.model.mask_decoder) as calls:
             states = tool.segment(firsts)
             requests = [
@@ -121,10 +121,10 @@ class TestBatching:
 
     def test_more_prompts_than_one_call_takes(self, tools: dict[str, SamTool], picture: Pictures) -> None:
         tool, image = tools["sam"], picture()
-        requests = [start(tool, image, Click(i % 70, i % 40, True)) for i in range(MAX_PROMPTS + 3)]
+        requests = [start(tool, image, Click(i % 70, i % 40, True)) for i in range(2 * MAX_PROMPTS_CPU + 3)]
         with Calls(tool.model.mask_decoder) as calls:
-            assert len(tool.segment(requests)) == MAX_PROMPTS + 3
-        assert calls.count == 2
+            assert len(tool.segment(requests)) == 2 * MAX_PROMPTS_CPU + 3
+        assert calls.count == 3
 
     def test_best_of_three_for_a_single_click_only(self, tools: dict[str, SamTool], picture: Pictures) -> None:
         tool, image = tools["sam"], picture()

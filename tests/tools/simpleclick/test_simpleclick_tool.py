@@ -272,7 +272,9 @@ class TestLoading:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("query", ["side=100", "side=ten", "side=-448", "size=448", "device=abacus"])
+    @pytest.mark.parametrize(
+        "query", ["side=100", "side=ten", "side=-448", "size=448", "device=abacus", "threshold=1", "threshold=x"]
+    )
     def test_options(self, query: str, mini: Path) -> None:
         with pytest.raises(SpecError):
             make_simpleclick(f"{mini}?{query}")

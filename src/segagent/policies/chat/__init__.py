@@ -1,10 +1,11 @@
 """Chat formats: what a vision-language model is told, and what is made of its answer. Knows no model and no server."""
 
+from segagent.core import Usage
 from segagent.policies.chat.deciding import INVALID_KINDS
 from segagent.policies.chat.families import BY_MODEL_TYPE, FORMATS, format_for_name
 from segagent.policies.chat.files import format_from_dict, format_to_dict, load_format
 from segagent.policies.chat.format import ChatFormat, Picture
-from segagent.policies.chat.policy import ChatModel, ChatPolicy, Question, Reply, Usage, ask, read_answer
+from segagent.policies.chat.policy import ChatModel, ChatPolicy, Question, Reply, ask, read_answer
 from segagent.policies.chat.resizing import Fixed, Keep, Multiples, Resize, Within
 from segagent.policies.chat.space import Space
 from segagent.policies.chat.spec import ChatSpec, chosen_format, parse_spec

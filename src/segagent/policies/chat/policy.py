@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from segagent.core import InputError, InvalidAction, Observation, Proposal
+from segagent.core import InputError, InvalidAction, Observation, Proposal, Usage
 from segagent.policies.chat.format import ChatFormat, Picture
 
 
@@ -20,28 +20,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What it answered. ``cut``: it was stopped by a limit, so the end is missing."""
+    """What it answered. ``cut``: it was stopped by a limit, so the end is missing.
+
+    ``usage``: what it cost; what several replies to one question share lies with one of them.
+    """
 
     text: str
     log_prob: float | None = None
     cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """The cost so far. ``calls`` reached a model, ``cached`` replies did not, ``retries`` failed first."""
-
-    calls: int = 0
-    replies: int = 0
-    cached: int = 0
-    retries: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    seconds: float = 0.0
-
-    def __sub__(self, earlier: Usage) -> Usage:
-        """What was spent since ``earlier``."""
-        return Usage(*(getattr(self, name) - getattr(earlier, name) for name in self.__slots__))
+    usage: Usage | None = field(default=None, compare=False)
 
 
 class ChatModel(Protocol):
@@ -101,7 +88,9 @@ class ChatPolicy:
         proposals = []
         for observation, replies in zip(observations, answers, strict=True):
             read = [read_answer(self.format, observation, reply) for reply in replies]
-            proposals.append(read if len(read) == num_proposals else read * num_proposals)
+            copies = num_proposals - len(read)
+            # Copies of a reply cost nothing more.
+            proposals.append(read + [replace(read[0], usage=None)] * copies)
         return proposals
 
 
@@ -115,4 +104,4 @@ def read_answer(fmt: ChatFormat, observation: Observation, reply: Reply) -> Prop
     action, predicted = fmt.parse(reply.text, observation.image.height, observation.image.width)
     if reply.cut and not isinstance(action, InvalidAction):
         action = InvalidAction(reply.text, "truncated: the reply was stopped by a length limit")
-    return Proposal(action, predicted, reply.log_prob, reply.text)
+    return Proposal(action, predicted, reply.log_prob, reply.text, reply.usage)

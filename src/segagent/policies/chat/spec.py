@@ -9,9 +9,10 @@ from urllib.parse import parse_qsl
 from segagent.core import SpecError
 from segagent.policies.chat.files import load_format
 from segagent.policies.chat.format import ChatFormat
+from segagent.policies.chat.resizing import Fixed
 from segagent.policies.chat.templates import CLICK_JSON, CLICK_TEXT, load_template
 
-FORMAT_OPTIONS = ("format", "prompt", "grid", "box")
+FORMAT_OPTIONS = ("format", "prompt", "grid", "box", "square")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ def chosen_format(spec: ChatSpec, default: ChatFormat) -> ChatFormat:
     """The format that the options ask for, ``default`` where they name none.
 
     ``format``: a family or a file; ``prompt``: ``tuned`` (text reply, as the paper), ``zero-shot`` (JSON reply), or a
-    template file; ``grid``: cells per side; ``box=first``: begin with a box.
+    template file; ``grid``: cells per side; ``box=first``: begin with a box; ``square``: squeeze pictures to a square
+    of so many pixels a side, for models whose processor would cut out the middle.
     """
     options = spec.options
     fmt = load_format(options["format"]) if "format" in options else default
@@ -60,6 +62,11 @@ def chosen_format(spec: ChatSpec, default: ChatFormat) -> ChatFormat:
             fmt = replace(fmt, template=load_template(options["prompt"]))
     if "grid" in options:
         fmt = replace(fmt, grid=round(spec.number("grid", 0, 0, 26)))
+    if "square" in options:
+        if fmt.space.scale is None:
+            raise SpecError(f"option square does not go with format {fmt.name!r:.50}, whose numbers are pixels")
+        side = round(spec.number("square", 0, 1, 8192))
+        fmt = replace(fmt, resize=Fixed(side, side))
     if options.get("box", "none") not in ("first", "none"):
         raise SpecError(f"option box={options['box']!r:.50}: expected 'first' or 'none'")
     return replace(fmt, first_box=options.get("box") == "first")

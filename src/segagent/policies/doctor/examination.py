@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from segagent.core import Click
-from segagent.policies.chat import ChatFormat, ChatPolicy, Keep, ask
+from segagent.policies.chat import ChatFormat, ChatPolicy, Fixed, Keep, Resize, ask
 from segagent.policies.chat.reading import Pair, read_reply
 from segagent.policies.doctor.fitting import Convention, Fit, best_fit
 from segagent.policies.doctor.pictures import Target, clean_look, make_targets, masked_looks
@@ -47,9 +47,10 @@ class Diagnosis:
 def examine(policy: ChatPolicy, *, num_pictures: int = 18, num_masks: int = 12, seed: int = 0) -> Diagnosis:
     """Ask ``policy``'s model about ``num_pictures`` empty masks and ``num_masks`` masks of known quality, greedily.
 
-    Pictures are sent at their own size, so that a resizing that the server does on its own is seen.
+    Pictures are sent at their own size, so that a resizing that the server does on its own is seen; but where the
+    format squeezes them to a size that keeps a processor from cropping, they are squeezed.
     """
-    fmt = replace(policy.format, resize=Keep(), first_box=False)
+    fmt = replace(policy.format, resize=_uncropped(policy.format), first_box=False)
     targets = make_targets(num_pictures, seed)
     before, began = policy.usage, time.perf_counter()
     texts = _answers(policy, fmt, targets)
@@ -108,7 +109,14 @@ def _points(texts: Sequence[str], targets: Sequence[Target]) -> tuple[list[Pair]
 def _found_format(fmt: ChatFormat, fit: Fit, *, right: bool) -> ChatFormat:
     if right:
         return fmt
-    return replace(fmt, name=f"{fmt.name}-examined", space=fit.convention.space, resize=fit.convention.resize)
+    found = fit.convention
+    resize = _uncropped(fmt) if found.space.scale is not None else found.resize
+    return replace(fmt, name=f"{fmt.name}-examined", space=found.space, resize=resize)
+
+
+def _uncropped(fmt: ChatFormat) -> Resize:
+    """The format's resizing rule where it only keeps pictures from being cropped and gives numbers no meaning."""
+    return fmt.resize if isinstance(fmt.resize, Fixed) and fmt.space.scale is not None else Keep()
 
 
 def _valid_share(fmt: ChatFormat, texts: Sequence[str], targets: Sequence[Target]) -> float:

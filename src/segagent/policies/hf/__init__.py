@@ -13,6 +13,8 @@ from segagent.policies.chat import (
     ChatFormat,
     ChatPolicy,
     ChatSpec,
+    Fixed,
+    Keep,
     Multiples,
     chosen_format,
     format_for_name,
@@ -75,10 +77,14 @@ def checkpoint_format(spec: ChatSpec, checkpoint: Checkpoint) -> ChatFormat:
 
 
 def fit_to_processor(fmt: ChatFormat, image_processor: Any) -> ChatFormat:
-    """``fmt`` with the limits of its resizing rule taken from the checkpoint's own picture processor.
+    """``fmt`` with its resizing rule fitted to the checkpoint's own picture processor.
 
-    Matters where coordinates are pixels of the resized picture: its size must be the one that the processor makes.
+    Matters where coordinates are pixels of the resized picture: its size must be the one that the processor makes. And
+    a processor that crops (LLaVA-1.5's) is given the picture at the size it crops to, or its margins would be lost.
     """
+    crop = getattr(image_processor, "crop_size", None) if getattr(image_processor, "do_center_crop", False) else None
+    if isinstance(fmt.resize, Keep) and fmt.space.scale is not None and crop:
+        return replace(fmt, resize=Fixed(int(crop["height"]), int(crop["width"])))
     if not isinstance(fmt.resize, Multiples) or image_processor is None:
         return fmt
     size = getattr(image_processor, "size", None) or {}

@@ -57,15 +57,20 @@ class LocalModel:
             end_tokens=self._end_tokens,
             pad_token=tokenizer.pad_token_id,
         )
+        seconds = (time.perf_counter() - began) / len(questions)
         used = self._usage
         self._usage = Usage(
             calls=used.calls + 1,
             replies=used.replies + len(questions) * num_replies,
             prompt_tokens=used.prompt_tokens + int(inputs["attention_mask"].sum()),
             completion_tokens=used.completion_tokens + sum(len(one.tokens) for row in written for one in row),
-            seconds=used.seconds + time.perf_counter() - began,
+            seconds=used.seconds + seconds * len(questions),
         )
-        return [[self._text(one) for one in row] for row in written]
+        read = inputs["attention_mask"].sum(dim=1).tolist()
+        return [
+            [self._text(one, _cost(one, int(tokens) if index == 0 else 0, seconds)) for index, one in enumerate(row)]
+            for row, tokens in zip(written, read, strict=True)
+        ]
 
     def _inputs(self, questions: Sequence[Question]) -> Any:
         """The batch of prompts as tensors on the model's device, pictures before text."""
@@ -73,7 +78,13 @@ class LocalModel:
         # Pictures take the model's number type, ids keep theirs.
         return encode_questions(self.checkpoint.processor, questions).to(model.device, dtype=model.dtype)
 
-    def _text(self, written: Written) -> Reply:
+    def _text(self, written: Written, usage: Usage) -> Reply:
         # Special tokens are kept: some families write <box> and <think> with them.
         text = self.checkpoint.tokenizer.decode(list(written.tokens), skip_special_tokens=False)
-        return Reply(text, written.log_prob, written.cut)
+        return Reply(text, written.log_prob, written.cut, usage)
+
+
+def _cost(written: Written, prompt_tokens: int, seconds: float) -> Usage:
+    """Of one reply. The first one to a question, with ``prompt_tokens`` above 0, bears the call and its ``seconds``."""
+    first = prompt_tokens > 0
+    return Usage(int(first), 1, 0, 0, prompt_tokens, len(written.tokens), seconds if first else 0.0)

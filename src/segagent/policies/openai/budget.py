@@ -23,16 +23,23 @@ class Budget:
 
 
 class Tally:
-    """Counts usage and enforces a budget; safe to use from several threads."""
+    """Counts usage and enforces a budget; safe to use from several threads. ``whole``: counts everything here too."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, whole: Tally | None = None) -> None:
         self._budget = budget
+        self._whole = whole
         self._lock = threading.Lock()
         self._began: float | None = None
         self._counts: dict[str, float] = {}
 
+    def part(self) -> Tally:
+        """A tally of its own, under this one's budget, for a part of what is counted here."""
+        return Tally(Budget(), self)
+
     def begin_call(self, *, retry: bool) -> None:
         """Count a call about to be made. Raises ``BudgetError`` if the budget does not allow it."""
+        if self._whole is not None:
+            self._whole.begin_call(retry=retry)
         now = time.monotonic()
         with self._lock:
             self._began = now if self._began is None else self._began
@@ -52,6 +59,8 @@ class Tally:
 
     def add(self, **amounts: float) -> None:
         """Count more of something that :class:`Usage` knows."""
+        if self._whole is not None:
+            self._whole.add(**amounts)
         with self._lock:
             for name, amount in amounts.items():
                 self._add(name, amount)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +15,8 @@ import numpy as np
 from segagent.policies.chat import Question, Reply, Usage
 from segagent.policies.openai.budget import Budget, Tally
 from segagent.policies.openai.cache import ReplyCache, cache_key
-from segagent.policies.openai.encoding import EncodedPictures, PictureEncoding
-from segagent.policies.openai.transport import Patience, Transport, UnsupportedParameterError
+from segagent.policies.openai.encoding import EncodedPictures, PictureEncoding, UrlMarks
+from segagent.policies.openai.transport import Patience, Transport, UnsupportedParameterError, is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,17 @@ class ServedModel:
         self._cache = cache
         self._tally = Tally(config.budget)
         self._transport = Transport(url, self._tally, config.patience, connections=config.concurrency)
-        self._pictures = EncodedPictures(config.encoding)
+        encoding = config.encoding
+        if encoding.compress is None:
+            encoding = replace(encoding, compress=not is_loopback(url))
+        self._pictures = EncodedPictures(encoding)
+        self._marks = UrlMarks()
         self._workers: ThreadPoolExecutor | None = None
         self._refused: frozenset[str] = frozenset()
         self._one_at_a_time = False
         self._lock = threading.Lock()
+        # Whoever forgets to close leaves no open connection behind.
+        self._forgotten = weakref.finalize(self, _close, self._transport, cache)
 
     @property
     def usage(self) -> Usage:
@@ -68,11 +75,10 @@ class ServedModel:
 
     def close(self) -> None:
         """End all connections and workers."""
-        self._transport.close()
+        self._transport.stop()
         if self._workers is not None:
             self._workers.shutdown(cancel_futures=True)
-        if self._cache is not None:
-            self._cache.close()
+        self._forgotten()
 
     def reply(
         self, questions: Sequence[Question], num_replies: int, *, temperature: float, seeds: Sequence[int] | None
@@ -101,11 +107,19 @@ class ServedModel:
                         )
                     )
         self._tally.add(cached=sum(key in known for keys in wanted for key in keys))
-        for replies in self._run(jobs):
+        costs = dict.fromkeys(known, Usage(cached=1))
+        for job, (replies, spent) in zip(jobs, self._run(jobs), strict=True):
             known.update(replies)
-        return [[known[key] for key in keys] for keys in wanted]
+            costs[job.keys[0]] = spent
+        paid: set[str] = set()
+        rows = []
+        for keys in wanted:
+            rows.append([replace(known[key], usage=Usage() if key in paid else costs.get(key)) for key in keys])
+            # Asked a second time in this call, a reply that had to be fetched costs nothing more.
+            paid.update(key for key in keys if key in planned)
+        return rows
 
-    def _run(self, jobs: list[_Job]) -> list[dict[str, Reply]]:
+    def _run(self, jobs: list[_Job]) -> list[tuple[dict[str, Reply], Usage]]:
         if len(jobs) <= 1 or self._config.concurrency == 1:
             return [self._answer(job) for job in jobs]
         if self._workers is None:
@@ -118,36 +132,39 @@ class ServedModel:
                 future.cancel()
             raise
 
-    def _answer(self, job: _Job) -> dict[str, Reply]:
-        """The replies to one job by key. Each is in the cache before this returns."""
+    def _answer(self, job: _Job) -> tuple[dict[str, Reply], Usage]:
+        """The replies to one job by key, and what they cost. Each is in the cache before this returns."""
         replies: dict[str, Reply] = {}
+        tally = self._tally.part()
         if len(job.indices) > 1 and not self._one_at_a_time:
             # A server that honours n gives the same candidates for the same seed whichever of them are missing here.
             count = job.indices[-1]
-            choices = self._ask(job.question, job.temperature, job.seed, count)
+            choices = self._ask(job.question, job.temperature, job.seed, count, tally)
             if len(choices) < count:
                 self._one_at_a_time = True
             for index, key in zip(job.indices, job.keys, strict=True):
                 if index <= len(choices):
-                    replies[key] = self._keep(key, choices[index - 1])
+                    replies[key] = self._keep(key, choices[index - 1], tally)
         for index, key in zip(job.indices, job.keys, strict=True):
             if key not in replies:
                 seed = job.seed if index <= 1 else _other_seed(job.seed, index)
-                replies[key] = self._keep(key, self._ask(job.question, job.temperature, seed, 1)[0])
-        return replies
+                replies[key] = self._keep(key, self._ask(job.question, job.temperature, seed, 1, tally)[0], tally)
+        return replies, tally.usage
 
-    def _keep(self, key: str, reply: Reply) -> Reply:
-        self._tally.add(replies=1)
+    def _keep(self, key: str, reply: Reply, tally: Tally) -> Reply:
+        tally.add(replies=1)
         if self._cache is not None:
             self._cache.put(key, reply)
         return reply
 
-    def _ask(self, question: Question, temperature: float, seed: int, count: int) -> list[Reply]:
+    def _ask(self, question: Question, temperature: float, seed: int, count: int, tally: Tally) -> list[Reply]:
         """One request, its parameters cut down as far as the server insists. At least one reply."""
         while True:
             refused = self._refused
             try:
-                answer = self._transport.complete(self._body(question, temperature, seed, count))
+                body = self._body(question, temperature, seed, count)
+                urls = [self._pictures.url(picture) for picture in question.pictures]
+                answer = self._transport.complete(self._marks.encoded(body, urls), tally)
             except UnsupportedParameterError as error:
                 if error.name in refused:
                     raise
@@ -159,12 +176,14 @@ class ServedModel:
             if isinstance(usage, dict):
                 for name in ("prompt_tokens", "completion_tokens"):
                     if isinstance(usage.get(name), int):
-                        self._tally.add(**{name: usage[name]})
+                        tally.add(**{name: usage[name]})
             return [_reply_of(choice) for choice in answer["choices"][:count]]
 
     def _body(self, question: Question, temperature: float, seed: int, count: int) -> dict[str, Any]:
+        """The request, its pictures' URLs by their marks."""
         content: list[dict[str, Any]] = [
-            {"type": "image_url", "image_url": {"url": self._pictures.url(picture)}} for picture in question.pictures
+            {"type": "image_url", "image_url": {"url": self._marks.mark(index)}}
+            for index in range(len(question.pictures))
         ]
         content.append({"type": "text", "text": question.prompt})
         body: dict[str, Any] = {
@@ -200,6 +219,12 @@ class ServedModel:
                 "candidate": index,
             }
         )
+
+
+def _close(transport: Transport, cache: ReplyCache | None) -> None:
+    transport.close()
+    if cache is not None:
+        cache.close()
 
 
 def _other_seed(seed: int, index: int) -> int:

@@ -8,7 +8,6 @@ import os
 import random
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -122,17 +121,19 @@ class Transport:
         self.stop()
         self._client.close()
 
-    def complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The server's answer to a chat-completions request: an object with at least one choice.
+    def complete(self, content: bytes, tally: Tally | None = None) -> dict[str, Any]:
+        """The server's answer to a chat-completions request, JSON ``content``: an object with at least one choice.
+
+        What it costs is counted in ``tally``, a part of the transport's own.
 
         Raises ``PolicyServerError`` if the server refuses or does not recover, ``UnsupportedParameterError`` if it
         refuses a parameter, ``BudgetError`` if no further call is allowed.
         """
-        content = json.dumps(body).encode("utf-8", "surrogatepass")
+        tally = tally or self._tally
         for attempt in range(self._patience.retries + 1):
             if self._stop.is_set():
                 raise PolicyServerError("stopped")
-            self._tally.begin_call(retry=attempt > 0)
+            tally.begin_call(retry=attempt > 0)
             began = time.monotonic()
             try:
                 return self._once(content)
@@ -143,7 +144,7 @@ class Transport:
                     ) from None
                 wait = self._wait(attempt, failure.wait)
             finally:
-                self._tally.add(seconds=time.monotonic() - began)
+                tally.add(seconds=time.monotonic() - began)
             self._stop.wait(wait)
         raise AssertionError("unreachable")
 

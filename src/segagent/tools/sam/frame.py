@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import PIL.Image
 import torch
 from torch import Tensor
@@ -76,22 +78,29 @@ class Frame:
         coverage = _shrunk(inside, low_side, low_side)
         return (2 * coverage[0, 0] - 1) * CERTAIN_LOGIT
 
-    def masks(self, low: Tensor) -> Tensor:
+    def masks(self, low: Tensor) -> npt.NDArray[np.bool_]:
         """Masks bool (n, height, width) of low-resolution logits (n, low, low).
 
         Where the aspect was kept, logits are interpolated to the input's size and padding is cut off; then they are
         interpolated to the picture's size, as each family's authors do. Above 0 is inside.
+
+        On a CPU it is OpenCV that interpolates, one mask after the other: the same rule at a third of torch's time. A
+        logit that is 0 up to the last bits may fall on the other side (about one pixel in a million).
         """
         if low.device.type == "cpu":
-            # One by one is faster (24 ms against 42 for eight of SAM's): all at once, the arrays fit no cache.
-            return torch.cat([self._upscaled(low[i : i + 1, None]) for i in range(len(low))])
-        return self._upscaled(low[:, None])
-
-    def _upscaled(self, logits: Tensor) -> Tensor:
+            return np.stack([self._upscaled(logits) for logits in low.numpy()])
+        logits = low[:, None]
         if self.keeps_aspect:
             logits = _interpolated(logits, self.side, self.side)
             logits = logits[:, :, : self.resized_height, : self.resized_width]
-        return _interpolated(logits, self.height, self.width)[:, 0] > 0
+        inside: npt.NDArray[np.bool_] = (_interpolated(logits, self.height, self.width)[:, 0] > 0).cpu().numpy()
+        return inside
+
+    def _upscaled(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        if self.keeps_aspect:
+            square = cv2.resize(logits, (self.side, self.side), interpolation=cv2.INTER_LINEAR)
+            logits = np.asarray(square[: self.resized_height, : self.resized_width], np.float32)
+        return np.asarray(cv2.resize(logits, (self.width, self.height), interpolation=cv2.INTER_LINEAR) > 0)
 
 
 def _interpolated(values: Tensor, height: int, width: int) -> Tensor:

@@ -28,6 +28,9 @@ from segagent.tools.sam.prompts import PromptShape, box_tensor, check_inside, po
 MAX_PROMPTS = 32
 """Prompts decoded in one call; more are split, so that memory stays bounded whatever a search asks at once."""
 
+MAX_PROMPTS_CPU = 4
+"""The same on a CPU, where a larger batch leaves the caches: eight at once take longer than two times four."""
+
 
 @dataclass(frozen=True, eq=False)
 class SamEmbedding:
@@ -82,6 +85,7 @@ class SamTool:
         self.name = name if name is not None else f"{family.kind}:{source}"
         self._family = family
         self._device = choose_device(device)
+        self._batch = MAX_PROMPTS_CPU if self._device.type == "cpu" else MAX_PROMPTS
         self._half = precision == "half" or (precision == "auto" and self._device.type == "cuda")
         self._model: Any = load_model(family, source).to(self._device)
         self._side = int(self._model.config.prompt_encoder_config.image_size)
@@ -128,8 +132,8 @@ class SamTool:
             else:
                 answers[index] = Segmentation(frozen_mask(request.mask), request.memory)
         for (key, shape), members in groups.items():
-            for first in range(0, len(members), MAX_PROMPTS):
-                chunk = members[first : first + MAX_PROMPTS]
+            for first in range(0, len(members), self._batch):
+                chunk = members[first : first + self._batch]
                 decoded = self._decode(embeddings[key], shape, [requests[index] for index in chunk])
                 for index, answer in zip(chunk, decoded, strict=True):
                     answers[index] = answer
@@ -168,7 +172,7 @@ class SamTool:
         low, scores = self._logits(embedding, shape, requests)
         best = scores.argmax(dim=1)
         chosen = low[torch.arange(len(requests), device=low.device), best]
-        masks = embedding.frame.masks(chosen).cpu().numpy()
+        masks = embedding.frame.masks(chosen)
         if self._family.max_logit is not None:
             chosen = chosen.clamp(-self._family.max_logit, self._family.max_logit)
         answers = []

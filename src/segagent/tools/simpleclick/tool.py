@@ -53,12 +53,21 @@ class SimpleClickTool:
     """SimpleClick with the weights of the file ``path``.
 
     ``side``: of the square input, 448 as published (multiples of 224 fit all published networks). ``device``: auto,
-    cpu, cuda, cuda:N. Everything runs in float32, as published.
+    cpu, cuda, cuda:N. ``threshold``: the probability above which a pixel belongs to the mask. Everything runs in
+    float32, as published.
     """
 
     accepts_box = False
 
-    def __init__(self, path: Path, *, name: str | None = None, device: str = "auto", side: int = 448) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        device: str = "auto",
+        side: int = 448,
+        threshold: float = THRESHOLD,
+    ) -> None:
         self.name = name if name is not None else f"simpleclick:{path}"
         self._device = choose_device(device)
         network = load_simpleclick(path)
@@ -66,6 +75,7 @@ class SimpleClickTool:
             raise SpecError(f"{self.name}: an input of {side} pixels does not divide into its windows; take 448")
         self._network = network.to(self._device)
         self._side = side
+        self._threshold = threshold
         # A batch changes last bits and saves nothing on a CPU.
         self._batch = 1 if self._device.type == "cpu" else _GPU_BATCH
 
@@ -91,7 +101,7 @@ class SimpleClickTool:
             chunk = views[first : first + self._batch]
             logits = self._logits([view for _, view in chunk])
             for (index, view), plane in zip(chunk, logits, strict=True):
-                answers[index] = _answer(view, plane, requests[index].mask.shape)
+                answers[index] = _answer(view, plane, requests[index].mask.shape, self._threshold)
         return [answer for answer in answers if answer is not None]
 
     def _checked(self, request: SegmentRequest) -> Image:
@@ -180,7 +190,7 @@ def _on_input(clicks: Sequence[Click], region: Region, side: int) -> list[tuple[
     ]
 
 
-def _answer(view: _View, logits: Tensor, shape: tuple[int, ...]) -> Segmentation:
+def _answer(view: _View, logits: Tensor, shape: tuple[int, ...], threshold: float) -> Segmentation:
     region = view.region
     resized = functional.interpolate(
         logits.sigmoid()[None, None], (region.height, region.width), mode="bilinear", align_corners=True
@@ -188,11 +198,11 @@ def _answer(view: _View, logits: Tensor, shape: tuple[int, ...]) -> Segmentation
     probabilities = np.array(resized[0, 0].numpy())
     probabilities.setflags(write=False)
     mask = np.zeros(shape, np.bool_)
-    mask[region.slices] = probabilities > THRESHOLD
+    mask[region.slices] = probabilities > threshold
     return Segmentation(frozen_mask(mask), SimpleClickMemory(region, probabilities))
 
 
-_OPTIONS = {"device": "auto|cpu|cuda|cuda:N", "side": "448|672|..."}
+_OPTIONS = {"device": "auto|cpu|cuda|cuda:N", "side": "448|672|...", "threshold": "0..1"}
 
 
 def make_simpleclick(rest: str) -> SimpleClickTool:
@@ -201,9 +211,16 @@ def make_simpleclick(rest: str) -> SimpleClickTool:
     side = parsed.options.get("side", "448")
     if not side.isdecimal():
         raise SpecError(f"{parsed.spec!r}: side must be a whole number of pixels, got {side!r}")
+    try:
+        threshold = float(parsed.options.get("threshold", THRESHOLD))
+    except ValueError:
+        threshold = -1.0
+    if not 0 < threshold < 1:
+        raise SpecError(f"{parsed.spec!r}: threshold must be a number between 0 and 1")
     return SimpleClickTool(
         Path(parsed.source).expanduser(),
         name=parsed.spec,
         device=parsed.options.get("device", "auto"),
         side=int(side),
+        threshold=threshold,
     )

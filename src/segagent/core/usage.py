@@ -1,0 +1,55 @@
+"""What a policy's model has cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A cost; costs add up.
+
+    ``calls`` reached a model, ``cached`` replies did not, ``retries`` are the calls that had to be made again.
+    ``prompt_tokens`` and ``completion_tokens`` as far as the model reports them. ``seconds`` of waiting for it; calls
+    that were under way side by side each count in full.
+    """
+
+    calls: int = 0
+    replies: int = 0
+    cached: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        """Both costs together."""
+        return Usage(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+    def __sub__(self, earlier: Usage) -> Usage:
+        """What was spent since ``earlier``."""
+        return Usage(*(getattr(self, name) - getattr(earlier, name) for name in self.__slots__))
+
+    def to_dict(self) -> dict[str, int | float]:
+        """JSON form: one number per field."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Usage:
+        """Inverse of :meth:`to_dict`; a missing field is 0. Raises ``ValueError`` for one that is no number from 0."""
+        values: dict[str, Any] = {name: data.get(name, 0) for name in Usage.__slots__}
+        for name, value in values.items():
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            fraction = name == "seconds" and isinstance(value, float) and math.isfinite(value)
+            if not (whole or fraction) or value < 0:
+                raise ValueError(f"usage field {name!r} must be a number of at least 0, got {value!r:.50}")
+        return Usage(**values)
+
+
+def total_usage(parts: Iterable[Usage | None]) -> Usage | None:
+    """The sum of what is known; None where nothing is."""
+    known = [part for part in parts if part is not None]
+    return sum(known, Usage()) if known else None
