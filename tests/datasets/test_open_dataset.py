@@ -57,6 +57,9 @@ def test_scenes_are_those_of_the_generator() -> None:
     assert (again.spec, again.num_images) == (dataset.spec, 2)
     assert [sample.text for sample in again] == [sample.text for sample in everything]
     assert open_dataset("scenes:2:seed=6").fingerprint != open_dataset("scenes:2").fingerprint
+    few = open_dataset("scenes:2:sentences=1")
+    assert [len(group.samples()) for group in few.groups()] == [1, 1]
+    assert open_dataset(few.spec).fingerprint == few.fingerprint
     with pytest.raises(InputError, match="no image"):
         dataset.load_image("test_5_000002")
 

@@ -1,4 +1,4 @@
-"""Generated scenes as a data set without files: ``scenes:NUM[:seed=..,split=..,complexity=..,size=..]``."""
+"""Generated scenes as a data set without files: ``scenes:NUM[:name=value,...]``."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
     "seed": _number(0),
     "split": _choice(*_SPLITS),
     "complexity": _choice("mixed", "simple", "hard"),
+    "sentences": _number(1),
     "size": _number(64),
     "width": _number(64),
     "height": _number(64),
@@ -66,12 +67,13 @@ class SceneSample:
 
 @dataclass(frozen=True)
 class SceneGroup:
-    """One scene, drawn when its samples are asked for."""
+    """One scene, drawn when its samples are asked for, and how many of its sentences are wanted (None: all)."""
 
     split: Split
     seed: int
     index: int
     config: SceneConfig
+    sentences: int | None = None
 
     @property
     def image_name(self) -> str:
@@ -92,7 +94,7 @@ class SceneGroup:
                 image,
                 scene.objects[expression.target].mask,
             )
-            for number, expression in enumerate(scene.expressions)
+            for number, expression in enumerate(scene.expressions[: self.sentences])
         ]
 
     def scene(self) -> Scene:
@@ -101,7 +103,10 @@ class SceneGroup:
 
 
 class ScenesDataset:
-    """Scenes 0 to ``num - 1`` of a random stream, drawn one at a time; one sample per sentence."""
+    """Scenes 0 to ``num - 1`` of a random stream, drawn one at a time.
+
+    One sample per sentence, the first ``sentences`` of each scene where that is given.
+    """
 
     def __init__(
         self,
@@ -109,12 +114,13 @@ class ScenesDataset:
         *,
         seed: int = 1,
         split: Split = "train",
+        sentences: int | None = None,
         config: SceneConfig = SceneConfig(),  # noqa: B008 - frozen
     ) -> None:
         if num < 1:
             raise InputError(f"scenes: the number must be at least 1, got {num}")
         self.num_images = num
-        self._seed, self._split, self._config = seed, split, config
+        self._seed, self._split, self._config, self._sentences = seed, split, config, sentences
 
     @staticmethod
     def from_spec(spec: str) -> ScenesDataset:
@@ -136,7 +142,8 @@ class ScenesDataset:
             except ValueError as error:
                 raise SpecError(f"{spec!r}: {name} must be {error}, got {value!r:.80}") from error
         seed, split = values.pop("seed", 1), cast(Split, values.pop("split", "train"))
-        return ScenesDataset(num, seed=seed, split=split, config=SceneConfig(**values))
+        sentences = values.pop("sentences", None)
+        return ScenesDataset(num, seed=seed, split=split, sentences=sentences, config=SceneConfig(**values))
 
     @cached_property
     def spec(self) -> str:
@@ -145,12 +152,14 @@ class ScenesDataset:
         return (
             f"scenes:{self.num_images}:seed={self._seed},split={self._split},"
             f"complexity={self._config.complexity},width={width},height={height}"
+            + (f",sentences={self._sentences}" if self._sentences is not None else "")
         )
 
     @property
     def fingerprint(self) -> str:
         """The generator's version and all settings."""
-        return f"{GENERATOR_VERSION} {self._seed} {self._split} {self.num_images} {self._config}"
+        limit = "" if self._sentences is None else f" {self._sentences}"
+        return f"{GENERATOR_VERSION} {self._seed} {self._split} {self.num_images} {self._config}{limit}"
 
     def __iter__(self) -> Iterator[SceneSample]:
         for group in self.groups():
@@ -158,11 +167,14 @@ class ScenesDataset:
 
     def groups(self) -> Iterator[SceneGroup]:
         """See :class:`segagent.datasets.Dataset`; nothing is drawn yet."""
-        return (SceneGroup(self._split, self._seed, index, self._config) for index in range(self.num_images))
+        return (self._group(index) for index in range(self.num_images))
 
     def load_image(self, name: str) -> Image:
         """See :class:`segagent.datasets.Dataset`."""
         prefix, _, index = name.rpartition("_")
         if prefix != f"{self._split}_{self._seed}" or not index.isdigit() or int(index) >= self.num_images:
             raise InputError(f"{self.spec}: holds no image {name!r:.80}")
-        return Image(SceneGroup(self._split, self._seed, int(index), self._config).scene().image)
+        return Image(self._group(int(index)).scene().image)
+
+    def _group(self, index: int) -> SceneGroup:
+        return SceneGroup(self._split, self._seed, index, self._config, self._sentences)
