@@ -59,7 +59,11 @@ def test_scenes_are_those_of_the_generator() -> None:
     assert open_dataset("scenes:2:seed=6").fingerprint != open_dataset("scenes:2").fingerprint
     few = open_dataset("scenes:2:sentences=1")
     assert [len(group.samples()) for group in few.groups()] == [1, 1]
-    assert open_dataset(few.spec).fingerprint == few.fingerprint
+    for spec in ("", ":sentences=1", ":size=96", ":width=96", ":width=80,height=80"):
+        assert (
+            open_dataset(open_dataset(f"scenes:2{spec}").spec).fingerprint
+            == open_dataset(f"scenes:2{spec}").fingerprint
+        )
     with pytest.raises(InputError, match="no image"):
         dataset.load_image("test_5_000002")
 

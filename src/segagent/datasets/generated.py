@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -120,7 +120,12 @@ class ScenesDataset:
         if num < 1:
             raise InputError(f"scenes: the number must be at least 1, got {num}")
         self.num_images = num
-        self._seed, self._split, self._config, self._sentences = seed, split, config, sentences
+        self._seed, self._split, self._sentences = seed, split, sentences
+        height, width = config.shape
+        # One way to write each picture size, so that the same scenes have the same fingerprint.
+        square = {"size": height, "height": None, "width": None}
+        oblong = {"size": SceneConfig().size, "height": height, "width": width}
+        self._config = replace(config, **(square if height == width else oblong))
 
     @staticmethod
     def from_spec(spec: str) -> ScenesDataset:
