@@ -19,7 +19,7 @@ def trajectories(
         typer.Argument(
             metavar="DATASET",
             help="A folder with manifest.json or COCO's instances.json, a COCO .json file, or generated scenes: "
-            "scenes:NUM[:seed=1,split=train,complexity=mixed,size=256,sentences=N].",
+            "scenes:NUM[:seed=1,split=train,complexity=mixed,size=256,sentences=10].",
             show_default=False,
         ),
     ],

@@ -32,7 +32,8 @@ def open_dataset(spec: str) -> Dataset:
     """The data set that ``spec`` names.
 
     ===================================  =========================================================================
-    ``scenes:NUM[:seed=..,split=..]``    generated scenes, drawn on the fly; see ``ScenesDataset.from_spec``
+    ``scenes:NUM[:seed=..,split=..]``    generated scenes, drawn on the fly; also complexity, size, width,
+                                         height and sentences (at most so many per scene)
     a folder with ``manifest.json``      :class:`FolderDataset`, one sample per sentence
     a folder with ``instances.json``     :class:`CocoDataset`, one sample per object, its category as the text
     a ``.json`` file                     :class:`CocoDataset`

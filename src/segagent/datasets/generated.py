@@ -1,9 +1,9 @@
-"""Generated scenes as a data set without files: ``scenes:NUM[:name=value,...]``."""
+"""Generated scenes as a data set without files: ``scenes:NUM[:seed=..,split=..,complexity=..,size=..]``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
@@ -36,10 +36,10 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
     "seed": _number(0),
     "split": _choice(*_SPLITS),
     "complexity": _choice("mixed", "simple", "hard"),
-    "sentences": _number(1),
     "size": _number(64),
     "width": _number(64),
     "height": _number(64),
+    "sentences": _number(1),
 }
 """Every option of a specification and what its value may be."""
 
@@ -67,13 +67,12 @@ class SceneSample:
 
 @dataclass(frozen=True)
 class SceneGroup:
-    """One scene, drawn when its samples are asked for, and how many of its sentences are wanted (None: all)."""
+    """One scene, drawn when its samples are asked for."""
 
     split: Split
     seed: int
     index: int
     config: SceneConfig
-    sentences: int | None = None
 
     @property
     def image_name(self) -> str:
@@ -94,7 +93,7 @@ class SceneGroup:
                 image,
                 scene.objects[expression.target].mask,
             )
-            for number, expression in enumerate(scene.expressions[: self.sentences])
+            for number, expression in enumerate(scene.expressions)
         ]
 
     def scene(self) -> Scene:
@@ -103,10 +102,7 @@ class SceneGroup:
 
 
 class ScenesDataset:
-    """Scenes 0 to ``num - 1`` of a random stream, drawn one at a time.
-
-    One sample per sentence, the first ``sentences`` of each scene where that is given.
-    """
+    """Scenes 0 to ``num - 1`` of a random stream, drawn one at a time; one sample per sentence."""
 
     def __init__(
         self,
@@ -114,18 +110,12 @@ class ScenesDataset:
         *,
         seed: int = 1,
         split: Split = "train",
-        sentences: int | None = None,
         config: SceneConfig = SceneConfig(),  # noqa: B008 - frozen
     ) -> None:
         if num < 1:
             raise InputError(f"scenes: the number must be at least 1, got {num}")
         self.num_images = num
-        self._seed, self._split, self._sentences = seed, split, sentences
-        height, width = config.shape
-        # One way to write each picture size, so that the same scenes have the same fingerprint.
-        square = {"size": height, "height": None, "width": None}
-        oblong = {"size": SceneConfig().size, "height": height, "width": width}
-        self._config = replace(config, **(square if height == width else oblong))
+        self._seed, self._split, self._config = seed, split, config
 
     @staticmethod
     def from_spec(spec: str) -> ScenesDataset:
@@ -147,8 +137,9 @@ class ScenesDataset:
             except ValueError as error:
                 raise SpecError(f"{spec!r}: {name} must be {error}, got {value!r:.80}") from error
         seed, split = values.pop("seed", 1), cast(Split, values.pop("split", "train"))
-        sentences = values.pop("sentences", None)
-        return ScenesDataset(num, seed=seed, split=split, sentences=sentences, config=SceneConfig(**values))
+        if "sentences" in values:
+            values["max_expressions"] = values.pop("sentences")
+        return ScenesDataset(num, seed=seed, split=split, config=SceneConfig(**values))
 
     @cached_property
     def spec(self) -> str:
@@ -156,15 +147,16 @@ class ScenesDataset:
         height, width = self._config.shape
         return (
             f"scenes:{self.num_images}:seed={self._seed},split={self._split},"
-            f"complexity={self._config.complexity},width={width},height={height}"
-            + (f",sentences={self._sentences}" if self._sentences is not None else "")
+            f"complexity={self._config.complexity},width={width},height={height},"
+            f"sentences={self._config.max_expressions}"
         )
 
     @property
     def fingerprint(self) -> str:
         """The generator's version and all settings."""
-        limit = "" if self._sentences is None else f" {self._sentences}"
-        return f"{GENERATOR_VERSION} {self._seed} {self._split} {self.num_images} {self._config}{limit}"
+        config = self._config
+        numbers = f"{config.min_objects}-{config.max_objects} {config.degrade} {config.photographs}"
+        return f"{GENERATOR_VERSION} {self.spec} {numbers}"
 
     def __iter__(self) -> Iterator[SceneSample]:
         for group in self.groups():
@@ -172,14 +164,11 @@ class ScenesDataset:
 
     def groups(self) -> Iterator[SceneGroup]:
         """See :class:`segagent.datasets.Dataset`; nothing is drawn yet."""
-        return (self._group(index) for index in range(self.num_images))
+        return (SceneGroup(self._split, self._seed, index, self._config) for index in range(self.num_images))
 
     def load_image(self, name: str) -> Image:
         """See :class:`segagent.datasets.Dataset`."""
         prefix, _, index = name.rpartition("_")
         if prefix != f"{self._split}_{self._seed}" or not index.isdigit() or int(index) >= self.num_images:
             raise InputError(f"{self.spec}: holds no image {name!r:.80}")
-        return Image(self._group(int(index)).scene().image)
-
-    def _group(self, index: int) -> SceneGroup:
-        return SceneGroup(self._split, self._seed, index, self._config, self._sentences)
+        return Image(SceneGroup(self._split, self._seed, int(index), self._config).scene().image)

@@ -26,6 +26,12 @@ POLICIES: MappingProxyType[str, Callable[[], Policy]] = MappingProxyType(
 """What each specification makes."""
 
 
+def _embedded_at(rest: str) -> Policy:
+    from segagent.policies.embedded import EmbeddedPolicy
+
+    return EmbeddedPolicy.load(rest)
+
+
 def _hf(rest: str) -> Policy:
     from segagent.policies.hf import make_hf_policy
 
@@ -38,15 +44,18 @@ def _openai(rest: str) -> Policy:
     return make_openai_policy(rest)
 
 
-SCHEMES: MappingProxyType[str, Callable[[str], Policy]] = MappingProxyType({"hf": _hf, "openai": _openai})
+SCHEMES: MappingProxyType[str, Callable[[str], Policy]] = MappingProxyType(
+    {"embedded": _embedded_at, "hf": _hf, "openai": _openai}
+)
 """What makes policies of specifications "SCHEME:REST", given REST."""
 
 
 def make_policy(spec: str) -> Policy:
     """The policy that a specification names.
 
-    "embedded" (small vision-language model, shipped), "centre" (baseline), "hf:DIR" (a checkpoint of
-    transformers) or "openai:MODEL@URL" (a server), the latter two with options as in "hf:DIR?format=qwen3".
+    "embedded" (small vision-language model, shipped), "embedded:DIR" (one that ``segagent train`` made), "centre"
+    (baseline), "hf:DIR" (a checkpoint of transformers) or "openai:MODEL@URL" (a server), the latter two with options
+    as in "hf:DIR?format=qwen3".
     Raises ``SpecError`` for anything else, and ``WeightsError`` where a model's weights cannot be used.
     """
     make = POLICIES.get(spec)
@@ -55,5 +64,5 @@ def make_policy(spec: str) -> Policy:
     scheme, colon, rest = spec.partition(":")
     if colon and scheme in SCHEMES:
         return SCHEMES[scheme](rest)
-    known = ", ".join([*sorted(POLICIES), "hf:DIR", "openai:MODEL@URL"])
+    known = ", ".join([*sorted(POLICIES), "embedded:DIR", "hf:DIR", "openai:MODEL@URL"])
     raise SpecError(f"unknown policy {spec!r}; expected one of: {known}")

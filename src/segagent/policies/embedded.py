@@ -25,6 +25,15 @@ from segagent.policies.writing import Written, reply_text, write_greedy, write_s
 T = TypeVar("T")
 
 
+SHIPPED = Path(str(files("segagent") / "weights" / "policy.safetensors"))
+"""The weights that come with the package."""
+
+
+def weights_file(path: str | Path) -> Path:
+    """The weights in a model folder, or the file itself."""
+    return Path(path) / SHIPPED.name if Path(path).is_dir() else Path(path)
+
+
 class _Recent(Generic[T]):
     """The most recently used ``limit`` values by name."""
 
@@ -51,26 +60,31 @@ class EmbeddedPolicy:
         iou_decoding: Literal["mean", "sample"] = "mean",
         remembered_images: int = 64,
         remembered_texts: int = 1024,
+        name: str = "embedded",
     ) -> None:
         if iou_decoding not in ("mean", "sample"):
             raise InputError(f"iou_decoding is 'mean' or 'sample', not {iou_decoding!r}")
         self.network = network.eval()
         self._iou_decoding = iou_decoding
         self._color = GREEN
+        self._name = name
         self._percepts: _Recent[Percept] = _Recent(remembered_images)
         self._words: _Recent[Words] = _Recent(remembered_texts)
 
     @staticmethod
-    def load(path: Path | None = None) -> EmbeddedPolicy:
-        """The shipped model, or the one at ``path``. Raises ``WeightsError`` where its weights cannot be used."""
+    def load(path: str | Path | None = None) -> EmbeddedPolicy:
+        """The shipped model, or that at ``path``, a folder that ``segagent train`` made or a ``.safetensors`` file.
+
+        Raises ``WeightsError`` where its weights cannot be used.
+        """
         if path is None:
-            path = Path(str(files("segagent") / "weights" / "policy.safetensors"))
-        return EmbeddedPolicy(load_network(path))
+            return EmbeddedPolicy(load_network(SHIPPED))
+        return EmbeddedPolicy(load_network(weights_file(path)), name=f"embedded:{path}")
 
     @property
     def name(self) -> str:
         """See :class:`segagent.core.Policy`."""
-        return "embedded"
+        return self._name
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of ``text`` that the model was never taught; it reads each as "some word"."""

@@ -21,6 +21,7 @@ from segagent.reproduce.samples import MiniSample, number_of, sample_of
 from segagent.reproduce.work import Ask, Watch
 from segagent.search import SearchConfig, run_search, with_rewards
 
+
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """One journal: ``player`` on every scene of ``dataset`` (``scenes:...``, the first ``limit`` where given).
@@ -111,9 +112,7 @@ def _play_scenes(tool: SegmentationTool, indices: Sequence[int], *, plan: RunPla
     return [records.get(index, {"nothing to say": True}) for index in indices]
 
 
-def _episode(
-    sample: MiniSample, plan: RunPlan, policy: Policy, tool: SegmentationTool, embedding: object
-) -> Episode:
+def _episode(sample: MiniSample, plan: RunPlan, policy: Policy, tool: SegmentationTool, embedding: object) -> Episode:
     seed = episode_seed(plan.seed, sample.sample_id)
     episode = Episode(sample.image, sample.text, sample.sample_id, sample.image_name, seed=seed)
     if plan.player.box != "filled":

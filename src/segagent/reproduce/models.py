@@ -74,9 +74,7 @@ def train_models(config: MiniConfig, seed: int, d_0: Path, out: Path, watch: Wat
 Progress = Callable[[int, int, float], None]
 
 
-def _star(
-    config: MiniConfig, seed: int, variant: str, recipe: Any, out: Path
-) -> Callable[[Progress], TrainedModel]:
+def _star(config: MiniConfig, seed: int, variant: str, recipe: Any, out: Path) -> Callable[[Progress], TrainedModel]:
     def train(progress: Progress) -> TrainedModel:
         from segagent.learning.star import StarConfig, run_star
 
@@ -91,9 +89,7 @@ def _star(
         )
         name = STAR_PLUS if variant == "star+" else STAR
         dataset = open_dataset(config.train_dataset)
-        return run_star(
-            out / _FOLDERS[SFT], dataset, out / _FOLDERS[name], settings, recipe=recipe, progress=progress
-        )
+        return run_star(out / _FOLDERS[SFT], dataset, out / _FOLDERS[name], settings, recipe=recipe, progress=progress)
 
     return train
 

@@ -16,9 +16,7 @@ from segagent.policies.chat.space import Space
 from segagent.policies.embedded import EmbeddedPolicy
 from segagent.policies.overlay import Color
 
-COLORS: MappingProxyType[str, Color] = MappingProxyType(
-    {"green": (0, 255, 0), "blue": (0, 0, 255), "red": (255, 0, 0)}
-)
+COLORS: MappingProxyType[str, Color] = MappingProxyType({"green": (0, 255, 0), "blue": (0, 0, 255), "red": (255, 0, 0)})
 """The mask colours of Table 4."""
 
 NOTATIONS: MappingProxyType[str, ChatFormat] = MappingProxyType(

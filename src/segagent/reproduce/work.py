@@ -26,7 +26,9 @@ class Ask(Protocol):
 class Watch(Protocol):
     """Shows the progress of a stage: ``with watch(name, total, unit) as update: update(done, note)``."""
 
-    def __call__(self, what: str, total: float | None, unit: str) -> AbstractContextManager[Callable[[float, str], None]]:
+    def __call__(
+        self, what: str, total: float | None, unit: str
+    ) -> AbstractContextManager[Callable[[float, str], None]]:
         """A bar for one stage."""
         ...
 

@@ -156,8 +156,14 @@ def soft_iou_labels(ious: Tensor, spread: float = 1.5) -> Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
-def state_loss(refined: Refined, judged: Judged, batch: StateBatch) -> tuple[Tensor, dict[str, float]]:
-    """Outline, sign, place and IoU together, and how well each is met (place error in working pixels)."""
+def state_loss(
+    refined: Refined, judged: Judged, batch: StateBatch, *, outline_weight: float = 1.0
+) -> tuple[Tensor, dict[str, float]]:
+    """Outline, sign, place and IoU together, and how well each is met (place error in working pixels).
+
+    Sign, place and IoU are the negative log-likelihood of the reply's tokens, weighed; the outline is no part of the
+    reply, only a help.
+    """
     drawn, outline_iou = outline_loss(refined.target, batch.coverage)
     made = batch.click.float()
     count = made.sum().clamp(min=1)
@@ -166,7 +172,7 @@ def state_loss(refined: Refined, judged: Judged, batch: StateBatch) -> tuple[Ten
     maps = judged.place[rows, (~batch.positive).long()].flatten(1)
     place = functional.cross_entropy(maps, batch.place, reduction="none")
     said = -(soft_iou_labels(batch.iou) * judged.iou.log_softmax(1)).sum(1).mean()
-    loss = drawn + (sign * made).sum() / count + 0.4 * (place * made).sum() / count + 0.5 * said
+    loss = outline_weight * drawn + (sign * made).sum() / count + 0.4 * (place * made).sum() / count + 0.5 * said
     best = maps.argmax(1)
     error = torch.hypot((best % BINS - batch.place % BINS).float(), (best // BINS - batch.place // BINS).float())
     mean = judged.iou.softmax(1) @ (torch.arange(NUM_IOU) / (NUM_IOU - 1))

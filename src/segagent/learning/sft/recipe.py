@@ -17,7 +17,8 @@ class Recipe:
 
     ``epochs`` over all examples, or ``steps`` optimizer steps where given; ``batch_size`` examples per step;
     ``learning_rate`` at its peak, warmed up over ``warmup`` of the steps and then a half cosine; ``weight_decay``.
-    ``seed`` drives the order and initialisation. Only for checkpoints of transformers: ``lora_rank`` (0: all language
+    ``seed`` drives the order and initialisation. Only for the embedded model: ``outline_weight`` of a loss on the
+    object's outline beside the loss on the reply. Only for checkpoints of transformers: ``lora_rank`` (0: all language
     weights are trained), ``lora_alpha``, ``freeze_vision``, ``max_length`` in tokens, ``micro_batch`` examples per
     forward pass and device, ``dtype``, ``gradient_checkpointing``, ``format`` (chat format by name, "" for the model
     family's own). ``estimate`` says in words what it needs; an estimate, not a measurement.
@@ -31,6 +32,7 @@ class Recipe:
     warmup: float = 0.03
     weight_decay: float = 0.0
     seed: int = 0
+    outline_weight: float = 0.0
     lora_rank: int = 0
     lora_alpha: int = 16
     freeze_vision: bool = True
@@ -48,7 +50,13 @@ class Recipe:
                 raise InputError(f"recipe {self.name!r}: {name} must be above 0, got {getattr(self, name)}")
         if self.steps is not None and self.steps < 1:
             raise InputError(f"recipe {self.name!r}: steps must be at least 1, got {self.steps}")
-        if not 0 <= self.warmup < 1 or self.weight_decay < 0 or self.lora_rank < 0 or self.seed < 0:
+        if (
+            not 0 <= self.warmup < 1
+            or self.weight_decay < 0
+            or self.outline_weight < 0
+            or self.lora_rank < 0
+            or self.seed < 0
+        ):
             raise InputError(f"recipe {self.name!r}: warmup must be in 0..1, the rest not negative")
         if self.dtype not in ("float32", "bfloat16", "float16"):
             raise InputError(f"recipe {self.name!r}: dtype {self.dtype!r}, expected float32, bfloat16 or float16")
