@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from segagent.core import InputError
 from segagent.datasets import open_dataset
 from segagent.evaluation.calibration import Calibration
+from segagent.imaging.writing import write_bytes
 from segagent.learning.sft import (
+    Progress,
+    Recipe,
     TrainedModel,
     default_recipe,
     load_annotator_set,
     train_policy_on,
     write_training_note,
 )
+from segagent.learning.star import StarConfig, run_star
 from segagent.learning.trajectories import TrajectoryConfig, generate_dataset
 from segagent.reproduce.config import MiniConfig
 from segagent.reproduce.work import Watch
@@ -47,51 +53,68 @@ def make_annotator_set(config: MiniConfig, path: Path, workers: int, watch: Watc
 
 
 def train_models(config: MiniConfig, seed: int, d_0: Path, out: Path, watch: Watch) -> dict[str, TrainedModel]:
-    """The models of one seed by name, into folders below ``out``. Trainings that were interrupted go on."""
-    models: dict[str, TrainedModel] = {}
-    recipe = default_recipe("embedded", seed=seed, steps=config.sft_steps)
-    annotator = load_annotator_set(d_0)
+    """The models of one seed by name, into folders below ``out``. Trainings that were interrupted go on.
 
-    def sft(progress: Progress) -> TrainedModel:
-        folder = out / _FOLDERS[SFT]
-        model = train_policy_on("embedded", [annotator], folder, recipe, fresh=True, progress=progress)
-        write_training_note(folder, {"trajectories": [str(d_0)], "recipe": recipe.to_dict()})
+    Plain StaR is missing where no rollout was good enough to be kept.
+    """
+    made = _Trainings(config, seed, d_0, out)
+    models = {SFT: _once(SFT, out, made.sft, watch)}
+    models[STAR_PLUS] = _once(STAR_PLUS, out, made.star_plus, watch)
+    equal = models[STAR_PLUS].steps
+    models[LONGER] = _once(LONGER, out, partial(made.longer, steps=equal), watch)
+    models[STAR] = _once(STAR, out, partial(made.star, steps=equal), watch)
+    return {name: models[name] for name in MODELS if models[name].spec}
+
+
+class _Trainings:
+    """How each model is trained; one method per model, given something that shows its progress."""
+
+    def __init__(self, config: MiniConfig, seed: int, d_0: Path, out: Path) -> None:
+        self._config, self._seed, self._d_0, self._out = config, seed, d_0, out
+        self._recipe = default_recipe("embedded", seed=seed, steps=config.sft_steps)
+
+    def sft(self, progress: Progress) -> TrainedModel:
+        """S_0: the embedded network's frozen perception with a fresh state head, trained on D_0."""
+        folder = self._out / _FOLDERS[SFT]
+        model = train_policy_on(
+            "embedded", [load_annotator_set(self._d_0)], folder, self._recipe, fresh=True, progress=progress
+        )
+        note = {"scheme": "embedded", "trajectories": [str(self._d_0)], "recipe": self._recipe.to_dict()}
+        write_training_note(folder, {"kind": "sft", "policy": "embedded", **note})
         return model
 
-    models[SFT] = _once(SFT, out, sft, watch)
-    more = replace(recipe, steps=config.star_steps)
-    models[STAR_PLUS] = _once(STAR_PLUS, out, _star(config, seed, "star+", more, out), watch)
-    equal = replace(recipe, steps=models[STAR_PLUS].steps)
-    models[STAR] = _once(STAR, out, _star(config, seed, "star", equal, out), watch)
+    def longer(self, progress: Progress, *, steps: int) -> TrainedModel:
+        """S_0 trained on D_0 again."""
+        spec, folder = f"embedded:{self._out / _FOLDERS[SFT]}", self._out / _FOLDERS[LONGER]
+        recipe = replace(self._recipe, steps=steps)
+        return train_policy_on(spec, [load_annotator_set(self._d_0)], folder, recipe, progress=progress)
 
-    def longer(progress: Progress) -> TrainedModel:
-        return train_policy_on(models[SFT].spec, [annotator], out / _FOLDERS[LONGER], equal, progress=progress)
+    def star_plus(self, progress: Progress) -> TrainedModel:
+        """S_0 trained on D_0 and its own rollouts, corrected (Alg. 1)."""
+        return self._self_trained(STAR_PLUS, replace(self._recipe, steps=self._config.star_steps), progress)
 
-    models[LONGER] = _once(LONGER, out, longer, watch)
-    return {name: models[name] for name in MODELS}
+    def star(self, progress: Progress, *, steps: int) -> TrainedModel:
+        """S_0 trained on its own good rollouts (Alg. 4); a model without specification where there is none."""
+        try:
+            return self._self_trained(STAR, replace(self._recipe, steps=steps), progress)
+        except InputError as error:
+            if "no episode reached" not in str(error):
+                raise
+            return TrainedModel("", 0, 0, (), 0.0)
 
-
-Progress = Callable[[int, int, float], None]
-
-
-def _star(config: MiniConfig, seed: int, variant: str, recipe: Any, out: Path) -> Callable[[Progress], TrainedModel]:
-    def train(progress: Progress) -> TrainedModel:
-        from segagent.learning.star import StarConfig, run_star
-
+    def _self_trained(self, name: str, recipe: Recipe, progress: Progress) -> TrainedModel:
+        config = self._config
         settings = StarConfig(
-            rounds=1,
-            variant=variant,
+            variant="star+" if name == STAR_PLUS else "star",
             max_steps=config.max_steps,
             temperature=config.temperature,
             min_reward=config.min_reward,
             tool=config.tool,
-            seed=seed,
+            seed=self._seed,
         )
-        name = STAR_PLUS if variant == "star+" else STAR
         dataset = open_dataset(config.train_dataset)
-        return run_star(out / _FOLDERS[SFT], dataset, out / _FOLDERS[name], settings, recipe=recipe, progress=progress)
-
-    return train
+        base, into = self._out / _FOLDERS[SFT], self._out / _FOLDERS[name]
+        return run_star(base, dataset, into, settings, recipe=recipe, progress=progress)
 
 
 def _once(name: str, out: Path, train: Callable[[Progress], TrainedModel], watch: Watch) -> TrainedModel:
@@ -103,7 +126,12 @@ def _once(name: str, out: Path, train: Callable[[Progress], TrainedModel], watch
         return TrainedModel(record["spec"], record["steps"], record["examples"], losses, record["seconds"])
     out.mkdir(parents=True, exist_ok=True)
     with watch(f"training {name} ({out.name})", None, "steps") as update:
-        model = train(lambda done, total, loss: update(done, f"of {total}, loss {loss:.3f}"))
+
+        def told(what: str, done: int, total: int, loss: float) -> None:
+            mean = "" if math.isnan(loss) else f", loss {loss:.3f}"
+            update(done, f"of {total} {what}{mean}")
+
+        model = train(told)
     record = {
         "spec": model.spec,
         "steps": model.steps,
@@ -111,9 +139,7 @@ def _once(name: str, out: Path, train: Callable[[Progress], TrainedModel], watch
         "losses": [list(pair) for pair in model.losses],
         "seconds": model.seconds,
     }
-    partial_note = note.with_suffix(".part")
-    partial_note.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    partial_note.replace(note)
+    write_bytes(note, json.dumps(record, indent=1).encode("ascii") + b"\n")
     return model
 
 
