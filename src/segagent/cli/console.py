@@ -6,7 +6,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import typer
@@ -113,6 +113,24 @@ def counting(what: str, total: float | None, *, unit: str, quiet: bool) -> Itera
             speed = progress.tasks[0].speed
             rate = f"{speed:.1f} {unit}/s" if speed else ""
             progress.update(task, completed=done, note=note, rate=rate)
+
+        yield update
+
+
+@contextmanager
+def phases(*, unit: str, quiet: bool) -> Iterator[Callable[[str, float, float, str], None]]:
+    """Several progress bars one after the other. Yields ``update(what, done, total, note)``; a new ``what`` begins one.
+
+    Each bar is :func:`counting`'s; its total is that of its first update.
+    """
+    with ExitStack() as bars:
+        now: list[tuple[str, Callable[[float, str], None]]] = []
+
+        def update(what: str, done: float, total: float, note: str) -> None:
+            if not now or now[0][0] != what:
+                bars.close()
+                now[:] = [(what, bars.enter_context(counting(what, total, unit=unit, quiet=quiet)))]
+            now[0][1](done, note)
 
         yield update
 

@@ -13,6 +13,7 @@ from segagent.cli.annotate import annotate, refine, score
 from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
 from segagent.cli.demo import demo
 from segagent.cli.doctor import doctor
+from segagent.cli.learn import learn
 from segagent.cli.reproduce import reproduce
 from segagent.cli.scenes import scenes
 from segagent.cli.serve import serve_policy
@@ -93,6 +94,7 @@ app.command(
     short_help="Serve a policy on this machine.",
 )(serve_policy)
 app.add_typer(reproduce, name="reproduce", short_help="Repeat the paper's experiments in miniature.")
+app.add_typer(learn, name="train", short_help="Fine-tune a policy on trajectories or its own rollouts.")
 app.add_typer(train, name="train-embedded", short_help="Train the embedded models from scratch.")
 
 

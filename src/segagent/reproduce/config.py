@@ -99,6 +99,7 @@ def quick_config(**changes: Any) -> MiniConfig:
         "train_scenes": 8,
         "val_scenes": 2,
         "test_scenes": 3,
+        "steps": (1, 3, 5),
         "sft_steps": 20,
         "star_steps": 10,
         "mask_draws": 2,

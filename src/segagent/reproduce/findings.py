@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from segagent.reproduce.models import LONGER, SFT, STAR, STAR_PLUS
 from segagent.reproduce.tables import NO_PRM, PRM, SEARCH, STOP
 
-HOLDS, FAILS, OPEN = "holds", "does not hold", "within the interval"
+HOLDS, FAILS, OPEN, TOO_FEW = "holds", "does not hold", "within the interval", "too few scenes"
+FEWEST = 20
+"""With fewer images than this, intervals by resampling say nothing."""
 SAME = 0.02
 """Two ways that differ by less than this (2 points) are the same for the paper's ablations."""
 
@@ -93,11 +95,13 @@ def _written(interval: Mapping[str, Any], form: str, scale: float) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def findings(tables: Mapping[str, Any]) -> list[Finding]:
-    """Every finding that the tables can speak of, in the order of the page."""
+def findings(results: Mapping[str, Any]) -> list[Finding]:
+    """Every finding that the tables of ``results.json`` can speak of, in the order of the page."""
     found: list[Finding] = []
     for part in (_complexity, _steps, _search, _undo, _filtering, _variants):
-        found += part(tables)
+        found += part(results["tables"])
+    if min(results["counts"]["test"].values()) < FEWEST:
+        return [replace(one, verdict=TOO_FEW) for one in found]
     return found
 
 
@@ -162,24 +166,24 @@ def _search(tables: Mapping[str, Any]) -> Iterator[Finding]:
     )
     over = table["over_sft"][SFT]
     yield _bar("PRM as stop signal is above SFT", "+4.1 and +2.4 points of cIoU", over[STOP]["cIoU"], 0)
-    yield _bar("search over SFT, greedy: at least +5", "+14.7 and +9.8", over[SEARCH]["cIoU"], 0.05)
+    yield _bar("search is at least 5 points above SFT, greedy", "+14.7 and +9.8", over[SEARCH]["cIoU"], 0.05)
     pairs = table["same_way"]
     for second, claim, paper, bar in (
-        (SFT, "StaR+ over SFT: at least +3", "+15.1", 0.03),
+        (SFT, "StaR+ is at least 3 points above SFT", "+15.1", 0.03),
         (STAR, "StaR+ is above plain StaR", "", 0.0),
-        (LONGER, "StaR+ is above SFT trained on for as many steps", "", 0.0),
+        (LONGER, f"StaR+ is above {LONGER}", "", 0.0),
     ):
         pair = pairs.get(f"{STAR_PLUS} over {second}")
         if pair is not None:
             yield _bar(f"{claim}, greedy without PRM", paper, pair[NO_PRM]["cIoU"], bar)
             if second != STAR:
-                yield _bar(f"{claim.split(':')[0]}, both with PRM", "", pair[PRM]["cIoU"], 0.0)
-                yield _bar(f"{claim.split(':')[0]}, both with search", "", pair[SEARCH]["cIoU"], 0.0)
+                yield _bar(f"StaR+ is above {second}, both with PRM", "", pair[PRM]["cIoU"], 0.0)
+                yield _bar(f"StaR+ is above {second}, both with search", "", pair[SEARCH]["cIoU"], 0.0)
 
 
 def _bar(claim: str, paper: str, interval: Mapping[str, Any], bar: float) -> Finding:
     told = f"{paper} (Fig. 4)" if paper else ""
-    return Finding(f"mini-HRES: {claim} points of cIoU" if bar else f"mini-HRES: {claim} (cIoU)", told,
+    return Finding(f"mini-HRES: {claim} (cIoU)", told,
                    f"{points(interval)} points", verdict(interval, bar))  # fmt: skip
 
 
@@ -232,9 +236,14 @@ def _variants(tables: Mapping[str, Any]) -> Iterator[Finding]:
         ("color", "the mask's colour makes no difference: {}", "0.749, 0.750, 0.749 (Table 4)"),
         ("notation", "the coordinate format makes no difference: {}", "0.749 and 0.747 (Table 6)"),
     ):
-        for name, interval in tables.get(key, {}).get("over_first", {}).items():
-            yield Finding(claim.format(name), paper, f"{points(interval['mIoU'])} points of mIoU",
-                          verdict_same(interval["mIoU"]))  # fmt: skip
+        for split, table in tables.get(key, {}).items():
+            for name, interval in table["over_first"].items():
+                yield Finding(
+                    f"{split}: {claim.format(name)}",
+                    paper,
+                    f"{points(interval['mIoU'])} points of mIoU",
+                    verdict_same(interval["mIoU"]),
+                )
     for tool, table in tables.get("first_action", {}).items():
         for name, interval in table["over_first"].items():
             yield Finding(

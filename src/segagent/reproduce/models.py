@@ -33,7 +33,9 @@ SFT, LONGER, STAR, STAR_PLUS = "SFT", "SFT, trained on", "SFT + StaR", "SFT + St
 """S_0; S_0 trained on D_0 again for as many steps as StaR+ gets; and the two kinds of self-training."""
 
 MODELS = (SFT, LONGER, STAR, STAR_PLUS)
-_FOLDERS = {SFT: "sft", LONGER: "sft-trained-on", STAR: "star", STAR_PLUS: "star-plus"}
+FOLDERS = {SFT: "sft", LONGER: "sft-trained-on", STAR: "star", STAR_PLUS: "star-plus"}
+"""What each model is called in file names."""
+
 CALIBRATION_FILE = "calibration.json"
 
 
@@ -75,7 +77,7 @@ class _Trainings:
 
     def sft(self, progress: Progress) -> TrainedModel:
         """S_0: the embedded network's frozen perception with a fresh state head, trained on D_0."""
-        folder = self._out / _FOLDERS[SFT]
+        folder = self._out / FOLDERS[SFT]
         model = train_policy_on(
             "embedded", [load_annotator_set(self._d_0)], folder, self._recipe, fresh=True, progress=progress
         )
@@ -85,7 +87,7 @@ class _Trainings:
 
     def longer(self, progress: Progress, *, steps: int) -> TrainedModel:
         """S_0 trained on D_0 again."""
-        spec, folder = f"embedded:{self._out / _FOLDERS[SFT]}", self._out / _FOLDERS[LONGER]
+        spec, folder = f"embedded:{self._out / FOLDERS[SFT]}", self._out / FOLDERS[LONGER]
         recipe = replace(self._recipe, steps=steps)
         return train_policy_on(spec, [load_annotator_set(self._d_0)], folder, recipe, progress=progress)
 
@@ -113,13 +115,13 @@ class _Trainings:
             seed=self._seed,
         )
         dataset = open_dataset(config.train_dataset)
-        base, into = self._out / _FOLDERS[SFT], self._out / _FOLDERS[name]
+        base, into = self._out / FOLDERS[SFT], self._out / FOLDERS[name]
         return run_star(base, dataset, into, settings, recipe=recipe, progress=progress)
 
 
 def _once(name: str, out: Path, train: Callable[[Progress], TrainedModel], watch: Watch) -> TrainedModel:
     """The model of a training whose result was put on record, else that of the training."""
-    note = out / f"{_FOLDERS[name]}.json"
+    note = out / f"{FOLDERS[name]}.json"
     if note.exists():
         record = json.loads(note.read_text(encoding="utf-8"))
         losses = tuple((int(step), float(loss)) for step, loss in record["losses"])

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from segagent.reproduce import paper
-from segagent.reproduce.findings import FAILS, HOLDS, OPEN, findings, percent, plain, points
-from segagent.reproduce.tables import NO_PRM, PRM, SEARCH, STOP
-
-_WAYS = (NO_PRM, STOP, PRM, SEARCH)
+from segagent.reproduce import sections
+from segagent.reproduce.findings import FAILS, FEWEST, HOLDS, OPEN, TOO_FEW, findings
+from segagent.reproduce.sections import markdown_table
 
 
 def make_page(results: Mapping[str, Any], *, plots: str = "plots") -> str:
     """The page. ``plots`` is the folder of the pictures as seen from the page; "" for a page without."""
-    parts = (_beginning, _verdicts, _complexity, _steps, _search, _undo, _filtering, _variants, _references, _made)
+    parts = (
+        _beginning,
+        _verdicts,
+        sections.complexity,
+        sections.steps,
+        sections.search,
+        sections.undo,
+        sections.filtering,
+        sections.variants,
+        sections.references,
+        _made,
+    )
     lines = [line for part in parts for line in part(results)]
     text = "\n".join(lines)
     for name in ("complexity", "steps", "search", "undo", "reliability"):
-        link = f"![{name}]({plots}/{name}.png)\n" if plots and name in results.get("plots", ()) else ""
+        link = f"![{name}]({plots}/{name}.png)\n\n" if plots and name in results.get("plots", ()) else ""
         text = text.replace(f"@plot {name}@\n", link)
     return text.rstrip() + "\n"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield "| " + " | ".join(head) + " |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield "| " + " | ".join(row) + " |"
-    yield ""
 
 
 def _beginning(results: Mapping[str, Any]) -> Iterator[str]:
@@ -63,239 +64,27 @@ def _beginning(results: Mapping[str, Any]) -> Iterator[str]:
     )
     yield (
         "- A finding **holds** where the whole interval lies beyond the bar, **does not hold** where all of it lies "
-        "short of it, and is **within the interval** where the experiment is too small to tell."
+        "short of it, and is **within the interval** where the experiment is too small to tell. With fewer than "
+        f"{FEWEST} scenes nothing is said."
     )
     yield ""
     rows = [
         [name, str(model["steps"]), str(model["examples"]), f"{model['seconds'] / 60:.1f}"]
         for name, model in results["models"].items()
     ]
-    yield from _table(("model (first seed)", "optimizer steps", "examples", "minutes"), rows)
+    yield from markdown_table(("model (first seed)", "optimizer steps", "examples", "minutes"), rows)
 
 
 def _verdicts(results: Mapping[str, Any]) -> Iterator[str]:
-    found = findings(results["tables"])
-    counted = {kind: sum(one.verdict == kind for one in found) for kind in (HOLDS, OPEN, FAILS)}
+    found = findings(results)
+    kinds = (HOLDS, OPEN, FAILS, TOO_FEW)
+    counted = {kind: sum(one.verdict == kind for one in found) for kind in kinds}
     yield "## Which findings hold"
     yield ""
-    yield ", ".join(f"{kind}: {number}" for kind, number in counted.items()) + "."
+    yield ", ".join(f"{kind}: {number}" for kind, number in counted.items() if number) + "."
     yield ""
     rows = [[one.claim, one.paper or "-", one.ours, f"**{one.verdict}**"] for one in found]
-    yield from _table(("finding", "paper", "here", "verdict"), rows)
-
-
-def _complexity(results: Mapping[str, Any]) -> Iterator[str]:
-    table = results["tables"].get("complexity")
-    if not table:
-        return
-    yield "## Complexity (Fig. 3)"
-    yield ""
-    yield f"Clicks of the simulated annotator until the IoU is reached, at most {table['max_clicks']} (a failure)."
-    yield ""
-    rows = [
-        [split, *(f"{plain(one)}, {one['failures']} of {one['objects']} fail" for one in levels.values())]
-        for split, levels in table["splits"].items()
-    ]
-    yield from _table(("split", *next(iter(table["splits"].values()))), rows)
-    yield "@plot complexity@"
-
-
-def _range(row: Mapping[str, Any], metric: str) -> str:
-    values = row["by_seed"][metric]
-    return f" ({100 * min(values):.1f} to {100 * max(values):.1f})" if len(values) > 1 else ""
-
-
-def _cell(row: Mapping[str, Any], metric: str) -> str:
-    return percent(row[metric]) + _range(row, metric)
-
-
-def _change(row: Mapping[str, Any], metric: str) -> str:
-    values = row["by_seed"][metric]
-    seeds = f" ({100 * min(values):+.1f} to {100 * max(values):+.1f})" if len(values) > 1 else ""
-    return points(row[metric]) + seeds
-
-
-def _steps(results: Mapping[str, Any]) -> Iterator[str]:
-    splits = results["tables"].get("steps")
-    if not splits:
-        return
-    yield "## Steps with and without PRM (Table 2)"
-    yield ""
-    yield (
-        "With PRM: the mask with the highest predicted IoU so far; without: the last mask. Both are read off the same "
-        "greedy episodes."
-    )
-    yield ""
-    for split, models in splits.items():
-        for model, table in models.items():
-            steps = list(table["with PRM"])
-            for metric in ("mIoU", "cIoU"):
-                rows = [[name, *(_cell(table[name][s], metric) for s in steps)] for name in ("without PRM", "with PRM")]
-                rows.append(["difference", *(_change(table["gain"][s], metric) for s in steps)])
-                yield from _table((f"{split}, {model}, {metric}", *steps), rows)
-            yield f"First click on the object: {percent(table['first_click_hit'])} %."
-            yield ""
-    rows = [
-        [name, *(f"{values[which]:.2f}" for values in paper.TABLE_2.values())]
-        for which, name in enumerate(("without PRM", "with PRM"))
-    ]
-    yield from _table(("paper, RefCOCO val, mIoU", *paper.TABLE_2), rows)
-    yield "@plot steps@"
-
-
-def _search(results: Mapping[str, Any]) -> Iterator[str]:
-    splits = results["tables"].get("search")
-    if not splits:
-        return
-    yield "## Self-training and search (Fig. 4)"
-    yield ""
-    yield (
-        f"{NO_PRM}: greedy, the last mask; {STOP}: the PRM stops the episode; {PRM}: the best-scored of all masks; "
-        f'{SEARCH}: Alg. 2. The control "SFT, trained on" is S_0 trained on D_0 again for as many steps as StaR+ '
-        "gets, so that training for longer is not taken for self-training."
-    )
-    yield ""
-    for split, table in splits.items():
-        for metric in ("cIoU", "mIoU"):
-            rows = [[m, *(_cell(row[way], metric) for way in _WAYS)] for m, row in table["rows"].items()]
-            head = f"{split}, {metric} at {table['steps']} steps"
-            yield from _table((head, NO_PRM, STOP, PRM, f"{SEARCH} K={table['candidates']}"), rows)
-        rows = [[m, *(_change(one[way], "cIoU") for way in _WAYS)] for m, one in table["same_way"].items()]
-        yield from _table(("cIoU points, played in the same way", *_WAYS), rows)
-        rows = [[m, *(f"{row[way]['calls']:.1f}" for way in _WAYS)] for m, row in table["rows"].items()]
-        yield from _table(("model calls per episode", *_WAYS), rows)
-        most = table["calls_per_step"]
-        yield f"Model calls per search step: mean {most['mean']:.2f}, most {most['most']:.0f}."
-        yield ""
-    rows = [
-        [f"{model}, {way}", *("-" if value is None else f"{value:.2f}" for value in values)]
-        for (model, way), values in paper.FIGURE_4.items()
-    ]
-    yield from _table(("paper, cIoU", "ThinObject5K", "DIS5K"), rows)
-    yield "@plot search@"
-
-
-def _undo(results: Mapping[str, Any]) -> Iterator[str]:
-    table = results["tables"].get("undo")
-    if not table:
-        return
-    yield "## Stepping back (beyond the paper)"
-    yield ""
-    yield (
-        "Alg. 2 always goes on from its newest mask. Best-first search goes on from the best-scored mask that it has "
-        "not gone on from yet, so it can undo. mIoU on mini-HRES at equal numbers of model calls per episode."
-    )
-    yield ""
-    for model, one in table["models"].items():
-        budgets = [str(b) for b in table["budgets"]]
-        rows = [[way, *(percent(row[b]["mIoU"]) for b in budgets)] for way, row in one["rows"].items()]
-        rows += [
-            [f"{way}, difference", *(points(row[b]["mIoU"]) for b in budgets)] for way, row in one["over_first"].items()
-        ]
-        yield from _table((f"{model}, calls", *budgets), rows)
-    yield "@plot undo@"
-
-
-def _filtering(results: Mapping[str, Any]) -> Iterator[str]:
-    models = results["tables"].get("filtering")
-    if not models:
-        return
-    yield "## Annotation filtering (Table 3)"
-    yield ""
-    yield (
-        "Predicted against true IoU. Random clicks: masks from one to three random clicks in the target's box, as in "
-        "the paper; damaged: these masks grown, shrunk, shifted, cut or spilt; own states: the masks of the model's "
-        "greedy episodes. Accepted: the largest share, best-scored first, of which 95 % truly reach the IoU. ECE: "
-        "calibration error before and after the isotonic calibration fitted on val scenes (own states and random "
-        "clicks together), which is stored with the model."
-    )
-    yield ""
-    columns: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
-        ("MAE", lambda r: plain(r["mae"], 1)),
-        ("MSE", lambda r: plain(r["mse"], 0)),
-        ("Pearson", lambda r: plain(r["pearson"])),
-        ("Spearman", lambda r: plain(r["spearman"])),
-        ("accepted @80", lambda r: percent(r["accepted@0.8"])),
-        ("accepted @90", lambda r: percent(r["accepted@0.9"])),
-        ("truly @80, @90", lambda r: f"{100 * r['share_good']['0.8']:.0f}, {100 * r['share_good']['0.9']:.0f}"),
-        (
-            "ECE",
-            lambda r: f"{r['ece']:.3f} -> {r['calibrated']['ece']:.3f}" if "calibrated" in r else f"{r['ece']:.3f}",
-        ),
-    ]
-    for model, kinds in models.items():
-        rows = [[f"{n} ({r['count']})", *(show(r) for _, show in columns)] for n, r in kinds.items() if r]
-        yield from _table((f"{model}: masks", *(name for name, _ in columns)), rows)
-    rows = [
-        [name, *(f"{row[k]:.2f}" for k in ("mae", "mse", "pearson", "spearman"))] for name, row in paper.TABLE_3.items()
-    ]
-    yield from _table(("paper, RefCOCO val", "MAE", "MSE", "Pearson", "Spearman"), rows)
-    yield "@plot reliability@"
-
-
-def _variants(results: Mapping[str, Any]) -> Iterator[str]:
-    tables = results["tables"]
-    for key, title, words in (
-        (
-            "color",
-            "Mask colour (Table 4)",
-            "The SFT model, trained on green, is shown masks in another colour. In the paper each colour was trained; "
-            "here the same weights are used, which is a harder question.",
-        ),
-        (
-            "notation",
-            "Coordinate format (Table 6)",
-            "The SFT model's replies are written in each chat format and read again. This measures what the notation "
-            "rounds away and nothing else: whether a language model finds one notation easier to learn cannot be asked "
-            "of the embedded model. Two decimals are coarser than anything in the paper.",
-        ),
-    ):
-        table = tables.get(key)
-        if table:
-            yield from (f"## {title}", "", words, "")
-            yield from _variant_rows(table, f"mini-RES, {table['steps']} steps, PRM")
-    if tables.get("color"):
-        rows = [[f"{v:.3f}" for v in (*paper.TABLE_4.values(), *paper.TABLE_6.values())]]
-        yield from _table((*(f"paper: {k}" for k in (*paper.TABLE_4, *paper.TABLE_6)),), rows)
-    actions = tables.get("first_action")
-    if actions:
-        yield from ("## First action (Table 5)", "")
-        yield (
-            "None: clicks only. Own box: a box around the object that the model takes to be meant; a tool that takes "
-            "boxes is given it as the first action, for one that does not the filled box is the first mask. The box of "
-            "another model (paper: Qwen's) has no counterpart here. The model was trained with the embedded tool, also "
-            "where it plays with another."
-        )
-        yield ""
-        for tool, table in actions.items():
-            yield from _variant_rows(table, f"mini-RES, tool {tool}, {table['steps']} steps, PRM")
-        names = list(next(iter(paper.TABLE_5.values())))
-        rows = [[split, *(f"{row[n]:.2f}" for n in names)] for split, row in paper.TABLE_5.items()]
-        yield from _table(("paper, cIoU", *names), rows)
-
-
-def _variant_rows(table: Mapping[str, Any], head: str) -> Iterator[str]:
-    rows = [
-        [
-            name,
-            percent(row["mIoU"]),
-            percent(row["cIoU"]),
-            points(table["over_first"][name]["mIoU"]) if name in table["over_first"] else "-",
-            f"{100 * table['same_clicks'][name]:.0f}",
-        ]
-        for name, row in table["rows"].items()
-    ]
-    yield from _table((head, "mIoU", "cIoU", "mIoU over the first", "% of episodes with the same actions"), rows)
-
-
-def _references(results: Mapping[str, Any]) -> Iterator[str]:
-    splits = results["tables"].get("references")
-    if not splits:
-        return
-    yield from ("## Above and below", "")
-    for split, table in splits.items():
-        rows = [[name, percent(row["mIoU"]), percent(row["cIoU"])] for name, row in table["rows"].items()]
-        yield from _table((f"{split}, at most {table['steps']} steps", "mIoU", "cIoU"), rows)
+    yield from markdown_table(("finding", "paper", "here", "verdict"), rows)
 
 
 def _made(results: Mapping[str, Any]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from segagent.reproduce.episodes import Played, RunPlan, all_states, play
 from segagent.reproduce.filtering import Pairs, filtering_row, fit_on
 from segagent.reproduce.findings import findings
 from segagent.reproduce.masks import KINDS, Judged, MaskPlan, clicks_needed, judge_masks
-from segagent.reproduce.models import SFT, STAR_PLUS, make_annotator_set, store_calibration, train_models
+from segagent.reproduce.models import FOLDERS, SFT, STAR_PLUS, make_annotator_set, store_calibration, train_models
 from segagent.reproduce.page import make_page
 from segagent.reproduce.players import COLORS, NOTATIONS, Player
 from segagent.reproduce.plots import draw_plots, require_matplotlib
@@ -61,6 +61,7 @@ def reproduce_miniature(
         results = _Experiment(config, folder, pool, workers, watch).results(command)
     results["plots"] = draw_plots(results, folder / "plots")
     results = dict(finite(results))
+    results["findings"] = [one.to_dict() for one in findings(results)]
     write_bytes(folder / "results.json", json.dumps(results, indent=1, allow_nan=False).encode("ascii") + b"\n")
     write_bytes(folder / "miniature.md", make_page(results).encode("utf-8"))
     return results
@@ -112,7 +113,7 @@ class _Experiment:
             self._models.append(train_models(config, seed, self._folder / "d0.jsonl", into, self._watch))
         tables: dict[str, Any] = {"complexity": complexity, "steps": {}, "search": {}, "references": {}}
         for split, compared in ((RES, (SFT, STAR_PLUS)), (HRES, tuple(self._models[0]))):
-            steps = config.max_steps if split == HRES else min(RES_STEPS, config.max_steps)
+            steps = self._budget(split)
             # A training may fail to give plain StaR a model in some seeds only; it is then left out.
             models = [name for name in compared if all(name in one for one in self._models)]
             runs = {name: (self._runs(name, "greedy", split), self._runs(name, "search", split)) for name in models}
@@ -121,11 +122,13 @@ class _Experiment:
             tables["references"][split] = self._references(split, runs[SFT][0], steps)
         tables["undo"] = self._undo()
         tables["filtering"] = {name: self._filtering(name) for name in (SFT, STAR_PLUS)}
-        tables["color"] = variants_table(
-            {c: self._variant(Player(self._spec(SFT), color=c)) for c in COLORS}, RES_STEPS
-        )
-        notations = {n: self._variant(Player(self._spec(SFT), notation=n)) for n in NOTATIONS}
-        tables["notation"] = variants_table(notations, RES_STEPS)
+        colors = [Player(self._spec(SFT), color=color) for color in COLORS]
+        tables["color"] = {
+            split: variants_table({p.color: self._variant(p, split) for p in colors}, self._budget(split))
+            for split in SPLITS
+        }
+        notations = {n: self._variant(Player(self._spec(SFT), notation=n), RES) for n in NOTATIONS}
+        tables["notation"] = {RES: variants_table(notations, self._budget(RES))}
         tables["first_action"] = self._first_action()
         counted = {split: len(self._runs(SFT, "greedy", split)[0]) for split in SPLITS}
         return {
@@ -142,8 +145,11 @@ class _Experiment:
             "training_seconds": sum(m.seconds for one in self._models for m in one.values()),
             "episode_seconds": sum(one.trajectory.seconds for many in self._played.values() for one in many),
             "tables": tables,
-            "findings": [one.to_dict() for one in findings(finite(tables))],
         }
+
+    def _budget(self, split: str) -> int:
+        """T of a split."""
+        return self._config.max_steps if split == HRES else min(RES_STEPS, self._config.max_steps)
 
     def _annotator_set(self) -> dict[str, Any]:
         note = self._folder / "d0.json"
@@ -188,13 +194,13 @@ class _Experiment:
         runs = []
         for number in range(self._config.seeds):
             seed = self._config.seed + number
-            name = f"seed{seed}/{split}-{_slug(model)}-{_slug(way)}"
+            name = f"seed{seed}/{split}-{FOLDERS[model]}-{_slug(way)}"
             runs.append(self._play(name, Player(self._spec(model, number)), search, dataset, seed=seed))
         return runs
 
     def _first_seed(self, model: str, way: str, split: str) -> list[Played]:
         dataset, seed = self._config.dataset("test", split), self._config.seed
-        name = f"seed{seed}/{split}-{_slug(model)}-{_slug(way)}"
+        name = f"seed{seed}/{split}-{FOLDERS[model]}-{_slug(way)}"
         return self._play(name, Player(self._spec(model)), self._search_config(way), dataset)
 
     def _undo(self) -> dict[str, Any]:
@@ -226,7 +232,7 @@ class _Experiment:
 
     def _judged(self, model: str, purpose: Any, split: str) -> list[Judged]:
         config, spec = self._config, self._spec(model)
-        name = f"seed{config.seed}/masks-{purpose}-{split}-{_slug(model)}"
+        name = f"seed{config.seed}/masks-{purpose}-{split}-{FOLDERS[model]}"
         plan = MaskPlan(name, spec, config.dataset(purpose, split), config.tool, config.mask_draws, config.seed)
         return judge_masks(plan, self._folder / "runs" / f"{name}.jsonl", self._pool.of(config.tool), self._watch)
 
@@ -234,7 +240,7 @@ class _Experiment:
         """Rows by kind of mask and split; the calibration is fitted on val and stored with the model."""
         fitted: list[tuple[float, float, str]] = []
         for split in SPLITS:
-            name = f"seed{self._config.seed}/val-{split}-{_slug(model)}-greedy"
+            name = f"seed{self._config.seed}/val-{split}-{FOLDERS[model]}-greedy"
             dataset = self._config.dataset("val", split)
             own = self._play(name, Player(self._spec(model)), self._search_config("greedy"), dataset)
             fitted += [*_pairs(self._judged(model, "val", split), KINDS[0]), *all_states(own)]
@@ -252,12 +258,12 @@ class _Experiment:
             rows[f"{split}, own states"] = filtering_row(own_states, calibration)
         return rows
 
-    def _variant(self, player: Player) -> list[Played]:
-        """The SFT model on mini-RES, played in one of the ways of Tables 4 and 6."""
+    def _variant(self, player: Player, split: str) -> list[Played]:
+        """The SFT model, played in one of the ways of Tables 4 and 6."""
         if player == Player(player.spec):
-            return self._first_seed(SFT, "greedy", RES)
-        name = f"seed{self._config.seed}/{RES}-{_slug(player.color + ' ' + player.notation)}"
-        return self._play(name, player, self._search_config("greedy"), self._config.dataset("test", RES))
+            return self._first_seed(SFT, "greedy", split)
+        name = f"seed{self._config.seed}/{split}-{_slug(player.notation or player.color)}"
+        return self._play(name, player, self._search_config("greedy"), self._config.dataset("test", split))
 
     def _first_action(self) -> dict[str, Any]:
         config = self._config

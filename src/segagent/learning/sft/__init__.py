@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from segagent.core import InputError, SpecError
 from segagent.learning.sft.data import TrainingSet, load_annotator_set
-from segagent.learning.sft.recipe import Recipe, load_recipe
+from segagent.learning.sft.recipe import Recipe, load_recipe, load_recipe_from
 
 __all__ = [
     "Recipe",
@@ -22,6 +22,7 @@ __all__ = [
     "default_recipe",
     "load_annotator_set",
     "load_recipe",
+    "load_recipe_from",
     "read_training_note",
     "train_policy_on",
     "write_training_note",
@@ -41,8 +42,8 @@ class TrainedModel:
     seconds: float
 
 
-Progress = Callable[[int, int, float], None]
-"""Told (steps done, steps in all, recent mean loss)."""
+Progress = Callable[[str, int, int, float], None]
+"""Told (what is being done, how many done, of how many, recent mean loss or nan)."""
 
 
 class PolicyTrainer(Protocol):
@@ -105,7 +106,7 @@ def train_policy_on(
     *,
     fresh: bool = False,
     resume: bool = True,
-    progress: Progress = lambda done, total, loss: None,
+    progress: Progress = lambda what, done, total, loss: None,
 ) -> TrainedModel:
     """Fine-tune the model behind the specification ``policy`` on ``sets``, into the folder ``out``.
 

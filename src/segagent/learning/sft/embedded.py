@@ -54,7 +54,7 @@ def train_embedded(
     torch.set_num_threads(1)  # Small convolutions: more threads cost more than they give.
     try:
         network = load_network(base)
-        rows = collect_rows(network, sets)
+        rows = collect_rows(network, sets, progress)
         if not rows.rows:
             raise InputError("none of the examples' objects is found by the model's detector; nothing can be learnt")
         torch.manual_seed(recipe.seed)
@@ -104,7 +104,7 @@ def _train(stage: Stage, rows: Rows, recipe: Recipe, progress: Progress) -> list
         if (step + 1) % every == 0 or step + 1 == total:
             losses.append((step + 1, float(np.mean(recent))))
             recent.clear()
-            progress(step + 1, total, losses[-1][1])
+            progress("training", step + 1, total, losses[-1][1])
     return losses
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +24,9 @@ from segagent.policies.network import PolicyNetwork
 from segagent.policies.perception import GRID, Percept, perceive
 from segagent.policies.reading import see_mask, state_inputs
 from segagent.policies.state_head import BINS
+
+if TYPE_CHECKING:
+    from segagent.learning.sft import Progress
 
 MATCH_IOU = 0.35
 """A found outline below this IoU with the target is not the target's."""
@@ -53,7 +56,7 @@ class Rows(NamedTuple):
     left_out: int
 
 
-def collect_rows(network: PolicyNetwork, sets: Sequence[TrainingSet]) -> Rows:
+def collect_rows(network: PolicyNetwork, sets: Sequence[TrainingSet], progress: Progress) -> Rows:
     """Look at each picture once and pair every example with the object it is about.
 
     A picture or target that cannot be read leaves its examples out and no others.
@@ -61,12 +64,16 @@ def collect_rows(network: PolicyNetwork, sets: Sequence[TrainingSet]) -> Rows:
     rows: list[Row] = []
     percepts: list[Percept] = []
     total = 0
+    num_images = sum(len({example.image for example in one.examples}) for one in sets)
+    done = 0
     for one in sets:
         by_image: dict[str, dict[str, list[Example]]] = {}
         for example in one.examples:
             by_image.setdefault(example.image, {}).setdefault(example.sample_id, []).append(example)
         total += len(one.examples)
         for samples in _groups(one, set(by_image)):
+            done += 1
+            progress("looking at pictures", done, num_images, float("nan"))
             wanted = by_image[samples[0].image_name]
             found = _rows_of(network, samples, wanted, len(percepts))
             if found is not None:

@@ -89,6 +89,13 @@ def load_recipe(name: str, **changes: Any) -> Recipe:
     return replace(_from_table(name, table), **{key: value for key, value in changes.items() if value is not None})
 
 
+def load_recipe_from(table: object) -> Recipe:
+    """Inverse of :meth:`Recipe.to_dict`. Raises ``InputError``."""
+    if not isinstance(table, dict):
+        raise InputError(f"recipe: expected a table of settings, got {table!r:.60}")
+    return _from_table("recipe", {key: value for key, value in table.items() if value is not None})
+
+
 def _from_table(name: str, table: dict[str, Any]) -> Recipe:
     defaults = {field.name: field.default for field in fields(Recipe)}
     for key, value in table.items():

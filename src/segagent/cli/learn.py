@@ -1,0 +1,202 @@
+"""``segagent train``: fine-tune a policy on trajectories, and on its own rollouts."""
+
+from __future__ import annotations
+
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from segagent.cli.console import one_line, phases, print_object, reporting_errors, say
+
+if TYPE_CHECKING:
+    from segagent.learning.sft import TrainedModel
+
+learn = typer.Typer(
+    help="Fine-tune a policy on trajectories (sft), and on its own rollouts (star).",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="MODEL", help="Folder for the trained model.")]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option("--recipe", help="A recipe by name or a TOML file. [default: by the model]", show_default=False),
+]
+EpochsOption = Annotated[float | None, typer.Option("--epochs", min=0.001, help="Passes over all examples.")]
+StepsOption = Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps, instead of epochs.")]
+RateOption = Annotated[float | None, typer.Option("--learning-rate", help="At its peak.")]
+BatchOption = Annotated[int | None, typer.Option("--batch-size", min=1, help="Examples per optimizer step.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Drives order and initialisation.")]
+LoraOption = Annotated[
+    int | None, typer.Option("--lora-rank", min=0, help="hf: models: adapters of this rank; 0 trains all weights.")
+]
+ResumeOption = Annotated[bool, typer.Option("--resume/--restart", help="Go on from a checkpoint in MODEL, if any.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end and no progress.")]
+
+
+@learn.command(
+    "sft",
+    epilog="\b\nExamples:\n"
+    "  segagent trajectories scenes:500:split=train,sentences=2 -o traj.jsonl\n"
+    "  segagent train sft traj.jsonl --policy embedded -o model\n"
+    '  segagent annotate photo.jpg "the red mug" --policy embedded:model -o out\n'
+    "  segagent train sft traj.jsonl --policy hf:Qwen2.5-VL-7B-Instruct --lora-rank 16 -o model",
+)
+@reporting_errors
+def sft(
+    trajectories: Annotated[
+        list[Path], typer.Argument(metavar="TRAJ...", help="Files of 'segagent trajectories'.", show_default=False)
+    ],
+    *,
+    out: OutOption,
+    policy: Annotated[str, typer.Option("--policy", help="embedded, embedded:DIR or hf:DIR.")] = "embedded",
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="embedded: forget all it knows of clicking, keep what it sees and reads.")
+    ] = False,
+    recipe: RecipeOption = None,
+    epochs: EpochsOption = None,
+    steps: StepsOption = None,
+    learning_rate: RateOption = None,
+    batch_size: BatchOption = None,
+    lora_rank: LoraOption = None,
+    seed: SeedOption = None,
+    resume: ResumeOption = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Teach a policy what the simulated annotator did, and the IoU of every mask it saw (process reward model)."""
+    from segagent.learning.sft import (
+        default_recipe,
+        load_annotator_set,
+        load_recipe,
+        train_policy_on,
+        write_training_note,
+    )
+
+    changes = _changes(epochs, steps, learning_rate, batch_size, lora_rank, seed)
+    settings = load_recipe(recipe, **changes) if recipe is not None else default_recipe(policy, **changes)
+    sets = [load_annotator_set(path) for path in trajectories]
+    with phases(unit="steps", quiet=as_json) as update:
+        trained = train_policy_on(
+            policy,
+            sets,
+            out,
+            settings,
+            fresh=fresh,
+            resume=resume,
+            progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
+        )
+    note = {
+        "kind": "sft",
+        "scheme": policy.partition(":")[0],
+        "policy": policy,
+        "fresh": fresh,
+        "trajectories": [str(path.resolve()) for path in trajectories],
+        "recipe": settings.to_dict(),
+    }
+    write_training_note(out, note)
+    _tell(trained, as_json=as_json)
+
+
+@learn.command(
+    "star",
+    epilog="\b\nExamples:\n"
+    "  segagent train star model scenes:500:split=train,sentences=2 -o model2\n"
+    "  segagent train star model DATASET -o model2 --rounds 2 --variant star+ --temperature 1",
+)
+@reporting_errors
+def star(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="S_0: a folder of 'segagent train sft'.")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="As for 'segagent trajectories'.")],
+    *,
+    out: OutOption,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="N.")] = 1,
+    variant: Annotated[str, typer.Option("--variant", help="star+ (Alg. 1) or star (Alg. 4).")] = "star+",
+    max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="T of the rollouts.")] = 11,
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 rolls out greedily.")] = 0.0,
+    min_reward: Annotated[float, typer.Option("--min-reward", help="star: episodes that reach this are kept.")] = 0.8,
+    tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
+    recipe: RecipeOption = None,
+    epochs: EpochsOption = None,
+    steps: StepsOption = None,
+    learning_rate: RateOption = None,
+    batch_size: BatchOption = None,
+    lora_rank: LoraOption = None,
+    seed: SeedOption = None,
+    resume: ResumeOption = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Improve a model on its own episodes: keep actions that raised the reward, correct the others, train again."""
+    from dataclasses import replace
+    from typing import cast
+
+    from segagent.core import InputError
+    from segagent.datasets import open_dataset
+    from segagent.learning.sft import load_recipe, load_recipe_from, read_training_note
+    from segagent.learning.star import StarConfig, run_star
+    from segagent.learning.star.config import Variant
+
+    config = StarConfig(cast(Variant, variant), rounds, max_steps, temperature, min_reward, tool, seed or 0)
+    changes = {
+        name: value
+        for name, value in _changes(epochs, steps, learning_rate, batch_size, lora_rank, seed).items()
+        if value is not None
+    }
+    note = read_training_note(model)
+    if "recipe" not in note:
+        raise InputError(f"{model}: its training note names no recipe; expected a model of 'segagent train sft'")
+    settings = replace(load_recipe(recipe) if recipe is not None else load_recipe_from(note["recipe"]), **changes)
+    with phases(unit="steps", quiet=as_json) as update:
+        trained = run_star(
+            model,
+            open_dataset(dataset),
+            out,
+            config,
+            recipe=settings,
+            resume=resume,
+            progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
+        )
+    _tell(trained, as_json=as_json)
+
+
+def _changes(
+    epochs: float | None,
+    steps: int | None,
+    learning_rate: float | None,
+    batch_size: int | None,
+    lora_rank: int | None,
+    seed: int | None,
+) -> dict[str, Any]:
+    return {
+        "epochs": epochs,
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "lora_rank": lora_rank,
+        "seed": seed,
+    }
+
+
+def _loss(loss: float) -> str:
+    """A note for a progress bar; nothing before there is a loss."""
+    return f"loss {loss:.3f}" if isfinite(loss) else ""
+
+
+def _tell(trained: TrainedModel, *, as_json: bool) -> None:
+    if as_json:
+        print_object(
+            {
+                "policy": trained.spec,
+                "steps": trained.steps,
+                "examples": trained.examples,
+                "losses": [list(pair) for pair in trained.losses],
+                "seconds": round(trained.seconds, 1),
+            }
+        )
+        return
+    first, last = trained.losses[0][1], trained.losses[-1][1]
+    say(
+        f"{trained.steps} steps on {trained.examples} examples in {trained.seconds:.0f} s, "
+        f"loss {first:.3f} to {last:.3f}; use it as --policy {one_line(trained.spec)}"
+    )

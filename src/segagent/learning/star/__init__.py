@@ -1,0 +1,6 @@
+"""Self-improvement on own rollouts: StaR+ (paper section 4.2, Alg. 1) and plain StaR (Alg. 4)."""
+
+from segagent.learning.star.config import StarConfig
+from segagent.learning.star.run import run_star
+
+__all__ = ["StarConfig", "run_star"]

@@ -1,0 +1,41 @@
+"""Settings of self-improvement."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from segagent.core import InputError
+
+Variant = Literal["star+", "star"]
+
+
+@dataclass(frozen=True, slots=True)
+class StarConfig:
+    """How a model is improved on its own rollouts.
+
+    ``variant``: "star+" judges each action by its reward and corrects it, and trains on D_0 and D_n together (Alg. 1);
+    "star" keeps whole episodes whose last mask reaches ``min_reward`` and trains on D_n only (Alg. 4). ``rounds``: N.
+    ``max_steps``: T of the rollouts; ``temperature`` 0 rolls out greedily. ``tool``: whose masks are clicked for.
+    """
+
+    variant: Variant = "star+"
+    rounds: int = 1
+    max_steps: int = 11
+    temperature: float = 0.0
+    min_reward: float = 0.8
+    tool: str = "embedded"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse settings that mean nothing. Raises ``InputError``."""
+        if self.variant not in ("star+", "star"):
+            raise InputError(f"variant {self.variant!r}: expected star+ or star")
+        if self.rounds < 1 or self.max_steps < 1 or self.temperature < 0 or self.seed < 0:
+            raise InputError("rounds and steps must be at least 1, temperature and seed not negative")
+        if not 0 <= self.min_reward <= 1:
+            raise InputError(f"min_reward must lie in 0..1, got {self.min_reward}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)

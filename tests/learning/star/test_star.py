@@ -1,0 +1,210 @@
+import json
+
+import numpy as np
+import pytest
+
+from segagent.core import InputError, decode_rle
+from segagent.core.journal import read_journal
+from segagent.datasets import ScenesDataset, open_dataset
+from segagent.learning import star
+from segagent.learning.examples import star_plus_examples
+from segagent.learning.sft import Recipe, TrainedModel, write_training_note
+from segagent.learning.star import StarConfig, run_star
+from segagent.learning.star.rollouts import Sampling, roll_out, rollout_examples
+from segagent.policies import CentrePolicy, make_policy
+from segagent.tools import make_tool
+
+DATA = "scenes:3:seed=8,split=train,sentences=2,size=96"
+SHORT = StarConfig(max_steps=2, tool="disc")
+
+
+class KilledHereError(Exception):
+    pass
+
+
+def quiet(*_):
+    pass
+
+
+def rolled(path, **options):
+    dataset = open_dataset(DATA)
+    roll_out(CentrePolicy(), make_tool("disc"), dataset, path, SHORT, {"model": "centre"}, options.get("tell", quiet))
+    return dataset
+
+
+def test_rollouts_hold_every_sample_once_with_its_reward(tmp_path):
+    dataset = rolled(tmp_path / "r.jsonl")
+    _, records = read_journal(tmp_path / "r.jsonl")
+    records = list(records)
+    targets = {sample.sample_id: sample for sample in dataset}
+    assert [record["sample_id"] for record in records] == list(targets)
+    for record in records:
+        mask, _ = targets[record["sample_id"]].load_target()
+        for step in record["steps"]:
+            made = decode_rle(step["mask"])
+            assert step["reward"] == pytest.approx((made & mask).sum() / (made | mask).sum())
+
+
+def test_killed_rollouts_go_on_to_the_same_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("segagent.learning.star.rollouts._PICTURES_TOGETHER", 1)
+    rolled(tmp_path / "whole.jsonl")
+
+    def stop(done, total):
+        if done == 2:
+            raise KilledHereError
+
+    with pytest.raises(KilledHereError):
+        rolled(tmp_path / "cut.jsonl", tell=stop)
+    told = []
+    rolled(tmp_path / "cut.jsonl", tell=lambda done, total: told.append(done))
+    assert told == [2, 3]
+    timeless = [[{**r, "seconds": 0} for r in read_journal(tmp_path / f"{name}.jsonl")[1]] for name in ("whole", "cut")]
+    assert timeless[0] == timeless[1]
+
+
+def test_examples_of_rollouts_are_those_of_algorithm_1(tmp_path):
+    dataset = rolled(tmp_path / "r.jsonl")
+    examples = rollout_examples(dataset, tmp_path / "r.jsonl", star_plus_examples)
+    per_sample = [e.sample_id for e in examples]
+    assert all(per_sample.count(sample.sample_id) == 3 for sample in dataset)
+    assert {e.origin for e in examples} <= {"kept", "replaced"}
+    assert any(e.origin == "replaced" for e in examples)
+
+
+class Numbered:
+    """Says which proposal it is and how hot it was asked."""
+
+    name = "numbered"
+
+    def propose(self, observations, num_proposals=1, *, temperature=0.0, seeds=None):
+        return [[(number, temperature, seeds) for number in range(num_proposals)] for _ in observations]
+
+
+def test_sampling_leaves_out_the_greedy_reply():
+    assert Sampling(Numbered(), 0.0).propose([None], 2, seeds=[5]) == [[(0, 0.0, [5]), (1, 0.0, [5])]]
+    assert Sampling(Numbered(), 0.7).propose([None], 2, seeds=[5]) == [[(1, 0.7, [5]), (2, 0.7, [5])]]
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """Records what StaR trains, from what and on what; trains nothing."""
+    asked = []
+
+    def note_only(policy, sets, out, recipe, *, fresh=False, resume=True, progress=quiet):
+        asked.append((policy, [(s.dataset.spec, list(s.examples)) for s in sets], out, recipe))
+        out.mkdir(exist_ok=True)
+        return TrainedModel(f"embedded:{out}", 1, 1, ((1, 0.5),), 0.0)
+
+    made = []
+
+    def centre(spec):
+        made.append(spec)
+        return CentrePolicy()
+
+    monkeypatch.setattr(star.run, "train_policy_on", note_only)
+    monkeypatch.setattr(star.run, "make_policy", centre)
+    return asked, made
+
+
+def sft_model(folder, d_0):
+    folder.mkdir()
+    recipe = Recipe(steps=5, learning_rate=0.001)
+    write_training_note(
+        folder, {"kind": "sft", "scheme": "embedded", "trajectories": [str(d_0)], "recipe": recipe.to_dict()}
+    )
+    return folder, recipe
+
+
+@pytest.fixture
+def d_0(tmp_path):
+    from segagent.cli.main import main
+
+    path = tmp_path / "d_0.jsonl"
+    arguments = ["trajectories", DATA, "-o", str(path), "--tool", "disc", "--workers", "1", "--max-steps", "2"]
+    assert main([*arguments, "--starts", "empty", "--json"]) == 0
+    return path
+
+
+def test_star_plus_trains_s_0_on_d_0_and_d_n_each_round(tmp_path, trained, d_0):
+    asked, made = trained
+    model, recipe = sft_model(tmp_path / "s_0", d_0)
+    out = tmp_path / "out"
+    result = run_star(model, open_dataset(DATA), out, StarConfig(rounds=2, max_steps=2, tool="disc"))
+    assert made == [f"embedded:{model}", f"embedded:{out / 'round_1'}"]  # S_0, then S_1 is rolled out
+    assert [policy for policy, *_ in asked] == [f"embedded:{model}"] * 2  # always S_0 is trained
+    assert all(used == recipe for *_, used in asked)
+    for _, sets, _, _ in asked:
+        (_, first), (_, second) = sets
+        assert {e.origin for e in first} == {"annotator"}
+        assert {e.origin for e in second} <= {"kept", "replaced"}
+    assert result.spec == f"embedded:{out}"
+    note = json.loads((out / "training.json").read_text())
+    assert note["examples"]["d_n"] == len(asked[1][1][1][1])
+    assert 0 <= note["replaced_share"] <= 1
+
+
+def test_plain_star_trains_on_good_episodes_only(tmp_path, trained, d_0):
+    asked, _ = trained
+    model, _ = sft_model(tmp_path / "s_0", d_0)
+    config = StarConfig("star", max_steps=2, tool="disc", min_reward=0.0)
+    run_star(model, open_dataset(DATA), tmp_path / "out", config)
+    ((_, [(_, examples)], _, _),) = asked
+    assert {e.origin for e in examples} == {"kept"}
+    with pytest.raises(InputError, match="no episode reached"):
+        run_star(
+            model, open_dataset(DATA), tmp_path / "none", StarConfig("star", max_steps=2, tool="disc", min_reward=1.0)
+        )
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"training\.json"):
+        run_star(tmp_path, open_dataset(DATA), tmp_path / "out", SHORT)
+    for bad in ({"rounds": 0}, {"variant": "star++"}, {"min_reward": 1.5}, {"temperature": -1.0}):
+        with pytest.raises(InputError):
+            StarConfig(**bad)
+
+
+def test_unreadable_pictures_are_recorded_and_the_others_go_on(tmp_path):
+    class Broken(ScenesDataset):
+        def groups(self):
+            for number, group in enumerate(super().groups()):
+                yield Unreadable(group) if number == 1 else group
+
+    dataset = Broken(3, seed=8)
+    roll_out(CentrePolicy(), make_tool("disc"), dataset, tmp_path / "r.jsonl", SHORT, {}, quiet)
+    _, records = read_journal(tmp_path / "r.jsonl")
+    reasons = [(record["image"], record.get("reason")) for record in records]
+    assert {name for name, reason in reasons if reason} == {"train_8_000001"}
+    assert {name for name, reason in reasons if not reason} == {"train_8_000000", "train_8_000002"}
+
+
+class Unreadable:
+    def __init__(self, group):
+        self.image_name = group.image_name
+        self._group = group
+
+    def samples(self):
+        return [UnreadableSample(sample) for sample in self._group.samples()]
+
+
+class UnreadableSample:
+    def __init__(self, sample):
+        self.sample_id, self.image_name, self.text = sample.sample_id, sample.image_name, sample.text
+
+    def load_image(self):
+        raise InputError("gone")
+
+
+@pytest.mark.slow
+def test_star_plus_end_to_end_with_the_embedded_model(tmp_path):
+    from segagent.cli.main import main
+
+    scenes = "scenes:3:seed=31,split=train,sentences=1"
+    d_0, s_0, s_1 = tmp_path / "d_0.jsonl", tmp_path / "s_0", tmp_path / "s_1"
+    assert main(["trajectories", scenes, "-o", str(d_0), "--workers", "1", "--max-steps", "3", "--json"]) == 0
+    assert (
+        main(["train", "sft", str(d_0), "--fresh", "--steps", "3", "--batch-size", "4", "-o", str(s_0), "--json"]) == 0
+    )
+    assert main(["train", "star", str(s_0), scenes, "-o", str(s_1), "--max-steps", "2", "--steps", "3", "--json"]) == 0
+    assert make_policy(f"embedded:{s_1}").name == f"embedded:{s_1}"
+    assert np.isfinite(json.loads((s_1 / "sft.json").read_text())["losses"][-1][1])
