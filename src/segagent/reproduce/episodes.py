@@ -14,8 +14,7 @@ import numpy as np
 from segagent.core import Click, Policy, SegmentationTool, Trajectory, intersection_and_union
 from segagent.environment import Episode, SimulatedAnnotator, StartSpec, observe, reset
 from segagent.learning.trajectories.config import episode_seed
-from segagent.policies.embedded import EmbeddedPolicy
-from segagent.reproduce.players import Player, load_player
+from segagent.reproduce.players import Boxing, Player, load_player
 from segagent.reproduce.records import make_records
 from segagent.reproduce.samples import MiniSample, number_of, sample_of
 from segagent.reproduce.work import Ask, Watch
@@ -117,7 +116,7 @@ def _episode(sample: MiniSample, plan: RunPlan, policy: Policy, tool: Segmentati
     episode = Episode(sample.image, sample.text, sample.sample_id, sample.image_name, seed=seed)
     if plan.player.box != "filled":
         return episode
-    assert isinstance(policy, EmbeddedPolicy)
+    assert isinstance(policy, Boxing)
     (state,) = reset([episode], [embedding], tool)
     box = policy.best_box(observe(episode, state))
     mask = np.zeros(state.mask.shape, np.bool_)

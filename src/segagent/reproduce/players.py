@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from segagent.core import InputError, Observation, Policy, Proposal
+from segagent.core import Box, InputError, Observation, Policy, Proposal
 from segagent.policies import format_reply, make_policy
 from segagent.policies.chat.families import FORMATS
 from segagent.policies.chat.format import ChatFormat
@@ -58,15 +58,24 @@ def load_player(player: Player) -> Policy:
             raise InputError(f"policy {player.spec!r}: mask colours and its own box are for embedded policies")
         policy = policy.shown_in(COLORS[player.color])
     if player.box == "box":
-        assert isinstance(policy, EmbeddedPolicy)
+        assert isinstance(policy, Boxing)
         policy = BoxFirst(policy)
     return Notated(policy, NOTATIONS[player.notation]) if player.notation else policy
+
+
+@runtime_checkable
+class Boxing(Policy, Protocol):
+    """A policy that can put a box around what it takes to be meant."""
+
+    def best_box(self, observation: Observation) -> Box:
+        """The box, in pixels of the image; the mask plays no part."""
+        ...
 
 
 class BoxFirst:
     """Answers an empty mask with a box around the object that the policy takes to be meant (paper Table 5)."""
 
-    def __init__(self, policy: EmbeddedPolicy) -> None:
+    def __init__(self, policy: Boxing) -> None:
         self._policy = policy
 
     @property
