@@ -13,7 +13,6 @@ from segagent.reproduce.config import SPLITS, MiniConfig
 from segagent.reproduce.episodes import Played
 from segagent.reproduce.filtering import filtering_row, fit_on
 from segagent.reproduce.findings import findings
-from segagent.reproduce.models import MODELS, SFT, STAR_PLUS
 from segagent.reproduce.run import SCHEMA, finite
 from segagent.reproduce.tables import (
     complexity_table,
@@ -23,6 +22,7 @@ from segagent.reproduce.tables import (
     undo_table,
     variants_table,
 )
+from segagent.reproduce.trainings import MODELS, SFT, STAR_PLUS
 
 MASK = encode_rle(np.ones((2, 2), np.bool_))
 

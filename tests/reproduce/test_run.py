@@ -16,7 +16,8 @@ from segagent.core import InputError, MissingExtraError
 from segagent.core.journal import read_journal
 from segagent.evaluation.calibration import Calibration
 from segagent.learning.sft import TrainedModel
-from segagent.reproduce import episodes, masks, models, plots
+from segagent.reproduce import episodes, filtering, masks, plots
+from segagent.reproduce import trainings as trainings_of
 from segagent.reproduce.config import MiniConfig, quick_config
 from segagent.reproduce.masks import damaged
 from segagent.reproduce.players import BoxFirst, Notated, Player
@@ -59,8 +60,9 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> tuple[Guessing, Trainings]:
 
     monkeypatch.setattr(episodes, "load_player", load)
     monkeypatch.setattr(masks, "load_player", load)
-    monkeypatch.setattr(models, "train_policy_on", trainings.sft)
-    monkeypatch.setattr(models, "run_star", trainings.star)
+    monkeypatch.setattr(trainings_of, "train_policy_on", trainings.sft)
+    monkeypatch.setattr(trainings_of, "run_star", trainings.star)
+    monkeypatch.setattr(filtering, "_RESAMPLES", 10)
     return policy, trainings
 
 
@@ -89,7 +91,7 @@ def test_end_to_end_and_nothing_is_done_twice(tmp_path: Path, stub: tuple[Guessi
 
     # Interrupted at some calls of the policy, and gone on with each time, it makes the same of it.
     out, policy.asked = tmp_path / "killed", 0
-    for stop_at in (3, asked // 5, asked // 2, 10**9):
+    for stop_at in (asked // 4, asked // 2, 10**9):
         policy.stop_at = policy.asked + stop_at
         if stop_at == 10**9:
             assert without_times(reproduce_miniature(out, TINY)) == without_times(whole)

@@ -12,10 +12,10 @@ from segagent.core import Image
 from segagent.environment import Episode, Target
 from segagent.reproduce.episodes import Played
 from segagent.reproduce.findings import FAILS, HOLDS, OPEN, TOO_FEW, findings, verdict, verdict_at_most, verdict_same
-from segagent.reproduce.models import LONGER, SFT, STAR, STAR_PLUS
 from segagent.reproduce.page import make_page
 from segagent.reproduce.reading import Scores, best_mask, best_within_calls, early_stop, endless, last_mask
 from segagent.reproduce.tables import complexity_table, steps_table
+from segagent.reproduce.trainings import LONGER, SFT, STAR, STAR_PLUS
 from segagent.search import SearchConfig, run_search, with_rewards
 from segagent.tools.fake import DiscTool
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from segagent.reproduce.models import LONGER, SFT, STAR, STAR_PLUS
 from segagent.reproduce.tables import NO_PRM, PRM, SEARCH, STOP
+from segagent.reproduce.trainings import LONGER, SFT, STAR, STAR_PLUS
 
 HOLDS, FAILS, OPEN, TOO_FEW = "holds", "does not hold", "within the interval", "too few scenes"
 FEWEST = 20

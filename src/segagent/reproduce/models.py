@@ -1,40 +1,20 @@
-"""The models that are compared, trained one after another; each folder is finished once and then left alone."""
+"""The models that are compared: D_0, what is trained after what, and the calibration stored with a model."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segagent.core import InputError
 from segagent.datasets import open_dataset
 from segagent.evaluation.calibration import Calibration
-from segagent.imaging.writing import write_bytes
-from segagent.learning.sft import (
-    Progress,
-    Recipe,
-    TrainedModel,
-    default_recipe,
-    load_annotator_set,
-    train_policy_on,
-    write_training_note,
-)
-from segagent.learning.star import StarConfig, run_star
+from segagent.learning.sft import TrainedModel
 from segagent.learning.trajectories import TrajectoryConfig, generate_dataset
 from segagent.reproduce.config import MiniConfig
-from segagent.reproduce.work import Watch
+from segagent.reproduce.trainings import LONGER, MODELS, SFT, STAR, STAR_PLUS, TrainingJob, train_together
+from segagent.reproduce.work import Watch, Workers
 from segagent.tools import make_tool
-
-SFT, LONGER, STAR, STAR_PLUS = "SFT", "SFT, trained on", "SFT + StaR", "SFT + StaR+"
-"""S_0; S_0 trained on D_0 again for as many steps as StaR+ gets; and the two kinds of self-training."""
-
-MODELS = (SFT, LONGER, STAR, STAR_PLUS)
-FOLDERS = {SFT: "sft", LONGER: "sft-trained-on", STAR: "star", STAR_PLUS: "star-plus"}
-"""What each model is called in file names."""
 
 CALIBRATION_FILE = "calibration.json"
 
@@ -54,95 +34,23 @@ def make_annotator_set(config: MiniConfig, path: Path, workers: int, watch: Watc
     return {"images": report.num_images, "samples": report.num_samples, "trajectories": report.num_trajectories}
 
 
-def train_models(config: MiniConfig, seed: int, d_0: Path, out: Path, watch: Watch) -> dict[str, TrainedModel]:
-    """The models of one seed by name, into folders below ``out``. Trainings that were interrupted go on.
+def train_models(
+    config: MiniConfig, d_0: Path, out: Path, pool: Workers, watch: Watch
+) -> list[dict[str, TrainedModel]]:
+    """The models of each seed by name, into folders below ``out``; those that do not wait for another train together.
 
-    Plain StaR is missing where no rollout was good enough to be kept.
+    Trainings that were interrupted go on. Plain StaR is missing where no rollout was good enough to be kept.
     """
-    made = _Trainings(config, seed, d_0, out)
-    models = {SFT: _once(SFT, out, made.sft, watch)}
-    models[STAR_PLUS] = _once(STAR_PLUS, out, made.star_plus, watch)
-    equal = models[STAR_PLUS].steps
-    models[LONGER] = _once(LONGER, out, partial(made.longer, steps=equal), watch)
-    models[STAR] = _once(STAR, out, partial(made.star, steps=equal), watch)
-    return {name: models[name] for name in MODELS if models[name].spec}
-
-
-class _Trainings:
-    """How each model is trained; one method per model, given something that shows its progress."""
-
-    def __init__(self, config: MiniConfig, seed: int, d_0: Path, out: Path) -> None:
-        self._config, self._seed, self._d_0, self._out = config, seed, d_0, out
-        self._recipe = default_recipe("embedded", seed=seed, steps=config.sft_steps)
-
-    def sft(self, progress: Progress) -> TrainedModel:
-        """S_0: the embedded network's frozen perception with a fresh state head, trained on D_0."""
-        folder = self._out / FOLDERS[SFT]
-        model = train_policy_on(
-            "embedded", [load_annotator_set(self._d_0)], folder, self._recipe, fresh=True, progress=progress
-        )
-        note = {"scheme": "embedded", "trajectories": [str(self._d_0)], "recipe": self._recipe.to_dict()}
-        write_training_note(folder, {"kind": "sft", "policy": "embedded", **note})
-        return model
-
-    def longer(self, progress: Progress, *, steps: int) -> TrainedModel:
-        """S_0 trained on D_0 again."""
-        spec, folder = f"embedded:{self._out / FOLDERS[SFT]}", self._out / FOLDERS[LONGER]
-        recipe = replace(self._recipe, steps=steps)
-        return train_policy_on(spec, [load_annotator_set(self._d_0)], folder, recipe, progress=progress)
-
-    def star_plus(self, progress: Progress) -> TrainedModel:
-        """S_0 trained on D_0 and its own rollouts, corrected (Alg. 1)."""
-        return self._self_trained(STAR_PLUS, replace(self._recipe, steps=self._config.star_steps), progress)
-
-    def star(self, progress: Progress, *, steps: int) -> TrainedModel:
-        """S_0 trained on its own good rollouts (Alg. 4); a model without specification where there is none."""
-        try:
-            return self._self_trained(STAR, replace(self._recipe, steps=steps), progress)
-        except InputError as error:
-            if "no episode reached" not in str(error):
-                raise
-            return TrainedModel("", 0, 0, (), 0.0)
-
-    def _self_trained(self, name: str, recipe: Recipe, progress: Progress) -> TrainedModel:
-        config = self._config
-        settings = StarConfig(
-            variant="star+" if name == STAR_PLUS else "star",
-            max_steps=config.max_steps,
-            temperature=config.temperature,
-            min_reward=config.min_reward,
-            tool=config.tool,
-            seed=self._seed,
-        )
-        dataset = open_dataset(config.train_dataset)
-        base, into = self._out / FOLDERS[SFT], self._out / FOLDERS[name]
-        return run_star(base, dataset, into, settings, recipe=recipe, progress=progress)
-
-
-def _once(name: str, out: Path, train: Callable[[Progress], TrainedModel], watch: Watch) -> TrainedModel:
-    """The model of a training whose result was put on record, else that of the training."""
-    note = out / f"{FOLDERS[name]}.json"
-    if note.exists():
-        record = json.loads(note.read_text(encoding="utf-8"))
-        losses = tuple((int(step), float(loss)) for step, loss in record["losses"])
-        return TrainedModel(record["spec"], record["steps"], record["examples"], losses, record["seconds"])
-    out.mkdir(parents=True, exist_ok=True)
-    with watch(f"training {name} ({out.name})", None, "steps") as update:
-
-        def told(what: str, done: int, total: int, loss: float) -> None:
-            mean = "" if math.isnan(loss) else f", loss {loss:.3f}"
-            update(done, f"of {total} {what}{mean}")
-
-        model = train(told)
-    record = {
-        "spec": model.spec,
-        "steps": model.steps,
-        "examples": model.examples,
-        "losses": [list(pair) for pair in model.losses],
-        "seconds": model.seconds,
-    }
-    write_bytes(note, json.dumps(record, indent=1).encode("ascii") + b"\n")
-    return model
+    seeds = range(config.seed, config.seed + config.seeds)
+    done: dict[tuple[int, str], TrainedModel] = {}
+    for names in ((SFT,), (STAR_PLUS,), (LONGER, STAR)):
+        jobs = []
+        for seed in seeds:
+            steps = done[seed, STAR_PLUS].steps if (seed, STAR_PLUS) in done else None
+            jobs += [TrainingJob(config, seed, name, steps, d_0, out / f"seed{seed}") for name in names]
+        for job, model in zip(jobs, train_together(jobs, pool, watch), strict=True):
+            done[job.seed, job.name] = model
+    return [{name: done[seed, name] for name in MODELS if done[seed, name].spec} for seed in seeds]
 
 
 def store_calibration(model_spec: str, calibration: Calibration, fitted_on: dict[str, Any]) -> Path | None:

@@ -21,7 +21,7 @@ from segagent.reproduce.episodes import Played, RunPlan, all_states, play
 from segagent.reproduce.filtering import Pairs, filtering_row, fit_on
 from segagent.reproduce.findings import findings
 from segagent.reproduce.masks import KINDS, Judged, MaskPlan, clicks_needed, judge_masks
-from segagent.reproduce.models import FOLDERS, SFT, STAR_PLUS, make_annotator_set, store_calibration, train_models
+from segagent.reproduce.models import make_annotator_set, store_calibration, train_models
 from segagent.reproduce.page import make_page
 from segagent.reproduce.players import COLORS, NOTATIONS, Player
 from segagent.reproduce.plots import draw_plots, require_matplotlib
@@ -34,6 +34,7 @@ from segagent.reproduce.tables import (
     undo_table,
     variants_table,
 )
+from segagent.reproduce.trainings import FOLDERS, SFT, STAR_PLUS
 from segagent.reproduce.work import Watch, Workers, watch_nothing
 from segagent.search import SearchConfig
 from segagent.search.versions import package_versions
@@ -58,7 +59,7 @@ def reproduce_miniature(
     folder = Path(out).resolve()
     _claim(folder, config)
     with Workers(workers) as pool:
-        results = _Experiment(config, folder, pool, workers, watch).results(command)
+        results = _Experiment(config, folder, pool, watch).results(command)
     results["plots"] = draw_plots(results, folder / "plots")
     results = dict(finite(results))
     results["findings"] = [one.to_dict() for one in findings(results)]
@@ -96,9 +97,9 @@ def _claim(folder: Path, config: MiniConfig) -> None:
 class _Experiment:
     """One experiment in its folder. Episodes are asked for by name and made where the folder lacks them."""
 
-    def __init__(self, config: MiniConfig, folder: Path, pool: Workers, workers: int, watch: Watch) -> None:
+    def __init__(self, config: MiniConfig, folder: Path, pool: Workers, watch: Watch) -> None:
         self._config, self._folder, self._pool = config, folder, pool
-        self._workers, self._watch = workers, watch
+        self._watch = watch
         self._models: list[dict[str, TrainedModel]] = []
         self._played: dict[str, list[Played]] = {}
 
@@ -107,10 +108,7 @@ class _Experiment:
         config = self._config
         d_0 = self._annotator_set()
         complexity = complexity_table({split: self._clicks(split) for split in SPLITS}, config.noc_clicks)
-        for number in range(config.seeds):
-            seed = config.seed + number
-            into = self._folder / f"seed{seed}"
-            self._models.append(train_models(config, seed, self._folder / "d0.jsonl", into, self._watch))
+        self._models = train_models(config, self._folder / "d0.jsonl", self._folder, self._pool, self._watch)
         tables: dict[str, Any] = {"complexity": complexity, "steps": {}, "search": {}, "references": {}}
         for split, compared in ((RES, (SFT, STAR_PLUS)), (HRES, tuple(self._models[0]))):
             steps = self._budget(split)
@@ -154,7 +152,7 @@ class _Experiment:
     def _annotator_set(self) -> dict[str, Any]:
         note = self._folder / "d0.json"
         if not note.exists():
-            made = make_annotator_set(self._config, self._folder / "d0.jsonl", self._workers, self._watch)
+            made = make_annotator_set(self._config, self._folder / "d0.jsonl", self._pool.workers, self._watch)
             write_bytes(note, json.dumps(made).encode("ascii") + b"\n")
         counts: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
         return counts

@@ -10,7 +10,6 @@ import numpy as np
 
 from segagent.evaluation.bootstrap import bootstrap_ratio, bootstrap_unpaired
 from segagent.reproduce.episodes import Played
-from segagent.reproduce.models import LONGER, SFT, STAR, STAR_PLUS
 from segagent.reproduce.reading import (
     Choose,
     Scores,
@@ -20,6 +19,7 @@ from segagent.reproduce.reading import (
     early_stop,
     last_mask,
 )
+from segagent.reproduce.trainings import LONGER, SFT, STAR, STAR_PLUS
 
 BySeed: TypeAlias = Sequence[Sequence[Played]]
 """Episodes of each seed, all about the same images in the same order."""

@@ -47,7 +47,7 @@ class Workers:
     """
 
     def __init__(self, workers: int) -> None:
-        self._workers = workers
+        self.workers = workers
         self._stack = ExitStack()
         self._asking: dict[str, Asking] = {}
 
@@ -60,5 +60,5 @@ class Workers:
     def of(self, tool: str) -> Ask:
         """Those with ``tool``."""
         if tool not in self._asking:
-            self._asking[tool] = self._stack.enter_context(tool_workers(partial(make_tool, tool), self._workers))
+            self._asking[tool] = self._stack.enter_context(tool_workers(partial(make_tool, tool), self.workers))
         return self._asking[tool]
