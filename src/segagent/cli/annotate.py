@@ -92,6 +92,7 @@ def score(
 ) -> None:
     """Tell how well a mask fits TEXT: the IoU with the right answer that the policy predicts."""
     from segagent.annotation import checked_text, score_mask
+    from segagent.evaluation.calibration import load_calibration
     from segagent.imaging import load_image, load_mask
 
     text = checked_text(text)
@@ -100,11 +101,20 @@ def score(
     with waiting("looking", quiet=as_json):
         annotator = _policy(policy)
         predicted = score_mask(picture, text, given, annotator)
+    calibration = load_calibration(policy)
+    calibrated = None if calibration is None else calibration(predicted)
     warnings = _warnings(annotator, text)
     if as_json:
-        print_object({"predicted_iou": predicted, "policy": annotator.name, "warnings": warnings})
+        print_object(
+            {
+                "predicted_iou": predicted,
+                "calibrated_iou": calibrated,
+                "policy": annotator.name,
+                "warnings": warnings,
+            }
+        )
     else:
-        say(f"predicted IoU {predicted:.2f}")
+        say(f"predicted IoU {predicted:.2f}" + ("" if calibrated is None else f", calibrated {calibrated:.2f}"))
 
 
 def _episode(

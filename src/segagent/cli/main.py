@@ -10,6 +10,7 @@ import typer
 
 import segagent
 from segagent.cli.annotate import annotate, refine, score
+from segagent.cli.calibrate import calibrate
 from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
 from segagent.cli.demo import demo
 from segagent.cli.doctor import doctor
@@ -84,6 +85,10 @@ app.command(
     ),
     short_help="Make training data with the simulated annotator.",
 )(trajectories)
+app.command(
+    epilog=_epilog("segagent calibrate embedded:model scenes:100:split=val,seed=3,sentences=1"),
+    short_help="Fit what a policy's predicted IoU is worth.",
+)(calibrate)
 app.command(
     epilog=_epilog("segagent doctor openai:my-model@http://127.0.0.1:8000/v1 -o my-format.json"),
     short_help="Find out what a model's coordinates mean.",

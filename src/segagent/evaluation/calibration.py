@@ -8,13 +8,18 @@ what such masks turn out to be. It is monotone, so it changes no choice of a sea
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import isotonic_regression
+
+from segagent.core import InputError
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,6 +51,46 @@ class Calibration:
         if not predicted or len(predicted) != len(expected) or not rising or not 0 <= expected[0] <= expected[-1] <= 1:
             raise ValueError("calibration is damaged: expected as many rising knots in 'predicted' as in 'expected'")
         return Calibration(predicted, expected)
+
+
+CALIBRATION_FILE = "calibration.json"
+
+
+def calibration_file(policy: str) -> Path | None:
+    """Where the calibration of a policy lies that is given by its specification; None for kinds without a folder.
+
+    "embedded" has it beside its weights in the package, "embedded:DIR" and "hf:DIR" in the model's folder.
+    """
+    scheme, _, rest = policy.partition(":")
+    if policy == "embedded":
+        return Path(str(files("segagent") / "weights" / CALIBRATION_FILE))
+    folder = Path(rest.partition("?")[0])
+    return folder / CALIBRATION_FILE if scheme in ("embedded", "hf") and rest and folder.is_dir() else None
+
+
+def load_calibration(policy: str) -> Calibration | None:
+    """The calibration stored with a policy, None where there is none. Raises ``InputError`` for a damaged file."""
+    path = calibration_file(policy)
+    if path is None or not path.exists():
+        return None
+    try:
+        return Calibration.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: no calibration ({error}); remove it, or make it anew: segagent calibrate") from error
+
+
+def save_calibration(policy: str, calibration: Calibration, notes: Mapping[str, Any]) -> Path:
+    """Store a calibration with its policy, with ``notes`` on how it was fitted. Raises ``InputError`` if it cannot."""
+    path = calibration_file(policy)
+    if path is None:
+        raise InputError(
+            f"policy {policy!r:.200} has no folder to store a calibration in; expected embedded:DIR or hf:DIR"
+        )
+    try:
+        path.write_text(json.dumps({**calibration.to_dict(), "notes": dict(notes)}) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+    return path
 
 
 def fit_calibration(predicted: Sequence[float], true: Sequence[float], *, num_bins: int = 20) -> Calibration:

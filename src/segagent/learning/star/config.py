@@ -39,3 +39,7 @@ class StarConfig:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return asdict(self)
+
+    def rollout_settings(self) -> dict[str, Any]:
+        """What decides the rollouts of a model; how they are judged does not."""
+        return {name: getattr(self, name) for name in ("max_steps", "temperature", "tool", "seed")}

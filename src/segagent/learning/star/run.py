@@ -34,6 +34,7 @@ def run_star(
     config: StarConfig = StarConfig(),  # noqa: B008 - frozen
     *,
     recipe: Recipe | None = None,
+    rollouts_in: Path | None = None,
     resume: bool = True,
     progress: Progress = lambda what, done, total, loss: None,
 ) -> TrainedModel:
@@ -42,6 +43,7 @@ def run_star(
     ``model`` is S_0, made by SFT: its training note names D_0 and the recipe, which is used again unless ``recipe`` is
     given. Every round n rolls S_{n-1} out on ``dataset`` (``out/rollouts_N.jsonl``, resumable), makes D_n of it and
     trains S_0 anew, on D_0 + D_n for StaR+ and on D_n for StaR. Earlier rounds' models are in ``out/round_N``.
+    ``rollouts_in``: another folder for the rollouts; StaR and StaR+ of one S_0 may share their first round's.
     Raises ``InputError`` where the folder holds no such model or nothing is left to train on.
     """
     folder = Path(out)
@@ -60,8 +62,8 @@ def run_star(
     for number in range(1, config.rounds + 1):
         into = folder if number == config.rounds else folder / f"round_{number}"
         previous = trained.spec if trained is not None else s_0
-        rollouts = folder / f"rollouts_{number}.jsonl"
-        settings = {"model": previous, "dataset": dataset.fingerprint, "config": config.to_dict(), "round": number}
+        rollouts = (rollouts_in or folder) / f"rollouts_{number}.jsonl"
+        settings = {"model": previous, "dataset": dataset.fingerprint, "round": number, **config.rollout_settings()}
         roll_out(
             make_policy(previous),
             make_tool(config.tool),

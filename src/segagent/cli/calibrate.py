@@ -1,0 +1,70 @@
+"""``segagent calibrate``: find out what a policy's predicted IoU is worth, and store the correction with it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_object, reporting_errors, say, warn
+
+
+@reporting_errors
+def calibrate(
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="embedded:DIR or hf:DIR.", show_default=False)],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Validation data, as for 'segagent trajectories'.")],
+    *,
+    tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Clicks per episode.")] = 7,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the episodes.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and no progress.")] = False,
+) -> None:
+    """Fit the isotonic calibration of POLICY's predicted IoU on its own episodes and store it in its folder.
+
+    'segagent score' and 'annotate' then also give the calibrated IoU: what such masks turn out to be on average.
+    """
+    from segagent.core import InputError
+    from segagent.datasets import open_dataset
+    from segagent.evaluation.calibration import (
+        calibration_file,
+        expected_calibration_error,
+        fit_calibration,
+        save_calibration,
+    )
+    from segagent.evaluation.own_states import own_states
+    from segagent.policies import make_policy
+    from segagent.tools import make_tool
+
+    if calibration_file(policy) is None:
+        raise InputError(
+            f"policy {policy!r:.200}: a calibration is stored in a model's folder; give embedded:DIR or hf:DIR"
+        )
+    opened = open_dataset(dataset)
+    with counting("episodes", opened.num_images, unit="images", quiet=as_json) as update:
+        states = own_states(
+            make_policy(policy),
+            make_tool(tool),
+            opened,
+            max_steps=steps,
+            seed=seed,
+            progress=lambda done, total: update(done, ""),
+        )
+    if not states.predicted:
+        raise InputError(f"{dataset}: no mask with a predicted IoU came out of it; nothing to calibrate on")
+    fitted = fit_calibration(states.predicted, states.true)
+    corrected = [fitted(value) for value in states.predicted]
+    before, after = (expected_calibration_error(values, states.true) for values in (states.predicted, corrected))
+    notes = {"dataset": opened.spec, "tool": tool, "steps": steps, "states": len(states.predicted), "seed": seed}
+    path = save_calibration(policy, fitted, notes)
+    result = {"calibration": str(path), **notes, "ece_before": round(before, 4), "ece_on_the_fit": round(after, 4)}
+    if as_json:
+        print_object({**result, "failures": [{"sample_id": name, "reason": why} for name, why in states.failed]})
+    else:
+        for name, why in states.failed:
+            warn(f"sample {name} failed: {why}")
+        say(
+            f"{len(states.predicted)} states: calibration error {before:.3f}, {after:.3f} after, on the same states; "
+            f"{one_line(str(path))}"
+        )
+    if states.failed:
+        raise typer.Exit(EXIT_SOME_FAILED)

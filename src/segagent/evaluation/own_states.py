@@ -1,0 +1,62 @@
+"""What a policy thinks of the masks of its own episodes, beside the truth: what a calibration is fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from segagent.core import InputError, Policy, SegmentationTool
+from segagent.datasets import Dataset
+from segagent.environment import Episode, Target
+from segagent.search import SearchConfig, rollout, with_rewards
+
+
+@dataclass
+class OwnStates:
+    """Equally long ``predicted`` and ``true`` IoU in [0, 1] of the states after the start, with the ``images`` they
+    belong to; and the samples that ``failed``, as (sample id, reason).
+    """
+
+    predicted: list[float] = field(default_factory=list)
+    true: list[float] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def own_states(
+    policy: Policy,
+    tool: SegmentationTool,
+    dataset: Dataset,
+    *,
+    max_steps: int = 7,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> OwnStates:
+    """Greedy episodes of ``max_steps`` steps on every sample, each state with its predicted and its true IoU.
+
+    States without a predicted IoU are left out. ``progress`` is told (images done, images in all).
+    """
+    states = OwnStates()
+    # No stop: all steps are wanted, and all are scored.
+    search = SearchConfig(max_steps, stop_iou=2.0, patience=max_steps)
+    for number, group in enumerate(dataset.groups(), 1):
+        episodes, targets = [], []
+        for sample in group.samples():
+            try:
+                image = sample.load_image()
+                target = Target(*sample.load_target(image))
+            except InputError as error:
+                states.failed.append((sample.sample_id, str(error)))
+                continue
+            episodes.append(Episode(image, sample.text, sample.sample_id, sample.image_name, seed=seed))
+            targets.append(target)
+        for done, target in zip(rollout(episodes, policy, tool, search), targets, strict=True):
+            rewarded = with_rewards(done, target)
+            for index in range(1, len(rewarded.steps) + 1):
+                said, true = rewarded.predicted_iou_at(index), rewarded.reward_at(index)
+                if said is not None and true is not None:
+                    states.predicted.append(said)
+                    states.true.append(true)
+                    states.images.append(group.image_name)
+        progress(number, dataset.num_images)
+    return states
