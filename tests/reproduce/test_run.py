@@ -38,9 +38,11 @@ class Trainings:
         self.done.append(Path(out).name)
         Path(out).mkdir(parents=True)
         options["progress"]("training", 1, 2, 0.5)
-        return TrainedModel(f"stub:{out}", recipe.steps or 5, 7, ((1, 0.5),), 1.0)
+        return TrainedModel(f"embedded:{out}", recipe.steps or 5, 7, ((1, 0.5),), 1.0)
 
-    def star(self, model: Path, dataset: Any, out: Path, config: Any, *, recipe: Any, progress: Any) -> TrainedModel:
+    def star(
+        self, model: Path, dataset: Any, out: Path, config: Any, *, recipe: Any, progress: Any, **_: Any
+    ) -> TrainedModel:
         if config.variant == "star":
             raise InputError("round 1: no episode reached an IoU of 0.8, so there is nothing to train on")
         progress("round 1, rollouts", 1, 2, float("nan"))

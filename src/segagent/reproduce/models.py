@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from segagent.datasets import open_dataset
-from segagent.evaluation.calibration import Calibration
+from segagent.evaluation.calibration import Calibration, calibration_file, save_calibration
 from segagent.learning.sft import TrainedModel
 from segagent.learning.trajectories import TrajectoryConfig, generate_dataset
 from segagent.reproduce.config import MiniConfig
 from segagent.reproduce.trainings import LONGER, MODELS, SFT, STAR, STAR_PLUS, TrainingJob, train_together
 from segagent.reproduce.work import Watch, Workers
 from segagent.tools import make_tool
-
-CALIBRATION_FILE = "calibration.json"
 
 
 def make_annotator_set(config: MiniConfig, path: Path, workers: int, watch: Watch) -> dict[str, Any]:
@@ -53,11 +50,7 @@ def train_models(
     return [{name: done[seed, name] for name in MODELS if done[seed, name].spec} for seed in seeds]
 
 
-def store_calibration(model_spec: str, calibration: Calibration, fitted_on: dict[str, Any]) -> Path | None:
-    """Put the calibration beside the model's weights; None for a model that is no folder (the shipped one)."""
-    folder = Path(model_spec.partition(":")[2] or "\0missing") if ":" in model_spec else None
-    if folder is None or not folder.is_dir():
-        return None
-    path = folder / CALIBRATION_FILE
-    path.write_text(json.dumps({**calibration.to_dict(), "fitted_on": fitted_on}, indent=1) + "\n", encoding="utf-8")
-    return path
+def store_calibration(spec: str, calibration: Calibration, notes: dict[str, Any]) -> None:
+    """Put the calibration into the folder of a model that was trained here; others (the shipped one) are let be."""
+    if ":" in spec and calibration_file(spec) is not None:
+        save_calibration(spec, calibration, notes)

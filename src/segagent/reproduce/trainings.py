@@ -168,8 +168,9 @@ def _self_trained(job: TrainingJob, recipe: Recipe, progress: Progress) -> Train
         seed=job.seed,
     )
     dataset = open_dataset(config.train_dataset)
-    base, into = job.out / FOLDERS[SFT], job.out / FOLDERS[job.name]
-    return run_star(base, dataset, into, settings, recipe=recipe, progress=progress)
+    base, into, rollouts = job.out / FOLDERS[SFT], job.out / FOLDERS[job.name], job.out / "rollouts"
+    rollouts.mkdir(parents=True, exist_ok=True)
+    return run_star(base, dataset, into, settings, recipe=recipe, rollouts_in=rollouts, progress=progress)
 
 
 _TRAININGS: dict[str, Callable[[TrainingJob, Progress], TrainedModel]] = {
