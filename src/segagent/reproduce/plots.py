@@ -37,14 +37,14 @@ def draw_plots(results: Mapping[str, Any], folder: Path) -> list[str]:
     return drawn
 
 
-def _figure(columns: int, width: float = 4.6) -> tuple[Any, list[Any]]:
-    """A figure without a window, and its axes from left to right."""
+def _figure(columns: int, width: float = 4.6, rows: int = 1) -> tuple[Any, list[Any]]:
+    """A figure without a window, and its axes from left to right, row by row."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError("plots need matplotlib: pip install 'segagent[plots]'") from error
-    figure = Figure(figsize=(width * columns, 3.6), layout="constrained")
-    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+    figure = Figure(figsize=(width * columns, 3.6 * rows), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
 def _bars(axes: Any, at: list[float], rows: list[Mapping[str, Any]], scale: float, **options: Any) -> None:
@@ -72,7 +72,7 @@ def _complexity(tables: Mapping[str, Any]) -> Any:
         _bars(axes, at, [levels[name] for name in names], 1, width=0.33, label=split)
     axes.set_xticks([place + 0.175 for place in range(len(names))], names)
     axes.set_ylabel("clicks")
-    axes.legend()
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
@@ -93,7 +93,7 @@ def _steps(tables: Mapping[str, Any]) -> Any:
         axes.set_xlabel("steps")
         axes.set_xticks(steps)
     all_axes[0].set_ylabel("mIoU")
-    all_axes[0].legend(loc="lower right")
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
 
@@ -109,7 +109,7 @@ def _search(tables: Mapping[str, Any]) -> Any:
         axes.set_xticks([place + 0.3 for place in range(len(table["rows"]))], list(table["rows"]), fontsize=8)
         axes.set_title(f"{split}, {table['steps']} steps", fontsize=9)
     all_axes[0].set_ylabel("cIoU")
-    all_axes[0].legend(loc="lower right", fontsize=8)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
 
@@ -124,7 +124,7 @@ def _undo(tables: Mapping[str, Any]) -> Any:
         axes.set_title(f"mini-HRES, {model}", fontsize=9)
         axes.set_xlabel("model calls per episode, at most")
     all_axes[0].set_ylabel("mIoU")
-    all_axes[0].legend(loc="lower right", fontsize=8)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
 
@@ -135,8 +135,9 @@ def _reliability(tables: Mapping[str, Any]) -> Any:
     ]
     if not panels:
         return None
-    figure, all_axes = _figure(len(panels), 2.8)
-    for axes, (model, name, row) in zip(all_axes, panels, strict=True):
+    rows = len({model for model, _, _ in panels})
+    figure, all_axes = _figure(-(-len(panels) // rows), 3.2, rows)
+    for axes, (model, name, row) in zip(all_axes, panels, strict=False):
         axes.plot([0, 1], [0, 1], ":", color="gray")
         for bins, label in (
             (row["reliability"], "as predicted"),
@@ -147,5 +148,5 @@ def _reliability(tables: Mapping[str, Any]) -> Any:
         axes.set_title(f"{model}\n{name}", fontsize=8)
         axes.set_xlabel("predicted IoU")
     all_axes[0].set_ylabel("true IoU")
-    all_axes[0].legend(fontsize=7)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure

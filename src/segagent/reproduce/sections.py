@@ -8,6 +8,7 @@ from typing import Any
 from segagent.reproduce import paper
 from segagent.reproduce.findings import percent, plain, points
 from segagent.reproduce.tables import NO_PRM, PRM, SEARCH, STOP
+from segagent.reproduce.trainings import STAR
 
 _WAYS = (NO_PRM, STOP, PRM, SEARCH)
 
@@ -95,6 +96,9 @@ def search(results: Mapping[str, Any]) -> Iterator[str]:
         "gets, so that training for longer is not taken for self-training."
     )
     yield ""
+    if STAR not in results["models"]:
+        yield f"Plain StaR is missing: none of its rollouts reached an IoU of {results['config']['min_reward']}."
+        yield ""
     for split, table in splits.items():
         for metric in ("cIoU", "mIoU"):
             rows = [[m, *(_cell(row[way], metric) for way in _WAYS)] for m, row in table["rows"].items()]
