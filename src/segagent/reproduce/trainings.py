@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.managers import SyncManager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -27,6 +28,7 @@ from segagent.learning.sft import (
     write_training_note,
 )
 from segagent.learning.star import StarConfig, run_star
+from segagent.learning.trajectories.workers import end_with_parent
 from segagent.reproduce.config import MiniConfig
 from segagent.reproduce.work import Watch, Workers
 
@@ -68,7 +70,9 @@ def train_together(jobs: Sequence[TrainingJob], pool: Workers, watch: Watch) -> 
             told: Any = queue.Queue()
             halt: Any = Event()
             if pool.workers > 1:
-                manager = stack.enter_context(get_context("spawn").Manager())
+                manager = SyncManager(ctx=get_context("spawn"))
+                manager.start(end_with_parent)
+                stack.callback(manager.shutdown)
                 told, halt = manager.Queue(), manager.Event()
             follower = Thread(target=_follow, args=(told, update), daemon=True)
             follower.start()
