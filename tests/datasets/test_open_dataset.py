@@ -57,6 +57,9 @@ def test_scenes_are_those_of_the_generator() -> None:
     assert (again.spec, again.num_images) == (dataset.spec, 2)
     assert [sample.text for sample in again] == [sample.text for sample in everything]
     assert open_dataset("scenes:2:seed=6").fingerprint != open_dataset("scenes:2").fingerprint
+    for spec in ("", ":sentences=1", ":size=96", ":width=96", ":width=80,height=80"):
+        opened = open_dataset(f"scenes:2{spec}")
+        assert open_dataset(opened.spec).fingerprint == opened.fingerprint
     with pytest.raises(InputError, match="no image"):
         dataset.load_image("test_5_000002")
 

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from segagent.evaluation.bootstrap import bootstrap_ratio
+from segagent.evaluation.bootstrap import (
+    bootstrap_difference,
+    bootstrap_ratio,
+    bootstrap_statistic,
+    bootstrap_unpaired,
+)
 
 
 def test_covers_the_true_mean_about_as_often_as_it_says():
@@ -24,3 +29,33 @@ def test_ratio_of_sums_and_groups():
 def test_needs_samples():
     with pytest.raises(ValueError, match="no samples"):
         bootstrap_ratio([])
+
+
+def test_a_paired_difference_is_surer_than_two_intervals():
+    rng = np.random.default_rng(1)
+    hard = rng.random(60)
+    first, second = hard + 0.02 + rng.normal(0, 0.01, 60), hard
+    paired = bootstrap_difference((first, None), (second, None), range(60))
+    apart = bootstrap_unpaired(first, second)
+    assert paired.low > 0
+    assert apart.low < 0 < apart.high
+    assert paired.value == pytest.approx(apart.value)
+    assert bootstrap_difference((hard, hard), (hard, hard), range(60)).low == 0
+
+
+def test_any_statistic_by_group():
+    values = np.repeat(np.arange(10.0), 3)
+    interval = bootstrap_statistic(lambda rows: float(values[rows].mean()), np.repeat(np.arange(10), 3))
+    assert interval.value == 4.5
+    assert interval.low < 4
+    assert interval.high > 5
+    assert np.isnan(bootstrap_statistic(lambda rows: float("nan"), [1, 2]).low)
+
+
+def test_differences_need_matching_samples():
+    with pytest.raises(ValueError, match="as many"):
+        bootstrap_difference(([1.0], None), ([1.0, 2.0], None), [1, 2])
+    with pytest.raises(ValueError, match="no samples"):
+        bootstrap_unpaired([], [1.0])
+    with pytest.raises(ValueError, match="no samples"):
+        bootstrap_statistic(lambda rows: 0.0, [])

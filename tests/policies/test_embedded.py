@@ -26,6 +26,22 @@ def test_each_picture_and_sentence_is_encoded_once(untrained: PolicyNetwork, mon
     assert sorted(seen) == ["image", "text", "text"]
 
 
+def test_the_mask_may_be_shown_in_another_colour(untrained: PolicyNetwork) -> None:
+    policy = EmbeddedPolicy(untrained)
+    look = observation(40, 50, "red mug", covered=0.5)
+    empty = observation(40, 50, "red mug", covered=0.0)
+    blue = policy.shown_in((0, 0, 255))
+    assert np.array_equal(blue.read(empty).place, policy.read(empty).place)
+    assert not np.array_equal(blue.read(look).place, policy.read(look).place)
+    assert np.array_equal(policy.shown_in((0, 255, 0)).read(look).place, policy.read(look).place)
+
+
+def test_the_best_box_lies_in_the_picture(untrained: PolicyNetwork) -> None:
+    for height, width in ((40, 50), (300, 61), (256, 256)):
+        box = EmbeddedPolicy(untrained).best_box(observation(height, width, "red mug"))
+        assert box.inside(height, width)
+
+
 def test_memory_is_bounded(untrained: PolicyNetwork) -> None:
     policy = EmbeddedPolicy(untrained, remembered_images=2, remembered_texts=2)
     policy.propose([observation(40, 50, f"mug {n}", seed=n) for n in range(4)])

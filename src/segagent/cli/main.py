@@ -16,6 +16,7 @@ from segagent.cli.demo import demo
 from segagent.cli.doctor import doctor
 from segagent.cli.learn import learn
 from segagent.cli.presets import presets
+from segagent.cli.reproduce import reproduce
 from segagent.cli.scenes import scenes
 from segagent.cli.serve import serve_policy
 from segagent.cli.train import train
@@ -103,6 +104,7 @@ app.command(
     epilog=_epilog("segagent serve-policy embedded --port 8321"),
     short_help="Serve a policy on this machine.",
 )(serve_policy)
+app.add_typer(reproduce, name="reproduce", short_help="Repeat the paper's experiments in miniature.")
 app.add_typer(learn, name="train", short_help="Fine-tune a policy on trajectories or its own rollouts.")
 app.add_typer(train, name="train-embedded", short_help="Train the embedded models from scratch.")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +55,86 @@ def bootstrap_ratio(
     tail = (1 - confidence) / 2
     low, high = np.quantile(ratios, [tail, 1 - tail])
     return Interval(float(top.sum() / bottom.sum()), float(low), float(high))
+
+
+def bootstrap_difference(
+    first: tuple[Sequence[float], Sequence[float] | None],
+    second: tuple[Sequence[float], Sequence[float] | None],
+    groups: Sequence[Hashable],
+    *,
+    confidence: float = 0.95,
+    num_resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """``first`` minus ``second``, each (numerators, denominators) as in :func:`bootstrap_ratio`, paired.
+
+    Row i of both belongs to ``groups[i]`` (the image); both are resampled with the same groups, so what an image has
+    of its own difficulty cancels out. Raises ``ValueError`` without samples or where the lengths differ.
+    """
+    tops, bottoms = [], []
+    _, index = np.unique(np.array([str(group) for group in groups]), return_inverse=True)
+    for numerators, denominators in (first, second):
+        top = np.asarray(numerators, np.float64)
+        bottom = np.ones_like(top) if denominators is None else np.asarray(denominators, np.float64)
+        if top.size == 0 or not top.size == bottom.size == len(groups):
+            raise ValueError(f"need as many values as groups and at least one, got {top.size} and {len(groups)}")
+        tops.append(np.bincount(index, top))
+        bottoms.append(np.bincount(index, bottom))
+    draws = np.random.default_rng(seed).integers(tops[0].size, size=(num_resamples, tops[0].size))
+    ratios = [top[draws].sum(axis=1) / bottom[draws].sum(axis=1) for top, bottom in zip(tops, bottoms, strict=True)]
+    value = tops[0].sum() / bottoms[0].sum() - tops[1].sum() / bottoms[1].sum()
+    return _around(float(value), ratios[0] - ratios[1], confidence)
+
+
+def bootstrap_statistic(
+    statistic: Callable[[npt.NDArray[np.int64]], float],
+    groups: Sequence[Hashable],
+    *,
+    confidence: float = 0.95,
+    num_resamples: int = 500,
+    seed: int = 0,
+) -> Interval:
+    """Any ``statistic`` of rows (it is given row numbers, some more than once) with a percentile interval.
+
+    ``groups`` as in :func:`bootstrap_ratio`. Resamples for which the statistic is nan are left out. Raises
+    ``ValueError`` without rows.
+    """
+    if not len(groups):
+        raise ValueError("no samples to average")
+    _, index = np.unique(np.array([str(group) for group in groups]), return_inverse=True)
+    members = [np.flatnonzero(index == number) for number in range(int(index.max()) + 1)]
+    rng = np.random.default_rng(seed)
+    values = [
+        statistic(np.concatenate([members[number] for number in rng.integers(len(members), size=len(members))]))
+        for _ in range(num_resamples)
+    ]
+    return _around(statistic(np.arange(len(groups))), np.array(values), confidence)
+
+
+def bootstrap_unpaired(
+    first: Sequence[float],
+    second: Sequence[float],
+    *,
+    confidence: float = 0.95,
+    num_resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Mean of ``first`` minus mean of ``second``, independent sets. Raises ``ValueError`` without samples."""
+    rng = np.random.default_rng(seed)
+    means, values = [], []
+    for samples in (first, second):
+        one = np.asarray(samples, np.float64)
+        if one.size == 0:
+            raise ValueError("no samples to average")
+        means.append(float(one.mean()))
+        values.append(one[rng.integers(one.size, size=(num_resamples, one.size))].mean(axis=1))
+    return _around(means[0] - means[1], values[0] - values[1], confidence)
+
+
+def _around(value: float, resampled: npt.NDArray[np.float64], confidence: float) -> Interval:
+    known = resampled[np.isfinite(resampled)]
+    if not known.size:
+        return Interval(value, float("nan"), float("nan"))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(known, [tail, 1 - tail])
+    return Interval(value, float(low), float(high))

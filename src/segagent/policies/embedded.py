@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -11,9 +12,10 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 import torch
 
-from segagent.core import Image, InputError, Observation, Proposal
+from segagent.core import Box, Image, InputError, Observation, Proposal
 from segagent.policies.grounding import Words
 from segagent.policies.network import PolicyNetwork, load_network
+from segagent.policies.overlay import GREEN, Color
 from segagent.policies.perception import Percept, perceive
 from segagent.policies.reading import Reading, read
 from segagent.policies.reply import parse_reply
@@ -64,6 +66,7 @@ class EmbeddedPolicy:
             raise InputError(f"iou_decoding is 'mean' or 'sample', not {iou_decoding!r}")
         self.network = network.eval()
         self._iou_decoding = iou_decoding
+        self._color = GREEN
         self._name = name
         self._percepts: _Recent[Percept] = _Recent(remembered_images)
         self._words: _Recent[Words] = _Recent(remembered_texts)
@@ -86,6 +89,25 @@ class EmbeddedPolicy:
     def unknown_words(self, text: str) -> list[str]:
         """The words of ``text`` that the model was never taught; it reads each as "some word"."""
         return self.network.vocabulary.unknown_words(text)
+
+    def shown_in(self, color: Color) -> EmbeddedPolicy:
+        """The same model, but the mask is drawn for it in ``color`` (it was trained on green)."""
+        other = copy.copy(self)
+        other._color = color
+        return other
+
+    def best_box(self, observation: Observation) -> Box:
+        """The tight box, in pixels of the image, of the object that is most likely meant; the mask plays no part."""
+        image = observation.image
+        reading = self.read(observation)
+        outline = self._percept(image).coverage[int(reading.objects[1:].argmax())].numpy() > 0.5
+        if not outline.any():
+            return Box(0, 0, image.width, image.height)
+        (y0, y1), (x0, x1) = (np.flatnonzero(outline.any(axis))[[0, -1]] for axis in (1, 0))
+        down, across = image.height / outline.shape[0], image.width / outline.shape[1]
+        left, top = int(x0 * across), int(y0 * down)
+        right, bottom = int(np.ceil((x1 + 1) * across)), int(np.ceil((y1 + 1) * down))
+        return Box(left, top, min(right, image.width), min(bottom, image.height))
 
     def propose(
         self,
@@ -119,9 +141,12 @@ class EmbeddedPolicy:
 
     def read(self, observation: Observation) -> Reading:
         """The distributions that the reply to ``observation`` is written from."""
-        percept = self._percepts.get(observation.image.key, lambda: self._perceive(observation.image))
+        percept = self._percept(observation.image)
         words = self._words.get(observation.text, lambda: self._encode(observation.text))
-        return read(self.network, percept, words, observation.mask)
+        return read(self.network, percept, words, observation.mask, self._color)
+
+    def _percept(self, image: Image) -> Percept:
+        return self._percepts.get(image.key, lambda: self._perceive(image))
 
     def _perceive(self, image: Image) -> Percept:
         return perceive(self.network.detector, self.network.encoder, image.pixels)

@@ -16,7 +16,7 @@ from segagent.policies.detector import WORKING_SIZE
 from segagent.policies.grounding import Grounded, Words
 from segagent.policies.network import PolicyNetwork
 from segagent.policies.objects import NUM_GEOMETRY, geometry, object_crop
-from segagent.policies.overlay import draw_overlay, seen_mask, shrunken_mask
+from segagent.policies.overlay import GREEN, Color, draw_overlay, seen_mask, shrunken_mask
 from segagent.policies.perception import GRID, MAX_OBJECTS, Percept, picture_tensor
 from segagent.policies.state_head import (
     BINS,
@@ -55,10 +55,10 @@ class Reading:
     objects: npt.NDArray[np.float64]
 
 
-def see_mask(percept: Percept, mask: BoolMask) -> SeenMask:
+def see_mask(percept: Percept, mask: BoolMask, color: Color = GREEN) -> SeenMask:
     """Lay the mask (any size) over the picture and read it off again; what the picture hides stays hidden."""
-    overlay = draw_overlay(percept.pixels, shrunken_mask(mask, WORKING_SIZE))
-    full = seen_mask(overlay, percept.pixels)
+    overlay = draw_overlay(percept.pixels, shrunken_mask(mask, WORKING_SIZE), color)
+    full = seen_mask(overlay, percept.pixels, color)
     bins = np.asarray(cv2.resize(full, (BINS, BINS), interpolation=cv2.INTER_AREA), np.float32)
     grid = np.asarray(cv2.resize(full, (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32)
     return SeenMask(overlay, full, bins, grid)
@@ -161,9 +161,9 @@ class Examined:
 
 
 @torch.no_grad()
-def examine(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMask) -> Examined:
+def examine(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMask, color: Color = GREEN) -> Examined:
     """Look at one picture with one encoded sentence (batch 1) and one mask (height, width)."""
-    seen = see_mask(percept, mask)
+    seen = see_mask(percept, mask, color)
     grounded = ground(network, percept, words, seen)
     objects = grounded.logits[0, : len(percept.tokens) + 1].softmax(0)
     ranked = objects[1:].argsort(descending=True, stable=True).tolist()
@@ -176,9 +176,9 @@ def examine(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMa
     return Examined(objects, hypotheses, judged, mixture, grounded.hidden[0, -1], words.states[0, 0])
 
 
-def read(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMask) -> Reading:
+def read(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMask, color: Color = GREEN) -> Reading:
     """The model's distributions for one picture, one encoded sentence (batch 1) and one mask (height, width)."""
-    return conclude(network, examine(network, percept, words, mask))
+    return conclude(network, examine(network, percept, words, mask, color))
 
 
 @torch.no_grad()

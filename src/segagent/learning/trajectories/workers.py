@@ -92,10 +92,15 @@ _MAKE: list[MakeTool] = []
 def _begin(make: MakeTool) -> None:
     # The parent alone decides what an interrupt means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     os.environ["OMP_NUM_THREADS"] = "1"
     cv2.setNumThreads(1)
     _MAKE[:] = [make]
+
+
+def end_with_parent() -> None:
+    """Make this process, a child of ``multiprocessing``, end when its parent does, even if that is killed."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:

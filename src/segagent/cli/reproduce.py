@@ -1,0 +1,87 @@
+"""``segagent reproduce``: the paper's experiments again, as far as a small machine can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from segagent.cli.console import counting, one_line, print_object, reporting_errors, say
+
+reproduce = typer.Typer(
+    help="Repeat the paper's experiments.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@reproduce.callback()
+def _group() -> None:
+    """Repeat the paper's experiments."""
+
+
+@reproduce.command(
+    "miniature",
+    epilog="\b\nExamples:\n  segagent reproduce miniature -o miniature --quick\n"
+    "  segagent reproduce miniature -o miniature --seeds 3 --workers 4",
+)
+@reporting_errors
+def miniature(
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder; one that is there already is gone on with.")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few scenes and training steps: shows that it works, proves nothing.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the scenes; the first training's seed.")] = 0,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Repeat the trainings with so many seeds.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes for playing episodes.")] = 2,
+    train_scenes: Annotated[
+        int | None, typer.Option("--train-scenes", min=1, help="Training scenes. [default: 500]", show_default=False)
+    ] = None,
+    test_scenes: Annotated[
+        int | None,
+        typer.Option("--test-scenes", min=1, help="Test scenes per split. [default: 100]", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, no progress.")] = False,
+) -> None:
+    """Repeat the paper's tables and figures with the embedded models on generated scenes.
+
+    Writes OUT/miniature.md, OUT/results.json and OUT/plots. A run that was stopped, even killed, goes on where it
+    stopped when started again.
+    """
+    from functools import partial
+
+    from segagent.reproduce.config import MiniConfig, quick_config
+    from segagent.reproduce.run import reproduce_miniature
+
+    sizes = {"train_scenes": train_scenes, "test_scenes": test_scenes}
+    given: dict[str, Any] = {name: number for name, number in sizes.items() if number is not None}
+    config = (quick_config if quick else MiniConfig)(seed=seed, seeds=seeds, **given)
+    options = [
+        *(["--quick"] if quick else []),
+        f"--seed {seed}",
+        f"--seeds {seeds}",
+        *(f"--{name.replace('_', '-')} {number}" for name, number in given.items()),
+    ]
+    results = reproduce_miniature(
+        out,
+        config,
+        workers=workers,
+        watch=partial(_watch, quiet=as_json),
+        command=f"segagent reproduce miniature -o OUT {' '.join(options)}",
+    )
+    if as_json:
+        print_object(results)
+        return
+    for one in results["findings"]:
+        say(f"{one['verdict']:20} {one['claim']}: {one['ours']}")
+    say(f"page: {one_line(str(out / 'miniature.md'))}")
+
+
+def _watch(
+    what: str, total: float | None, unit: str, *, quiet: bool
+) -> AbstractContextManager[Callable[[float, str], None]]:
+    return counting(what, total, unit=unit, quiet=quiet)

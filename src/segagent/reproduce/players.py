@@ -1,0 +1,132 @@
+"""Who plays: a policy by its specification, as it is or changed for one of the paper's ablations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
+
+from segagent.core import Box, InputError, Observation, Policy, Proposal
+from segagent.policies import format_reply, make_policy
+from segagent.policies.chat.families import FORMATS
+from segagent.policies.chat.format import ChatFormat
+from segagent.policies.chat.space import Space
+from segagent.policies.embedded import EmbeddedPolicy
+from segagent.policies.overlay import Color
+
+COLORS: MappingProxyType[str, Color] = MappingProxyType({"green": (0, 255, 0), "blue": (0, 0, 255), "red": (255, 0, 0)})
+"""The mask colours of Table 4."""
+
+NOTATIONS: MappingProxyType[str, ChatFormat] = MappingProxyType(
+    {
+        "[0, 1), three decimals": FORMATS["paper-unit"],
+        "[0, 1000)": FORMATS["paper"],
+        "[0, 1), two decimals": FORMATS["paper-unit"].with_changes(space=Space(1, decimals=2)),
+    }
+)
+"""The coordinate formats of Table 6, and a coarser one that shows what rounding does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """A policy and how it is changed.
+
+    ``spec``: for ``make_policy``, or "simulated" for the simulated annotator. ``color``: of the mask it is shown, one
+    of :data:`COLORS`. ``notation``: its replies are written and read again in this one of :data:`NOTATIONS`, "" for
+    none. ``box``: "" or, for the first action, "box" (a box around its own best guess, for tools that take one) or
+    "filled" (episodes begin from that box as a mask).
+    """
+
+    spec: str
+    color: str = "green"
+    notation: str = ""
+    box: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)
+
+
+@lru_cache(maxsize=2)
+def load_player(player: Player) -> Policy:
+    """The policy. Raises ``InputError`` for changes that only the embedded policy takes."""
+    policy = make_policy(player.spec)
+    if player.color != "green" or player.box:
+        if not isinstance(policy, EmbeddedPolicy):
+            raise InputError(f"policy {player.spec!r}: mask colours and its own box are for embedded policies")
+        policy = policy.shown_in(COLORS[player.color])
+    if player.box == "box":
+        assert isinstance(policy, Boxing)
+        policy = BoxFirst(policy)
+    return Notated(policy, NOTATIONS[player.notation]) if player.notation else policy
+
+
+@runtime_checkable
+class Boxing(Policy, Protocol):
+    """A policy that can put a box around what it takes to be meant."""
+
+    def best_box(self, observation: Observation) -> Box:
+        """The box, in pixels of the image; the mask plays no part."""
+        ...
+
+
+class BoxFirst:
+    """Answers an empty mask with a box around the object that the policy takes to be meant (paper Table 5)."""
+
+    def __init__(self, policy: Boxing) -> None:
+        self._policy = policy
+
+    @property
+    def name(self) -> str:
+        """See :class:`segagent.core.Policy`."""
+        return f"{self._policy.name}, box first"
+
+    def propose(
+        self,
+        observations: Sequence[Observation],
+        num_proposals: int = 1,
+        *,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[Proposal]]:
+        """See :class:`segagent.core.Policy`."""
+        replies = self._policy.propose(observations, num_proposals, temperature=temperature, seeds=seeds)
+        for index, observation in enumerate(observations):
+            if not observation.mask.any():
+                box, predicted = self._policy.best_box(observation), replies[index][0].predicted_iou
+                replies[index] = [Proposal(box, predicted, None, format_reply(box, predicted))] * num_proposals
+        return replies
+
+
+class Notated:
+    """Another policy's replies, written in a chat format and read again: what its numbers cost (paper Table 6)."""
+
+    def __init__(self, policy: Policy, chat_format: ChatFormat) -> None:
+        self._policy, self._format = policy, chat_format
+
+    @property
+    def name(self) -> str:
+        """See :class:`segagent.core.Policy`."""
+        return f"{self._policy.name} in {self._format.name}"
+
+    def propose(
+        self,
+        observations: Sequence[Observation],
+        num_proposals: int = 1,
+        *,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[Proposal]]:
+        """See :class:`segagent.core.Policy`."""
+        replies = self._policy.propose(observations, num_proposals, temperature=temperature, seeds=seeds)
+        return [
+            [self._again(proposal, *observation.mask.shape) for proposal in proposals]
+            for observation, proposals in zip(observations, replies, strict=True)
+        ]
+
+    def _again(self, proposal: Proposal, height: int, width: int) -> Proposal:
+        text = self._format.render(proposal.action, height, width, proposal.predicted_iou)
+        action, predicted = self._format.parse(text, height, width)
+        return Proposal(action, predicted, proposal.log_prob, text)
