@@ -10,7 +10,7 @@ import typer
 from segagent.cli.console import print_object, reporting_errors, say, waiting, warn
 
 if TYPE_CHECKING:
-    from segagent.core import Box, Policy, SegmentationTool, Trajectory
+    from segagent.core import Box, Image, Policy, SegmentationTool, Trajectory
     from segagent.environment import StartSpec
     from segagent.search import SearchConfig
 
@@ -100,7 +100,7 @@ def score(
     with waiting("looking", quiet=as_json):
         annotator = _policy(policy)
         predicted = score_mask(picture, text, given, annotator)
-    warnings = _warnings(annotator, text)
+    warnings = _warnings(annotator, picture, text)
     if as_json:
         print_object({"predicted_iou": predicted, "policy": annotator.name, "warnings": warnings})
     else:
@@ -150,7 +150,7 @@ def _episode(
         if corners is not None:
             start = box_start(corners, picture, segmenter)
         annotator = _policy(policy)
-    warnings = _warnings(annotator, text)
+    warnings = _warnings(annotator, picture, text)
     with waiting("clicking", quiet=as_json):
         if refining and given is not None:
             trajectory = refine_image(
@@ -215,14 +215,20 @@ def _tool(spec: str) -> SegmentationTool:
     return make_tool(spec)
 
 
-def _warnings(policy: Policy, text: str) -> list[str]:
-    """What the user should know about this text; also written to stderr."""
-    from segagent.annotation import unknown_words
+def _warnings(policy: Policy, picture: Image, text: str) -> list[str]:
+    """What the user should know before relying on the policy here; also written to stderr."""
+    from segagent.annotation import doubts, unknown_words
 
-    words = unknown_words(policy, text)
-    if not words:
-        return []
-    listed = ", ".join(repr(word) for word in words)
-    message = f"policy {policy.name!r} does not know {listed}; the rest of the text is all it goes by"
-    warn(message)
-    return [message]
+    messages = []
+    if words := unknown_words(policy, text):
+        listed = ", ".join(repr(word) for word in words)
+        messages.append(f"policy {policy.name!r} does not know {listed}; the rest of the text is all it goes by")
+    messages += [f"policy {policy.name!r} {doubt}" for doubt in doubts(policy, picture, text)]
+    if messages and policy.name == "embedded":
+        messages.append(
+            "this is outside what the small embedded policy has learnt, so expect a wrong object or a wrong score; "
+            "a multimodal model can be used instead: --policy hf:DIR or --policy openai:MODEL@URL"
+        )
+    for message in messages:
+        warn(message)
+    return messages
