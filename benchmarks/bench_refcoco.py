@@ -90,13 +90,13 @@ def main() -> None:
     report: dict[str, object] = {"expressions": len(samples), "images": len(pictures), "without_object": nothing}
     blind = SearchConfig(max_steps=2, use_prm=False)
     runs = [(spec, load_policy(spec), SearchConfig(options.steps)) for spec in options.policy or ["embedded"]]
-    for spec, policy, config in [*runs, ("centre", make_policy("centre"), blind)]:
+    for number, (spec, policy, config) in enumerate([*runs, ("centre", make_policy("centre"), blind)]):
         done = list(rollout(episodes, policy, tool, config))
         # A blind baseline returns its last mask; the policy's search the one it scores best.
         masks = [t.mask_at(len(t.steps) if spec == "centre" else t.returned) for t in done]
         firsts = [t.steps[0].action if t.steps else None for t in done]
-        name = "image centre, same tool" if spec == "centre" else f"{Path(spec).name} + {options.tool}"
-        report["image centre" if spec == "centre" else Path(spec).name] = measured(name, masks, targets, images, firsts)
+        name = "image centre, same tool" if spec == "centre" else f"{number}: {Path(spec).name} + {options.tool}"
+        report[name] = measured(name, masks, targets, images, firsts)
     told = largest_instances(options.folder)
     largest = [told[Path(name).stem] for name in images]
     report["largest instance (told the true masks)"] = measured(

@@ -138,7 +138,8 @@ def train_detector(
     """Train ``start``, or what its checkpoint has come to; returns the averaged weights."""
     torch.manual_seed(seed)
     stage = Stage("detector", deepcopy(start).requires_grad_(True), work, budget, resume=resume)
-    network = stage.network
+    # Convolutions on a CPU take a quarter less time with the channels last.
+    network = stage.network.to(memory_format=torch.channels_last)
     network.train()
     for step in stage.batches():
         rng = np.random.default_rng((seed, 1, step))
@@ -153,7 +154,7 @@ def train_detector(
         )
         cells = (batch.cells + jitter).clamp(0, side // CENTRE_STRIDE - 1)
         with torch.autocast("cpu", torch.bfloat16):
-            features = network(batch.pictures)
+            features = network(batch.pictures.contiguous(memory_format=torch.channels_last))
             kernels = features.kernels[batch.picture_of, :, cells[:, 0], cells[:, 1]]
         places = (cells.flip(1).float() + 0.5) * CENTRE_STRIDE
         outlines = draw_outlines(features.masks.float()[batch.picture_of], kernels.float(), places)

@@ -31,7 +31,8 @@ class PerceivedScene:
     """A scene as the detector sees it, padded to MAX_OBJECTS.
 
     ``tokens`` (MAX_OBJECTS, EMBEDDING + attributes), ``geometry`` (MAX_OBJECTS, NUM_GEOMETRY), ``certainty``
-    (MAX_OBJECTS,), ``num`` objects in use; ``truth[i]`` is the true object that found object i is, or -1.
+    (MAX_OBJECTS,), ``num`` objects in use; ``truth[i]`` is the true object that found object i is, or -1. ``familiar``:
+    the object encoder was trained on this picture's objects, so its tokens are surer than they will be elsewhere.
     """
 
     tokens: npt.NDArray[np.float32]
@@ -40,6 +41,7 @@ class PerceivedScene:
     num: int
     truth: npt.NDArray[np.int64]
     expressions: tuple[StoredExpression, ...]
+    familiar: bool = False
 
 
 def pad_percept(percept: Percept) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -52,13 +54,15 @@ def pad_percept(percept: Percept) -> tuple[npt.NDArray[np.float32], npt.NDArray[
     )
 
 
-def perceive_scene(detector: Detector, encoder: ObjectEncoder, scene: StoredScene) -> PerceivedScene:
-    """Look at one scene and find out which object is which."""
+def perceive_scene(
+    detector: Detector, encoder: ObjectEncoder, scene: StoredScene, *, familiar: bool = False
+) -> PerceivedScene:
+    """Look at one scene and find out which object is which; ``familiar`` as in :class:`PerceivedScene`."""
     percept = perceive(detector, encoder, scene.pixels)
     truth = match_objects(percept.coverage.numpy(), scene.labels, len(scene.names))
     padded = np.full(MAX_OBJECTS, -1, np.int64)
     padded[: len(truth)] = truth
-    return PerceivedScene(*pad_percept(percept), len(truth), padded, scene.expressions)
+    return PerceivedScene(*pad_percept(percept), len(truth), padded, scene.expressions, familiar)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +118,8 @@ def grounding_batch(
         numbers = torch.where((numbers > UNKNOWN) & (torch.rand(numbers.shape) < 0.02), UNKNOWN, numbers)
     token_tensor = torch.from_numpy(np.stack(tokens))
     if augment:
-        token_tensor = token_tensor + torch.randn_like(token_tensor) * 0.02
+        familiar = np.array([scenes[s].familiar for s, _ in chosen])
+        token_tensor = _less_sure(rng, token_tensor, familiar) + torch.randn_like(token_tensor) * 0.02
     return GroundingBatch(
         numbers,
         token_tensor,
@@ -126,6 +131,16 @@ def grounding_batch(
         torch.from_numpy(anchors),
         torch.tensor([scenes[s].expressions[e].anchor is not None for s, e in chosen]),
     )
+
+
+def _less_sure(rng: np.random.Generator, tokens: Tensor, rows: npt.NDArray[np.bool_]) -> Tensor:
+    """Half the objects' tokens (b, n, t) in ``rows`` (b,) mixed with that of another object, up to two fifths."""
+    share = rng.uniform(0, 0.4, tokens.shape[:2]) * (rng.random(tokens.shape[:2]) < 0.5) * rows[:, None]
+    other = tokens[torch.from_numpy(rng.permutation(len(tokens)))][
+        :, torch.from_numpy(rng.permutation(tokens.shape[1]))
+    ]
+    mixed: Tensor = torch.lerp(tokens, other, torch.from_numpy(share).float()[..., None])
+    return mixed
 
 
 def run(network: Grounding, batch: GroundingBatch) -> Grounded:

@@ -75,6 +75,16 @@ class FoundObjects:
     geometries: npt.NDArray[np.float32]
     classes: npt.NDArray[np.int64]
 
+    def save(self, path: Path) -> None:
+        """Write them to ``path`` (.npz)."""
+        np.savez(path, crops=self.crops, geometries=self.geometries, classes=self.classes)
+
+    @staticmethod
+    def load(path: Path) -> FoundObjects:
+        """What :meth:`save` wrote."""
+        with np.load(path) as arrays:
+            return FoundObjects(arrays["crops"], arrays["geometries"], arrays["classes"])
+
     def batch(self, rng: np.random.Generator, num: int) -> ObjectBatch:
         """``num`` of them at random, half of them mirrored."""
         chosen = rng.integers(0, len(self.crops), num)
@@ -162,7 +172,9 @@ def train_objects(
     """
     torch.manual_seed(seed)
     stage = Stage("objects", deepcopy(start).requires_grad_(True), work, budget, resume=resume)
-    stage.network.train()
+    # Convolutions on a CPU take a quarter less time with the channels last.
+    network = stage.network.to(memory_format=torch.channels_last)
+    network.train()
     for step in stage.batches():
         rng = np.random.default_rng((seed, 2, step))
         if step % 200 == 0:
@@ -172,7 +184,7 @@ def train_objects(
         else:
             batch = object_batch(rng, scenes.draw(rng, max(1, round(14 * batch_scale))))
         with torch.autocast("cpu", torch.bfloat16):
-            appearance = stage.network(batch.crops, batch.geometries)
+            appearance = network(batch.crops.contiguous(memory_format=torch.channels_last), batch.geometries)
         loss, measured = attribute_loss(appearance, batch.classes)
         stage.update(loss, **measured)
     assert isinstance(stage.average, ObjectEncoder)
