@@ -20,7 +20,7 @@ class PolicyTraining:
     ``photographs``, a COCO-format folder, adds ``photo_views`` views of photographs (and ``grounding_photo_views``
     others for grounding) to stages 1 to 3, where ``photo_share`` of the pictures are such. ``start`` names weights to
     go on from instead of nothing, for which ``tuning_scenes`` of the scenes are enough; ``perception_only`` keeps
-    their state and reward heads and trains stages 1 to 3.
+    their state and reward heads and trains stages 1 to 3, the states' share of the time going to the detector.
     """
 
     minutes: float = 75.0

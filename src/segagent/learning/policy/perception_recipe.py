@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
-import torch
-
 from segagent.datasets.scenes.model import Split
 from segagent.learning.photographs.store import PHOTO_SPLIT, draw_photographs
 from segagent.learning.policy.config import PolicyTraining
-from segagent.learning.policy.loop import StageBudget
+from segagent.learning.policy.loop import StageBudget, put_channels_last
 from segagent.learning.policy.scene_store import SHARD, SceneMix, SceneStore, StoredScene, write_shard
 from segagent.learning.policy.train_detector import train_detector
 from segagent.learning.policy.train_grounding import (
@@ -81,7 +79,7 @@ def train_perception(
         out,
         network.detector,
         pictures.mix(config.photo_share),
-        stage_budget(config, "detector", config.detector_share),
+        stage_budget(config, "detector", config.detector_share + config.states_share * config.perception_only),
         config.seed,
         resume=resume,
         batch_scale=config.batch_scale,
@@ -164,5 +162,8 @@ def stage_budget(config: PolicyTraining, stage: str, share: float, learning_rate
 
 def perceive_all(network: PolicyNetwork, scenes: SceneStore | Iterator[StoredScene]) -> list[PerceivedScene]:
     """Scenes as the detector and object encoder see them; photographs are taken to be those they were trained on."""
-    detector = network.detector.to(memory_format=torch.channels_last)  # a fifth faster
-    return [perceive_scene(detector, network.encoder, scene, familiar=scene.split == PHOTO_SPLIT) for scene in scenes]
+    put_channels_last(network.detector)
+    return [
+        perceive_scene(network.detector, network.encoder, scene, familiar=scene.split == PHOTO_SPLIT)
+        for scene in scenes
+    ]
