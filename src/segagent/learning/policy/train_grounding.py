@@ -134,8 +134,8 @@ def grounding_batch(
 
 
 def _less_sure(rng: np.random.Generator, tokens: Tensor, rows: npt.NDArray[np.bool_]) -> Tensor:
-    """Half the objects' tokens (b, n, t) in ``rows`` (b,) mixed with that of another object, up to two fifths."""
-    share = rng.uniform(0, 0.4, tokens.shape[:2]) * (rng.random(tokens.shape[:2]) < 0.5) * rows[:, None]
+    """Most objects' tokens (b, n, t) in ``rows`` (b,) mixed with that of another object, up to three fifths."""
+    share = rng.uniform(0, 0.6, tokens.shape[:2]) * (rng.random(tokens.shape[:2]) < 0.7) * rows[:, None]
     other = tokens[torch.from_numpy(rng.permutation(len(tokens)))][
         :, torch.from_numpy(rng.permutation(tokens.shape[1]))
     ]
