@@ -208,6 +208,16 @@ def test_unknown_words_are_told(tmp_path: Path, photo: Path, script, capsys: Cap
     assert "flibbertigibbet" in json.loads(stdout)["warnings"][0]
 
 
+def test_doubts_about_the_picture_are_told(tmp_path: Path, photo: Path, script, capsys: Captured) -> None:
+    policy = script(GOOD_SCRIPT)
+    policy.doubts = lambda image, text: [f"is lost in {image.width} x {image.height} pixels"]
+    out = tmp_path / "out"
+    code, stdout, stderr = run(capsys, "annotate", photo, "the dog", "-o", out, "--tool", "disc", "--json")
+    assert code == 0
+    assert "is lost in" in stderr
+    assert "is lost in" in json.loads(stdout)["warnings"][0]
+
+
 def test_non_ascii_text(tmp_path: Path, photo: Path, script, capsys: Captured) -> None:
     script(GOOD_SCRIPT)
     out = tmp_path / "出力"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from policy_conformance import observation
 
-from segagent.core import InputError, WeightsError
+from segagent.core import Image, InputError, WeightsError
 from segagent.policies.embedded import EmbeddedPolicy
 from segagent.policies.network import PolicyNetwork, load_network, save_network
 from segagent.policies.overlay import draw_overlay, seen_mask
@@ -93,6 +93,21 @@ def test_unusable_weights_say_so(untrained: PolicyNetwork, tmp_path: Path) -> No
         card.write_text(bad)
         with pytest.raises(WeightsError):
             load_network(path)
+
+
+def test_doubts_follow_what_is_seen_and_meant(untrained: PolicyNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    from segagent.policies import embedded
+
+    policy = EmbeddedPolicy(untrained)
+    image = Image.of(np.full((48, 64, 3), 90, np.uint8))
+    monkeypatch.setattr(embedded, "UNSURE_BELOW", 1.1)
+    monkeypatch.setattr(embedded, "NONE_ABOVE", -0.1)
+    sees, takes = policy.doubts(image, "the mug")
+    assert sees.startswith("sees no object")
+    assert takes.startswith("takes none")
+    monkeypatch.setattr(embedded, "UNSURE_BELOW", 0.0)
+    monkeypatch.setattr(embedded, "NONE_ABOVE", 1.0)
+    assert policy.doubts(image, "the mug") == []
 
 
 def test_unknown_words_are_named_not_refused(untrained: PolicyNetwork) -> None:

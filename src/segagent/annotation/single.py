@@ -35,6 +35,15 @@ class KnowsItsWords(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsItsDoubts(Protocol):
+    """A policy that can tell when a picture and a sentence are not what it has learnt."""
+
+    def doubts(self, image: Image, text: str) -> list[str]:
+        """What speaks against relying on it here, each as a clause about the policy; empty where nothing does."""
+        ...
+
+
 def annotate_image(
     image: Image,
     text: str,
@@ -111,6 +120,11 @@ def score_mask(image: Image, text: str, mask: BoolMask, policy: Policy) -> float
 def unknown_words(policy: Policy, text: str) -> list[str]:
     """The words of ``text`` that ``policy`` says it never learnt; empty for policies that cannot tell."""
     return policy.unknown_words(text) if isinstance(policy, KnowsItsWords) else []
+
+
+def doubts(policy: Policy, image: Image, text: str) -> list[str]:
+    """What ``policy`` itself says against relying on it; empty for policies that cannot tell."""
+    return policy.doubts(image, text) if isinstance(policy, KnowsItsDoubts) else []
 
 
 def checked_text(text: str) -> str:

@@ -22,7 +22,7 @@ from segagent.cli.models import (
 )
 
 if TYPE_CHECKING:
-    from segagent.core import Box, Policy, Prompt, Trajectory
+    from segagent.core import Box, Image, Policy, Prompt, Trajectory
     from segagent.environment import StartSpec
 
 ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file.", show_default=False)]
@@ -121,7 +121,7 @@ def score(
         predicted = score_mask(picture, text, given, annotator)
     calibration = load_calibration(policy or "embedded")
     calibrated = None if calibration is None else calibration(predicted)
-    warnings = _warnings(annotator, text)
+    warnings = _warnings(annotator, picture, text)
     if as_json:
         print_object(
             {
@@ -178,7 +178,7 @@ def _episode(
         if corners is not None:
             start = box_start(corners, picture, segmenter)
         annotator = choice.make_policy(started=start is not None)
-    warnings = _warnings(annotator, text)
+    warnings = _warnings(annotator, picture, text)
     with waiting("clicking", quiet=as_json):
         if refining and given is not None:
             trajectory = refine_image(
@@ -246,14 +246,20 @@ def parse_box(value: str) -> Box:
     return Box(x0, y0, x1, y1)
 
 
-def _warnings(policy: Policy, text: str) -> list[str]:
-    """What the user should know about this text; also written to stderr."""
-    from segagent.annotation import unknown_words
+def _warnings(policy: Policy, picture: Image, text: str) -> list[str]:
+    """What the user should know before relying on the policy here; also written to stderr."""
+    from segagent.annotation import doubts, unknown_words
 
-    words = unknown_words(policy, text)
-    if not words:
-        return []
-    listed = ", ".join(repr(word) for word in words)
-    message = f"policy {policy.name!r} does not know {listed}; the rest of the text is all it goes by"
-    warn(message)
-    return [message]
+    messages = []
+    if words := unknown_words(policy, text):
+        listed = ", ".join(repr(word) for word in words)
+        messages.append(f"policy {policy.name!r} does not know {listed}; the rest of the text is all it goes by")
+    messages += [f"policy {policy.name!r} {doubt}" for doubt in doubts(policy, picture, text)]
+    if messages and policy.name == "embedded":
+        messages.append(
+            "this is outside what the small embedded policy has learnt, so expect a wrong object or a wrong score; "
+            "a multimodal model can be used instead: --policy hf:DIR or --policy openai:MODEL@URL"
+        )
+    for message in messages:
+        warn(message)
+    return messages

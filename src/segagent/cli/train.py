@@ -61,7 +61,7 @@ def train_tool_command(
 @train.command(
     "policy",
     epilog="\b\nExamples:\n  segagent train-embedded policy -o runs/policy --minutes 60\n"
-    "  segagent train-embedded policy -o runs/policy --minutes 60 --tool grabcut",
+    "  segagent train-embedded policy -o runs/policy --minutes 90 --photographs coco_small",
 )
 @reporting_errors
 def train_policy_command(
@@ -74,16 +74,37 @@ def train_policy_command(
     tool: Annotated[
         str, typer.Option("--tool", help="The tool whose masks the policy learns to correct.")
     ] = "embedded",
+    photographs: Annotated[
+        Path | None, typer.Option("--photographs", help="A COCO-format folder; without it, generated scenes alone.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Weights (.safetensors) to go on from, instead of nothing.")
+    ] = None,
+    perception_only: Annotated[
+        bool, typer.Option("--perception-only", help="Train what finds, names and grounds; keep the other heads.")
+    ] = False,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
     resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the vision-language policy and its predicted IoU, on generated scenes."""
+    """Train the vision-language policy and its predicted IoU, on generated scenes and, if given, photographs."""
+    from segagent.core import InputError
     from segagent.learning.policy.config import PolicyTraining
     from segagent.learning.policy.recipe import train_policy
 
-    config = PolicyTraining(minutes=minutes, steps=steps, seed=seed, threads=threads, tool=tool)
+    if perception_only and start is None:
+        raise InputError("--perception-only keeps heads of trained weights; say which with --from")
+    config = PolicyTraining(
+        minutes=minutes,
+        steps=steps,
+        seed=seed,
+        threads=threads,
+        tool=tool,
+        photographs=photographs,
+        start=start,
+        perception_only=perception_only,
+    )
     with stages(quiet=as_json) as report:
         trained = train_policy(config, out, resume=resume, report=report)
     if as_json:
@@ -92,7 +113,7 @@ def train_policy_command(
     else:
         say(f"trained in {trained.seconds:.0f} s: {trained.weights}")
         for name, value in trained.measured.items():
-            say(f"  {name} {value:.3f} (val split)")
+            say(f"  {name} {value:.3f} (held out)")
 
 
 def _measured(line: dict[str, float]) -> str:

@@ -12,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 import torch
 
-from segagent.core import Box, Image, InputError, Observation, Proposal
+from segagent.core import Box, Image, InputError, Observation, Proposal, empty_mask
 from segagent.policies.grounding import Words
 from segagent.policies.network import PolicyNetwork, load_network
 from segagent.policies.overlay import GREEN, Color
@@ -23,6 +23,11 @@ from segagent.policies.state_head import BINS
 from segagent.policies.writing import Written, reply_text, write_greedy, write_sampled
 
 T = TypeVar("T")
+
+UNSURE_BELOW = 0.3
+"""A picture whose surest object is less certain than this is not what the detector has learnt."""
+NONE_ABOVE = 0.5
+"""From this probability of "none of the objects" on, the sentence is taken not to be about anything seen."""
 
 
 SHIPPED = Path(str(files("segagent") / "weights" / "policy.safetensors"))
@@ -108,6 +113,21 @@ class EmbeddedPolicy:
         left, top = int(x0 * across), int(y0 * down)
         right, bottom = int(np.ceil((x1 + 1) * across)), int(np.ceil((y1 + 1) * down))
         return Box(left, top, min(right, image.width), min(bottom, image.height))
+
+    def doubts(self, image: Image, text: str) -> list[str]:
+        """What speaks against relying on the model for this picture and sentence: nothing surely seen, nothing meant.
+
+        On photographs these catch some of its mistakes and not the others; see docs/models.md for how many.
+        """
+        observation = Observation(image, text, empty_mask(image.height, image.width))
+        nothing = float(self.read(observation).objects[0])
+        surest = float(self._percept(image).certainty[0])
+        found = []
+        if surest < UNSURE_BELOW:
+            found.append(f"sees no object in this picture that it is sure of (at best {surest:.0%})")
+        if nothing > NONE_ABOVE:
+            found.append(f"takes none of the objects it sees for what is meant ({nothing:.0%})")
+        return found
 
     def propose(
         self,

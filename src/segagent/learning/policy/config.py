@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,11 @@ class PolicyTraining:
     two have not seen), and ``state_scenes`` for states and episodes (pictures nothing else has seen, so that doubt is
     honest). ``rounds``: how often the policy is rolled out with what it has learnt so far. ``batch_scale`` multiplies
     all batch sizes.
+
+    ``photographs``, a COCO-format folder, adds ``photo_views`` views of photographs (and ``grounding_photo_views``
+    others for grounding) to stages 1 to 3, where ``photo_share`` of the pictures are such. ``start`` names weights to
+    go on from instead of nothing, for which ``tuning_scenes`` of the scenes are enough; ``perception_only`` keeps
+    their state and reward heads and trains stages 1 to 3, the states' share of the time going to the detector.
     """
 
     minutes: float = 75.0
@@ -23,7 +29,7 @@ class PolicyTraining:
     threads: int = 1
     tool: str = "embedded"
     scenes: int = 12000
-    outlined_scenes: int = 6500
+    outlined_scenes: int = 4000
     grounding_scenes: int = 6500
     state_scenes: int = 2000
     held_out_scenes: int = 250
@@ -36,3 +42,10 @@ class PolicyTraining:
     states_share: float = 0.2
     reward_share: float = 0.02
     batch_scale: float = 1.0
+    photographs: Path | None = None
+    photo_views: int = 8000
+    grounding_photo_views: int = 3500
+    photo_share: float = 0.55
+    start: Path | None = None
+    tuning_scenes: float = 0.6
+    perception_only: bool = False

@@ -1,10 +1,10 @@
-"""The embedded policy's training from nothing: scenes, five stages, rounds of own episodes, weights."""
+"""The embedded policy's training as one recipe: five stages, rounds of own episodes, weights."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from segagent.core import SegmentationTool
-from segagent.datasets.scenes import GENERATOR_VERSION, vocabulary
-from segagent.datasets.scenes.model import Split
+from segagent.datasets.scenes import GENERATOR_VERSION
+from segagent.learning.policy.classes import architecture
 from segagent.learning.policy.config import PolicyTraining
-from segagent.learning.policy.loop import StageBudget, load_average
+from segagent.learning.policy.perception_recipe import Report, draw_scenes, stage_budget, train_perception
 from segagent.learning.policy.rollouts import (
     RewardRow,
     annotator_states,
@@ -24,28 +24,19 @@ from segagent.learning.policy.rollouts import (
     own_episodes,
     reward_rows,
 )
-from segagent.learning.policy.scene_store import SHARD, SceneStore, write_shard
-from segagent.learning.policy.train_detector import train_detector
-from segagent.learning.policy.train_grounding import (
-    PerceivedScene,
-    grounding_accuracy,
-    perceive_scene,
-    train_grounding,
-)
-from segagent.learning.policy.train_objects import NUM_CLASSES, FoundObjects, found_objects, train_objects
+from segagent.learning.policy.scene_store import SceneStore
 from segagent.learning.policy.train_reward import reward_quality, train_reward
 from segagent.learning.policy.train_states import MaskState, StudiedScene, train_states
-from segagent.policies.network import Architecture, PolicyNetwork, save_network
-from segagent.policies.objects import ObjectEncoder
+from segagent.learning.policy.warm_start import grown
+from segagent.policies.network import PolicyNetwork, load_network, save_network
 from segagent.policies.perception import perceive
 from segagent.policies.state_head import RewardHead
 from segagent.tools import make_tool
 
-_FIRST = {"scenes": 0, "grounding": 100_000, "states": 200_000}
-"""Which numbers of the train split each purpose uses: no picture serves two."""
+_FIRST_STATE = 200_000
+"""From which number of the train split on scenes serve for episodes; the perception uses lower ones."""
+_PHOTO_DATA = ", and COCO photographs with cut-outs of them pasted (ids that are multiples of 10 held out)"
 _GROUP = 40
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,118 +54,50 @@ def train_policy(
     """Train the embedded policy in the folder ``out``; every stage leaves a checkpoint and a JSONL log there.
 
     Writes ``policy.safetensors`` and ``policy.json``. With ``resume`` finished stages are skipped and an
-    interrupted one goes on. ``report`` is told what begins. Pictures come from the train split alone; the val
-    split only measures.
+    interrupted one goes on. ``report`` is told what begins. Pictures come from the train split and the training
+    photographs alone; the val split and the held-out photographs only measure.
     """
     began = time.perf_counter()
     say = report or (lambda _: None)
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
-    say("drawing scenes")
-    stores = {
-        "scenes": draw_scenes(out, "scenes", "train", _FIRST["scenes"], config.scenes),
-        "grounding": draw_scenes(out, "grounding", "train", _FIRST["grounding"], config.grounding_scenes),
-        "states": draw_scenes(out, "states", "train", _FIRST["states"], config.state_scenes),
-        "held out": draw_scenes(out, "held_out", "val", 0, config.held_out_scenes),
-    }
-    network = new_network()
-    say("stage 1: finding objects")
-    detector = train_detector(
-        out,
-        stores["scenes"],
-        _budget(config, config.detector_share),
-        config.seed,
-        resume=resume,
-        batch_scale=config.batch_scale,
-    )
-    network.detector.load_state_dict(detector.state_dict())
-    say("stage 2: naming objects")
-    encoder = name_objects(config, out, network, stores["scenes"], resume=resume)
-    network.encoder.load_state_dict(encoder.state_dict())
-    network.eval()
-    say("stage 3: which object a sentence means")
-    scenes = perceive_all(network, stores["grounding"], config.grounding_scenes)
-    held_out = perceive_all(network, stores["held out"], config.held_out_scenes)
-    grounding_budget = _budget(config, config.grounding_share, learning_rate=1e-3)
-    grounding = train_grounding(
-        out,
-        scenes,
-        held_out,
-        network.vocabulary,
-        grounding_budget,
-        config.seed,
-        resume=resume,
-        batch_scale=config.batch_scale,
-    )
-    network.grounding.load_state_dict(grounding.state_dict())
-    network.eval()
-    measured = {
-        f"grounding_{kind}": value
-        for kind, value in grounding_accuracy(network.grounding, held_out, network.vocabulary).items()
-    }
-    say("stages 4 and 5: states, place, predicted IoU")
-    tool = make_tool(config.tool)
-    measured |= train_episodes(config, out, network, stores["states"], tool, say, resume=resume)
+    network = starting_network(config)
+    measured = train_perception(config, out, network, say, resume=resume)
+    if not config.perception_only:
+        store = draw_scenes(out, "states", "train", _FIRST_STATE, config.state_scenes)
+        say("stages 4 and 5: states, place, predicted IoU")
+        measured |= train_episodes(config, out, network, store, make_tool(config.tool), say, resume=resume)
     weights = out / "policy.safetensors"
     save_network(weights, network, card(config, measured))
     return TrainedPolicy(weights, measured, time.perf_counter() - began)
 
 
-def name_objects(
-    config: PolicyTraining, out: Path, network: PolicyNetwork, store: SceneStore, *, resume: bool
-) -> ObjectEncoder:
-    """Stage 2: first on true outlines made imperfect, then also on the outlines that ``network``'s detector draws."""
-    found: FoundObjects | None = None
-    encoder = network.encoder
-    for share in (config.objects_share * 0.75, config.objects_share):
-        encoder = train_objects(
-            out,
-            store,
-            _budget(config, share),
-            config.seed,
-            resume=resume or found is not None,
-            found=found,
-            batch_scale=config.batch_scale,
-        )
-        if found is None:
-            scenes = (store[i] for i in range(min(config.outlined_scenes, len(store))))
-            found = found_objects(network.detector.eval(), network.encoder.eval(), scenes)
-    return encoder
-
-
-def new_network() -> PolicyNetwork:
-    """An untrained network for the generated scenes' words and attributes."""
-    return PolicyNetwork(Architecture(vocabulary(), NUM_CLASSES)).eval()
+def starting_network(config: PolicyTraining) -> PolicyNetwork:
+    """An untrained network, or the one to start from made larger where photographs need more words and categories."""
+    torch.manual_seed(config.seed)
+    wanted = architecture(photographs=config.photographs is not None)
+    return PolicyNetwork(wanted).eval() if config.start is None else grown(load_network(config.start), wanted)
 
 
 def card(config: PolicyTraining, measured: dict[str, float]) -> dict[str, object]:
     """What the weights' JSON file says about how they came to be."""
     return {
-        "data": f"{GENERATOR_VERSION}, train split",
-        "command": f"segagent train-embedded policy --minutes {config.minutes:g} --seed {config.seed}",
-        "config": asdict(config),
-        "measured_on": "val split",
+        "data": f"{GENERATOR_VERSION}, train split" + (_PHOTO_DATA if config.photographs else ""),
+        "command": _command(config),
+        "config": asdict(config) | {"photographs": config.photographs is not None, "start": config.start is not None},
+        "measured_on": "val split" + (", held-out photographs" if config.photographs else ""),
         "measured": measured,
     }
 
 
-def draw_scenes(out: Path, name: str, split: Split, first: int, count: int) -> SceneStore:
-    """At least ``count`` scenes of a split on disk, from number ``first`` on."""
-    folder = out / name
-    for start in range(first, first + count, SHARD):
-        write_shard(folder, split, start, min(SHARD, count))
-    return SceneStore(folder, split)
-
-
-def _budget(config: PolicyTraining, share: float, learning_rate: float = 2e-3) -> StageBudget:
-    steps = 10**9 if config.steps is None else config.steps
-    return StageBudget(minutes=config.minutes * share, steps=steps, learning_rate=learning_rate)
-
-
-def perceive_all(network: PolicyNetwork, store: SceneStore, limit: int) -> list[PerceivedScene]:
-    """The first ``limit`` scenes of a store as the detector and object encoder see them."""
-    return [perceive_scene(network.detector, network.encoder, store[i]) for i in range(min(limit, len(store)))]
+def _command(config: PolicyTraining) -> str:
+    """The command line, without the names of this machine's folders."""
+    parts = ["segagent train-embedded policy", f"--minutes {config.minutes:g} --seed {config.seed}"]
+    parts += ["--photographs COCO_FOLDER"] if config.photographs else []
+    parts += ["--from WEIGHTS"] if config.start else []
+    parts += ["--perception-only"] if config.perception_only else []
+    return " ".join(parts)
 
 
 def study(network: PolicyNetwork, store: SceneStore, limit: int) -> list[StudiedScene]:
@@ -214,7 +137,7 @@ def train_episodes(
             out,
             studied[cut:],
             _shifted(states, cut),
-            _budget(config, share),
+            stage_budget(config, "states", share),
             config.seed,
             made_up=0.4,
             resume=resume or number > 1,
@@ -234,7 +157,9 @@ def train_episodes(
     held_out: list[RewardRow] = []
     for group in _groups(list(range(cut))):
         held_out += own_episodes(rng, network, studied, group, tool, config.episode_steps)[0]
-    reward = train_reward(out, rows, held_out, _budget(config, config.reward_share, 5e-4), config.seed, resume=resume)
+    reward = train_reward(
+        out, rows, held_out, stage_budget(config, "reward", config.reward_share, 5e-4), config.seed, resume=resume
+    )
     quality = reward_quality(reward, held_out)
     # The mixture alone is a good estimate already: a correction is kept only where it helps on pictures not trained on.
     if quality["mae"] < quality["mixed_mae"]:
@@ -254,17 +179,3 @@ def _groups(numbers: Sequence[int]) -> list[Sequence[int]]:
 def _shifted(states: Sequence[MaskState], cut: int) -> list[MaskState]:
     """The states with scene numbers counted from ``cut``."""
     return [MaskState(state.scene - cut, state.target, state.mask) for state in states]
-
-
-def load_stages(out: Path, network: PolicyNetwork, names: Sequence[str]) -> None:
-    """Put finished stages' averaged weights into ``network``; names of stages as in their checkpoint files."""
-    parts = {
-        "detector": network.detector,
-        "objects": network.encoder,
-        "grounding": network.grounding,
-        "states": network.state,
-        "reward": network.reward,
-    }
-    for name in names:
-        load_average(out, name, parts[name])
-    network.eval()

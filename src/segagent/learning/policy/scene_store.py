@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,17 @@ from segagent.datasets.scenes.model import Split
 
 SHARD = 250
 SIZE = 256
+NOT_ASKED = 255
+"""Label of pixels of which nothing is asked: things too small to be objects, or too little of them in view."""
+ABSENT_TARGET = -2
+"""Target of a sentence that nothing in the picture fits."""
 
 
 @dataclass(frozen=True)
 class StoredExpression:
-    """A sentence about a scene: ``target`` is an object's index, ``candidates`` those the noun phrase fits."""
+    """A sentence about a scene: ``target`` is an object's index or ``ABSENT_TARGET``, ``candidates`` those the noun
+    phrase fits.
+    """
 
     text: str
     target: int
@@ -32,9 +38,10 @@ class StoredExpression:
 
 @dataclass(frozen=True, eq=False)
 class StoredScene:
-    """One scene: ``pixels`` uint8 (256, 256, 3), ``labels`` uint8 (256, 256) with object i drawn as i + 1.
+    """One scene: ``pixels`` uint8 (256, 256, 3), ``labels`` uint8 (256, 256) with object i drawn as i + 1, or
+    ``NOT_ASKED``.
 
-    ``names`` holds (category, color, pattern, size) of each object.
+    ``names`` holds (category, color, pattern, size) of each object, empty where unknown.
     """
 
     split: str
@@ -52,36 +59,35 @@ class StoredScene:
 
 def write_shard(folder: Path, split: Split, first: int, count: int = SHARD) -> None:
     """Draw scenes ``first .. first + count - 1`` of ``split`` and store them; nothing is done where they exist."""
+    save_shard(folder, split, first, (_drawn(split, first + row) for row in range(count)))
+
+
+def _drawn(split: Split, index: int) -> StoredScene:
+    scene = generate_scene(scene_rng(split, 0, index), SceneConfig(size=SIZE, complexity="mixed"))
+    labels = np.zeros((SIZE, SIZE), np.uint8)
+    for number, thing in enumerate(scene.objects):
+        labels[thing.mask] = number + 1
+    names = tuple((str(o.category), str(o.color), str(o.pattern), str(o.size)) for o in scene.objects)
+    expressions = tuple(
+        StoredExpression(e.text, int(e.target), e.kind, tuple(map(int, e.candidates)), e.anchor)
+        for e in scene.expressions
+    )
+    return StoredScene(split, index, scene.image, labels, names, expressions)
+
+
+def save_shard(folder: Path, split: str, first: int, scenes: Iterable[StoredScene]) -> None:
+    """Store ``scenes`` as the shard that begins with number ``first``; nothing is done where it exists."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{split}_{first:07d}"
     if (folder / f"{stem}.json").exists():
         return
-    pixels = np.zeros((count, SIZE, SIZE, 3), np.uint8)
-    labels = np.zeros((count, SIZE, SIZE), np.uint8)
-    records: list[dict[str, Any]] = []
-    for row in range(count):
-        scene = generate_scene(scene_rng(split, 0, first + row), SceneConfig(size=SIZE, complexity="mixed"))
-        pixels[row] = scene.image
-        for number, thing in enumerate(scene.objects):
-            labels[row][thing.mask] = number + 1
-        records.append(
-            {
-                "index": first + row,
-                "names": [[str(o.category), str(o.color), str(o.pattern), str(o.size)] for o in scene.objects],
-                "expressions": [
-                    {
-                        "text": e.text,
-                        "target": int(e.target),
-                        "kind": str(e.kind),
-                        "candidates": [int(c) for c in e.candidates],
-                        "anchor": None if e.anchor is None else int(e.anchor),
-                    }
-                    for e in scene.expressions
-                ],
-            }
-        )
-    np.save(folder / f"{stem}_pixels.npy", pixels)
-    np.save(folder / f"{stem}_labels.npy", labels)
+    kept = list(scenes)
+    records = [
+        {"index": scene.index, "names": scene.names, "expressions": [asdict(e) for e in scene.expressions]}
+        for scene in kept
+    ]
+    np.save(folder / f"{stem}_pixels.npy", np.stack([scene.pixels for scene in kept]))
+    np.save(folder / f"{stem}_labels.npy", np.stack([scene.labels for scene in kept]))
     partial = folder / f"{stem}.tmp"
     partial.write_text(json.dumps(records))
     partial.rename(folder / f"{stem}.json")
@@ -90,7 +96,7 @@ def write_shard(folder: Path, split: Split, first: int, count: int = SHARD) -> N
 class SceneStore:
     """All complete shards of one split in a folder, memory-mapped. :meth:`refresh` finds new ones."""
 
-    def __init__(self, folder: Path, split: Split) -> None:
+    def __init__(self, folder: Path, split: str) -> None:
         self._folder, self._split = folder, split
         self._shards: dict[str, tuple[Any, Any, list[dict[str, Any]]]] = {}
         self._where: list[tuple[str, int]] = []
@@ -128,3 +134,22 @@ class SceneStore:
     def __iter__(self) -> Iterator[StoredScene]:
         for position in range(len(self)):
             yield self[position]
+
+
+class SceneMix:
+    """Several stores drawn from in proportion to their shares."""
+
+    def __init__(self, parts: Sequence[tuple[float, SceneStore]]) -> None:
+        self._parts = [(share, store) for share, store in parts if share > 0]
+
+    def draw(self, rng: np.random.Generator, num: int) -> list[StoredScene]:
+        """``num`` random scenes."""
+        shares = np.array([share for share, _ in self._parts])
+        chosen = rng.choice(len(self._parts), num, p=shares / shares.sum())
+        stores = [self._parts[int(part)][1] for part in chosen]
+        return [store[int(rng.integers(len(store)))] for store in stores]
+
+    def refresh(self) -> None:
+        """See :meth:`SceneStore.refresh`."""
+        for _, store in self._parts:
+            store.refresh()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segagent.learning.policy.loop import Stage, StageBudget
-from segagent.learning.policy.scene_store import SceneStore, StoredScene
+from segagent.learning.policy.loop import Stage, StageBudget, put_channels_last
+from segagent.learning.policy.scene_store import NOT_ASKED, SceneMix, StoredScene
 from segagent.policies.detector import CENTRE_STRIDE, MASK_STRIDE, WORKING_SIZE, Detector, draw_outlines
 
 _SMALLEST = 24
@@ -21,12 +22,14 @@ _SMALLEST = 24
 
 @dataclass(frozen=True, eq=False)
 class DetectionBatch:
-    """Pictures (b, 3, s, s); centre map (b, s/8, s/8); and flat over all objects of the batch: the picture each
-    is in, its centre cell (row, column), and its coverage (n, s/4, s/4) in 0..1.
+    """Pictures (b, 3, s, s); centre map (b, s/8, s/8) and where it counts, bool of the same shape; and flat over all
+    objects of the batch: the picture each is in, its centre cell (row, column), and its coverage (n, s/4, s/4) in
+    0..1.
     """
 
     pictures: Tensor
     centres: Tensor
+    asked: Tensor
     picture_of: Tensor
     cells: Tensor
     coverage: Tensor
@@ -58,6 +61,7 @@ def detection_batch(rng: np.random.Generator, scenes: list[StoredScene], side: i
     cells, grid = side // CENTRE_STRIDE, side // MASK_STRIDE
     pictures = np.empty((len(scenes), side, side, 3), np.uint8)
     centres = np.zeros((len(scenes), cells, cells), np.float32)
+    asked = np.ones((len(scenes), cells, cells), np.bool_)
     picture_of: list[int] = []
     places: list[tuple[int, int]] = []
     coverage: list[npt.NDArray[np.float32]] = []
@@ -68,6 +72,9 @@ def detection_batch(rng: np.random.Generator, scenes: list[StoredScene], side: i
             if label == 0:
                 continue
             mask = labels == label
+            if label == NOT_ASKED:
+                asked[number] = ~mask.reshape(cells, CENTRE_STRIDE, cells, CENTRE_STRIDE).any((1, 3))
+                continue
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
             if np.count_nonzero(mask) < _SMALLEST:
                 continue
@@ -87,18 +94,21 @@ def detection_batch(rng: np.random.Generator, scenes: list[StoredScene], side: i
     return DetectionBatch(
         to_tensor(pictures),
         torch.from_numpy(centres),
+        torch.from_numpy(asked),
         torch.tensor(picture_of, dtype=torch.long),
         torch.tensor(places, dtype=torch.long).view(-1, 2),
         torch.from_numpy(stacked),
     )
 
 
-def centre_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Penalty-reduced focal loss of a centre map, per object (float32 inputs of one shape)."""
+def centre_loss(logits: Tensor, target: Tensor, asked: Tensor) -> Tensor:
+    """Penalty-reduced focal loss of a centre map, per object (float32 inputs of one shape); a miss counts only where
+    ``asked`` (bool).
+    """
     probability = logits.sigmoid()
     peak = target > 0.999
     hit = -functional.logsigmoid(logits) * (1 - probability) ** 2
-    miss = -functional.logsigmoid(-logits) * probability**2 * (1 - target) ** 4
+    miss = -functional.logsigmoid(-logits) * probability**2 * (1 - target) ** 4 * asked
     return torch.where(peak, hit, miss).sum() / peak.sum().clamp(min=1)
 
 
@@ -116,31 +126,39 @@ def outline_loss(logits: Tensor, coverage: Tensor) -> tuple[Tensor, float]:
 
 
 def train_detector(
-    work: Path, store: SceneStore, budget: StageBudget, seed: int, *, resume: bool, batch_scale: float = 1.0
+    work: Path,
+    start: Detector,
+    scenes: SceneMix,
+    budget: StageBudget,
+    seed: int,
+    *,
+    resume: bool,
+    batch_scale: float = 1.0,
 ) -> Detector:
-    """Train, or continue to train, the detector; returns the averaged weights."""
+    """Train ``start``, or what its checkpoint has come to; returns the averaged weights."""
     torch.manual_seed(seed)
-    stage = Stage("detector", Detector(), work, budget, resume=resume)
+    stage = Stage("detector", deepcopy(start).requires_grad_(True), work, budget, resume=resume)
     network = stage.network
+    put_channels_last(network)
     network.train()
     for step in stage.batches():
         rng = np.random.default_rng((seed, 1, step))
         if step % 200 == 0:
-            store.refresh()
+            scenes.refresh()
         whole = stage.used > 0.75 or rng.random() < 0.4
         side, size = (WORKING_SIZE, 8) if whole else (WORKING_SIZE // 2, 24)
         size = max(2, round(size * batch_scale))
-        batch = detection_batch(rng, [store[int(i)] for i in rng.integers(0, len(store), size)], side)
+        batch = detection_batch(rng, scenes.draw(rng, size), side)
         jitter = torch.from_numpy(
             rng.integers(-1, 2, (len(batch.cells), 2)) * (rng.random((len(batch.cells), 1)) < 0.4)
         )
         cells = (batch.cells + jitter).clamp(0, side // CENTRE_STRIDE - 1)
         with torch.autocast("cpu", torch.bfloat16):
-            features = network(batch.pictures)
+            features = network(batch.pictures.contiguous(memory_format=torch.channels_last))
             kernels = features.kernels[batch.picture_of, :, cells[:, 0], cells[:, 1]]
         places = (cells.flip(1).float() + 0.5) * CENTRE_STRIDE
         outlines = draw_outlines(features.masks.float()[batch.picture_of], kernels.float(), places)
-        found = centre_loss(features.centres.float(), batch.centres)
+        found = centre_loss(features.centres.float(), batch.centres, batch.asked)
         drawn, iou = outline_loss(outlines, batch.coverage)
         stage.update(found + drawn, centre=float(found.detach()), outline=float(drawn.detach()), iou=iou)
     assert isinstance(stage.average, Detector)

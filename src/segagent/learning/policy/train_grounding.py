@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,23 +15,24 @@ from torch.nn import functional
 
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.scene_store import StoredExpression, StoredScene
-from segagent.learning.policy.train_objects import NUM_CLASSES, match_objects, mirrored
+from segagent.learning.policy.train_objects import match_objects, mirrored
 from segagent.policies.detector import Detector
 from segagent.policies.grounding import Grounded, Grounding
-from segagent.policies.objects import EMBEDDING, ObjectEncoder
+from segagent.policies.objects import ObjectEncoder
 from segagent.policies.perception import MAX_OBJECTS, Percept, perceive
 from segagent.policies.tokens import UNKNOWN, Vocabulary, swap_sides
 
-NUM_ATTRIBUTES = sum(NUM_CLASSES)
-TOKEN = EMBEDDING + NUM_ATTRIBUTES
+KIND_WEIGHTS = {"attribute": 1.0, "position": 2.5, "superlative": 2.0, "relation": 3.0, "absent": 1.5}
+"""How likely a sentence of each kind is to be drawn."""
 
 
 @dataclass(frozen=True, eq=False)
 class PerceivedScene:
     """A scene as the detector sees it, padded to MAX_OBJECTS.
 
-    ``tokens`` (MAX_OBJECTS, TOKEN), ``geometry`` (MAX_OBJECTS, NUM_GEOMETRY), ``certainty`` (MAX_OBJECTS,),
-    ``num`` objects in use; ``truth[i]`` is the true object that found object i is, or -1.
+    ``tokens`` (MAX_OBJECTS, EMBEDDING + attributes), ``geometry`` (MAX_OBJECTS, NUM_GEOMETRY), ``certainty``
+    (MAX_OBJECTS,), ``num`` objects in use; ``truth[i]`` is the true object that found object i is, or -1. ``familiar``:
+    the object encoder was trained on this picture's objects, so its tokens are surer than they will be elsewhere.
     """
 
     tokens: npt.NDArray[np.float32]
@@ -39,6 +41,7 @@ class PerceivedScene:
     num: int
     truth: npt.NDArray[np.int64]
     expressions: tuple[StoredExpression, ...]
+    familiar: bool = False
 
 
 def pad_percept(percept: Percept) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -51,13 +54,15 @@ def pad_percept(percept: Percept) -> tuple[npt.NDArray[np.float32], npt.NDArray[
     )
 
 
-def perceive_scene(detector: Detector, encoder: ObjectEncoder, scene: StoredScene) -> PerceivedScene:
-    """Look at one scene and find out which object is which."""
+def perceive_scene(
+    detector: Detector, encoder: ObjectEncoder, scene: StoredScene, *, familiar: bool = False
+) -> PerceivedScene:
+    """Look at one scene and find out which object is which; ``familiar`` as in :class:`PerceivedScene`."""
     percept = perceive(detector, encoder, scene.pixels)
     truth = match_objects(percept.coverage.numpy(), scene.labels, len(scene.names))
     padded = np.full(MAX_OBJECTS, -1, np.int64)
     padded[: len(truth)] = truth
-    return PerceivedScene(*pad_percept(percept), len(truth), padded, scene.expressions)
+    return PerceivedScene(*pad_percept(percept), len(truth), padded, scene.expressions, familiar)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +118,8 @@ def grounding_batch(
         numbers = torch.where((numbers > UNKNOWN) & (torch.rand(numbers.shape) < 0.02), UNKNOWN, numbers)
     token_tensor = torch.from_numpy(np.stack(tokens))
     if augment:
-        token_tensor = token_tensor + torch.randn_like(token_tensor) * 0.02
+        familiar = np.array([scenes[s].familiar for s, _ in chosen])
+        token_tensor = _less_sure(rng, token_tensor, familiar) + torch.randn_like(token_tensor) * 0.02
     return GroundingBatch(
         numbers,
         token_tensor,
@@ -125,6 +131,16 @@ def grounding_batch(
         torch.from_numpy(anchors),
         torch.tensor([scenes[s].expressions[e].anchor is not None for s, e in chosen]),
     )
+
+
+def _less_sure(rng: np.random.Generator, tokens: Tensor, rows: npt.NDArray[np.bool_]) -> Tensor:
+    """Most objects' tokens (b, n, t) in ``rows`` (b,) mixed with that of another object, up to three fifths."""
+    share = rng.uniform(0, 0.6, tokens.shape[:2]) * (rng.random(tokens.shape[:2]) < 0.7) * rows[:, None]
+    other = tokens[torch.from_numpy(rng.permutation(len(tokens)))][
+        :, torch.from_numpy(rng.permutation(tokens.shape[1]))
+    ]
+    mixed: Tensor = torch.lerp(tokens, other, torch.from_numpy(share).float()[..., None])
+    return mixed
 
 
 def run(network: Grounding, batch: GroundingBatch) -> Grounded:
@@ -154,8 +170,9 @@ def grounding_loss(answer: Grounded, batch: GroundingBatch) -> tuple[Tensor, dic
 
 def train_grounding(
     work: Path,
+    start: Grounding,
     scenes: Sequence[PerceivedScene],
-    held_out: Sequence[PerceivedScene],
+    held_out: Mapping[str, Sequence[PerceivedScene]],
     vocabulary: Vocabulary,
     budget: StageBudget,
     seed: int,
@@ -163,12 +180,11 @@ def train_grounding(
     resume: bool,
     batch_scale: float = 1.0,
 ) -> Grounding:
-    """Train, or continue to train, the grounding network; returns the averaged weights."""
+    """Train ``start``, or what its checkpoint has come to; returns the averaged weights."""
     torch.manual_seed(seed)
-    stage = Stage("grounding", Grounding(len(vocabulary), NUM_ATTRIBUTES), work, budget, resume=resume)
-    weight = {"attribute": 1.0, "position": 2.5, "superlative": 2.0, "relation": 3.0}
+    stage = Stage("grounding", deepcopy(start).requires_grad_(True), work, budget, resume=resume)
     pool = [(s, e) for s, scene in enumerate(scenes) for e in range(len(scene.expressions))]
-    chances = np.array([weight[scenes[s].expressions[e].kind] for s, e in pool])
+    chances = np.array([KIND_WEIGHTS[scenes[s].expressions[e].kind] for s, e in pool])
     chances /= chances.sum()
     stage.network.train()
     for step in stage.batches():
@@ -181,7 +197,8 @@ def train_grounding(
         stage.update(loss, **measured)
         if step % 500 == 499:
             assert isinstance(stage.average, Grounding)
-            stage.log({"val": grounding_accuracy(stage.average, held_out, vocabulary)})
+            for name, measuring in held_out.items():
+                stage.log({f"{name}val": grounding_accuracy(stage.average, measuring, vocabulary)})
     assert isinstance(stage.average, Grounding)
     return stage.average
 
@@ -190,16 +207,22 @@ def train_grounding(
 def grounding_accuracy(
     network: Grounding, scenes: Sequence[PerceivedScene], vocabulary: Vocabulary
 ) -> dict[str, float]:
-    """Share of sentences whose most likely found object is the target, by kind and over all."""
+    """Share of sentences whose most likely found object is the target, by kind and over all.
+
+    Where nothing is meant (kind "absent", not in "all"): the share for which "none of them" is likelier than not.
+    """
     hits: dict[str, list[float]] = {}
     rng = np.random.default_rng(0)
     pool = [(s, e) for s, scene in enumerate(scenes) for e in range(len(scene.expressions))]
     for first in range(0, len(pool), 128):
         chosen = pool[first : first + 128]
         batch = grounding_batch(rng, scenes, chosen, vocabulary, augment=False)
-        logits = run(network, batch).logits[:, 1:]
-        right = batch.targets[:, 1:].gather(1, logits.argmax(1, keepdim=True))[:, 0]
-        for (s, e), hit in zip(chosen, right.tolist(), strict=True):
-            for kind in (scenes[s].expressions[e].kind, "all"):
-                hits.setdefault(kind, []).append(float(hit))
+        logits = run(network, batch).logits
+        right = batch.targets[:, 1:].gather(1, logits[:, 1:].argmax(1, keepdim=True))[:, 0]
+        none = logits.softmax(1)[:, 0] > 0.5
+        for (s, e), hit, refused in zip(chosen, right.tolist(), none.tolist(), strict=True):
+            kind = scenes[s].expressions[e].kind
+            hits.setdefault(kind, []).append(float(refused if kind == "absent" else hit))
+            if kind != "absent":
+                hits.setdefault("all", []).append(float(hit))
     return {kind: round(float(np.mean(values)), 4) for kind, values in sorted(hits.items())}

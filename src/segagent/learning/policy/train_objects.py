@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segagent.datasets.scenes import CATEGORIES, COLORS, PATTERNS, SIZES
-from segagent.learning.policy.loop import Stage, StageBudget
-from segagent.learning.policy.scene_store import SceneStore, StoredScene
+from segagent.learning.policy.classes import CLASSES, UNKNOWN_CLASS, class_numbers
+from segagent.learning.policy.loop import Stage, StageBudget, put_channels_last
+from segagent.learning.policy.scene_store import SceneMix, StoredScene
 from segagent.policies.detector import MASK_STRIDE, Detector
 from segagent.policies.objects import CROP, NUM_GEOMETRY, Appearance, ObjectEncoder, geometry, object_crop
 from segagent.policies.perception import GRID, enlarged, perceive
-
-CLASSES: tuple[tuple[str, ...], ...] = (CATEGORIES, COLORS, PATTERNS, SIZES)
-NUM_CLASSES = (len(CATEGORIES), len(COLORS), len(PATTERNS), len(SIZES))
-_INDEX = tuple({name: number for number, name in enumerate(names)} for names in CLASSES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +44,6 @@ def worn_coverage(rng: np.random.Generator, mask: npt.NDArray[np.bool_]) -> npt.
     if share.max() <= 0.5:
         return mask.astype(np.float32)
     return np.asarray(cv2.resize(share, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def class_numbers(names: tuple[str, str, str, str]) -> list[int]:
-    """(category, color, pattern, size) as class numbers."""
-    return [table[name] for table, name in zip(_INDEX, names, strict=True)]
 
 
 def object_batch(rng: np.random.Generator, scenes: list[StoredScene], *, worn: bool = True) -> ObjectBatch:
@@ -82,6 +74,16 @@ class FoundObjects:
     crops: npt.NDArray[np.uint8]
     geometries: npt.NDArray[np.float32]
     classes: npt.NDArray[np.int64]
+
+    def save(self, path: Path) -> None:
+        """Write them to ``path`` (.npz)."""
+        np.savez(path, crops=self.crops, geometries=self.geometries, classes=self.classes)
+
+    @staticmethod
+    def load(path: Path) -> FoundObjects:
+        """What :meth:`save` wrote."""
+        with np.load(path) as arrays:
+            return FoundObjects(arrays["crops"], arrays["geometries"], arrays["classes"])
 
     def batch(self, rng: np.random.Generator, num: int) -> ObjectBatch:
         """``num`` of them at random, half of them mirrored."""
@@ -117,6 +119,8 @@ def found_objects(detector: Detector, encoder: ObjectEncoder, scenes: Iterable[S
 
 def match_objects(coverage: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8], num: int) -> npt.NDArray[np.int64]:
     """Which of the ``num`` true objects each outline (n, GRID, GRID) is: the best by IoU above 0.35, else -1."""
+    if num == 0:
+        return np.full(len(coverage), -1)
     cell = labels.shape[0] // GRID
     true = np.stack(
         [(labels == k + 1).reshape(GRID, cell, GRID, cell).mean((1, 3), dtype=np.float32) for k in range(num)]
@@ -138,20 +142,23 @@ def mirrored(geometry: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def attribute_loss(appearance: Appearance, classes: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Sum of the four cross-entropies, and the accuracies."""
+    """Sum of the four cross-entropies, and the accuracies, over the objects whose class is known."""
     loss = torch.zeros(())
     measured = {}
     for name, logits, true in zip(
         ("category", "color", "pattern", "size"), appearance.attributes, classes.T, strict=True
     ):
-        loss = loss + functional.cross_entropy(logits, true)
-        measured[name] = float((logits.argmax(1) == true).float().mean())
+        known = true != UNKNOWN_CLASS
+        if known.any():
+            loss = loss + functional.cross_entropy(logits[known], true[known]) * known.float().mean()
+            measured[name] = float((logits.argmax(1) == true)[known].float().mean())
     return loss, measured
 
 
 def train_objects(
     work: Path,
-    store: SceneStore,
+    start: ObjectEncoder,
+    scenes: SceneMix,
     budget: StageBudget,
     seed: int,
     *,
@@ -159,25 +166,25 @@ def train_objects(
     found: FoundObjects | None = None,
     batch_scale: float = 1.0,
 ) -> ObjectEncoder:
-    """Train, or continue to train, the object encoder; returns the averaged weights.
+    """Train ``start``, or what its checkpoint has come to; returns the averaged weights.
 
     With ``found`` four of five batches are objects as the detector outlines them.
     """
     torch.manual_seed(seed)
-    stage = Stage("objects", ObjectEncoder(NUM_CLASSES), work, budget, resume=resume)
-    stage.network.train()
+    stage = Stage("objects", deepcopy(start).requires_grad_(True), work, budget, resume=resume)
+    network = stage.network
+    put_channels_last(network)
+    network.train()
     for step in stage.batches():
         rng = np.random.default_rng((seed, 2, step))
         if step % 200 == 0:
-            store.refresh()
+            scenes.refresh()
         if found is not None and len(found.crops) and step % 5 > 0:
             batch = found.batch(rng, max(2, round(64 * batch_scale)))
         else:
-            batch = object_batch(
-                rng, [store[int(i)] for i in rng.integers(0, len(store), max(1, round(14 * batch_scale)))]
-            )
+            batch = object_batch(rng, scenes.draw(rng, max(1, round(14 * batch_scale))))
         with torch.autocast("cpu", torch.bfloat16):
-            appearance = stage.network(batch.crops, batch.geometries)
+            appearance = network(batch.crops.contiguous(memory_format=torch.channels_last), batch.geometries)
         loss, measured = attribute_loss(appearance, batch.classes)
         stage.update(loss, **measured)
     assert isinstance(stage.average, ObjectEncoder)

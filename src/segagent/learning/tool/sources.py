@@ -9,9 +9,9 @@ from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from segagent.core import BoolMask, InputError, Pixels
+from segagent.datasets.coco_masks import decode_segmentation
 from segagent.datasets.scenes import SceneConfig, generate_leaf_scene, generate_scene, scene_rng
 
 VALIDATION_MODULUS = 10
@@ -40,6 +40,7 @@ class Photographs:
             if (int(image["id"]) % VALIDATION_MODULUS == 0) == validation
         }
         self._folder = folder
+        self._names = {category["id"]: str(category["name"]) for category in data.get("categories", ())}
         self._images = wanted
         self._pixels: dict[int, Pixels] = {}
         self.objects: list[dict[str, Any]] = [
@@ -56,20 +57,20 @@ class Photographs:
         """See :class:`Source`."""
         return self.at(int(rng.choice(len(self.objects), p=self._weights)))
 
+    def category(self, index: int) -> str:
+        """Name of the category of object ``index`` of ``objects``."""
+        return self._names[self.objects[index]["category_id"]]
+
     def at(self, index: int) -> tuple[Pixels, BoolMask]:
         """Picture and target of object ``index`` of ``objects``."""
         annotation = self.objects[index]
         image = self._images[int(annotation["image_id"])]
         pixels = self._load(int(image["id"]), str(image["file_name"]))
         height, width = pixels.shape[:2]
-        segmentation = annotation["segmentation"]
-        if isinstance(segmentation, dict):
-            runs = segmentation
-            if isinstance(runs["counts"], list):
-                runs = coco_mask.frPyObjects(runs, height, width)
-        else:
-            runs = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-        return pixels, coco_mask.decode(runs).astype(np.bool_)
+        try:
+            return pixels, decode_segmentation(annotation["segmentation"], height, width)
+        except ValueError as error:
+            raise InputError(f"object {index} of {self._folder}: {error}") from error
 
     def _load(self, image_id: int, name: str) -> Pixels:
         # Decoded once: the pictures of a training folder are few and small.

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from segagent.core import InputError
+from segagent.datasets.scenes import COLORS
+from segagent.learning.photographs.colours import UNKNOWN, colour_name, colour_shares
+from segagent.learning.photographs.expressions import PhotoWriter
+from segagent.learning.photographs.facts import is_farthest, see_things, stands_at
+from segagent.learning.photographs.store import draw_photographs
+from segagent.learning.photographs.views import CutOuts, load_photos, random_view, whole_view
+from segagent.learning.photographs.words import photo_vocabulary
+from segagent.learning.policy.classes import ALL_CATEGORIES, UNKNOWN_CLASS, architecture, class_numbers
+from segagent.learning.policy.config import PolicyTraining
+from segagent.learning.policy.recipe import train_policy
+from segagent.learning.policy.scene_store import ABSENT_TARGET, NOT_ASKED, SceneMix, SceneStore, write_shard
+from segagent.learning.policy.train_detector import centre_loss, detection_batch
+from segagent.learning.policy.train_objects import attribute_loss
+from segagent.learning.policy.warm_start import grown
+from segagent.policies.network import PolicyNetwork, load_network, save_network
+from segagent.policies.objects import Appearance
+from segagent.policies.tokens import split_words
+
+TINY = PolicyTraining(
+    minutes=60.0,
+    steps=2,
+    tool="disc",
+    scenes=4,
+    grounding_scenes=4,
+    state_scenes=6,
+    held_out_scenes=3,
+    rounds=1,
+    episodes=3,
+    episode_steps=2,
+    outlined_scenes=2,
+    batch_scale=0.1,
+)
+BOXES = {"person": (60, 20, 110, 180), "dog": (150, 120, 230, 190)}
+
+
+def _annotation(number: int, image: int, category: int, box: tuple[int, int, int, int]) -> dict[str, object]:
+    x0, y0, x1, y1 = box
+    area = (x1 - x0) * (y1 - y0)
+    polygon = [x0, y0, x1, y0, x1, y1, x0, y1]
+    return {"id": number, "image_id": image, "category_id": category, "segmentation": [polygon], "area": area}
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Path:
+    """Three pictures of a person in red and two blue dogs, the last of them held out."""
+    folder = tmp_path / "coco"
+    (folder / "images").mkdir(parents=True)
+    annotations, images = [], []
+    for image in (1, 2, 10):
+        pixels = np.full((200, 300, 3), 120, np.uint8)
+        for x0, y0, x1, y1, color in (
+            (*BOXES["person"], (200, 20, 20)), (*BOXES["dog"], (30, 60, 220)), (250, 130, 290, 190, (30, 60, 220)),
+        ):  # fmt: skip
+            pixels[y0:y1, x0:x1] = color
+        cv2.imwrite(str(folder / "images" / f"{image}.png"), pixels[:, :, ::-1])
+        images.append({"id": image, "file_name": f"{image}.png", "width": 300, "height": 200})
+        for category, box in ((1, BOXES["person"]), (2, BOXES["dog"]), (2, (250, 130, 290, 190))):
+            annotations.append(_annotation(len(annotations), image, category, box))
+    categories = [{"id": 1, "name": "person"}, {"id": 2, "name": "dog"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "instances.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_views_keep_what_shows_and_ask_nothing_of_the_rest(coco: Path) -> None:
+    photos = load_photos(coco, validation=False)
+    assert len(photos) == 2
+    assert len(load_photos(coco, validation=True)) == 1
+    whole = whole_view(photos[0], 256)
+    assert sorted(name[0] for name in whole.names) == ["dog", "dog", "person"]
+    rng = np.random.default_rng(0)
+    cut_outs = CutOuts(photos)
+    for _ in range(30):
+        view = random_view(rng, photos[0], 256)
+        if rng.random() < 0.5:
+            view = cut_outs.paste(rng, view)
+        present = set(np.unique(view.labels).tolist()) - {0, NOT_ASKED}
+        assert present == set(range(1, len(view.names) + 1))
+        assert view.pixels.shape == (256, 256, 3)
+        assert view.pixels.dtype == view.labels.dtype == np.uint8
+
+
+def test_colours_are_named_only_where_clear() -> None:
+    pixels = np.zeros((40, 40, 3), np.uint8)
+    pixels[:, :20], pixels[:, 20:] = (210, 20, 20), (30, 60, 220)
+    half = np.zeros((40, 40), np.bool_)
+    half[:, :18] = True
+    assert colour_name(colour_shares(pixels, half)) == "red"
+    assert colour_name(colour_shares(pixels, np.ones_like(half))) == UNKNOWN
+    assert colour_shares(pixels, np.zeros_like(half)).sum() == 0
+
+
+def test_sentences_single_out_one_thing(coco: Path) -> None:
+    view = whole_view(load_photos(coco, validation=False)[0], 256)
+    things = see_things(view)
+    assert {t.fact.color for t in things} == {"red", "blue"}
+    known = set(photo_vocabulary()) | set(COLORS)
+    texts = {}
+    for seed in range(40):
+        for written in PhotoWriter(np.random.default_rng(seed), things).write(8, absent_share=0.5):
+            texts[written.text] = written
+            assert set(split_words(written.text)) <= known
+            assert (written.target == ABSENT_TARGET) == (written.kind == "absent")
+    assert {w.kind for w in texts.values()} == {"attribute", "position", "superlative", "relation", "absent"}
+    person = next(i for i, t in enumerate(things) if t.fact.category == "person")
+    large, small = sorted((i for i in range(3) if i != person), key=lambda i: -things[i].fact.area)
+    for text, written in texts.items():
+        words = set(split_words(text))
+        if written.kind != "absent" and words & {"leftmost", "far"} and "left" in text and "dog" not in text:
+            assert written.target == person
+        if words >= {"biggest", "dog"}:
+            assert written.target == large
+        if text == "dog":
+            raise AssertionError("two dogs: the bare noun singles out none")
+    facts = [t.fact for t in things]
+    assert is_farthest(facts, [large, small], small, "rightmost")
+    assert not is_farthest(facts, [large, small], large, "middle")
+    assert stands_at(facts, [small], large, "left")
+
+
+def test_a_photo_store_trains_like_a_scene_store(coco: Path, tmp_path: Path) -> None:
+    photographs = draw_photographs(tmp_path / "views", coco, "train", 6)
+    write_shard(tmp_path / "scenes", "train", 0, count=2)
+    mix = SceneMix([(0.5, photographs), (0.5, SceneStore(tmp_path / "scenes", "train"))])
+    batch = detection_batch(np.random.default_rng(0), mix.draw(np.random.default_rng(0), 8), 256)
+    assert batch.pictures.shape == (8, 3, 256, 256)
+    assert batch.asked.shape == batch.centres.shape == (8, 32, 32)
+    assert len(draw_photographs(tmp_path / "held", coco, "validation", 50)) == 1
+    again = draw_photographs(tmp_path / "views2", coco, "train", 6)
+    assert all(
+        (a.pixels == b.pixels).all() and a.expressions == b.expressions for a, b in zip(photographs, again, strict=True)
+    )
+
+
+def test_unknown_classes_and_unasked_places_cost_nothing() -> None:
+    assert class_numbers(("dog", UNKNOWN, UNKNOWN, "large"))[1:3] == [UNKNOWN_CLASS, UNKNOWN_CLASS]
+    classes = torch.tensor([[0, UNKNOWN_CLASS, 1, UNKNOWN_CLASS], [1, UNKNOWN_CLASS, UNKNOWN_CLASS, 2]])
+    logits = tuple(torch.zeros(2, 3, requires_grad=True) for _ in range(4))
+    loss, measured = attribute_loss(Appearance(torch.zeros(2, 1), logits), classes)  # type: ignore[arg-type]
+    assert torch.isfinite(loss)
+    assert set(measured) == {"category", "pattern", "size"}
+    nothing = torch.zeros(1, 4, 4)
+    assert centre_loss(nothing + 5, nothing, torch.zeros(1, 4, 4, dtype=torch.bool)) == 0
+    assert centre_loss(nothing + 5, nothing, torch.ones(1, 4, 4, dtype=torch.bool)) > 1
+
+
+def test_a_grown_network_says_what_the_small_one_said() -> None:
+    torch.manual_seed(0)
+    small = PolicyNetwork(architecture(photographs=False)).eval()
+    large = grown(small, architecture(photographs=True))
+    assert large.architecture.num_classes[0] == len(ALL_CATEGORIES)
+    texts = ["the red mug left of the ball"]
+    before = small.grounding.text(torch.tensor(small.vocabulary.encode_padded(texts)))
+    after = large.grounding.text(torch.tensor(large.vocabulary.encode_padded(texts)))
+    assert torch.allclose(before.states, after.states)
+    crops, places = torch.randn(2, 7, 48, 48), torch.rand(2, 10)
+    old, new = small.encoder(crops, places), large.encoder(crops, places)
+    assert torch.allclose(old.attributes[0], new.attributes[0][:, :24])
+    with pytest.raises(InputError):
+        grown(large, architecture(photographs=False))
+
+
+def test_training_with_photographs_from_nothing_and_from_weights(coco: Path, tmp_path: Path) -> None:
+    tiny = replace(TINY, photographs=coco, photo_views=4, grounding_photo_views=4)
+    trained = train_policy(tiny, tmp_path / "nothing")
+    assert {"grounding_all", "photographs_grounding_all"} <= set(trained.measured)
+    assert load_network(trained.weights).architecture == architecture(photographs=True)
+    torch.manual_seed(0)
+    old = PolicyNetwork(architecture(photographs=False))
+    start = tmp_path / "old.safetensors"
+    save_network(start, old, {})
+    tuned = train_policy(replace(tiny, start=start, perception_only=True), tmp_path / "tuned")
+    network = load_network(tuned.weights)
+    kept = load_network(start).state.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in network.state.state_dict().items())
+    card = tuned.weights.with_suffix(".json").read_text()
+    assert str(tmp_path) not in card
+    assert "--from WEIGHTS" in card
