@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -95,8 +96,9 @@ def sft(
         "trajectories": [str(path.resolve()) for path in trajectories],
         "recipe": settings.to_dict(),
     }
-    write_training_note(out, note)
-    _tell(trained, as_json=as_json)
+    if os.environ.get("RANK", "0") == "0":  # Under a launcher one process speaks for all.
+        write_training_note(out, note)
+        _tell(trained, as_json=as_json)
 
 
 @learn.command(

@@ -107,6 +107,11 @@ def test_a_finished_training_is_not_done_again_and_not_mistaken_for_another(d_0,
         train_policy_on("embedded", sets, tmp_path, recipe(steps=3), fresh=True)
 
 
+def test_only_the_embedded_model_starts_fresh(d_0, tmp_path):
+    with pytest.raises(InputError, match="cannot start fresh"):
+        train_policy_on(f"hf:{tmp_path}", [load_annotator_set(d_0)], tmp_path, recipe(), fresh=True)
+
+
 def test_each_epoch_takes_every_row_once():
     settings = recipe(batch_size=4)
     taken = [i for step in range(5) for i in _batch_of(step, 10, settings)]
@@ -124,6 +129,7 @@ def test_a_data_set_that_changed_is_refused(d_0, tmp_path):
         load_annotator_set(path)
 
 
+@pytest.mark.slow
 def test_a_mask_that_was_overfitted_is_judged_as_taught(d_0, tmp_path):
     """The predicted IoU comes out of the same reply that search reads: teach six states, ask for them again."""
     one = load_annotator_set(d_0)

@@ -115,6 +115,10 @@ def train_policy_on(
     Raises ``SpecError`` for policies that cannot be trained, ``InputError`` for unusable data.
     """
     trainer, _, rest = _trainer(policy)
+    if fresh and policy.partition(":")[0] != "embedded":
+        raise InputError(
+            f"policy {policy!r:.200} cannot start fresh; only the embedded model knows clicking beforehand"
+        )
     if not any(one.examples for one in sets):
         raise InputError("nothing to train on: the trajectories hold no example")
     return trainer(rest, sets, Path(out), recipe, fresh=fresh, resume=resume, progress=progress)
