@@ -28,7 +28,7 @@ HAS_WEIGHTS = Path(str(files("segagent") / "weights" / "policy.safetensors")).is
 
 @contextmanager
 def process(command: list[str], health: str, seconds: float) -> Iterator[None]:
-    """A server that runs until the block ends; skips the test if it does not come up in time."""
+    """A server that runs until the block ends. Fails if it does not come up, skips if it says what is not installed."""
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + seconds
@@ -41,7 +41,10 @@ def process(command: list[str], health: str, seconds: float) -> Iterator[None]:
             if running.poll() is not None or time.monotonic() > deadline:
                 running.kill()
                 output, _ = running.communicate()
-                pytest.skip(f"{command[0]} did not start serving: {output.decode(errors='replace')[-500:]}")
+                said = output.decode(errors="replace")[-500:]
+                if "Missing dependencies" in said:
+                    pytest.skip(f"{command[0]}: {said}")
+                pytest.fail(f"{command[0]} did not start serving: {said}")
             time.sleep(0.2)
         yield
     finally:

@@ -24,5 +24,5 @@ def presets(
     for row in rows:
         search = row.search
         box = {"none": "first a click", "own": "first a box"}.get(row.first_box, f"first a box by {row.first_box}")
-        words = f"{row.tool}, {box}, at most {search.max_steps} steps, K = {search.num_candidates}"
+        words = f"{row.tool}, {box}, {search.max_steps} step{'s' * (search.max_steps > 1)}, K = {search.num_candidates}"
         say(f"{row.name:{width}}  {row.title}: {words}")
