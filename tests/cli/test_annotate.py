@@ -184,7 +184,7 @@ def test_refine_needs_a_policy_that_predicts(tmp_path: Path, photo: Path, capsys
 
 def test_score(tmp_path: Path, photo: Path, script, capsys: Captured) -> None:
     PillowImage.new("L", (40, 30), 255).save(tmp_path / "mask.png")
-    arguments = ["score", photo, "the box", "--mask", tmp_path / "mask.png"]
+    arguments = ["score", photo, "the box", "--mask", tmp_path / "mask.png", "--policy", "centre"]
     script(["Current IoU: 83. Finish"])
     code, stdout, _ = run(capsys, *arguments, "--json")
     assert code == 0
@@ -195,6 +195,19 @@ def test_score(tmp_path: Path, photo: Path, script, capsys: Captured) -> None:
     code, stdout, stderr = run(capsys, *arguments, "--json")
     assert (code, stdout) == (2, "")
     assert "predicts no IoU" in stderr
+
+
+def test_score_gives_the_calibrated_iou_where_one_is_stored(tmp_path: Path, photo: Path, script, capsys) -> None:
+    PillowImage.new("L", (40, 30), 255).save(tmp_path / "mask.png")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "calibration.json").write_text('{"predicted": [0.5, 0.9], "expected": [0.2, 0.6]}')
+    arguments = ["score", photo, "the box", "--mask", tmp_path / "mask.png", "--policy", f"embedded:{tmp_path}/model"]
+    script(["Current IoU: 70. Finish"])
+    assert run(capsys, *arguments) == (0, "predicted IoU 0.70, calibrated 0.40\n", "")
+    script(["Current IoU: 70. Finish"])
+    code, stdout, _ = run(capsys, *arguments, "--json")
+    assert code == 0
+    assert json.loads(stdout)["calibrated_iou"] == pytest.approx(0.4)
 
 
 def test_unknown_words_are_told(tmp_path: Path, photo: Path, script, capsys: Captured) -> None:

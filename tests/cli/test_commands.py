@@ -151,3 +151,17 @@ def test_demo(tmp_path: Path, capsys: Captured) -> None:
         assert names == ["image.png", "mask.png", "overlay.png", "steps.png", "trajectory.json"]
         assert str(out / folder / "steps.png") in said
     assert "true IoU" in said
+
+
+def test_phases_are_progress_bars_one_after_the_other(capsys):
+    from segagent.cli.console import phases
+
+    with phases(unit="things", quiet=False) as update:
+        for what, total in (("first", 2), ("second", 3)):
+            for done in range(1, total + 1):
+                update(what, done, total, "note")
+    assert capsys.readouterr().out == ""
+    with phases(unit="things", quiet=True) as update:
+        update("first", 1, 2, "")
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
