@@ -7,19 +7,42 @@ from pathlib import Path
 
 from segagent.core import InputError
 from segagent.datasets.coco import CocoDataset
+from segagent.datasets.davis import open_davis
 from segagent.datasets.folder import FolderDataset
 from segagent.datasets.generated import ScenesDataset
+from segagent.datasets.hqseg import open_hqseg
+from segagent.datasets.interactive import open_interactive
+from segagent.datasets.lvis import LvisDataset, open_coco
+from segagent.datasets.reasonseg import open_reasonseg
+from segagent.datasets.refer import KINDS, open_refer
 from segagent.datasets.sample import Dataset, Sample, SampleGroup
+from segagent.datasets.voc import open_sbd, open_voc
 
 __all__ = [
     "CocoDataset",
     "Dataset",
     "FolderDataset",
+    "LvisDataset",
     "Sample",
     "SampleGroup",
     "ScenesDataset",
     "open_dataset",
 ]
+
+_SCHEMES: dict[str, Callable[[str], Dataset]] = {
+    "scenes": ScenesDataset.from_spec,
+    **dict.fromkeys(KINDS, open_refer),
+    "reasonseg": open_reasonseg,
+    "hqseg": open_hqseg,
+    "coco": open_coco,
+    "lvis": open_coco,
+    "voc": open_voc,
+    "sbd": open_sbd,
+    "grabcut": open_interactive,
+    "berkeley": open_interactive,
+    "davis": open_davis,
+}
+"""What comes before the first colon of a specification, and what opens it."""
 
 _IN_A_FOLDER: dict[str, Callable[[Path], Dataset]] = {
     "manifest.json": lambda file: FolderDataset(file.parent),
@@ -37,12 +60,23 @@ def open_dataset(spec: str) -> Dataset:
     a folder with ``manifest.json``      :class:`FolderDataset`, one sample per sentence
     a folder with ``instances.json``     :class:`CocoDataset`, one sample per object, its category as the text
     a ``.json`` file                     :class:`CocoDataset`
+    ``refcoco:ROOT``, ``refcoco+:``,     :func:`open_refer`: ``by=unc|umd|google|berkeley``, ``split=``, ``images=``
+    ``refcocog:``, ``refclef:``,
+    ``grefcoco:``
+    ``reasonseg:ROOT``                   :func:`open_reasonseg`: ``split=train|val|test``
+    ``hqseg:ROOT``                       :func:`open_hqseg`: ``part=dis5k|thin``, ``split=train|val``
+    ``coco:FILE``, ``lvis:FILE``         :func:`open_coco`: ``text=the {category}``, ``images=``
+    ``voc:ROOT``, ``sbd:ROOT``           :func:`open_voc`, :func:`open_sbd`: ``split=train|val``
+    ``grabcut:ROOT``, ``berkeley:ROOT``  :func:`open_interactive`: ``text=``
+    ``davis:ROOT``                       :func:`open_davis`: ``by=2016|2017``, ``split=``, ``text=``
     ===================================  =========================================================================
 
-    A manifest goes before instances. Raises ``InputError`` for anything else, and for a data set that is malformed.
+    Options follow the path, ``refcoco:data:by=unc,split=val``. docs/datasets.md tells which files each one wants. A
+    manifest goes before instances. Raises ``InputError`` for anything else, and for a data set that is malformed.
     """
-    if spec.partition(":")[0] == "scenes":
-        return ScenesDataset.from_spec(spec)
+    scheme, _, rest = spec.partition(":")
+    if scheme in _SCHEMES and (rest or scheme == "scenes"):
+        return _SCHEMES[scheme](spec)
     if "\0" in spec or not spec:
         raise InputError(f"{spec!r:.80}: not a data set")
     path = Path(spec)
