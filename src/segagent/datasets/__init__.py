@@ -13,6 +13,8 @@ from segagent.datasets.generated import ScenesDataset
 from segagent.datasets.hqseg import open_hqseg
 from segagent.datasets.interactive import open_interactive
 from segagent.datasets.lvis import LvisDataset, open_coco
+from segagent.datasets.manifest_stream import LARGE_MANIFEST_BYTES, StreamedFolder
+from segagent.datasets.parquet import ParquetDataset
 from segagent.datasets.reasonseg import open_reasonseg
 from segagent.datasets.refer import KINDS, open_refer
 from segagent.datasets.sample import Dataset, Sample, SampleGroup
@@ -23,9 +25,11 @@ __all__ = [
     "Dataset",
     "FolderDataset",
     "LvisDataset",
+    "ParquetDataset",
     "Sample",
     "SampleGroup",
     "ScenesDataset",
+    "StreamedFolder",
     "open_dataset",
 ]
 
@@ -41,11 +45,20 @@ _SCHEMES: dict[str, Callable[[str], Dataset]] = {
     "grabcut": open_interactive,
     "berkeley": open_interactive,
     "davis": open_davis,
+    "parquet": ParquetDataset,
 }
 """What comes before the first colon of a specification, and what opens it."""
 
+
+def _open_manifest(file: Path) -> Dataset:
+    if file.stat().st_size > LARGE_MANIFEST_BYTES:
+        return StreamedFolder(file)
+    return FolderDataset(file.parent)
+
+
 _IN_A_FOLDER: dict[str, Callable[[Path], Dataset]] = {
-    "manifest.json": lambda file: FolderDataset(file.parent),
+    "manifest.json": _open_manifest,
+    "manifest.jsonl": StreamedFolder,
     "instances.json": CocoDataset,
 }
 """What a folder holds, the first one found deciding, and how it is opened."""
@@ -58,6 +71,7 @@ def open_dataset(spec: str) -> Dataset:
     ``scenes:NUM[:seed=..,split=..]``    generated scenes, drawn on the fly; also complexity, size, width,
                                          height and sentences (at most so many per scene)
     a folder with ``manifest.json``      :class:`FolderDataset`, one sample per sentence
+    a folder with ``manifest.jsonl``     :class:`StreamedFolder`, the same, read as a stream
     a folder with ``instances.json``     :class:`CocoDataset`, one sample per object, its category as the text
     a ``.json`` file                     :class:`CocoDataset`
     ``refcoco:ROOT``, ``refcoco+:``,     :func:`open_refer`: ``by=unc|umd|google|berkeley``, ``split=``, ``images=``
@@ -69,6 +83,7 @@ def open_dataset(spec: str) -> Dataset:
     ``voc:ROOT``, ``sbd:ROOT``           :func:`open_voc`, :func:`open_sbd`: ``split=train|val``
     ``grabcut:ROOT``, ``berkeley:ROOT``  :func:`open_interactive`: ``text=``
     ``davis:ROOT``                       :func:`open_davis`: ``by=2016|2017``, ``split=``, ``text=``
+    ``parquet:FILE_OR_FOLDER``           :class:`ParquetDataset`: ``image=``, ``mask=``, ``text=`` name the columns
     ===================================  =========================================================================
 
     Options follow the path, ``refcoco:data:by=unc,split=val``. docs/datasets.md tells which files each one wants. A
@@ -83,11 +98,14 @@ def open_dataset(spec: str) -> Dataset:
     if path.is_file():
         by_name = _IN_A_FOLDER.get(path.name)
         if by_name is None and path.suffix.lower() != ".json":
-            raise InputError(f"{path}: expected a folder, a .json file with COCO annotations, or scenes:NUM")
+            raise InputError(f"{path}: expected a folder, a .json file with COCO annotations, or scheme:PATH")
         return by_name(path) if by_name is not None else CocoDataset(path)
     for name, open_file in _IN_A_FOLDER.items():
         if (path / name).is_file():
             return open_file(path / name)
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder; a data set is a folder, a .json file, or scenes:NUM")
-    raise InputError(f"{path}: holds neither of {' and '.join(_IN_A_FOLDER)}")
+        raise InputError(
+            f"{path}: no such file or folder; a data set is a folder, a .json file, scenes:NUM, or "
+            f"scheme:PATH with a scheme out of {', '.join(_SCHEMES)}"
+        )
+    raise InputError(f"{path}: holds neither of {' and '.join(_IN_A_FOLDER)}; see docs/datasets.md for schemes")

@@ -57,7 +57,7 @@ _PLAIN = [
 _TUPLES = ("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
 _KEYS = (str, int, float, bool, type(None))
 
-_python: Any = pickle._Unpickler  # type: ignore[attr-defined]
+_python: Any = pickle._Unpickler
 
 
 def _code(name: str) -> int:
@@ -92,7 +92,7 @@ def _checked(load: Any, offset: int) -> Any:
     return checked
 
 
-class _PlainUnpickler(_python):
+class _PlainUnpickler(_python):  # type: ignore[misc]
     dispatch: ClassVar[dict[int, Any]] = {
         **{_code(name): _python.dispatch[_code(name)] for name in _PLAIN},
         **{_code(name): _short_tuple(size) for name, size in zip(_TUPLES, (0, 0, 1, 2, 3), strict=True)},
