@@ -19,7 +19,8 @@ def write(path: Path, num: int) -> None:
             file.write('{"samples": [\n')
         for index in range(num):
             comma = "," if path.suffix == ".json" and index + 1 < num else ""
-            entry = {"image": f"images/{index // 3:07d}.jpg", "mask": f"masks/{index:07d}.png", "text": f"thing {index}"}
+            image, mask = f"images/{index // 3:07d}.jpg", f"masks/{index:07d}.png"
+            entry = {"image": image, "mask": mask, "text": f"thing {index}"}
             file.write(json.dumps(entry) + comma + "\n")
         if path.suffix == ".json":
             file.write("]}\n")
