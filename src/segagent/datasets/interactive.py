@@ -4,7 +4,7 @@
 scheme     images                  masks                                       where to get it
 =========  ======================  ==========================================  =======================================
 grabcut    ``data_GT/NAME.*``      ``boundary_GT/NAME.*`` (128: undecided)     the archives that RITM and SimpleClick
-berkeley   ``images/NAME.*``       ``masks/NAME.*`` or ``masks/NAME#N.*``      link to
+berkeley   ``images/NAME.*``       ``masks/NAME.*``, else ``masks/NAME#N.*``     link to
 =========  ======================  ==========================================  =======================================
 
 Nobody wrote sentences for these. The sentence is what ``text=`` says, or else the file name's words before its first
@@ -35,17 +35,17 @@ def open_interactive(spec: str) -> ListedDataset:
     root, options = parse_spec(spec, {"text": None})
     images, masks = _FOLDERS[scheme]
     wanted = f"{scheme} needs folders {images!r} and {masks!r} in {root}, from {_SOURCE}"
-    by_stem: dict[str, list[str]] = {}
+    exact: dict[str, list[str]] = {}
+    numbered: dict[str, list[str]] = {}
     names = paired_names(root, images, masks, wanted)
     for file in sorted((root / masks).iterdir()):
-        by_stem.setdefault(file.stem.partition("#")[0], []).append(file.name)
+        exact.setdefault(file.stem, []).append(file.name)
+        numbered.setdefault(file.stem.partition("#")[0], []).append(file.name)
     samples: list[ListedSample] = []
     targets: list[Path] = []
     for image in names:
         stem = Path(image).stem
-        found = [name for name in by_stem.get(stem, []) if Path(name).stem == stem] or by_stem.get(
-            stem.partition("#")[0], []
-        )
+        found = exact.get(stem) or numbered.get(stem, [])
         if not found:
             raise InputError(f"{root / masks}: holds no mask for {image}; {wanted}")
         for mask in found:
