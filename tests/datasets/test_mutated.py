@@ -76,6 +76,15 @@ def use(spec: str) -> None:
         sample.load_target()
 
 
+def complaint(read: Callable[[], Any]) -> str | None:
+    """What the ``InputError`` says, None if all could be read; any other exception goes through."""
+    try:
+        read()
+    except InputError as error:
+        return str(error)
+    return None
+
+
 FORMATS: dict[str, tuple[Callable[[Path], Path], Callable[[], Any], Callable[[Path], Any]]] = {
     "refcoco refs": (formats.write_refer, formats.references, lambda root: use(f"refcoco:{root}")),
     "refcoco instances": (
@@ -118,14 +127,13 @@ def test_mutated_annotations(tmp_path: Path, name: str) -> None:
         whole = dump(content() if number in {0} or number % 3 == 0 else changed(content(), rng))
         file.write_bytes(whole if number % 3 or number == 0 else torn(whole, rng))
         started = time.perf_counter()
-        try:
-            read(tmp_path)
-        except InputError as error:
+        message = complaint(lambda: read(tmp_path))
+        if message is not None:
             refused += 1
-            assert str(tmp_path) in str(error)
-            assert "\n" not in str(error)
-            assert len(str(error)) < 1000
-            assert number > 0, error
+            assert number > 0, message
+            assert str(tmp_path) in message
+            assert "\n" not in message
+            assert len(message) < 1000
         assert time.perf_counter() - started < 20
     assert refused > MUTATIONS_PER_FORMAT // 3
 
@@ -139,11 +147,10 @@ def test_mutated_voc_and_sbd(tmp_path: Path, name: str) -> None:
     rng = random.Random(name)
     for _ in range(25):
         file.write_bytes(torn(content, rng))
-        try:
-            use(f"{scheme}:{tmp_path}")
-        except InputError as error:
-            assert str(tmp_path) in str(error)
-            assert "\n" not in str(error)
+        message = complaint(lambda: use(f"{scheme}:{tmp_path}"))
+        if message is not None:
+            assert str(tmp_path) in message
+            assert "\n" not in message
     if name == "xml":
         file.write_text('<!DOCTYPE a [<!ENTITY b "bb">]><annotation/>')
         with pytest.raises(InputError, match="document types"):

@@ -8,7 +8,6 @@ import pytest
 from formats import HEIGHT, WIDTH, disc, square
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from segagent.core import Box, Click, InputError, InvalidAction, Start, Step, Trajectory, decode_rle, encode_rle, iou
 from segagent.datasets import CocoDataset, open_dataset
@@ -59,7 +58,7 @@ def test_published_predictions_are_read(tmp_path: Path) -> None:
         write_published_predictions(tmp_path / "q.json", [episode])
 
 
-masks = hnp.arrays(np.bool_, (HEIGHT, WIDTH))
+masks = st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).random((HEIGHT, WIDTH)) < seed % 3 / 2)
 clicks = st.builds(Click, st.integers(0, WIDTH - 1), st.integers(0, HEIGHT - 1), st.booleans())
 
 
@@ -75,7 +74,7 @@ def episodes(draw: st.DrawFn) -> PublishedEpisode:
     return PublishedEpisode(trajectory, encode_rle(target))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(episodes(), max_size=3))
 def test_both_files_round_trip(tmp_path_factory: pytest.TempPathFactory, made: list[PublishedEpisode]) -> None:
     folder = tmp_path_factory.mktemp("p")
@@ -90,10 +89,11 @@ def test_both_files_round_trip(tmp_path_factory: pytest.TempPathFactory, made: l
                 (s.action, s.mask, s.reward) for s in before.trajectory.steps
             ]
         for n in range(len(before.trajectory.steps)):  # All but the last, which has no place in the file.
-            assert predicted.trajectory.predicted_iou_at(n) == pytest.approx(before.trajectory.predicted_iou_at(n))
+            written_iou = predicted.trajectory.predicted_iou_at(n)
+            assert written_iou == pytest.approx(before.trajectory.predicted_iou_at(n), abs=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(masks, max_size=5))
 def test_coco_round_trips(tmp_path_factory: pytest.TempPathFactory, listed: list[np.ndarray]) -> None:
     path = tmp_path_factory.mktemp("c") / "out.json"

@@ -177,7 +177,7 @@ def write_published_predictions(path: str | Path, episodes: Iterable[PublishedEp
             before, text = trajectory.predicted_iou_at(index), step.text
             if _IOU.search(text) is None and before is not None:
                 sign = "Positive" if action.positive else "Negative"
-                text = f"Current IOU: {before!r}, " + (text or f"{sign} point: ({action.x}, {action.y})")
+                text = f"Current IOU: {before:.6f}, " + (text or f"{sign} point: ({action.x}, {action.y})")
             entries.append(
                 {
                     "click_id": index,
