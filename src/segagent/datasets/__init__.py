@@ -74,6 +74,7 @@ def open_dataset(spec: str) -> Dataset:
     a folder with ``manifest.jsonl``     :class:`StreamedFolder`, the same, read as a stream
     a folder with ``instances.json``     :class:`CocoDataset`, one sample per object, its category as the text
     a ``.json`` file                     :class:`CocoDataset`
+    a ``.jsonl`` file                    :class:`StreamedFolder`
     ``refcoco:ROOT``, ``refcoco+:``,     :func:`open_refer`: ``by=unc|umd|google|berkeley``, ``split=``, ``images=``
     ``refcocog:``, ``refclef:``,
     ``grefcoco:``
@@ -96,7 +97,9 @@ def open_dataset(spec: str) -> Dataset:
         raise InputError(f"{spec!r:.80}: not a data set")
     path = Path(spec)
     if path.is_file():
-        by_name = _IN_A_FOLDER.get(path.name)
+        by_name: Callable[[Path], Dataset] | None = (
+            StreamedFolder if path.suffix == ".jsonl" else _IN_A_FOLDER.get(path.name)
+        )
         if by_name is None and path.suffix.lower() != ".json":
             raise InputError(f"{path}: expected a folder, a .json file with COCO annotations, or scheme:PATH")
         return by_name(path) if by_name is not None else CocoDataset(path)
