@@ -157,6 +157,10 @@ def test_grabcut_and_berkeley(tmp_path: Path) -> None:
     (tmp_path / "b" / "images" / "11#1.jpg").unlink()
     (tmp_path / "b" / "masks" / "11.png").rename(tmp_path / "b" / "masks" / "11#2.png")
     assert [s.sample_id for s in reopened(f"berkeley:{tmp_path / 'b'}")] == ["11#1", "11#2"]
+    formats.labels(tmp_path / "b" / "masks" / "11a.png", disc() * 255, palette=False)
+    formats.labels(tmp_path / "b" / "masks" / "12.png", disc() * 255, palette=False)
+    assert [s.sample_id for s in reopened(f"berkeley:{tmp_path / 'b'}")] == ["11#1", "11#2", "11a"]
+    (tmp_path / "b" / "masks" / "11a.png").unlink()
     (tmp_path / "b" / "masks" / "11#2.png").unlink()
     (tmp_path / "b" / "masks" / "11#1.png").unlink()
     with pytest.raises(InputError, match=r"holds no mask for images/11"):

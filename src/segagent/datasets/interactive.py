@@ -7,12 +7,16 @@ grabcut    ``data_GT/NAME.*``      ``boundary_GT/NAME.*`` (128: undecided)     t
 berkeley   ``images/NAME.*``       ``masks/NAME.*``, else ``masks/NAME#N.*``     link to
 =========  ======================  ==========================================  =======================================
 
+Where a picture has several objects, each mask whose name has no picture of its own belongs to the picture named like it
+but for a last letter or ``#N`` (``189011.jpg``: ``189011.png``, ``189011a.png``, ``189011b.png``).
+
 Nobody wrote sentences for these. The sentence is what ``text=`` says, or else the file name's words before its first
 digit (``banana1`` -> "banana"); a name without words gives "the object".
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from segagent.core import InputError
@@ -35,17 +39,13 @@ def open_interactive(spec: str) -> ListedDataset:
     root, options = parse_spec(spec, {"text": None})
     images, masks = _FOLDERS[scheme]
     wanted = f"{scheme} needs folders {images!r} and {masks!r} in {root}, from {_SOURCE}"
-    exact: dict[str, list[str]] = {}
-    numbered: dict[str, list[str]] = {}
     names = paired_names(root, images, masks, wanted)
-    for file in sorted((root / masks).iterdir()):
-        exact.setdefault(file.stem, []).append(file.name)
-        numbered.setdefault(file.stem.partition("#")[0], []).append(file.name)
+    by_image = _masks_by_image({Path(name).stem for name in names}, root / masks)
     samples: list[ListedSample] = []
     targets: list[Path] = []
     for image in names:
         stem = Path(image).stem
-        found = exact.get(stem) or numbered.get(stem, [])
+        found = by_image.get(stem, [])
         if not found:
             raise InputError(f"{root / masks}: holds no mask for {image}; {wanted}")
         for mask in found:
@@ -54,7 +54,7 @@ def open_interactive(spec: str) -> ListedDataset:
             target = LabelValue(file, None, void=None) if scheme == "davis" else MaskFile(file, scheme == "grabcut")
             samples.append(
                 ListedSample(
-                    Path(mask).stem if len(found) > 1 else stem,
+                    Path(mask).stem,
                     path_inside(root, image, str(root / images), "image"),
                     image,
                     options.get("text", thin_text(stem)),
@@ -64,3 +64,14 @@ def open_interactive(spec: str) -> ListedDataset:
             )
     fingerprint = listing_fingerprint(root, targets, options.get("text", ""))
     return ListedDataset(write_spec(scheme, root, {"text": options.get("text")}), fingerprint, samples, root)
+
+
+def _masks_by_image(stems: set[str], folder: Path) -> dict[str, list[str]]:
+    """Mask files by the image they belong to; masks whose image is absent belong to none."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(folder.iterdir()):
+        for stem in (file.stem, file.stem.partition("#")[0], re.sub(r"(?<=\d)[a-z]$", "", file.stem)):
+            if stem in stems:
+                found.setdefault(stem, []).append(file.name)
+                break
+    return found
