@@ -7,22 +7,58 @@ from pathlib import Path
 
 from segagent.core import InputError
 from segagent.datasets.coco import CocoDataset
+from segagent.datasets.davis import open_davis
 from segagent.datasets.folder import FolderDataset
 from segagent.datasets.generated import ScenesDataset
+from segagent.datasets.hqseg import open_hqseg
+from segagent.datasets.interactive import open_interactive
+from segagent.datasets.lvis import LvisDataset, open_coco
+from segagent.datasets.manifest_stream import LARGE_MANIFEST_BYTES, StreamedFolder
+from segagent.datasets.parquet import ParquetDataset
+from segagent.datasets.reasonseg import open_reasonseg
+from segagent.datasets.refer import KINDS, open_refer
 from segagent.datasets.sample import Dataset, Sample, SampleGroup
+from segagent.datasets.voc import open_sbd, open_voc
 
 __all__ = [
     "CocoDataset",
     "Dataset",
     "FolderDataset",
+    "LvisDataset",
+    "ParquetDataset",
     "Sample",
     "SampleGroup",
     "ScenesDataset",
+    "StreamedFolder",
     "open_dataset",
 ]
 
+_SCHEMES: dict[str, Callable[[str], Dataset]] = {
+    "scenes": ScenesDataset.from_spec,
+    **dict.fromkeys(KINDS, open_refer),
+    "reasonseg": open_reasonseg,
+    "hqseg": open_hqseg,
+    "coco": open_coco,
+    "lvis": open_coco,
+    "voc": open_voc,
+    "sbd": open_sbd,
+    "grabcut": open_interactive,
+    "berkeley": open_interactive,
+    "davis": open_davis,
+    "parquet": ParquetDataset,
+}
+"""What comes before the first colon of a specification, and what opens it."""
+
+
+def _open_manifest(file: Path) -> Dataset:
+    if file.stat().st_size > LARGE_MANIFEST_BYTES:
+        return StreamedFolder(file)
+    return FolderDataset(file.parent)
+
+
 _IN_A_FOLDER: dict[str, Callable[[Path], Dataset]] = {
-    "manifest.json": lambda file: FolderDataset(file.parent),
+    "manifest.json": _open_manifest,
+    "manifest.jsonl": StreamedFolder,
     "instances.json": CocoDataset,
 }
 """What a folder holds, the first one found deciding, and how it is opened."""
@@ -35,25 +71,44 @@ def open_dataset(spec: str) -> Dataset:
     ``scenes:NUM[:seed=..,split=..]``    generated scenes, drawn on the fly; also complexity, size, width,
                                          height and sentences (at most so many per scene)
     a folder with ``manifest.json``      :class:`FolderDataset`, one sample per sentence
+    a folder with ``manifest.jsonl``     :class:`StreamedFolder`, the same, read as a stream
     a folder with ``instances.json``     :class:`CocoDataset`, one sample per object, its category as the text
     a ``.json`` file                     :class:`CocoDataset`
+    a ``.jsonl`` file                    :class:`StreamedFolder`
+    ``refcoco:ROOT``, ``refcoco+:``,     :func:`open_refer`: ``by=unc|umd|google|berkeley``, ``split=``, ``images=``
+    ``refcocog:``, ``refclef:``,
+    ``grefcoco:``
+    ``reasonseg:ROOT``                   :func:`open_reasonseg`: ``split=train|val|test``
+    ``hqseg:ROOT``                       :func:`open_hqseg`: ``part=dis5k|thin``, ``split=train|val``
+    ``coco:FILE``, ``lvis:FILE``         :func:`open_coco`: ``text=the {category}``, ``images=``
+    ``voc:ROOT``, ``sbd:ROOT``           :func:`open_voc`, :func:`open_sbd`: ``split=train|val``
+    ``grabcut:ROOT``, ``berkeley:ROOT``  :func:`open_interactive`: ``text=``
+    ``davis:ROOT``                       :func:`open_davis`: ``by=2016|2017``, ``split=``, ``text=``
+    ``parquet:FILE_OR_FOLDER``           :class:`ParquetDataset`: ``image=``, ``mask=``, ``text=`` name the columns
     ===================================  =========================================================================
 
-    A manifest goes before instances. Raises ``InputError`` for anything else, and for a data set that is malformed.
+    Options follow the path, ``refcoco:data:by=unc,split=val``. docs/datasets.md tells which files each one wants. A
+    manifest goes before instances. Raises ``InputError`` for anything else, and for a data set that is malformed.
     """
-    if spec.partition(":")[0] == "scenes":
-        return ScenesDataset.from_spec(spec)
+    scheme, _, rest = spec.partition(":")
+    if scheme in _SCHEMES and (rest or scheme == "scenes"):
+        return _SCHEMES[scheme](spec)
     if "\0" in spec or not spec:
         raise InputError(f"{spec!r:.80}: not a data set")
     path = Path(spec)
     if path.is_file():
-        by_name = _IN_A_FOLDER.get(path.name)
+        by_name: Callable[[Path], Dataset] | None = (
+            StreamedFolder if path.suffix == ".jsonl" else _IN_A_FOLDER.get(path.name)
+        )
         if by_name is None and path.suffix.lower() != ".json":
-            raise InputError(f"{path}: expected a folder, a .json file with COCO annotations, or scenes:NUM")
+            raise InputError(f"{path}: expected a folder, a .json file with COCO annotations, or scheme:PATH")
         return by_name(path) if by_name is not None else CocoDataset(path)
     for name, open_file in _IN_A_FOLDER.items():
         if (path / name).is_file():
             return open_file(path / name)
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder; a data set is a folder, a .json file, or scenes:NUM")
-    raise InputError(f"{path}: holds neither of {' and '.join(_IN_A_FOLDER)}")
+        raise InputError(
+            f"{path}: no such file or folder; a data set is a folder, a .json file, scenes:NUM, or "
+            f"scheme:PATH with a scheme out of {', '.join(_SCHEMES)}"
+        )
+    raise InputError(f"{path}: holds neither of {' and '.join(_IN_A_FOLDER)}; see docs/datasets.md for schemes")

@@ -82,16 +82,16 @@ class CocoDataset:
         if "{category}" not in text_template:
             raise InputError(f"the text template {text_template!r} lacks {{category}}")
         self.fingerprint = content_fingerprint(content + text_template.encode("utf-8"))
-        data = _parsed(content, self.path)
+        data = parsed_coco(content, self.path)
         del content
+        self._prepare(data)
         images = _listed(data, "images", self.path)
         self.images_dir = Path(images_dir) if images_dir is not None else _guessed_images(self.path, images)
         self._samples, self.num_crowd = _samples(data, images, self.path, self.images_dir, text_template)
+        self.spec = str(self.path.resolve())
 
-    @property
-    def spec(self) -> str:
-        """The annotation file's absolute path."""
-        return str(self.path.resolve())
+    def _prepare(self, data: dict[str, Any]) -> None:
+        """A chance for formats that differ a little to put ``data`` into COCO's form."""
 
     @property
     def num_images(self) -> int:
@@ -120,7 +120,8 @@ class CocoDataset:
         return grouped(self._samples)
 
 
-def _parsed(content: bytes, path: Path) -> dict[str, Any]:
+def parsed_coco(content: bytes, path: Path) -> dict[str, Any]:
+    """The file's object, its three lists present, polygons packed. Raises ``InputError``."""
     try:
         # The hook packs polygons as they are read: as lists of Python numbers they would take four times the memory.
         data = json.loads(content.decode("utf-8"), object_hook=_packed)

@@ -115,7 +115,7 @@ def _samples(folder: Path, content: bytes) -> tuple[FolderSample, ...]:
     seen: dict[str, int] = {}
     samples = []
     for index, entry in enumerate(entries):
-        sample = _sample(folder, entry, f"{path}, samples[{index}]", index)
+        sample = folder_sample(folder, entry, f"{path}, samples[{index}]", index)
         if sample.sample_id in seen:
             first = seen[sample.sample_id]
             raise InputError(f"{path}, samples[{index}]: id {sample.sample_id!r} is that of samples[{first}] too")
@@ -124,7 +124,8 @@ def _samples(folder: Path, content: bytes) -> tuple[FolderSample, ...]:
     return tuple(samples)
 
 
-def _sample(folder: Path, entry: Any, where: str, index: int) -> FolderSample:
+def folder_sample(folder: Path, entry: Any, where: str, index: int) -> FolderSample:
+    """An entry of a manifest, the ``index``-th, checked. Raises ``InputError`` that begins with ``where``."""
     if not isinstance(entry, dict):
         raise InputError(f"{where}: expected an object with 'image', 'mask' and 'text', got {type(entry).__name__}")
     if "mask" not in entry:

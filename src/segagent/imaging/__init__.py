@@ -2,6 +2,7 @@
 
 from segagent.imaging.drawing import GREEN, draw_overlay
 from segagent.imaging.film_strip import STOP_REASONS, film_strip
+from segagent.imaging.labels import load_labels, load_trimap
 from segagent.imaging.loading import DEFAULT_MAX_PIXELS, load_image, load_mask, load_mask_with_ignore
 from segagent.imaging.writing import encode_png, save_png, write_bytes
 
@@ -13,8 +14,10 @@ __all__ = [
     "encode_png",
     "film_strip",
     "load_image",
+    "load_labels",
     "load_mask",
     "load_mask_with_ignore",
+    "load_trimap",
     "save_png",
     "write_bytes",
 ]

@@ -21,6 +21,7 @@ Which pixels a mask file selects is told in :func:`load_mask`.
 
 from __future__ import annotations
 
+import io
 import stat
 import struct
 import warnings
@@ -61,17 +62,27 @@ _DECODING_ERRORS = (
 )
 
 
-def load_image(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image:
+def load_image(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, content: bytes | None = None) -> Image:
     """The picture in a file as a viewer shows it: uint8 RGB (height, width, 3); rules in the module's docstring.
 
-    Raises ``InputError`` if the file is missing, not a picture, damaged, or has more than ``max_pixels`` pixels.
+    Where ``content``, the file's bytes, is given, ``path`` only names it in errors. Raises ``InputError`` if the file
+    is missing, not a picture, damaged, or has more than ``max_pixels`` pixels.
     """
-    with _opened(Path(path), "image", max_pixels) as picture:
+    with _opened(Path(path), "image", max_pixels, content) as picture:
         return Image.of(_upright(_rgb(picture, Path(path)), picture))
 
 
-def load_mask(path: str | Path, height: int, width: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> BoolMask:
+def load_mask(
+    path: str | Path,
+    height: int,
+    width: int,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    content: bytes | None = None,
+) -> BoolMask:
     """The object's pixels in a mask file: read-only bool (height, width), EXIF orientation applied.
+
+    ``content`` as in :func:`load_image`.
 
     - 8-bit grey and RGB: brighter than 127 in any channel.
     - 1-bit: the white pixels.
@@ -83,7 +94,7 @@ def load_mask(path: str | Path, height: int, width: int, *, max_pixels: int = DE
     Raises ``InputError`` as :func:`load_image` does, for a mask of another size (naming both), and for a mask that has
     values but none that counts as object, which would otherwise pass silently for an empty one.
     """
-    values, _ = _mask_values(Path(path), height, width, max_pixels)
+    values, _ = _mask_values(Path(path), height, width, max_pixels, content)
     if values.dtype == np.bool_:
         return frozen_mask(values)
     return frozen_mask(_selected(values, Path(path)))
@@ -120,9 +131,11 @@ def _selected(values: npt.NDArray[Any], path: Path) -> BoolMask:
     return values > 127
 
 
-def _mask_values(path: Path, height: int, width: int, max_pixels: int) -> tuple[npt.NDArray[Any], str]:
+def _mask_values(
+    path: Path, height: int, width: int, max_pixels: int, content: bytes | None = None
+) -> tuple[npt.NDArray[Any], str]:
     """Upright 8-bit values (height, width), or bool where the file leaves no choice, and the file's Pillow mode."""
-    with _opened(path, "mask", max_pixels) as picture:
+    with _opened(path, "mask", max_pixels, content) as picture:
         if sorted(picture.size) != sorted((width, height)):
             raise _other_size(path, *picture.size, height, width)
         mode = picture.mode
@@ -210,14 +223,15 @@ def _upright(array: npt.NDArray[Any], picture: PillowImage.Image) -> npt.NDArray
 
 
 @contextmanager
-def _opened(path: Path, what: str, max_pixels: int) -> Iterator[PillowImage.Image]:
+def _opened(path: Path, what: str, max_pixels: int, content: bytes | None = None) -> Iterator[PillowImage.Image]:
     """The first frame of a picture file, decoded, size checked first; every failure inside becomes ``InputError``."""
-    _require_regular_file(path, what)
+    if content is None:
+        _require_regular_file(path, what)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.filterwarnings("error", message="Truncated File Read")
-            with PillowImage.open(path, formats=_FORMATS) as picture:
+            with PillowImage.open(path if content is None else io.BytesIO(content), formats=_FORMATS) as picture:
                 width, height = picture.size
                 if width * height > max_pixels:
                     raise _too_large(path, what, f"{width} x {height} pixels", max_pixels)
