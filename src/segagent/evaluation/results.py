@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from segagent.core.failures import Failure
 from segagent.core.journal import read_journal
 from segagent.evaluation.bootstrap import Interval
 from segagent.evaluation.calibration import reliability
-from segagent.evaluation.measuring import CLICK_TARGETS, Judged, Measured, Protocol, Rules, measure
+from segagent.evaluation.measuring import CLICK_TARGETS, Judged, Protocol, Rules, measure
 from segagent.evaluation.metrics import Sums, agreement
 from segagent.evaluation.run import SKIPPED_SCHEMA, TRAJECTORIES_FILE
 from segagent.evaluation.selection import Selection
@@ -43,13 +43,27 @@ class Run:
 
 @dataclass(frozen=True)
 class Found:
-    """One measured trajectory and where it lies: ``index`` counts all trajectories of the run, files in order."""
+    """One measured trajectory: ``index`` counts all trajectories of the run, files in order.
+
+    ``iou`` in [0, 1] is that of the selected ``state``.
+    """
 
     index: int
     sample_id: str
     image: str
     text: str
-    measured: Measured
+    state: int
+    iou: float
+
+
+@dataclass
+class _Content:
+    """What else a run's records say, filled in while they are measured."""
+
+    found: list[Found] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    units: set[int] = field(default_factory=set)
+    skipped: int = 0
 
 
 def open_runs(paths: Sequence[str | Path]) -> list[Run]:
@@ -128,26 +142,9 @@ def measure_run(run: Run, select: Selection = "returned") -> tuple[dict[str, Any
     Raises ``InputError`` naming file and sample where a record is damaged.
     """
     rules = run.rules(select)
-    found: list[Found] = []
-    failures: list[Failure] = []
-    units: set[int] = set()
-    skipped = 0
-    for unit, record in read_samples(run):
-        units.add(unit)
-        failure = Failure.from_dict(record)
-        if failure is not None:
-            failures.append(failure)
-        skipped += record.get("schema") == SKIPPED_SCHEMA
-        sample = judged_of(record)
-        if sample is None:
-            continue
-        try:
-            measured = measure(sample, rules)
-        except ValueError as error:
-            raise InputError(f"sample {record.get('sample_id')!r:.80}: damaged record ({error})") from error
-        about = sample.trajectory
-        found.append(Found(len(found), about.sample_id, about.image, about.text, measured))
-    sums = Sums.total(one.measured.sums for one in found)
+    content = _Content()
+    sums = Sums.total(_measured(run, rules, content))
+    found = content.found
     pairs = sums.pairs
     intervals = {**sums.intervals(), **agreement(pairs)}
     results: dict[str, Any] = {
@@ -158,30 +155,52 @@ def measure_run(run: Run, select: Selection = "returned") -> tuple[dict[str, Any
         "counts": {
             "samples": len({one.sample_id for one in found}),
             "trajectories": len(found),
-            "images": len(units),
+            "images": len(content.units),
             "images_in_dataset": run.num_images,
             "with_target": round(sums.sum_of("T-acc")[1]),
             "no_target": round(sums.sum_of("N-acc")[1]),
             "predicted_ious": len(pairs),
-            "skipped": skipped,
-            "failed": len(failures),
+            "skipped": content.skipped,
+            "failed": len(content.failures),
         },
-        "complete": len(units) >= run.num_images,
+        "complete": len(content.units) >= run.num_images,
         "reliability": [asdict(one) for one in reliability([p[0] for p in pairs], [p[1] for p in pairs])]
         if pairs
         else [],
-        "failures": [{"sample_id": f.sample_id, "image": f.image, "reason": f.reason} for f in failures],
+        "failures": [{"sample_id": f.sample_id, "image": f.image, "reason": f.reason} for f in content.failures],
         "dataset": run.dataset,
         "config": run.config,
         "versions": run.versions,
     }
     if rules.protocol == "filter":
         del results["counts"]["with_target"], results["counts"]["no_target"]
-    if rules.protocol == "noc":
+    if rules.protocol == "noc" and found:
         for threshold in CLICK_TARGETS:
             percent = round(100 * threshold)
             results["metrics"][f"NoC@{percent}"]["failures"] = round(sums.sum_of(f"failed@{percent}")[0])
     return results, found
+
+
+def _measured(run: Run, rules: Rules, content: _Content) -> Iterator[Sums]:
+    """What each trajectory adds; one at a time, since a run may hold more than fits the memory."""
+    for unit, record in read_samples(run):
+        content.units.add(unit)
+        failure = Failure.from_dict(record)
+        if failure is not None:
+            content.failures.append(failure)
+        content.skipped += record.get("schema") == SKIPPED_SCHEMA
+        sample = judged_of(record)
+        if sample is None:
+            continue
+        try:
+            measured = measure(sample, rules)
+        except ValueError as error:
+            raise InputError(f"sample {record.get('sample_id')!r:.80}: damaged record ({error})") from error
+        about = sample.trajectory
+        content.found.append(
+            Found(len(content.found), about.sample_id, about.image, about.text, measured.state, measured.iou)
+        )
+        yield measured.sums
 
 
 def write_results(results: dict[str, Any], out: str | Path) -> Path:

@@ -38,7 +38,7 @@ def choose(found: Sequence[Found], number: int) -> dict[int, str]:
 
     No trajectory is in two groups; where there are few, the later groups get fewer.
     """
-    ranked = sorted(found, key=lambda one: (-one.measured.iou, one.index))
+    ranked = sorted(found, key=lambda one: (-one.iou, one.index))
     middle = max((len(ranked) - number) // 2, 0)
     chosen: dict[int, str] = {}
     for group, part in (
@@ -64,7 +64,7 @@ def draw_gallery(
         if index not in chosen:
             continue
         one = by_index[index]
-        trajectory = replace(sample.trajectory, returned=one.measured.state)
+        trajectory = replace(sample.trajectory, returned=one.state)
         image, reason = _picture(dataset, one.image, trajectory.height, trajectory.width)
         if reason:
             missing.append(reason)
@@ -74,7 +74,7 @@ def draw_gallery(
             one.sample_id,
             one.image,
             one.text,
-            one.measured.iou,
+            one.iou,
             _jpeg(film_strip(image, trajectory)),
             _jpeg(target, _TARGET_SIDE),
         )

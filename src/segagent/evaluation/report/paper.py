@@ -43,7 +43,7 @@ def paper_column(dataset: str) -> str | None:
     It has to name one of RefCOCO, RefCOCO+ and RefCOCOg, and one split, as words of their own;
     RefCOCOg's Google split is another one than the paper's.
     """
-    names = re.findall(r"refcoco(?:\+|g|plus)?(?![a-z0-9+_])", dataset.lower())
+    names = re.findall(r"(?<![a-z0-9])refcoco(?:\+|g|plus)?(?![a-z0-9+_])", dataset.lower())
     splits = re.findall(r"(?<![a-z0-9])(val|testa|testb|test)(?![a-z0-9])", dataset.lower())
     if not names or len(set(splits)) != 1 or "google" in dataset.lower():
         return None
