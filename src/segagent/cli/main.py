@@ -14,8 +14,10 @@ from segagent.cli.calibrate import calibrate
 from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
 from segagent.cli.demo import demo
 from segagent.cli.doctor import doctor
+from segagent.cli.evaluate import evaluate
 from segagent.cli.learn import learn
 from segagent.cli.presets import presets
+from segagent.cli.report import report
 from segagent.cli.reproduce import reproduce
 from segagent.cli.scenes import scenes
 from segagent.cli.serve import serve_policy
@@ -91,6 +93,19 @@ app.command(
     ),
     short_help="Make training data with the simulated annotator.",
 )(trajectories)
+app.command(
+    epilog=_epilog(
+        "segagent evaluate scenes:100:split=val,sentences=2 --policy embedded -o out",
+        "segagent evaluate coco_small --protocol noc --tool grabcut --max-clicks 20 -o clicks",
+        "segagent evaluate scenes:100:split=val --protocol filter --draws 3 -o filter",
+        "segagent evaluate coco_small --shard 1/4 -o part1",
+    ),
+    short_help="Measure a policy or a tool on a data set.",
+)(evaluate)
+app.command(
+    epilog=_epilog("segagent report out clicks -o report", "segagent report part1 part2 part3 part4 -o report"),
+    short_help="Tables, plots and pictures of evaluations.",
+)(report)
 app.command(
     epilog=_epilog("segagent calibrate embedded:model scenes:100:split=val,seed=3,sentences=1"),
     short_help="Fit what a policy's predicted IoU is worth.",

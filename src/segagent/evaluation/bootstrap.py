@@ -138,3 +138,29 @@ def _around(value: float, resampled: npt.NDArray[np.float64], confidence: float)
     tail = (1 - confidence) / 2
     low, high = np.quantile(known, [tail, 1 - tail])
     return Interval(value, float(low), float(high))
+
+
+def bootstrap_ratios(
+    numerators: npt.NDArray[np.float64],
+    denominators: npt.NDArray[np.float64],
+    *,
+    confidence: float = 0.95,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> list[Interval]:
+    """Many ratios of sums from one set of resamples: ``numerators`` and ``denominators`` are (groups, ratios).
+
+    Rows (images) are resampled as a whole and the sums taken anew. A resample whose denominator is 0 is left out of
+    that ratio's interval. A ratio whose whole denominator is 0 is nan. Raises ``ValueError`` without rows.
+    """
+    if numerators.ndim != 2 or numerators.shape != denominators.shape or not numerators.shape[0]:
+        raise ValueError(f"need equal (groups, ratios) with a group, got {numerators.shape}, {denominators.shape}")
+    size = numerators.shape[0]
+    rng = np.random.default_rng(seed)
+    resampled = np.empty((num_resamples, numerators.shape[1]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for number in range(num_resamples):
+            counts = np.bincount(rng.integers(size, size=size), minlength=size).astype(np.float64)
+            resampled[number] = (counts @ numerators) / (counts @ denominators)
+        values = numerators.sum(axis=0) / denominators.sum(axis=0)
+    return [_around(float(value), resampled[:, column], confidence) for column, value in enumerate(values)]

@@ -1,8 +1,39 @@
-"""Which mask a trajectory stands for after a given number of steps."""
+"""Which mask a trajectory stands for."""
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias, get_args
+
 from segagent.core import Trajectory
+
+Selection: TypeAlias = Literal["returned", "published", "last"]
+
+SELECTIONS: tuple[Selection, ...] = get_args(Selection)
+"""``returned``: what the search returned. ``published``: see :func:`published_state`. ``last``: the newest mask."""
+
+
+def selected_state(trajectory: Trajectory, select: Selection) -> int:
+    """Index of the state that ``select`` takes the mask of."""
+    if select == "published":
+        return published_state(trajectory)
+    return trajectory.returned if select == "returned" else len(trajectory.steps)
+
+
+def published_state(trajectory: Trajectory) -> int:
+    """The choice of the published evaluation (the paper's code, not its text).
+
+    There an entry is a click with the reply that named it; the reply's predicted IoU speaks of the mask *before* that
+    click. The entry with the largest predicted IoU is looked for (the first of equals), and the mask of the entry
+    before it is taken; of the first entry, if that is the one. So the mask after the last click, which no reply speaks
+    of, is never taken unless it is the only one, and neither is the start. Without any predicted IoU it is the last
+    mask.
+    """
+    best, chosen = -1.0, len(trajectory.steps)
+    for step in trajectory.steps:
+        said = trajectory.predicted_iou_at(step.parent)
+        if said is not None and said > best:
+            best, chosen = said, max(1, step.parent)
+    return chosen
 
 
 def state_after(trajectory: Trajectory, num_steps: int, *, use_prm: bool) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from segagent.core import InputError
 from segagent.environment import GenerationConfig
+from segagent.environment.seeds import episode_seed
+
+__all__ = ["STARTS", "StartName", "TrajectoryConfig", "episode_seed", "parse_starts"]
 
 StartName: TypeAlias = Literal["empty", "box", "random"]
 
@@ -53,9 +55,3 @@ def parse_starts(text: str) -> tuple[StartName, ...]:
     if any(name not in known for name in names):
         raise InputError(f"--starts {text!r}: expected some of {','.join(STARTS)}")
     return tuple(known[name] for name in names)
-
-
-def episode_seed(seed: int, sample_id: str) -> int:
-    """The seed of a sample's episodes: below 2**53, so that any JSON reader keeps it."""
-    digest = hashlib.blake2b(f"{seed}/{sample_id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 11

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from segagent.core import SCHEMA, InputError, Trajectory
+from segagent.core.failures import FAILURE_SCHEMA, Failure
 from segagent.core.journal import read_journal
 
-FAILURE_SCHEMA = "segagent.failure/1"
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A sample that no trajectory could be made of. ``reason`` names file or entry and says what is wrong."""
-
-    sample_id: str
-    image: str
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return {"schema": FAILURE_SCHEMA, **asdict(self)}
-
-    @staticmethod
-    def from_dict(record: dict[str, Any]) -> Failure | None:
-        """The failure that a record tells of, None for a record of another schema."""
-        if record.get("schema") != FAILURE_SCHEMA:
-            return None
-        return Failure(*(str(record.get(key, "")) for key in ("sample_id", "image", "reason")))
+__all__ = ["FAILURE_SCHEMA", "Failure", "read_trajectories"]
 
 
 def read_trajectories(path: str | Path) -> Iterator[Trajectory]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,12 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-
-from segagent.core import Click, Image, SegmentationTool
+from segagent.core import SegmentationTool
 from segagent.core.journal import Journal
 from segagent.datasets import Dataset, SampleGroup
-from segagent.environment import Episode, GenerationConfig, Target, generate_trajectories
+from segagent.environment.fingerprint import tool_answers
 from segagent.learning.trajectories.config import TrajectoryConfig
 from segagent.learning.trajectories.images import trajectories_of
 from segagent.learning.trajectories.records import Failure
@@ -111,12 +107,4 @@ def _batches(groups: Iterable[SampleGroup], size: int) -> Iterator[Sequence[Samp
 
 
 def _describe(tool: SegmentationTool, _: None) -> dict[str, str]:
-    """The tool's name and a digest of how it answers a fixed question: other weights are another tool."""
-    rows, columns = np.mgrid[:64, :64]
-    disc = (rows - 30) ** 2 + (columns - 36) ** 2 < 400
-    pixels = np.stack([rows * 3, columns * 3, np.where(disc, 200, 60)], axis=2).astype(np.uint8)
-    episode = Episode(Image.of(pixels), "the disc")
-    (trajectory,) = generate_trajectories([episode], [Target(disc)], tool, GenerationConfig(3, 1.0, -1.0))
-    asked = [(step.action, step.mask["counts"]) for step in trajectory.steps if isinstance(step.action, Click)]
-    digest = hashlib.blake2b(json.dumps([(a.x, a.y, counts) for a, counts in asked]).encode(), digest_size=8)
-    return {"tool": tool.name, "tool_answers": digest.hexdigest()}
+    return {"tool": tool.name, "tool_answers": tool_answers(tool)}

@@ -1,0 +1,146 @@
+"""``segagent evaluate``: the paper's protocols on a data set."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_object, reporting_errors, say, warn
+
+if TYPE_CHECKING:
+    from segagent.evaluation.protocols import EvaluationConfig
+    from segagent.evaluation.run import Progress
+
+_MAX_LISTED = 20
+
+
+class Protocol(StrEnum):
+    """What is done with each sample."""
+
+    RES = "res"
+    NOC = "noc"
+    FILTER = "filter"
+
+
+class Select(StrEnum):
+    """Which mask of a trajectory is measured."""
+
+    RETURNED = "returned"
+    PUBLISHED = "published"
+    LAST = "last"
+
+
+@reporting_errors
+def evaluate(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET",
+            help="A data set, as 'segagent trajectories' takes it: a folder, a .json file, or scenes:NUM[:options].",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder; one that is there already is gone on with.")],
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            "--protocol",
+            help="res: text to mask. noc: clicks needed to reach an IoU. filter: can the policy's predicted IoU tell "
+            "good masks from bad ones?",
+        ),
+    ] = Protocol.RES,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            help="Who clicks, or scores. [default: embedded; for noc the simulated annotator, which knows the target]",
+            show_default=False,
+        ),
+    ] = None,
+    tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="res: at most so many actions.")] = 7,
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=1, help="res: actions tried per step; the predicted IoU chooses.")
+    ] = 1,
+    no_prm: Annotated[
+        bool, typer.Option("--no-prm", help="res: make all steps and take the last mask, whatever IoU is predicted.")
+    ] = False,
+    all_steps: Annotated[
+        bool, typer.Option("--all-steps", help="res: do not stop early, so that the IoU after every step is known.")
+    ] = False,
+    max_clicks: Annotated[int, typer.Option("--max-clicks", min=1, help="noc: at most so many clicks.")] = 20,
+    enough: Annotated[float, typer.Option("--enough", help="noc: an object at this IoU is clicked no further.")] = 1.0,
+    draws: Annotated[int, typer.Option("--draws", min=1, help="filter: masks per sample.")] = 1,
+    select: Annotated[
+        Select,
+        typer.Option(
+            "--select",
+            help="Which mask is measured: the one returned, the published evaluation's choice, or the last.",
+        ),
+    ] = Select.RETURNED,
+    shard: Annotated[
+        str, typer.Option("--shard", help="i/n: only part i of n; 'segagent report' puts the parts together.")
+    ] = "1/1",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")] = 0,
+    batch_images: Annotated[
+        int, typer.Option("--batch-images", min=1, help="Images played at once; changes no result.")
+    ] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, no progress.")] = False,
+) -> None:
+    """Play every sample of a data set and measure the masks against the true ones.
+
+    Writes OUT/trajectories.jsonl, all that happened, and OUT/results.json. A run that was stopped, even killed, goes on
+    where it stopped when started again, and ends with the same results. The policy never sees a true mask.
+    """
+    from segagent.datasets import open_dataset
+    from segagent.evaluation.protocols import EvaluationConfig, Shard
+    from segagent.evaluation.results import measure_run, open_runs, write_results
+    from segagent.evaluation.run import evaluate as run_evaluation
+    from segagent.policies import make_policy
+    from segagent.search import SearchConfig
+    from segagent.tools import make_tool
+
+    search = SearchConfig(steps, candidates, use_prm=not no_prm)
+    if all_steps and not no_prm:
+        search = SearchConfig(steps, candidates, stop_iou=2.0, patience=steps)
+    config = EvaluationConfig(protocol.value, search, max_clicks, enough, draws, seed, Shard.parse(shard), batch_images)
+    opened = open_dataset(dataset)
+    simulated = protocol is Protocol.NOC and policy in (None, "simulated")
+    player = None if simulated else make_policy(policy or "embedded")
+    mine = len(range(config.shard.number - 1, opened.num_images, config.shard.of))
+    with counting("evaluation", mine, unit="images", quiet=as_json) as update:
+
+        def watch(progress: Progress) -> None:
+            failed = f", {len(progress.failures)} failed" if progress.failures else ""
+            update(progress.num_images, f"{progress.num_samples} samples{failed}")
+
+        progress = run_evaluation(opened, player, make_tool(tool), out, config, watch=watch)
+    (run,) = open_runs([out])
+    results, _ = measure_run(run, select.value)
+    path = write_results(results, out)
+    if as_json:
+        print_object(results)
+    else:
+        _tell(results, config, progress, path)
+    if progress.failures:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _tell(results: dict[str, Any], config: EvaluationConfig, progress: Progress, path: Path) -> None:
+    for failure in progress.failures[:_MAX_LISTED]:
+        warn(f"sample {failure.sample_id} failed: {failure.reason}")
+    if len(progress.failures) > _MAX_LISTED:
+        warn(f"and {len(progress.failures) - _MAX_LISTED} more failed samples; {path} lists all")
+    counts = results["counts"]
+    part = f", part {config.shard}" if config.shard.of > 1 else ""
+    skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+    say(f"{counts['samples']} samples on {counts['images']} images{part}{skipped}")
+    for name, one in results["metrics"].items():
+        if not name.startswith("failed@") and one["value"] is not None:
+            bounds = "" if one["low"] is None else f" [{one['low']:.3f}, {one['high']:.3f}]"
+            failures = f", {one['failures']} failures" if "failures" in one else ""
+            say(f"{name:26} {one['value']:.3f}{bounds}{failures}")
+    say(f"results: {one_line(str(path))}")

@@ -1,0 +1,175 @@
+"""What is played for each sample, by protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import numpy as np
+
+from segagent.core import (
+    BoolMask,
+    Image,
+    InputError,
+    Policy,
+    SegmentationTool,
+    Start,
+    Trajectory,
+    encode_rle,
+    total_usage,
+)
+from segagent.datasets import Sample
+from segagent.environment import Episode, Target, embed_images, observe, random_clicks_start, reset
+from segagent.environment.seeds import episode_seed
+from segagent.evaluation.clicking import click_trajectories
+from segagent.evaluation.measuring import Protocol
+from segagent.search import SearchConfig, rollout, with_rewards
+from segagent.search.versions import package_versions
+
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Part ``number`` of ``of``, from 1: the images whose place in the data set is ``number - 1`` modulo ``of``."""
+
+    number: int = 1
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise InputError(f"shard {self.number}/{self.of}: expected i/n with i from 1 to n")
+
+    @staticmethod
+    def parse(text: str) -> Shard:
+        """``"2/8"``. Raises ``InputError`` saying what is expected."""
+        number, slash, of = text.partition("/")
+        if not slash or not all(part.isascii() and part.isdigit() and len(part) < 9 for part in (number, of)):
+            raise InputError(f"shard {text!r:.80}: expected i/n, for example 1/4")
+        return Shard(int(number), int(of))
+
+    def takes(self, place: int) -> bool:
+        """Whether the image at ``place`` (from 0) belongs to this part."""
+        return place % self.of == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationConfig:
+    """Everything that decides the trajectories, policy, tool and data set apart.
+
+    ``search``: how a policy plays (``res``, and ``noc`` with a policy). ``max_clicks`` and ``enough``: budget of the
+    ``noc`` protocol, and the IoU at which an object is clicked no further. ``draws``: masks per sample of ``filter``.
+    ``batch_images``: how many images are played at once; it changes no result.
+    """
+
+    protocol: Protocol = "res"
+    search: SearchConfig = SearchConfig()
+    max_clicks: int = 20
+    enough: float = 1.0
+    draws: int = 1
+    seed: int = 0
+    shard: Shard = Shard()
+    batch_images: int = 1
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise InputError(f"protocol {self.protocol!r}: expected one of {', '.join(PROTOCOLS)}")
+        if min(self.max_clicks, self.draws, self.batch_images) < 1 or self.seed < 0:
+            raise InputError("max_clicks, draws and batch_images must be at least 1 and the seed at least 0")
+        if not 0 < self.enough <= 1:
+            raise InputError(f"the IoU that is enough must lie above 0 and be at most 1, got {self.enough}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """What changes a record: settings of other protocols left out."""
+        if self.protocol == "filter":
+            return {"draws": self.draws, "seed": self.seed}
+        if self.protocol == "noc":
+            return {"max_clicks": self.max_clicks, "enough": self.enough, "seed": self.seed}
+        names = ("max_steps", "num_candidates", "use_prm", "temperature", "stop_iou", "patience", "best_first")
+        return {**{name: getattr(self.search, name) for name in names}, "seed": self.seed}
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A loaded sample. The policy is shown nothing of ``mask`` (height, width) and ``ignore``."""
+
+    sample: Sample
+    image: Image
+    mask: BoolMask
+    ignore: BoolMask | None
+
+    @property
+    def target(self) -> Target:
+        """For rewards and the simulated annotator."""
+        return Target(self.mask, self.ignore)
+
+    def episode(self, seed: int) -> Episode:
+        """What may be asked about it."""
+        own = episode_seed(seed, self.sample.sample_id)
+        return Episode(self.image, self.sample.text, self.sample.sample_id, self.sample.image_name, seed=own)
+
+
+def play(
+    tasks: Sequence[Task], policy: Policy | None, tool: SegmentationTool, config: EvaluationConfig
+) -> list[list[Trajectory]]:
+    """The trajectories of each task, with rewards. ``policy`` None is the simulated annotator, for ``noc`` only."""
+    episodes = [task.episode(config.seed) for task in tasks]
+    targets = [task.target for task in tasks]
+    if config.protocol == "filter":
+        assert policy is not None
+        return _judge(episodes, targets, policy, tool, config.draws)
+    if policy is None:
+        made = click_trajectories(episodes, targets, tool, max_clicks=config.max_clicks, enough=config.enough)
+    else:
+        search = config.search
+        if config.protocol == "noc":
+            search = SearchConfig(config.max_clicks, use_prm=False)
+        made = list(rollout(episodes, policy, tool, search))
+        made = [with_rewards(trajectory, target) for trajectory, target in zip(made, targets, strict=True)]
+    return [[trajectory] for trajectory in made]
+
+
+def _judge(
+    episodes: Sequence[Episode], targets: Sequence[Target], policy: Policy, tool: SegmentationTool, draws: int
+) -> list[list[Trajectory]]:
+    """Annotation filtering (paper Table 3): masks by random clicks in the target's box, each scored by the policy.
+
+    One trajectory without steps per mask: its start is the mask.
+    """
+    starts = []
+    for episode, target in zip(episodes, targets, strict=True):
+        rng = np.random.default_rng(episode.seed)
+        starts += [replace(episode, start=random_clicks_start(target.mask, rng)) for _ in range(draws)]
+    states = reset(starts, embed_images(tool, [episode.image for episode in starts]), tool)
+    replies = policy.propose([observe(e, s) for e, s in zip(starts, states, strict=True)])
+    made = []
+    for number, (episode, state, proposals) in enumerate(zip(starts, states, replies, strict=True)):
+        said = proposals[0].predicted_iou
+        if said is None:
+            raise InputError(f"policy {policy.name!r:.200} predicts no IoU, so it cannot filter annotations")
+        reward = targets[number // draws].reward(state)
+        made.append(
+            Trajectory(
+                sample_id=episode.sample_id,
+                image=episode.image_name,
+                height=episode.image.height,
+                width=episode.image.width,
+                text=episode.text,
+                policy=policy.name,
+                tool=tool.name,
+                seed=episode.seed,
+                start=Start(episode.start.kind, encode_rle(state.mask), said, reward, state.prompts),
+                steps=(),
+                returned=0,
+                stopped="scored",
+                num_policy_calls=1,
+                num_tool_calls=len(state.prompts),
+                versions=package_versions(),
+                usage=total_usage([proposal.usage for proposal in proposals]),
+            )
+        )
+    return [made[begin : begin + draws] for begin in range(0, len(made), draws)]

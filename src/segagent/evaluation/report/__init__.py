@@ -1,0 +1,95 @@
+"""Reports: everything that stored evaluations tell, as Markdown, as JSON and as one HTML page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segagent.core import InputError
+from segagent.datasets import Dataset, open_dataset
+from segagent.evaluation.report.gallery import Shown, draw_gallery
+from segagent.evaluation.report.html import html_report
+from segagent.evaluation.report.markdown import markdown_report
+from segagent.evaluation.report.tables import report_tables
+from segagent.evaluation.results import Run, measure_run, open_runs
+from segagent.evaluation.selection import Selection
+from segagent.imaging.writing import write_bytes
+
+__all__ = ["REPORT_SCHEMA", "Report", "write_report"]
+
+REPORT_SCHEMA = "segagent.report/1"
+_MAX_WARNINGS = 5
+
+
+@dataclass(frozen=True)
+class Report:
+    """``results``: {"schema", "runs": what results.json holds for each run}. ``warnings``: what could not be shown."""
+
+    results: dict[str, Any]
+    warnings: list[str]
+
+
+def write_report(
+    outs: Sequence[str | Path],
+    report: str | Path,
+    *,
+    select: Selection = "returned",
+    gallery: int = 4,
+    data: str | None = None,
+) -> Report:
+    """Write report.html, report.md and results.json into the folder ``report``.
+
+    Args:
+        outs: folders of ``segagent evaluate``; shards of one evaluation are put together.
+        report: the folder, made where it is missing.
+        select: which mask of a trajectory is measured.
+        gallery: so many best, median and worst trajectories of each run.
+        data: specification of the data set that pictures are read from; None for each run's own.
+
+    Raises:
+        InputError: for folders without an evaluation, damaged records, and where nothing can be written.
+    """
+    folder = Path(report)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
+    results, galleries, warnings = [], list[list[Shown]](), list[str]()
+    chosen = open_dataset(data) if data is not None else None
+    for run in open_runs(outs):
+        measured, found = measure_run(run, select)
+        results.append(measured)
+        if not measured["complete"]:
+            counts = measured["counts"]
+            warnings.append(f"{run.files[0]}: {counts['images']} of {counts['images_in_dataset']} images so far")
+        dataset, reason = (chosen, "") if chosen is not None or not gallery else _dataset_of(run)
+        shown, missing = draw_gallery(run, found, gallery, dataset) if gallery else ([], [])
+        galleries.append(shown)
+        warnings += [reason] if reason else missing[:_MAX_WARNINGS]
+    tables, about = report_tables(results), _about(results)
+    whole = {"schema": REPORT_SCHEMA, "runs": results}
+    write_bytes(folder / "results.json", (json.dumps(whole, indent=1, allow_nan=False) + "\n").encode("ascii"))
+    write_bytes(folder / "report.md", markdown_report(tables, about).encode("utf-8", "backslashreplace"))
+    page = html_report(tables, results, galleries, about)
+    write_bytes(folder / "report.html", page.encode("utf-8", "backslashreplace"))
+    return Report(whole, warnings)
+
+
+def _dataset_of(run: Run) -> tuple[Dataset | None, str]:
+    try:
+        return open_dataset(run.dataset), ""
+    except InputError as error:
+        return None, f"no pictures in the gallery: {error}; tell with --data where the data set is now"
+
+
+def _about(results: Sequence[dict[str, Any]]) -> list[str]:
+    """Settings and versions of each run, one line each."""
+    lines = []
+    for number, run in enumerate(results, 1):
+        settings = ", ".join(f"{name} {value}" for name, value in run["config"].items() if value != "")
+        versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+        lines.append(f"Run {number}: {settings}. Versions: {versions}.")
+    return lines

@@ -1,0 +1,115 @@
+"""The best, median and worst trajectories of a run as film strips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from segagent.core import BoolMask, Image, InputError, Pixels, decode_rle
+from segagent.datasets import Dataset
+from segagent.evaluation.measuring import Judged
+from segagent.evaluation.results import Found, Run, judged_of, read_samples
+from segagent.imaging import draw_overlay, film_strip
+
+_TARGET_COLOR = (255, 170, 0)
+_TARGET_SIDE = 220
+_BLANK = 235
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One trajectory of the gallery: ``strip`` and ``target`` are JPEG files, the rest untrusted text and numbers."""
+
+    group: str
+    sample_id: str
+    image: str
+    text: str
+    iou: float
+    strip: bytes
+    target: bytes
+
+
+def choose(found: Sequence[Found], number: int) -> dict[int, str]:
+    """``number`` best, median and worst trajectories by the selected mask's IoU: index to group, best first.
+
+    No trajectory is in two groups; where there are few, the later groups get fewer.
+    """
+    ranked = sorted(found, key=lambda one: (-one.iou, one.index))
+    middle = max((len(ranked) - number) // 2, 0)
+    chosen: dict[int, str] = {}
+    for group, part in (
+        ("best", ranked[:number]),
+        ("worst", ranked[len(ranked) - number :] if number else []),
+        ("median", ranked[middle : middle + number]),
+    ):
+        for one in part:
+            chosen.setdefault(one.index, group)
+    order = {one.index: place for place, one in enumerate(ranked)}
+    return dict(sorted(chosen.items(), key=lambda item: order[item[0]]))
+
+
+def draw_gallery(
+    run: Run, found: Sequence[Found], number: int, dataset: Dataset | None
+) -> tuple[list[Shown], list[str]]:
+    """The chosen trajectories drawn, and why pictures are missing; without ``dataset`` the ground is blank."""
+    chosen = choose(found, number)
+    by_index = {one.index: one for one in found}
+    shown: dict[int, Shown] = {}
+    missing: list[str] = []
+    for index, sample in enumerate(_judged(run)):
+        if index not in chosen:
+            continue
+        one = by_index[index]
+        trajectory = replace(sample.trajectory, returned=one.state)
+        image, reason = _picture(dataset, one.image, trajectory.height, trajectory.width)
+        if reason:
+            missing.append(reason)
+        target = draw_overlay(image.pixels, decode_rle(sample.target), _TARGET_COLOR)
+        shown[index] = Shown(
+            chosen[index],
+            one.sample_id,
+            one.image,
+            one.text,
+            one.iou,
+            _jpeg(film_strip(image, trajectory)),
+            _jpeg(target, _TARGET_SIDE),
+        )
+        if len(shown) == len(chosen):
+            break
+    return [shown[index] for index in chosen if index in shown], missing
+
+
+def _judged(run: Run) -> Iterable[Judged]:
+    """The run's trajectories, in the order that ``Found.index`` counts."""
+    for _, record in read_samples(run):
+        sample = judged_of(record)
+        if sample is not None:
+            yield sample
+
+
+def _picture(dataset: Dataset | None, name: str, height: int, width: int) -> tuple[Image, str]:
+    """The picture, or a blank one of its size and why."""
+    blank = Image.of(np.full((height, width, 3), _BLANK, np.uint8))
+    if dataset is None:
+        return blank, ""
+    try:
+        image = dataset.load_image(name)
+    except InputError as error:
+        return blank, str(error)
+    if (image.height, image.width) != (height, width):
+        return blank, f"image {name}: {image.width} x {image.height} now, was {width} x {height}; not shown"
+    return image, ""
+
+
+def _jpeg(pixels: Pixels | BoolMask, longest: int | None = None) -> bytes:
+    picture = PillowImage.fromarray(pixels)
+    if longest is not None:
+        scale = longest / max(picture.size)
+        picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+    buffer = BytesIO()
+    picture.save(buffer, "JPEG", quality=82)
+    return buffer.getvalue()

@@ -1,0 +1,215 @@
+"""A whole data set evaluated into a journal: ``trajectories.jsonl``, from which every metric can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from segagent.core import Image, InputError, Observation, Policy, SegmentationTool, ToolError, encode_rle
+from segagent.core.failures import Failure
+from segagent.core.journal import Journal
+from segagent.datasets import Dataset, SampleGroup
+from segagent.environment.fingerprint import tool_answers
+from segagent.evaluation.protocols import EvaluationConfig, Task, play
+from segagent.search.versions import package_versions
+
+TRAJECTORIES_FILE = "trajectories.jsonl"
+SKIPPED_SCHEMA = "segagent.skipped/1"
+
+
+@dataclass
+class Progress:
+    """What a journal holds. ``num_kept_images`` of its images were there when this run began."""
+
+    num_images: int = 0
+    num_samples: int = 0
+    num_kept_images: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    _last: tuple[int, str] = (-1, "")
+    _unit: int = -1
+
+    def add(self, unit: int, record: dict[str, Any]) -> None:
+        """Count a record of image number ``unit``; records of an image, and of a sample, follow one another."""
+        self.num_images += unit != self._unit
+        sample = (unit, str(record.get("sample_id")))
+        self.num_samples += sample != self._last
+        self._unit, self._last = unit, sample
+        failure = Failure.from_dict(record)
+        if failure is not None:
+            self.failures.append(failure)
+
+
+Watch: TypeAlias = Callable[[Progress], None]
+
+
+def evaluate(
+    dataset: Dataset,
+    policy: Policy | None,
+    tool: SegmentationTool,
+    out: str | Path,
+    config: EvaluationConfig = EvaluationConfig(),  # noqa: B008 - frozen
+    *,
+    watch: Watch | None = None,
+) -> Progress:
+    """Play every sample of ``dataset`` (or of the shard) into ``out``/trajectories.jsonl, or go on where it stopped.
+
+    The file is a :class:`segagent.core.journal.Journal` with one unit per image, numbered by the image's place in the
+    data set. Its records are trajectories with rewards, and beside each the ``target`` and ``ignore`` masks (COCO RLE)
+    and the ``elapsed`` seconds per sample, loading included; a sample that cannot be used leaves a failure, one
+    that the protocol has no use for a note that it was skipped.
+
+    Args:
+        dataset: what to evaluate on.
+        policy: who clicks. None is the simulated annotator, which ``noc`` alone can use.
+        tool: what turns clicks into masks.
+        out: the folder, made where it is missing.
+        config: the protocol and its settings.
+        watch: called once at the beginning and after each batch of images.
+
+    Raises:
+        InputError: for a journal that cannot be gone on with, and for a policy that does not suit the protocol.
+        SegAgentError: where the policy's server fails for good. What was written stays.
+    """
+    if policy is None and config.protocol != "noc":
+        raise InputError(f"the protocol {config.protocol!r} needs a policy; only 'noc' has the simulated annotator")
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
+    settings = {
+        "what": "evaluation",
+        "dataset": dataset.fingerprint,
+        "protocol": config.protocol,
+        "policy": "simulated" if policy is None else policy.name,
+        "policy_answers": policy_answers(policy),
+        "tool": tool.name,
+        "tool_answers": tool_answers(tool),
+        **config.to_dict(),
+        "shard": str(config.shard),
+    }
+    notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": package_versions()}
+    progress = Progress()
+    with Journal(
+        folder / TRAJECTORIES_FILE, settings, notes, kept=lambda record: progress.add(record["unit"][0], record)
+    ) as journal:
+        progress.num_kept_images = progress.num_images
+        if watch is not None:
+            watch(progress)
+        groups = islice(enumerate(dataset.groups()), journal.next_unit, None)
+        mine = ((place, group) for place, group in groups if config.shard.takes(place))
+        for batch in _batches(mine, config.batch_images):
+            made = _play_groups([group for _, group in batch], policy, tool, config)
+            for (place, _), records in zip(batch, made, strict=True):
+                journal.append(place, records)
+                for record in records:
+                    progress.add(place, record)
+            if watch is not None:
+                watch(progress)
+    return progress
+
+
+def policy_answers(policy: Policy | None) -> str:
+    """A digest of what an embedded policy answers to a fixed question: other weights are another policy.
+
+    Empty for other kinds. A server may answer differently each time and a large model on another machine in its last
+    digits, which would make going on impossible; there the name has to do.
+    """
+    if policy is None or policy.name.partition(":")[0] != "embedded":
+        return ""
+    rows, columns = np.mgrid[:64, :64]
+    disc = (rows - 30) ** 2 + (columns - 36) ** 2 < 400
+    image = Image.of(np.stack([rows * 3, columns * 3, np.where(disc, 200, 60)], axis=2).astype(np.uint8))
+    replies = policy.propose([Observation(image, "the disc", mask) for mask in (np.zeros_like(disc), disc)])
+    said = [[str(one[0].action), round(one[0].predicted_iou or 0.0, 2)] for one in replies]
+    return hashlib.blake2b(json.dumps(said).encode(), digest_size=8).hexdigest()
+
+
+def _batches(groups: Iterable[tuple[int, SampleGroup]], size: int) -> Iterator[Sequence[tuple[int, SampleGroup]]]:
+    iterator = iter(groups)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _play_groups(
+    groups: Sequence[SampleGroup], policy: Policy | None, tool: SegmentationTool, config: EvaluationConfig
+) -> list[list[dict[str, Any]]]:
+    """The records of each image, in the order of its samples."""
+    began = time.perf_counter()
+    loaded = [_load(group, config) for group in groups]
+    tasks = [task for one in loaded for task in one if isinstance(task, Task)]
+    made = iter(_play(tasks, policy, tool, config))
+    share = (time.perf_counter() - began) / max(len(tasks), 1)
+    return [[record for task in one for record in _records(task, made, share)] for one in loaded]
+
+
+def _load(group: SampleGroup, config: EvaluationConfig) -> list[Task | dict[str, Any]]:
+    """Each sample loaded, or the record that says why it is not played. The picture is read once."""
+    found: list[Task | dict[str, Any]] = []
+    image: Image | str | None = None
+    for sample in group.samples():
+        try:
+            if image is None:
+                try:
+                    image = sample.load_image()
+                except InputError as error:
+                    image = str(error)
+            if isinstance(image, str):
+                raise InputError(image)
+            mask, ignore = sample.load_target(image)
+        except InputError as error:
+            found.append(Failure(sample.sample_id, sample.image_name, str(error)).to_dict())
+            continue
+        if config.protocol != "res" and not mask.any():
+            reason = "has no target; there is nothing to click"
+            skipped = {"sample_id": sample.sample_id, "image": sample.image_name, "reason": reason}
+            found.append({"schema": SKIPPED_SCHEMA, **skipped})
+        else:
+            found.append(Task(sample, image, mask, ignore))
+    return found
+
+
+def _play(
+    tasks: Sequence[Task], policy: Policy | None, tool: SegmentationTool, config: EvaluationConfig
+) -> list[list[dict[str, Any]]]:
+    """The records of each task. One that tool or policy cannot deal with must not take the others with it."""
+    if not tasks:
+        return []
+    try:
+        played = play(tasks, policy, tool, config)
+    except (ToolError, ValueError) as error:
+        if len(tasks) > 1:
+            return [records for task in tasks for records in _play([task], policy, tool, config)]
+        sample = tasks[0].sample
+        return [[Failure(sample.sample_id, sample.image_name, str(error)).to_dict()]]
+    return [[trajectory.to_dict() for trajectory in one] for one in played]
+
+
+def _records(
+    task: Task | dict[str, Any], made: Iterator[list[dict[str, Any]]], share: float
+) -> Iterator[dict[str, Any]]:
+    """A task's records with what its metrics need beside the trajectory."""
+    if not isinstance(task, Task):
+        yield task
+        return
+    records = next(made)
+    for record in records:
+        if Failure.from_dict(record) is not None:
+            yield record
+            continue
+        about = {name: getattr(task.sample, name) for name in ("category", "kind")}
+        yield {
+            **record,
+            **{name: value for name, value in about.items() if value is not None},
+            "target": encode_rle(task.mask),
+            "ignore": None if task.ignore is None else encode_rle(task.ignore),
+            "elapsed": share / len(records),
+        }
