@@ -126,7 +126,7 @@ def test_mutated_annotations(tmp_path: Path, name: str) -> None:
     for number in range(MUTATIONS_PER_FORMAT + 1):
         whole = dump(content() if number in {0} or number % 3 == 0 else changed(content(), rng))
         file.write_bytes(whole if number % 3 or number == 0 else torn(whole, rng))
-        started = time.perf_counter()
+        started = time.process_time()
         message = complaint(lambda: read(tmp_path))
         if message is not None:
             refused += 1
@@ -134,7 +134,7 @@ def test_mutated_annotations(tmp_path: Path, name: str) -> None:
             assert str(tmp_path) in message
             assert "\n" not in message
             assert len(message) < 1000
-        assert time.perf_counter() - started < 20
+        assert time.process_time() - started < 20
     assert refused > MUTATIONS_PER_FORMAT // 3
 
 
@@ -210,14 +210,14 @@ def test_hostile_pickles_run_nothing(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     file = formats.write_refer(tmp_path)
     files = hostile(trace)
-    started = time.perf_counter()
+    started = time.process_time()
     for name, content in files.items():
         file.write_bytes(content)
         with pytest.raises(InputError, match=r"refs\(unc\)\.p") as error:
             open_dataset(f"refcoco:{tmp_path}")
         assert len(str(error.value)) < 1000, name
         assert not trace.exists(), name
-    assert time.perf_counter() - started < 60
+    assert time.process_time() - started < 60
     for protocol in range(6):
         value = [{"a": [1, -2.5, "\u00e9", None, True, 10**40], "b": (1, (2,), ())}]
         read = load_plain_pickle(pickle.dumps(value, protocol))

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segagent.core import SpecError
@@ -12,6 +12,7 @@ words = st.text(st.sampled_from("ab {}:,./+#-"), min_size=1, max_size=20)
 OPTIONS = {"split": ("train", "val"), "text": None, "images": None}
 
 
+@settings(deadline=None)
 @given(
     words.filter(str.strip),
     st.fixed_dictionaries({}, optional={"split": st.sampled_from(["train", "val"]), "text": words, "images": words}),
@@ -21,6 +22,7 @@ def test_written_and_read(name: str, options: dict[str, str]) -> None:
     assert parse_spec(write_spec("lvis", path, options), OPTIONS) == (path.resolve(), options)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_anything_else_is_told_in_one_line(text: str) -> None:
     try:

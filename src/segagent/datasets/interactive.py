@@ -4,7 +4,7 @@
 scheme     images                  masks                                       where to get it
 =========  ======================  ==========================================  =======================================
 grabcut    ``data_GT/NAME.*``      ``boundary_GT/NAME.*`` (128: undecided)     the archives that RITM and SimpleClick
-berkeley   ``images/NAME.*``       ``masks/NAME.*``, else ``masks/NAME#N.*``     link to
+berkeley   ``images/NAME.*``       ``masks/NAME.*``                             link to
 =========  ======================  ==========================================  =======================================
 
 Where a picture has several objects, each mask whose name has no picture of its own belongs to the picture named like it
