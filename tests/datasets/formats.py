@@ -145,13 +145,17 @@ def write_voc(root: Path) -> Path:
     return file
 
 
-def write_sbd(root: Path) -> Path:
+def write_sbd(root: Path, *, compressed: bool = False) -> Path:
     picture(root / "dataset" / "img" / "2008_000002.jpg")
     (root / "dataset" / "inst").mkdir(parents=True)
     (root / "dataset" / "val.txt").write_text("2008_000002\n")
     file = root / "dataset" / "inst" / "2008_000002.mat"
     values = (square() * 1 + disc() * 2).astype(np.uint8)
-    savemat(file, {"GTinst": {"Segmentation": values, "Categories": np.array([[11], [8]], np.uint8)}})
+    savemat(
+        file,
+        {"GTinst": {"Segmentation": values, "Categories": np.array([[11], [8]], np.uint8)}},
+        do_compression=compressed,
+    )
     return file
 
 

@@ -136,8 +136,9 @@ def test_voc(tmp_path: Path) -> None:
     assert ignore.sum() == WIDTH
 
 
-def test_sbd(tmp_path: Path) -> None:
-    formats.write_sbd(tmp_path)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_sbd(tmp_path: Path, compressed: bool) -> None:
+    formats.write_sbd(tmp_path, compressed=compressed)
     samples = reopened(f"sbd:{tmp_path}")
     assert [(s.sample_id, s.text) for s in samples] == [("2008_000002-1", "dining table"), ("2008_000002-2", "cat")]
     assert np.array_equal(samples[0].load_target()[0], square())

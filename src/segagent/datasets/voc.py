@@ -12,7 +12,6 @@ Void pixels are to be ignored. Classes written together are taken apart: "dining
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-from scipy.io import loadmat
 
 from segagent.core import BoolMask, InputError, frozen_mask
 from segagent.datasets.listed import (
@@ -31,6 +29,7 @@ from segagent.datasets.listed import (
     read_file,
 )
 from segagent.datasets.mask_sources import LabelValue
+from segagent.datasets.matlab import read_struct
 from segagent.datasets.sample import path_inside
 from segagent.datasets.spec_options import parse_spec, write_spec
 
@@ -197,18 +196,14 @@ class SbdObject:
 def _instances(path: Path, wanted: str) -> tuple[Any, list[int]]:
     """Label image (height, width) and the class of each object of a MATLAB file, which can hold data only."""
     content = read_file(path, wanted, _MAX_BYTES)
-    if content[:4] != b"MATL":
-        raise InputError(f"{path}: not a MATLAB 5 file")
     try:
-        inst = loadmat(io.BytesIO(content), variable_names=["GTinst"])["GTinst"][0, 0]
-        labels = np.asarray(inst["Segmentation"])
-        categories = [int(value) for value in np.asarray(inst["Categories"]).ravel()]
-        if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer) or len(categories) > 1000:
+        inst = read_struct(content, "GTinst")
+        labels, classes = inst["Segmentation"], inst["Categories"]
+        if not np.issubdtype(labels.dtype, np.integer) or classes.size > 1000 or not np.isfinite(classes).all():
             raise ValueError("GTinst.Segmentation must be whole numbers (height, width)")
-    except Exception as error:
-        # SciPy's reader answers a damaged file with almost any exception; it runs nothing from it.
-        detail = " ".join(str(error).split())[:100] or type(error).__name__
-        raise InputError(f"{path}: damaged, or without GTinst's Segmentation and Categories ({detail})") from error
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path}: damaged, or without GTinst's Segmentation and Categories ({error})") from error
+    categories = [int(value) for value in classes.ravel()]
     return labels, categories
 
 
