@@ -24,7 +24,7 @@ from segagent.policies.openai import (
 from segagent.search import SearchConfig, rollout
 from segagent.tools.fake import DiscTool
 
-PATIENCE = Patience(timeout=0.5, retries=50, pause=0.001, max_pause=0.01)
+PATIENCE = Patience(timeout=1.5, retries=50, pause=0.001, max_pause=0.01)
 CONFIG = SearchConfig(max_steps=3, num_candidates=3)
 
 
@@ -112,7 +112,7 @@ def test_200_episodes_through_faults(made: list[ServedModel], tmp_path: Path) ->
 def check_faults(made: list[ServedModel], folder: Path, count: int, config: SearchConfig) -> None:
     given = without_pure_green(episodes(count))
     expected = run(DicePolicy(), given, config)
-    with serving(DicePolicy()) as url, FaultProxy(url, rate=0.3, hang=0.8) as proxy:
+    with serving(DicePolicy()) as url, FaultProxy(url, rate=0.3, hang=2.0) as proxy:
         policy = client(proxy.url, made, folder)
         assert run(policy, given, config) == expected
         assert len(proxy.faults) > 4
