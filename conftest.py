@@ -1,3 +1,5 @@
+"""Settings of all tests."""
+
 from hypothesis import HealthCheck, settings
 
 # How long an example takes says something about the machine, nothing about the code.
