@@ -53,10 +53,8 @@ def demo(
     write_result(out / "photograph", image, trajectory)
     save_png(out / "photograph" / "image.png", image.pixels)
     summarise(trajectory, out / "photograph")
-    say(
-        "  Note: the embedded policy learnt to read and click on generated scenes only. A photograph is outside of what"
-    )
-    say("  it learnt, so mask and predicted IoU may be wrong there; a larger policy is what photographs need.")
+    say("  Note: the embedded policy has learnt little of photographs: expect a wrong object or a wrong score there;")
+    say("  a larger policy is what photographs need.")
 
     say()
     say(f"Look at {out / 'scene' / 'steps.png'} and {out / 'photograph' / 'steps.png'}")

@@ -107,6 +107,19 @@ def test_a_finished_training_is_not_done_again_and_not_mistaken_for_another(d_0,
         train_policy_on("embedded", sets, tmp_path, recipe(steps=3), fresh=True)
 
 
+def test_a_checkpoint_of_other_examples_is_not_gone_on_from(d_0, tmp_path):
+    one = load_annotator_set(d_0)
+
+    def stop(what, done, total, loss):
+        raise InterruptedHereError
+
+    with pytest.raises(InterruptedHereError):
+        train_policy_on("embedded", [one], tmp_path, recipe(steps=2), fresh=True, progress=stop)
+    other = type(one)(one.dataset, list(one.examples)[::-1])  # as many, in another order
+    with pytest.raises(InputError, match="other settings or examples"):
+        train_policy_on("embedded", [other], tmp_path, recipe(steps=2), fresh=True)
+
+
 def test_only_the_embedded_model_starts_fresh(d_0, tmp_path):
     with pytest.raises(InputError, match="cannot start fresh"):
         train_policy_on(f"hf:{tmp_path}", [load_annotator_set(d_0)], tmp_path, recipe(), fresh=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from segagent.learning.sft import Progress, TrainedModel
 
 _RESULT = "sft.json"
+_SETTINGS = "settings.json"
 
 
 def train_embedded(
@@ -45,10 +47,11 @@ def train_embedded(
     from segagent.learning.sft import TrainedModel
 
     base = weights_file(rest) if rest else SHIPPED
-    settings = {"base": rest, "fresh": fresh, "recipe": recipe.to_dict(), "examples": [len(s.examples) for s in sets]}
+    settings = {"base": rest, "fresh": fresh, "recipe": recipe.to_dict(), "examples": _digest(sets)}
     finished = _finished(out, settings) if resume else None
     if finished is not None:
         return finished
+    _claim(out, settings, resume=resume)
     began = time.perf_counter()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # Small convolutions: more threads cost more than they give.
@@ -115,6 +118,25 @@ def _batch_of(step: int, num_rows: int, recipe: Recipe) -> list[int]:
     epochs = {n // num_rows for n in numbers}
     orders = {epoch: np.random.default_rng((recipe.seed, 7, epoch)).permutation(num_rows) for epoch in epochs}
     return [int(orders[n // num_rows][n % num_rows]) for n in numbers]
+
+
+def _digest(sets: Sequence[TrainingSet]) -> str:
+    """Names the examples: other ones, or in another order, are another training."""
+    digest = hashlib.blake2b(digest_size=12)
+    for one in sets:
+        for e in one.examples:
+            digest.update(repr((e.sample_id, e.mask["counts"], e.current_iou, e.action)).encode())
+    return digest.hexdigest()
+
+
+def _claim(out: Path, settings: dict[str, object], *, resume: bool) -> None:
+    """Put the settings into the folder before a checkpoint is. Raises ``InputError`` where others were begun there."""
+    path = out / _SETTINGS
+    out.mkdir(parents=True, exist_ok=True)
+    now = json.dumps(settings)
+    if resume and path.exists() and path.read_text() != now:
+        raise InputError(f"{out}: holds a training begun with other settings or examples; choose another folder")
+    path.write_text(now)
 
 
 def _finished(out: Path, settings: dict[str, object]) -> TrainedModel | None:
