@@ -20,15 +20,47 @@ from segagent.cli.models import (
     ToolWeightsOption,
     choose,
 )
+from segagent.cli.runs import (
+    BudgetCallsOption,
+    BudgetMoneyOption,
+    BudgetSecondsOption,
+    ImagesOption,
+    MaxCallsOption,
+    MaxSecondsOption,
+    PriceOption,
+    RetryOption,
+    WorkersOption,
+    dataset_spec,
+    parse_budget,
+    prompts_spec,
+    run_dataset,
+)
 
 if TYPE_CHECKING:
     from segagent.core import Box, Image, Policy, Prompt, Trajectory
     from segagent.environment import StartSpec
 
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="IMAGE|DATASET",
+        help="A picture file; or, without TEXT, a data set: a folder, COCO annotations, scheme:PATH.",
+        show_default=False,
+    ),
+]
+OptionalTextArgument = Annotated[
+    str | None, typer.Argument(metavar="[TEXT]", help="What to segment in the picture, in words.", show_default=False)
+]
 ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file.", show_default=False)]
 TextArgument = Annotated[str, typer.Argument(metavar="TEXT", help="What to segment, in words.", show_default=False)]
 OutOption = Annotated[
-    Path, typer.Option("--out", "-o", help="Folder for mask.png, overlay.png, steps.png, trajectory.json.")
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        help="One picture: the folder for mask.png, overlay.png, steps.png, trajectory.json. "
+        "Data set: the run folder; one that is there is gone on with.",
+    ),
 ]
 MaskOption = Annotated[
     Path | None,
@@ -45,8 +77,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 @reporting_errors
 def annotate(
-    image: ImageArgument,
-    text: TextArgument,
+    source: SourceArgument,
+    text: OptionalTextArgument = None,
     *,
     out: OutOption,
     policy: PolicyOption = None,
@@ -62,23 +94,54 @@ def annotate(
         str | None,
         typer.Option("--box", metavar="X0,Y0,X1,Y1", help="Start from a box in pixels, X1 and Y1 exclusive."),
     ] = None,
+    max_seconds: MaxSecondsOption = None,
+    max_calls: MaxCallsOption = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option("--prompts", help="Data set: a CSV file with image,text or COCO JSON, for a folder of images."),
+    ] = None,
+    found: Annotated[
+        float, typer.Option("--found", help="Data set: a calibrated predicted IoU below this means 'not found'.")
+    ] = 0.3,
+    workers: WorkersOption = None,
+    retry_failed: RetryOption = False,
+    budget_seconds: BudgetSecondsOption = None,
+    budget_calls: BudgetCallsOption = None,
+    budget_money: BudgetMoneyOption = None,
+    price: PriceOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Segment what TEXT says in IMAGE."""
+    """Segment what TEXT says in IMAGE, or what each sentence of a data set says in its image."""
     choice = choose(
         preset=preset, policy=policy, policy_weights=policy_weights, tool=tool, tool_weights=tool_weights,
-        first_box=first_box, steps=steps, candidates=candidates,
+        first_box=first_box, steps=steps, candidates=candidates, max_seconds=max_seconds, max_calls=max_calls,
     )  # fmt: skip
-    _episode(image, text, out, choice, mask=mask, box=box, seed=seed, as_json=as_json)
+    if text is not None:
+        _require_unset(prompts=prompts, workers=workers, retry_failed=retry_failed, price=price)
+        _episode(Path(source), text, out, choice, mask=mask, box=box, seed=seed, as_json=as_json)
+        return
+    from segagent.annotation.batch import RunConfig
+
+    _require_unset(seed_mask=mask, box=box)
+    run_dataset(
+        source if prompts is None else prompts_spec(source, prompts),
+        out,
+        choice,
+        RunConfig("annotate", choice.search, found=found, seed=seed),
+        workers=workers,
+        retry_failed=retry_failed,
+        budget=parse_budget(budget_seconds, budget_calls, budget_money, price),
+        as_json=as_json,
+    )
 
 
 @reporting_errors
 def refine(
-    image: ImageArgument,
-    text: TextArgument,
+    source: SourceArgument,
+    text: OptionalTextArgument = None,
     *,
-    mask: NeededMaskOption,
+    mask: MaskOption = None,
     out: OutOption,
     policy: PolicyOption = None,
     tool: ToolOption = None,
@@ -87,15 +150,50 @@ def refine(
     tool_weights: ToolWeightsOption = None,
     steps: StepsOption = None,
     candidates: CandidatesOption = None,
+    max_seconds: MaxSecondsOption = None,
+    max_calls: MaxCallsOption = None,
+    images: ImagesOption = None,
+    below: Annotated[
+        float,
+        typer.Option("--below", help="Data set: masks whose calibrated predicted IoU is at least this stay."),
+    ] = 0.85,
+    margin: Annotated[
+        float,
+        typer.Option("--margin", help="Data set: replace a mask if its predicted IoU rises by more than this."),
+    ] = 0.02,
+    workers: WorkersOption = None,
+    retry_failed: RetryOption = False,
+    budget_seconds: BudgetSecondsOption = None,
+    budget_calls: BudgetCallsOption = None,
+    budget_money: BudgetMoneyOption = None,
+    price: PriceOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Improve a given mask; the result is never one that the policy scores worse than the given one."""
+    """Improve a given mask, or those of a data set; never by one that the policy scores worse than the given one."""
     choice = choose(
         preset=preset, policy=policy, policy_weights=policy_weights, tool=tool, tool_weights=tool_weights,
-        first_box=None, steps=steps, candidates=candidates,
+        first_box=None, steps=steps, candidates=candidates, max_seconds=max_seconds, max_calls=max_calls,
     )  # fmt: skip
-    _episode(image, text, out, choice, mask=mask, seed=seed, as_json=as_json, refining=True)
+    if text is not None:
+        _require_unset(images=images, workers=workers, retry_failed=retry_failed, price=price)
+        if mask is None:
+            raise typer.BadParameter("missing option '--mask': the mask to improve")
+        _episode(Path(source), text, out, choice, mask=mask, seed=seed, as_json=as_json, refining=True)
+        return
+    from segagent.annotation.batch import RunConfig
+
+    _require_unset(mask=mask)
+    run_dataset(
+        dataset_spec(source, images),
+        out,
+        choice,
+        RunConfig("refine", choice.search, below=below, margin=margin, seed=seed),
+        workers=workers,
+        retry_failed=retry_failed,
+        budget=parse_budget(budget_seconds, budget_calls, budget_money, price),
+        as_json=as_json,
+    )
 
 
 @reporting_errors
@@ -133,6 +231,18 @@ def score(
         )
     else:
         say(f"predicted IoU {predicted:.2f}" + ("" if calibrated is None else f", calibrated {calibrated:.2f}"))
+
+
+def _require_unset(**options: object) -> None:
+    """Raise ``InputError`` for an option that belongs to the other way of calling the command."""
+    from segagent.core import InputError
+
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise InputError(
+                f"--{name.replace('_', '-')}: one picture is given with TEXT, a data set without; "
+                "this option belongs to the other of the two"
+            )
 
 
 def _episode(

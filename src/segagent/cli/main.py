@@ -19,6 +19,7 @@ from segagent.cli.learn import learn
 from segagent.cli.presets import presets
 from segagent.cli.report import report
 from segagent.cli.reproduce import reproduce
+from segagent.cli.runs import audit
 from segagent.cli.scenes import scenes
 from segagent.cli.serve import serve_policy
 from segagent.cli.train import train
@@ -67,12 +68,20 @@ app.command(
         'segagent annotate photo.jpg "the dog" -o out --candidates 4 --steps 10',
         'segagent annotate photo.jpg "the dog" -o out --tool grabcut --box 40,30,300,280 --json',
         'segagent annotate photo.jpg "the dog" -o out --preset box+sam --policy-weights DIR --tool-weights DIR',
+        "segagent annotate images --prompts prompts.csv -o run",
     )
 )(annotate)
 app.command(
-    epilog=_epilog('segagent refine photo.jpg "the dog" --mask rough.png -o out'),
-    short_help="Improve a given mask, or return it as it is.",
+    epilog=_epilog(
+        'segagent refine photo.jpg "the dog" --mask rough.png -o out',
+        "segagent refine coco.json --images images -o run --below 0.85",
+    ),
+    short_help="Improve given masks, or return them as they are.",
 )(refine)
+app.command(
+    epilog=_epilog("segagent audit coco.json --images images -o run", "segagent audit scenes:20 -o run --json"),
+    short_help="Which masks of a data set are wrong?",
+)(audit)
 app.command(
     epilog=_epilog('segagent score photo.jpg "the dog" --mask dog.png --json'),
     short_help="Tell how well a mask fits TEXT.",

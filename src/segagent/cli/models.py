@@ -93,6 +93,8 @@ def choose(
     first_box: str | None,
     steps: int | None,
     candidates: int | None,
+    max_seconds: float | None = None,
+    max_calls: int | None = None,
 ) -> Choice:
     """The choice that options amount to; what is said by itself goes before the preset.
 
@@ -120,5 +122,7 @@ def choose(
         config,
         max_steps=config.max_steps if steps is None else steps,
         num_candidates=config.num_candidates if candidates is None else candidates,
+        max_seconds=max_seconds,
+        max_policy_calls=max_calls,
     )
     return Choice(policy or "embedded", tool or "embedded", box, first_box not in (None, "none"), config)

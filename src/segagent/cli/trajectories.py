@@ -50,11 +50,11 @@ def trajectories(
     from functools import partial
 
     from segagent.datasets import CocoDataset, open_dataset
+    from segagent.distributed import available_cores
     from segagent.environment import GenerationConfig
     from segagent.learning.trajectories import (
         Report,
         TrajectoryConfig,
-        available_cores,
         generate_dataset,
         parse_starts,
     )

@@ -1,18 +1,20 @@
 """An append-only file of records, one JSON object per line, that may be killed at any moment and gone on with.
 
 The first line is the header: what the records were made with. Records come in *units* (for example all that belongs
-to one image), numbered upwards; every line carries ``"unit": [number, part, parts]``. A unit counts once its last
-part is in the file, so opening the file again cuts off a torn last line and an unfinished last unit, and whoever
-makes the records goes on at :attr:`Journal.next_unit`. Where making them is deterministic, the finished file is the
-same, byte for byte, however often it was interrupted.
+to one image), numbered upwards; every line carries ``"unit": [number, part, parts]`` and ends with the CRC-32 of what
+stands before it. A unit counts once its last part is in the file, so opening the file again cuts off a torn last line
+and an unfinished last unit, and whoever makes the records goes on at :attr:`Journal.next_unit`. Where making them is
+deterministic, the finished file is the same, byte for byte, however often it was interrupted.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -181,16 +183,15 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     offset = 0
     for number, line in enumerate(file, start=1):
         offset += len(line)
-        try:
-            record = json.loads(line) if line.endswith(b"\n") else None
-        except (ValueError, RecursionError):
-            record = None
-        if isinstance(record, dict):
+        record = _record(line)
+        if record is not None:
             yield offset, record
         elif next(file, None) is None:
             return
         else:
-            raise InputError(f"{path}, line {number}: damaged, not a JSON object; remove the lines from here on")
+            raise InputError(
+                f"{path}, line {number}: damaged, no JSON object with the right checksum; remove the lines from here on"
+            )
 
 
 def _require_equal(path: Path, before: Any, now: dict[str, Any]) -> None:
@@ -209,7 +210,28 @@ def _require_equal(path: Path, before: Any, now: dict[str, Any]) -> None:
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value).encode("ascii") + b"\n"
+    body = json.dumps(value).encode("ascii")[:-1]
+    return body + b', "crc": "%08x"}\n' % zlib.crc32(body)
+
+
+_CHECKSUM = re.compile(rb', "crc": "([0-9a-f]{8})"}\n\Z')
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """The object of a whole line whose checksum, if it has one (lines of earlier versions do not), is right."""
+    checksum = _CHECKSUM.search(line)
+    if checksum is not None:
+        body = line[: checksum.start()]
+        if zlib.crc32(body) != int(checksum[1], 16):
+            return None
+        line = body + b"}\n"
+    elif not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

@@ -15,6 +15,7 @@ from segagent.datasets.interactive import open_interactive
 from segagent.datasets.lvis import LvisDataset, open_coco
 from segagent.datasets.manifest_stream import LARGE_MANIFEST_BYTES, StreamedFolder
 from segagent.datasets.parquet import ParquetDataset
+from segagent.datasets.prompts import open_prompts
 from segagent.datasets.reasonseg import open_reasonseg
 from segagent.datasets.refer import KINDS, open_refer
 from segagent.datasets.sample import Dataset, Sample, SampleGroup
@@ -46,6 +47,7 @@ _SCHEMES: dict[str, Callable[[str], Dataset]] = {
     "berkeley": open_interactive,
     "davis": open_davis,
     "parquet": ParquetDataset,
+    "prompts": open_prompts,
 }
 """What comes before the first colon of a specification, and what opens it."""
 
@@ -85,6 +87,7 @@ def open_dataset(spec: str) -> Dataset:
     ``grabcut:ROOT``, ``berkeley:ROOT``  :func:`open_interactive`: ``text=``
     ``davis:ROOT``                       :func:`open_davis`: ``by=2016|2017``, ``split=``, ``text=``
     ``parquet:FILE_OR_FOLDER``           :class:`ParquetDataset`: ``image=``, ``mask=``, ``text=`` name the columns
+    ``prompts:FILE``                     :func:`open_prompts`: a CSV of images and sentences without masks; ``images=``
     ===================================  =========================================================================
 
     Options follow the path, ``refcoco:data:by=unc,split=val``. docs/datasets.md tells which files each one wants. A

@@ -58,6 +58,7 @@ STOP_REASONS = {
     "max_steps": "all steps were used",
     "finish": "the policy said it is finished",
     "confident": "the predicted IoU is high enough",
+    "kept": "the given mask scores well enough",
     "converged": "the last steps brought no better mask",
     "max_seconds": "the time was used up",
     "max_policy_calls": "the policy calls were used up",

@@ -17,6 +17,7 @@ from typing import Any
 
 from segagent.core import InputError, SegAgentError, SegmentationTool
 from segagent.datasets import open_dataset
+from segagent.distributed import end_with_parent
 from segagent.imaging.writing import write_bytes
 from segagent.learning.sft import (
     Progress,
@@ -28,7 +29,6 @@ from segagent.learning.sft import (
     write_training_note,
 )
 from segagent.learning.star import StarConfig, run_star
-from segagent.learning.trajectories.workers import end_with_parent
 from segagent.reproduce.config import MiniConfig
 from segagent.reproduce.work import Watch, Workers
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from segagent.core import SegmentationTool
-from segagent.learning.trajectories.workers import Asking, tool_workers
+from segagent.distributed import Asking, worker_processes
 from segagent.tools import make_tool
 
 _T = TypeVar("_T")
@@ -16,7 +16,7 @@ _R = TypeVar("_R")
 
 
 class Ask(Protocol):
-    """Runs functions that need a tool, results in order; see ``segagent.learning.trajectories.workers.Asking``."""
+    """Runs functions that need a tool, results in order; see ``segagent.distributed.Asking``."""
 
     def __call__(self, function: Callable[[SegmentationTool, _T], _R], items: Iterable[_T]) -> Iterator[_R]:
         """``function(tool, item)`` for each item."""
@@ -49,7 +49,7 @@ class Workers:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._stack = ExitStack()
-        self._asking: dict[str, Asking] = {}
+        self._asking: dict[str, Asking[SegmentationTool]] = {}
 
     def __enter__(self) -> Workers:
         return self
@@ -60,5 +60,5 @@ class Workers:
     def of(self, tool: str) -> Ask:
         """Those with ``tool``."""
         if tool not in self._asking:
-            self._asking[tool] = self._stack.enter_context(tool_workers(partial(make_tool, tool), self.workers))
+            self._asking[tool] = self._stack.enter_context(worker_processes(partial(make_tool, tool), self.workers))
         return self._asking[tool]

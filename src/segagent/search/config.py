@@ -21,6 +21,7 @@ class SearchConfig:
     ``best_first``: instead of always going on from the newest mask, go on from the best-scored one not yet gone
     on from, so that
     the search steps back when all new candidates score worse.
+    ``keep_iou``: a start that is given this predicted IoU or more is returned as it is (None: starts are no exception).
     ``max_seconds`` and ``max_policy_calls``: budget per episode, None for no limit; checked between steps.
     """
 
@@ -31,6 +32,7 @@ class SearchConfig:
     stop_iou: float = 0.97
     patience: int = 3
     best_first: bool = False
+    keep_iou: float | None = None
     max_seconds: float | None = None
     max_policy_calls: int | None = None
 

@@ -108,7 +108,8 @@ def run_search(
 
     ``embeddings`` (one per episode) are computed where not given, once per distinct image. ``Trajectory.stopped``
     is one of
-    ``max_steps``, ``finish`` (the policy said so), ``confident`` (``stop_iou`` reached), ``converged``
+    ``max_steps``, ``finish`` (the policy said so), ``confident`` (``stop_iou`` reached), ``kept``
+    (``keep_iou``), ``converged``
     (``patience``), ``max_seconds`` and
     ``max_policy_calls``.
     """
@@ -223,6 +224,8 @@ def _take(run: _Run, family: list[_Child], config: SearchConfig) -> None:
 def _why_stop(run: _Run, config: SearchConfig) -> str:
     """Why the run ends in its present state; empty if it goes on."""
     if config.use_prm and run.best_iou is not None:
+        if not run.steps and config.keep_iou is not None and run.best_iou >= config.keep_iou:
+            return "kept"
         if run.best_iou >= config.stop_iou:
             return "confident"
         if len(run.steps) - run.best >= config.patience:

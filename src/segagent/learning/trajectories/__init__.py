@@ -2,8 +2,7 @@
 
 from segagent.learning.trajectories.config import STARTS, StartName, TrajectoryConfig, episode_seed, parse_starts
 from segagent.learning.trajectories.records import FAILURE_SCHEMA, Failure, read_trajectories
-from segagent.learning.trajectories.run import Report, generate_dataset
-from segagent.learning.trajectories.workers import MakeTool, available_cores
+from segagent.learning.trajectories.run import MakeTool, Report, generate_dataset
 
 __all__ = [
     "FAILURE_SCHEMA",
@@ -13,7 +12,6 @@ __all__ = [
     "Report",
     "StartName",
     "TrajectoryConfig",
-    "available_cores",
     "episode_seed",
     "generate_dataset",
     "parse_starts",

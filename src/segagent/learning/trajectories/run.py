@@ -12,12 +12,15 @@ from typing import Any, TypeAlias
 from segagent.core import SegmentationTool
 from segagent.core.journal import Journal
 from segagent.datasets import Dataset, SampleGroup
+from segagent.distributed import worker_processes
 from segagent.environment.fingerprint import tool_answers
 from segagent.learning.trajectories.config import TrajectoryConfig
 from segagent.learning.trajectories.images import trajectories_of
 from segagent.learning.trajectories.records import Failure
-from segagent.learning.trajectories.workers import MakeTool, tool_workers
 from segagent.search.versions import package_versions
+
+MakeTool: TypeAlias = Callable[[], SegmentationTool]
+"""Makes the tool; it is sent to other processes, so it must be picklable (``partial(make_tool, "embedded")``)."""
 
 
 @dataclass
@@ -74,7 +77,7 @@ def generate_dataset(
         SegAgentError: if the tool cannot be made or a worker process dies. What was written stays.
     """
     report = Report()
-    with tool_workers(make_tool, workers) as ask:
+    with worker_processes(make_tool, workers) as ask:
         (asked,) = ask(_describe, [None])
         settings = {"what": "trajectories", "dataset": dataset.fingerprint, **asked, **config.to_dict()}
         notes = {"dataset": dataset.spec, "versions": package_versions()}

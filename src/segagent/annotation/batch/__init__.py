@@ -1,0 +1,22 @@
+"""Whole data sets: audit, refine and annotate them into a run folder that outlives every crash."""
+
+from segagent.annotation.batch.config import Budget, Job, RunConfig
+from segagent.annotation.batch.folder import Run, open_run
+from segagent.annotation.batch.models import Models, make_models
+from segagent.annotation.batch.records import ObjectRecord
+from segagent.annotation.batch.run import Progress, run_job
+from segagent.annotation.batch.summary import summarise_run
+
+__all__ = [
+    "Budget",
+    "Job",
+    "Models",
+    "ObjectRecord",
+    "Progress",
+    "Run",
+    "RunConfig",
+    "make_models",
+    "open_run",
+    "run_job",
+    "summarise_run",
+]

@@ -1,0 +1,75 @@
+"""What a run does, and how much it may cost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from segagent.core import InputError
+from segagent.search import SearchConfig
+
+Job: TypeAlias = Literal["audit", "refine", "annotate"]
+
+JOBS: tuple[Job, ...] = get_args(Job)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits of a whole run, None for no limit. A run that reaches one stops as if interrupted and can be gone on with.
+
+    ``seconds`` of computing, ``policy_calls`` (states that the policy was asked about), ``money`` in the currency of
+    ``prompt_price`` and ``completion_price``, which are per million tokens read and written.
+    """
+
+    seconds: float | None = None
+    policy_calls: int | None = None
+    money: float | None = None
+    prompt_price: float = 0.0
+    completion_price: float = 0.0
+
+    def __post_init__(self) -> None:
+        given = (self.seconds, self.policy_calls, self.money)
+        if any(value is not None and not value > 0 for value in given):
+            raise InputError("a budget must be above 0; leave it out for no limit")
+        if not min(self.prompt_price, self.completion_price) >= 0:
+            raise InputError("prices must be at least 0")
+        if self.money is not None and not self.prompt_price + self.completion_price > 0:
+            raise InputError("a budget in money needs the prices per million tokens (--price IN,OUT)")
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Everything that decides a run's records, data set and models apart.
+
+    ``job``: ``audit`` scores the given masks, ``refine`` clicks on those scored low, ``annotate`` makes new ones.
+    ``search``: how is clicked; an audit looks at one step, to see what the policy would mend.
+    ``below``: refine leaves masks alone whose calibrated predicted IoU is at least this.
+    ``margin``: refine replaces a mask where the predicted IoU rises by more than this.
+    ``found``: annotate answers "not found" where the calibrated predicted IoU of its mask is below this.
+    ``seed``: each object's own seed comes of it and the object's id.
+    ``batch_images``: how many images are worked on at once; it changes no record.
+    """
+
+    job: Job
+    search: SearchConfig = SearchConfig()
+    below: float = 0.85
+    margin: float = 0.02
+    found: float = 0.3
+    seed: int = 0
+    batch_images: int = 1
+
+    def __post_init__(self) -> None:
+        if self.job not in JOBS:
+            raise InputError(f"job {self.job!r}: expected one of {', '.join(JOBS)}")
+        if not all(0 <= value <= 1 for value in (self.below, self.margin, self.found)):
+            raise InputError("below, margin and found are IoU values; they must lie in 0..1")
+        if self.seed < 0 or self.batch_images < 1:
+            raise InputError("the seed must be at least 0 and batch_images at least 1")
+        if self.job != "annotate" and not self.search.use_prm:
+            raise InputError(f"{self.job} needs the predicted IoU; use it in the search")
+
+    def to_dict(self) -> dict[str, Any]:
+        """What changes a record: settings of other jobs left out."""
+        search = {name: value for name, value in asdict(self.search).items() if name != "keep_iou"}
+        own = {"audit": (), "refine": ("below", "margin"), "annotate": ("found",)}[self.job]
+        return {"job": self.job, "search": search, **{name: getattr(self, name) for name in own}, "seed": self.seed}

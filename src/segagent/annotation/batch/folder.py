@@ -1,0 +1,118 @@
+"""A run folder as it is read: what was done, object by object, without any model."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from segagent.annotation.batch.records import ObjectRecord
+from segagent.core import InputError
+from segagent.core.failures import Failure
+from segagent.core.journal import read_journal
+from segagent.datasets import Dataset, open_dataset
+from segagent.evaluation.calibration import Calibration
+
+JOURNAL_FILE = "journal.jsonl"
+COSTS_FILE = "costs.jsonl"
+CALIBRATION_NAME = "calibration.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and its journal's header. Reading it again gives what has been done since."""
+
+    folder: Path
+    config: dict[str, Any]
+    notes: dict[str, Any]
+
+    @property
+    def job(self) -> str:
+        """audit, refine or annotate."""
+        return str(self.config.get("job"))
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """What the policy's predicted IoU was worth when the run was made. Raises ``InputError`` if it is damaged."""
+        stored = self.config.get("calibration")
+        try:
+            return None if stored is None else Calibration.from_dict(stored)
+        except ValueError as error:
+            raise InputError(f"{self.folder / JOURNAL_FILE}: {error}") from error
+
+    def calibrated(self, predicted_iou: float | None) -> float | None:
+        """The expected IoU of masks that are predicted ``predicted_iou``; None for None."""
+        if predicted_iou is None or self.calibration is None:
+            return predicted_iou
+        return self.calibration(predicted_iou)
+
+    def dataset(self) -> Dataset:
+        """The data set that was worked on. Raises ``InputError`` if it is not there any more or has changed."""
+        opened = open_dataset(str(self.notes.get("dataset")))
+        if opened.fingerprint != self.config.get("dataset"):
+            raise InputError(
+                f"{opened.spec}: has changed since {self.folder} was made; give the run the annotations it was made of"
+            )
+        return opened
+
+    def records(self) -> Iterator[ObjectRecord | Failure]:
+        """The last word on each object: in the data set's order, retried ones after the others.
+
+        Raises ``InputError`` naming the line that is no record.
+        """
+        path = self.folder / JOURNAL_FILE
+        retried = self._retried
+        seen: Counter[str] = Counter()
+        for number, data in enumerate(read_journal(path)[1], 2):
+            failure = Failure.from_dict(data)
+            try:
+                record = failure if failure is not None else ObjectRecord.from_dict(data)
+            except ValueError as error:
+                raise InputError(f"{path}, line {number}: {error}") from error
+            name = record.sample_id if isinstance(record, Failure) else record.object_id
+            if name in retried:
+                seen[name] += 1
+                if seen[name] < retried[name]:
+                    continue
+            yield record
+
+    def objects(self) -> Iterator[ObjectRecord]:
+        """The records of objects that did not fail."""
+        return (record for record in self.records() if isinstance(record, ObjectRecord))
+
+    def failures(self) -> Iterator[Failure]:
+        """The objects that failed, and why."""
+        return (record for record in self.records() if isinstance(record, Failure))
+
+    def costs(self) -> dict[str, float]:
+        """What it has cost: objects, seconds, policy_calls, tool_calls, prompt_tokens, completion_tokens."""
+        total: defaultdict[str, float] = defaultdict(float)
+        for record in read_journal(self.folder / COSTS_FILE)[1]:
+            for name, value in record["cost"].items():
+                total[name] += value
+        return total
+
+    @property
+    def _retried(self) -> dict[str, int]:
+        """For objects with several records, how many there are."""
+        num_images = int(self.config.get("num_images", 0))
+        later: Counter[str] = Counter()
+        for data in read_journal(self.folder / JOURNAL_FILE)[1]:
+            if data["unit"][0] >= num_images:
+                later[str(data.get("object_id", data.get("sample_id")))] += 1
+        return {name: count + 1 for name, count in later.items()}
+
+
+def open_run(folder: str | Path) -> Run:
+    """The run in ``folder``. Raises ``InputError`` if there is none."""
+    path = Path(folder)
+    if not (path / JOURNAL_FILE).is_file():
+        raise InputError(f"{path}: no run; expected a folder made by segagent audit, refine or annotate")
+    header, _ = read_journal(path / JOURNAL_FILE)
+    config, notes = header.get("config"), header.get("notes")
+    if not isinstance(config, dict) or not isinstance(notes, dict) or "job" not in config:
+        raise InputError(f"{path / JOURNAL_FILE}: not the journal of an audit, refine or annotate run")
+    return Run(path, config, notes)

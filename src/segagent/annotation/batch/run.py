@@ -1,0 +1,229 @@
+"""A whole data set worked on into a run folder: resumable, budgeted, one writer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from segagent.annotation.batch.config import Budget, RunConfig
+from segagent.annotation.batch.folder import CALIBRATION_NAME, COSTS_FILE, JOURNAL_FILE
+from segagent.annotation.batch.models import MakeModels, Models
+from segagent.annotation.batch.work import ImageResult, ImageTask, fail_all, work_on
+from segagent.core import InputError
+from segagent.core.failures import Failure
+from segagent.core.journal import Journal
+from segagent.datasets import Dataset
+from segagent.distributed import Asking, worker_processes
+from segagent.environment.fingerprint import tool_answers
+from segagent.evaluation.run import policy_answers
+from segagent.imaging.writing import write_bytes
+from segagent.search.versions import package_versions
+
+OpenWorkers: TypeAlias = Callable[[MakeModels], AbstractContextManager[Asking[Models]]]
+"""Where the work runs: :func:`segagent.distributed.worker_processes` with a number of processes, or Ray."""
+
+DIED = "a worker process ended while it worked on this image, perhaps for lack of memory; see --retry-failed"
+
+
+@dataclass
+class Progress:
+    """What a run holds. ``num_kept_images`` of its images were there when this session of it began.
+
+    ``failures`` by object id. ``cost``: sums of objects, seconds, policy_calls, tool_calls, prompt_tokens and
+    completion_tokens. ``stopped``: which budget ended the session, in words; empty where none did.
+    """
+
+    num_images: int = 0
+    num_kept_images: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    cost: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    stopped: str = ""
+    _unit: int = -1
+
+    @property
+    def num_objects(self) -> int:
+        """How many objects are done, failed ones included."""
+        return self.outcomes.total() + len(self.failures)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Count a record; a later one about the same object, after a retry, takes the place of its failure."""
+        unit = int(record["unit"][0])
+        self.num_images += unit != self._unit
+        self._unit = unit
+        failure = Failure.from_dict(dict(record))
+        if failure is not None:
+            self.failures[failure.sample_id] = failure
+        else:
+            self.failures.pop(str(record["object_id"]), None)
+            self.outcomes[str(record["outcome"])] += 1
+
+    def add_cost(self, record: Mapping[str, Any]) -> None:
+        """Count what an image has cost."""
+        for name, value in record.items():
+            self.cost[name] += value
+
+
+Watch: TypeAlias = Callable[[Progress], None]
+
+
+def run_job(
+    dataset: Dataset,
+    make_models: MakeModels,
+    out: str | Path,
+    config: RunConfig,
+    *,
+    workers: int = 1,
+    open_workers: OpenWorkers | None = None,
+    budget: Budget = Budget(),  # noqa: B008 - frozen
+    retry_failed: bool = False,
+    notes: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> Progress:
+    """Do ``config.job`` to every object of ``dataset`` into the folder ``out``, or go on where an earlier run stopped.
+
+    ``out``/journal.jsonl is a :class:`segagent.core.journal.Journal`: one unit per image, one record per object, in the
+    data set's order. It is written here alone, whoever does the work, so it does not depend on ``workers``, on
+    ``config.batch_images`` or on interruptions. A retry appends: unit numbers go on counting from the number of images,
+    once around per retry, and a later record of an object replaces its failure.
+
+    Args:
+        dataset: whose objects.
+        make_models: see :data:`MakeModels`.
+        out: the run folder, made where it is missing. One with another data set, settings or weights is refused.
+        config: what to do.
+        workers: processes, where ``open_workers`` is not given; 1 works in this one.
+        open_workers: where the work runs instead.
+        budget: of the run, earlier sessions included.
+        retry_failed: try again what failed in earlier sessions.
+        notes: kept in the journal's header for those who read the run.
+        watch: called at the beginning and after each batch of images.
+
+    Raises:
+        InputError: for a folder that cannot be written or gone on with.
+        SegAgentError: if a model cannot be made, a server fails for good, or workers keep dying. What is done stays.
+    """
+    folder = _made(Path(out))
+    progress = Progress()
+    with ExitStack() as stack:
+        ask = stack.enter_context((open_workers or partial(_processes, workers=workers))(make_models))
+        (about,) = ask(_describe, [None])
+        settings = {"what": config.job, "dataset": dataset.fingerprint, "num_images": dataset.num_images}
+        journal = stack.enter_context(
+            Journal(
+                folder / JOURNAL_FILE,
+                {**settings, **about["settings"], **config.to_dict()},
+                {"dataset": dataset.spec, "versions": package_versions(), **(notes or {})},
+                kept=progress.add,
+            )
+        )
+        costs = stack.enter_context(
+            Journal(folder / COSTS_FILE, settings, {}, kept=lambda record: progress.add_cost(record["cost"]))
+        )
+        if about["calibration"] is not None and not (folder / CALIBRATION_NAME).exists():
+            write_bytes(folder / CALIBRATION_NAME, json.dumps(about["calibration"]).encode("ascii") + b"\n")
+        progress.num_kept_images = progress.num_images
+        if watch is not None:
+            watch(progress)
+        failed = list(progress.failures.values()) if retry_failed else []
+        todo = _tasks(dataset, journal.next_unit, failed)
+        results = ask(partial(work_on, config=config), _batches(todo, config.batch_images), died=_died)
+        with contextlib.closing(_closable(results)) as coming:
+            progress.stopped = _over(progress, budget)
+            while not progress.stopped and (batch := next(coming, None)) is not None:
+                for result in batch:
+                    _write(result, journal, costs, progress)
+                if watch is not None:
+                    watch(progress)
+                progress.stopped = _over(progress, budget)
+    return progress
+
+
+def money(cost: Mapping[str, float], budget: Budget) -> float:
+    """What tokens have cost at the budget's prices."""
+    read, written = cost.get("prompt_tokens", 0), cost.get("completion_tokens", 0)
+    return (read * budget.prompt_price + written * budget.completion_price) / 1e6
+
+
+def _write(result: ImageResult, journal: Journal, costs: Journal, progress: Progress) -> None:
+    journal.append(result.unit, result.records)
+    costs.append(costs.next_unit, [{"cost": result.cost}])
+    for record in result.records:
+        progress.add({**record, "unit": [result.unit]})
+    progress.add_cost(result.cost)
+
+
+def _tasks(dataset: Dataset, next_unit: int, failed: Sequence[Failure]) -> Iterator[ImageTask]:
+    """What is to be done: the images from ``next_unit`` on, then once more what ``failed``."""
+    num_images = max(dataset.num_images, 1)
+    for place, group in islice(enumerate(dataset.groups()), next_unit, None):
+        yield ImageTask(place, group)
+    if not failed:
+        return
+    wanted = frozenset(failure.sample_id for failure in failed)
+    images = {failure.image for failure in failed}
+    # A round that was interrupted is left as it is: what it did not come to is still among the failures.
+    offset = max(-(-next_unit // num_images), 1) * num_images
+    for place, group in enumerate(dataset.groups()):
+        if group.image_name in images:
+            yield ImageTask(offset + place, group, wanted)
+
+
+def _over(progress: Progress, budget: Budget) -> str:
+    """Which limit is reached, in words; empty for none."""
+    spent = money(progress.cost, budget)
+    for name, limit, used in (
+        ("seconds", budget.seconds, progress.cost["seconds"]),
+        ("policy calls", budget.policy_calls, progress.cost["policy_calls"]),
+        ("money", budget.money, spent),
+    ):
+        if limit is not None and used >= limit:
+            return f"the run's budget of {limit:g} {name} is used up ({used:g})"
+    return ""
+
+
+def _describe(models: Models, _: None) -> dict[str, Any]:
+    return {
+        "settings": {
+            "policy": models.policy.name,
+            "policy_answers": policy_answers(models.policy),
+            "tool": models.tool.name,
+            "tool_answers": tool_answers(models.tool),
+            "calibration": None if models.calibration is None else models.calibration.to_dict(),
+        },
+        "calibration": None if models.calibration is None else models.calibration.to_dict(),
+    }
+
+
+def _processes(make: MakeModels, *, workers: int) -> AbstractContextManager[Asking[Models]]:
+    return worker_processes(make, workers)
+
+
+def _died(tasks: Sequence[ImageTask]) -> list[ImageResult]:
+    return fail_all(tasks, DIED)
+
+
+def _batches(tasks: Iterable[ImageTask], size: int) -> Iterator[list[ImageTask]]:
+    iterator = iter(tasks)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _closable(results: Iterator[list[ImageResult]]) -> Generator[list[ImageResult], None, None]:
+    yield from results
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
+    return folder

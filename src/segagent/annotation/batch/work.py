@@ -1,0 +1,175 @@
+"""The objects of some images: everything that is done between loading an image and writing a line.
+
+Each image is loaded and embedded once and all its objects advance in step. A mask that is given is all that is read of
+a data set's annotations; ``annotate`` does not read even that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from segagent.annotation.batch.config import RunConfig
+from segagent.annotation.batch.models import Models
+from segagent.annotation.batch.records import ObjectRecord, Outcome
+from segagent.annotation.single import checked_text, doubts, unknown_words
+from segagent.core import Image, InputError, ToolError, Trajectory
+from segagent.core.failures import Failure
+from segagent.datasets import Sample, SampleGroup
+from segagent.environment import Episode, StartSpec
+from segagent.environment.seeds import episode_seed
+from segagent.search import SearchConfig, rollout
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTask:
+    """The objects of an image, all or ``only`` some of them; ``unit`` numbers their records in the journal."""
+
+    unit: int
+    group: SampleGroup
+    only: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """The records of an image's objects, in the data set's order, and what they cost."""
+
+    unit: int
+    records: list[dict[str, Any]]
+    cost: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """What is known of each of an image's objects before the models are asked: an episode, or why there is none."""
+
+    samples: list[Sample] = field(default_factory=list)
+    episodes: list[Episode | str] = field(default_factory=list)
+
+
+def work_on(models: Models, tasks: Sequence[ImageTask], *, config: RunConfig) -> list[ImageResult]:
+    """The results of ``tasks``. An object that cannot be worked on becomes a failure and takes no other with it."""
+    began = time.perf_counter()
+    loaded = [_load(task, config) for task in tasks]
+    episodes = [episode for one in loaded for episode in one.episodes if isinstance(episode, Episode)]
+    made = iter(_play(episodes, models, _search(models, config)))
+    results = []
+    for task, one in zip(tasks, loaded, strict=True):
+        records: list[dict[str, Any]] = []
+        played: list[Trajectory] = []
+        for sample, episode in zip(one.samples, one.episodes, strict=True):
+            trajectory = next(made) if isinstance(episode, Episode) else episode
+            if isinstance(trajectory, Trajectory) and isinstance(episode, Episode):
+                played.append(trajectory)
+                records.append(_record(sample, episode.image, trajectory, models, config))
+            else:
+                records.append(_failed(sample, str(trajectory)))
+        results.append(ImageResult(task.unit, records, _cost(played)))
+    seconds = time.perf_counter() - began
+    total = sum(len(result.records) for result in results)
+    for result in results:
+        result.cost["seconds"] = round(seconds * len(result.records) / max(total, 1), 4)
+    return results
+
+
+def fail_all(tasks: Sequence[ImageTask], reason: str) -> list[ImageResult]:
+    """What is recorded where the objects of ``tasks`` could not even be tried."""
+    return [
+        ImageResult(
+            task.unit,
+            [_failed(sample, reason) for sample in _wanted(task)],
+            _cost([]),
+        )
+        for task in tasks
+    ]
+
+
+def _wanted(task: ImageTask) -> list[Sample]:
+    return [sample for sample in task.group.samples() if task.only is None or sample.sample_id in task.only]
+
+
+def _search(models: Models, config: RunConfig) -> SearchConfig:
+    if config.job == "audit":
+        # One look ahead: what the policy would do, and whether it likes the outcome better.
+        return replace(config.search, max_steps=1, stop_iou=2.0)
+    if config.job == "refine":
+        return replace(config.search, keep_iou=models.predicted_for(config.below))
+    return config.search
+
+
+def _load(task: ImageTask, config: RunConfig) -> _Loaded:
+    loaded = _Loaded(_wanted(task))
+    image: Image | str | None = None
+    for sample in loaded.samples:
+        try:
+            if image is None:
+                try:
+                    image = sample.load_image()
+                except InputError as error:
+                    image = str(error)
+            if isinstance(image, str):
+                raise InputError(image)
+            start = StartSpec()
+            if config.job != "annotate":
+                mask, _ = sample.load_target(image)
+                start = StartSpec("mask", mask=mask)
+            seed = episode_seed(config.seed, sample.sample_id)
+            text = checked_text(sample.text)
+        except InputError as error:
+            loaded.episodes.append(str(error))
+            continue
+        loaded.episodes.append(Episode(image, text, sample.sample_id, sample.image_name, start, seed))
+    return loaded
+
+
+def _play(episodes: Sequence[Episode], models: Models, search: SearchConfig) -> list[Trajectory | str]:
+    """A trajectory for each episode, or why there is none."""
+    if not episodes:
+        return []
+    try:
+        return list(rollout(episodes, models.policy, models.tool, search))
+    except (ToolError, ValueError) as error:
+        if len(episodes) > 1:
+            return [one for episode in episodes for one in _play([episode], models, search)]
+        return [str(error) or type(error).__name__]
+
+
+def _failed(sample: Sample, reason: str) -> dict[str, Any]:
+    return Failure(sample.sample_id, sample.image_name, reason).to_dict()
+
+
+def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models, config: RunConfig) -> dict[str, Any]:
+    outcome: Outcome
+    predicted = trajectory.predicted_iou_at(trajectory.returned)
+    if config.job == "annotate":
+        area = trajectory.mask_at(trajectory.returned).any()
+        seen = area and (predicted is None or models.calibrated(predicted) >= config.found)
+        outcome = "made" if seen else "not_found"
+    else:
+        given = trajectory.start.predicted_iou
+        if given is None or predicted is None:
+            return _failed(sample, f"the reply of policy {models.policy.name!r} predicts no IoU of the given mask")
+        better = predicted > given + config.margin
+        if config.job == "refine" and trajectory.returned and better:
+            outcome = "repaired"
+        else:
+            outcome = "audited" if config.job == "audit" else "kept"
+            trajectory = replace(trajectory, returned=0)
+    words = unknown_words(models.policy, trajectory.text)
+    against = [f"does not know {', '.join(map(repr, words))}"] if words else []
+    against += doubts(models.policy, image, trajectory.text)
+    return ObjectRecord(sample.sample_id, outcome, trajectory, sample.category, tuple(against)).to_dict()
+
+
+def _cost(played: Sequence[Trajectory]) -> dict[str, Any]:
+    usage = [one.usage for one in played if one.usage is not None]
+    return {
+        "objects": len(played),
+        "seconds": 0.0,
+        "policy_calls": sum(one.num_policy_calls for one in played),
+        "tool_calls": sum(one.num_tool_calls for one in played),
+        "prompt_tokens": sum(one.prompt_tokens for one in usage),
+        "completion_tokens": sum(one.completion_tokens for one in usage),
+    }

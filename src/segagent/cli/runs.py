@@ -1,0 +1,204 @@
+"""``segagent audit``, ``refine`` and ``annotate`` over a whole data set: into a run folder that can be gone on with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from segagent.cli.console import EXIT_SOME_FAILED, counting, print_object, reporting_errors, say, warn
+from segagent.cli.models import (
+    Choice,
+    PolicyOption,
+    PolicyWeightsOption,
+    PresetOption,
+    ToolOption,
+    ToolWeightsOption,
+    choose,
+)
+
+if TYPE_CHECKING:
+    from segagent.annotation.batch import Budget, Job, Progress, RunConfig
+
+_MAX_LISTED = 20
+
+ImagesOption = Annotated[
+    Path | None, typer.Option("--images", help="Data set: the folder with the images of a .json file.")
+]
+RunOption = Annotated[Path, typer.Option("--out", "-o", help="The run folder; one that is there is gone on with.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Data set: processes, each with its own models. [default: cores]")
+]
+RetryOption = Annotated[
+    bool, typer.Option("--retry-failed", help="Data set: try again the objects that failed in earlier sessions.")
+]
+MaxSecondsOption = Annotated[
+    float | None, typer.Option("--max-seconds", help="Most seconds per object; checked between steps.")
+]
+MaxCallsOption = Annotated[
+    int | None, typer.Option("--max-calls", min=1, help="Most states that the policy is asked about, per object.")
+]
+BudgetSecondsOption = Annotated[
+    float | None, typer.Option("--budget-seconds", help="Data set: most seconds of computing for the run.")
+]
+BudgetCallsOption = Annotated[
+    int | None, typer.Option("--budget-calls", min=1, help="Data set: most states asked about for the run.")
+]
+BudgetMoneyOption = Annotated[
+    float | None, typer.Option("--budget-money", help="Data set: most money for the run; needs --price.")
+]
+PriceOption = Annotated[
+    str | None,
+    typer.Option("--price", metavar="IN,OUT", help="What a million tokens read and written cost, for --budget-money."),
+]
+
+
+@reporting_errors
+def audit(
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="COCO annotations or any other data set.", show_default=False)
+    ],
+    *,
+    out: RunOption,
+    images: ImagesOption = None,
+    policy: PolicyOption = None,
+    tool: ToolOption = None,
+    preset: PresetOption = None,
+    policy_weights: PolicyWeightsOption = None,
+    tool_weights: ToolWeightsOption = None,
+    workers: WorkersOption = None,
+    retry_failed: RetryOption = False,
+    budget_seconds: BudgetSecondsOption = None,
+    budget_calls: BudgetCallsOption = None,
+    budget_money: BudgetMoneyOption = None,
+    price: PriceOption = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object, no progress.")] = False,
+) -> None:
+    """Score every mask of a data set against its text, and say what is likely to be wrong with it."""
+    from segagent.annotation.batch import RunConfig
+
+    choice = choose(
+        preset=preset, policy=policy, policy_weights=policy_weights, tool=tool, tool_weights=tool_weights,
+        first_box=None, steps=None, candidates=None,
+    )  # fmt: skip
+    run_dataset(
+        dataset_spec(dataset, images),
+        out,
+        choice,
+        RunConfig("audit", choice.search, seed=seed),
+        workers=workers,
+        retry_failed=retry_failed,
+        budget=parse_budget(budget_seconds, budget_calls, budget_money, price),
+        as_json=as_json,
+    )
+
+
+def dataset_spec(dataset: str, images: Path | None) -> str:
+    """The specification of a data set argument with its ``--images``. Raises ``InputError`` where they do not fit."""
+    from segagent.core import InputError
+
+    if images is None:
+        return dataset
+    if not Path(dataset).is_file() or not dataset.endswith(".json"):
+        raise InputError(f"{dataset}: --images goes with a .json file; a folder or scheme:PATH knows its images")
+    return f"coco:{dataset}:images={images}"
+
+
+def prompts_spec(source: str, prompts: Path) -> str:
+    """The specification of a folder of images with the sentences of a CSV or COCO file."""
+    from segagent.core import InputError
+
+    if not Path(source).is_dir():
+        raise InputError(f"{source}: not a folder; with --prompts give the folder with the images")
+    if not prompts.is_file():
+        raise InputError(f"{prompts}: no such file; expected a CSV file with the columns image,text or COCO JSON")
+    scheme = "coco" if prompts.suffix.lower() == ".json" else "prompts"
+    return f"{scheme}:{prompts}:images={source}"
+
+
+def parse_budget(seconds: float | None, calls: int | None, money: float | None, price: str | None) -> Budget:
+    """The budget of a run. Raises ``InputError`` for prices that are not two numbers."""
+    from segagent.annotation.batch import Budget
+    from segagent.core import InputError
+
+    prices = (0.0, 0.0)
+    if price is not None:
+        try:
+            read, written = (float(part) for part in price.split(","))
+        except ValueError as error:
+            raise InputError(f"--price {price!r:.80}: expected two numbers IN,OUT, for example 0.5,1.5") from error
+        prices = (read, written)
+    return Budget(seconds, calls, money, *prices)
+
+
+def run_dataset(
+    spec: str,
+    out: Path,
+    choice: Choice,
+    config: RunConfig,
+    *,
+    workers: int | None,
+    retry_failed: bool,
+    budget: Budget,
+    as_json: bool,
+) -> None:
+    """Do a job to a data set: progress, summary, exit code."""
+    import json
+    from functools import partial
+
+    from segagent.annotation.batch import make_models, open_run, run_job, summarise_run
+    from segagent.annotation.batch.summary import SUMMARY_FILE
+    from segagent.datasets import open_dataset
+    from segagent.distributed import available_cores
+    from segagent.imaging.writing import write_bytes
+
+    opened = open_dataset(spec)
+    first_box = choice.first_box if config.job == "annotate" else "none"
+    config = replace(config, search=choice.search)
+    with counting(config.job, opened.num_images, unit="images", quiet=as_json) as update:
+        progress = run_job(
+            opened,
+            partial(make_models, choice.policy, choice.tool, first_box),
+            out,
+            config,
+            workers=min(workers or available_cores(), max(opened.num_images, 1)),
+            budget=budget,
+            retry_failed=retry_failed,
+            notes={"policy": choice.policy, "tool": choice.tool},
+            watch=lambda progress: update(min(progress.num_images, opened.num_images), _note(progress)),
+        )
+    summary = summarise_run(open_run(out))
+    summary["stopped"] = progress.stopped
+    write_bytes(out / SUMMARY_FILE, json.dumps(summary, indent=1).encode("ascii") + b"\n")
+    if as_json:
+        print_object(summary)
+    else:
+        _tell(summary, config.job)
+    if progress.failures or progress.stopped:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _note(progress: Progress) -> str:
+    parts = [f"{count} {name.replace('_', ' ')}" for name, count in sorted(progress.outcomes.items())]
+    return ", ".join([*parts, *([f"{len(progress.failures)} failed"] if progress.failures else [])])
+
+
+def _tell(summary: dict[str, Any], job: Job) -> None:
+    for failure in summary["failed"][:_MAX_LISTED]:
+        warn(f"object {failure['object_id']} failed: {failure['reason']}")
+    if len(summary["failed"]) > _MAX_LISTED:
+        warn(f"and {len(summary['failed']) - _MAX_LISTED} more failed objects; summary.json lists all")
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in summary["outcomes"].items())
+    say(f"{job}: {summary['objects']} objects: {counts or 'none done'}, {len(summary['failed'])} failed")
+    if summary["expected_iou_given"] is not None:
+        say(f"expected IoU of the given masks {summary['expected_iou_given']:.3f}")
+    if job != "audit" and summary["expected_iou"] is not None:
+        say(f"expected IoU of the answers     {summary['expected_iou']:.3f}")
+    cost = summary["cost"]
+    say(f"cost: {cost.get('seconds', 0):.1f} s, {cost.get('policy_calls', 0):.0f} policy calls")
+    if summary["stopped"]:
+        warn(f"{summary['stopped']}; give a larger budget to the same command to go on")
+    say(f"run: {summary['run']}; next: segagent review {summary['run']}")
