@@ -33,7 +33,7 @@ def tell_decision(decision: Decision) -> None:
     """Say what is accepted, how good that is expected to be, and what is left for a person; with its warnings."""
     for warning in decision.warnings:
         warn(warning)
-    num_masks = len(decision.accepted) + decision.num_to_see
+    num_objects = len(decision.accepted) + decision.num_to_see
     figures = []
     if decision.precision is not None:
         one = decision.precision
@@ -44,7 +44,7 @@ def tell_decision(decision: Decision) -> None:
         figures.append(f"{decision.expected_bad:.1f} expected below the bar")
     say(
         f"at --accept {decision.target_precision:g} (IoU >= {decision.iou_bar:.2f}): "
-        + ", ".join([f"{len(decision.accepted)} of {num_masks} masks accepted", *figures])
+        + ", ".join([f"{len(decision.accepted)} of {num_objects} objects accepted", *figures])
         + f"; {decision.num_to_see} for a person to see"
     )
     if decision.threshold is not None:

@@ -84,6 +84,15 @@ def load_with_evidence(policy: str) -> tuple[Calibration | None, Evidence | None
     return (None, None) if path is None or not path.exists() else read_calibration(path)
 
 
+def stored_notes(policy: str) -> dict[str, Any]:
+    """How the calibration stored with a policy was fitted. Raises ``InputError`` where there is none."""
+    path = calibration_file(policy)
+    if path is None or not path.exists():
+        raise InputError(f"policy {policy!r:.200} has no calibration")
+    read_calibration(path)
+    return dict(json.loads(path.read_text(encoding="utf-8")).get("notes") or {})
+
+
 def read_calibration(path: Path) -> tuple[Calibration, Evidence | None]:
     """The calibration of a file, and what it was fitted on, if kept. Raises ``InputError`` for a damaged file."""
     try:

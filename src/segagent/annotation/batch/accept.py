@@ -164,7 +164,7 @@ def _known(run: Run, masks: Sequence[_Mask], iou_bar: float) -> _Known:
             f"{path}: holds no masks with their true IoU to decide by; check some masks of the run and give them with "
             "--calibrate, or make the calibration and the run anew: segagent calibrate"
         )
-    each = 1.0 if not checks else missing / max(len(evidence), missing)
+    each = missing / max(len(evidence), missing) if checks and len(evidence) else 1.0
     weight = np.array([each] * len(evidence) + [1.0] * len(checks))
     predicted = np.array([*evidence.predicted, *(mask.predicted or 0.0 for mask in checks)])
     reliance = Reliance(
