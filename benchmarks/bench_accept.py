@@ -65,11 +65,11 @@ def main() -> None:
                     "accepted": len(one.accepted),
                     "to_see": one.num_to_see,
                     "expected": str(one.precision),
-                    "real": real(one, truth, set()),
+                    "real": round(real(one, truth, set()) or 0.0, 3),
                     "expected_bad": round(one.expected_bad, 1),
                     "real_bad": sum(truth[name] < bar for name in one.accepted),
-                    "expected_iou": one.expected_iou,
-                    "real_iou": float(np.mean([truth[name] for name in one.accepted])) if one.accepted else None,
+                    "expected_iou": round(one.expected_iou or 0.0, 3),
+                    "real_iou": round(float(np.mean([truth[name] for name in one.accepted] or [0.0])), 3),
                     "best_possible": _oracle(run, truth, bar, target),
                 }
             )

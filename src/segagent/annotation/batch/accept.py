@@ -2,8 +2,8 @@
 
 The promise is a target precision: of the accepted masks, at least that share is expected to be good, which is to have
 a true IoU of ``iou_bar`` or more. What a predicted IoU is worth comes from the evidence kept with the calibration, from
-masks of this run that a person has checked, or from both. N checked masks replace the evidence from
-:data:`ENOUGH_CHECKED` on; fewer count for themselves, and the evidence for as many masks as are missing to that number.
+masks of this run that a person has checked, or from both: with :data:`ENOUGH_CHECKED` checked masks the evidence is
+left out; with fewer it counts as much as the masks that are missing to that number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from segagent.evaluation.reliance import Reliance, num_bins
 
 ENOUGH_CHECKED = 50
 FEW_CHECKED = 20
+
 ENOUGH_FINAL = 200
+"""From so many final masks on the evidence is those alone. They are picked for their predicted IoU, so they are worse
+than other masks with the same prediction (docs/accept.md has figures)."""
 
 
 @dataclass(frozen=True, slots=True)
