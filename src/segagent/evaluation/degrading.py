@@ -11,30 +11,32 @@ from segagent.core import BoolMask, frozen_mask, iou
 DEGRADING_VERSION = 1
 """Goes up when the same seed gives another mask."""
 
-LOWEST_IOU, HIGHEST_IOU = 0.4, 0.8
+LOWEST_IOU, HIGHEST_IOU = 0.4, 0.95
+_NEAR = 0.03
 _MAX_DRAWS = 40
 
 
 def degraded(target: BoolMask, rng: np.random.Generator, ignore: BoolMask | None = None) -> BoolMask:
-    """A mask (height, width) that is wrong in one of five ways, with an IoU of 0.4 to 0.8 with ``target``.
+    """A mask (height, width) that is wrong in one of five ways, with an IoU with ``target`` of 0.4 to 0.95.
 
     The ways, equally likely: too large or too small all around; too coarse, as from a lower resolution; moved; a part
-    missing; something beside the object taken in. How far is drawn at random, in measures of the object's size, up to
-    40 times until the IoU lies in the range; where it never does (objects of a few pixels) the closest draw is taken.
+    missing; something beside the object taken in. How bad it is to be is drawn evenly from the range; masks wrong in
+    that way by random amounts, in measures of the object's size, are then drawn until one has that IoU within 0.03, at
+    most 40, and the closest is taken (of an object of a few pixels it may be far off). Never without a pixel.
     Raises ``ValueError`` for a target without a pixel.
     """
     if not target.any():
         raise ValueError("a target without a single pixel cannot be degraded")
     way = int(rng.integers(5))
+    wanted = rng.uniform(LOWEST_IOU, HIGHEST_IOU)
     extent = float(np.sqrt(np.count_nonzero(target)))
     best, distance = target, 1.0
     for _ in range(_MAX_DRAWS):
-        drawn = _draw(target, way, extent * rng.uniform(0.05, 0.6), rng)
-        reached = iou(drawn, target, ignore)
-        off = max(LOWEST_IOU - reached, reached - HIGHEST_IOU, 0.0)
+        drawn = _draw(target, way, extent * rng.uniform(0.01, 0.6), rng)
+        off = abs(iou(drawn, target, ignore) - wanted)
         if off < distance and drawn.any():
             best, distance = drawn, off
-        if distance == 0:
+        if distance <= _NEAR:
             break
     return frozen_mask(best)
 

@@ -125,7 +125,7 @@ def _clicks(ious: Sequence[float], max_clicks: int) -> dict[str, Ratio]:
 def _behaviour(sample: Judged, target_empty: bool, ious: Sequence[float], state: int) -> dict[str, Ratio]:
     """How the mask was come by, and what it cost.
 
-    ``first-click hit rate``: over samples with a target whose first action is no box, whether it is a positive click on
+    ``first-click hit rate``: over samples with a target, begun from nothing, whose first action is no box, whether it is a positive click on
     the target. ``refine gain``: IoU of the selected mask minus that of the first one (the given start, else the mask
     after the first action). ``invalid replies``: share of actions that could not be carried out. ``calls`` and
     ``tokens`` of the policy's model and ``seconds`` are per sample; ``seconds per accepted mask`` divides all seconds,
@@ -141,13 +141,14 @@ def _behaviour(sample: Judged, target_empty: bool, ious: Sequence[float], state:
         ratios |= {"calls": (trajectory.usage.calls, 1), "tokens": (tokens, 1)}
     elif trajectory.num_policy_calls:
         ratios["calls"] = trajectory.num_policy_calls, 1
+    given = trajectory.start.kind != "empty"
+    if given or trajectory.steps:
+        ratios["refine gain"] = ious[state] - ious[0 if given else 1], 1
     if not trajectory.steps:
         return ratios
     ratios["invalid replies"] = trajectory.num_invalid, len(trajectory.steps)
-    begun = 0 if trajectory.start.kind != "empty" else 1
-    ratios["refine gain"] = ious[state] - ious[begun], 1
     first = trajectory.steps[0].action
-    if not target_empty and not isinstance(first, Box):
+    if not given and not target_empty and not isinstance(first, Box):
         ratios["first-click hit rate"] = float(_hits(first, sample)), 1
     return ratios
 
