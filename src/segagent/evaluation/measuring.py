@@ -125,11 +125,11 @@ def _clicks(ious: Sequence[float], max_clicks: int) -> dict[str, Ratio]:
 def _behaviour(sample: Judged, target_empty: bool, ious: Sequence[float], state: int) -> dict[str, Ratio]:
     """How the mask was come by, and what it cost.
 
-    ``first-click hit rate``: over samples with a target, begun from nothing, whose first action is no box, whether it is a positive click on
-    the target. ``refine gain``: IoU of the selected mask minus that of the first one (the given start, else the mask
-    after the first action). ``invalid replies``: share of actions that could not be carried out. ``calls`` and
-    ``tokens`` of the policy's model and ``seconds`` are per sample; ``seconds per accepted mask`` divides all seconds,
-    also those of bad masks, by the number of masks with a true IoU of at least 0.8.
+    ``first-click hit rate``: over samples with a target, begun from nothing, whose first action is no box, whether it
+    is a positive click on the target. ``refine gain``: IoU of the selected mask minus that of the first one (the given
+    start, else the mask after the first action). ``invalid replies``: share of actions that could not be carried out.
+    ``calls`` and ``tokens`` of the policy's model and ``seconds`` are per sample; ``seconds per accepted mask`` divides
+    all seconds, also those of bad masks, by the number of masks with a true IoU of at least 0.8.
     """
     trajectory = sample.trajectory
     ratios: dict[str, Ratio] = {

@@ -62,9 +62,9 @@ class Shard:
 class EvaluationConfig:
     """Everything that decides the trajectories, policy, tool and data set apart.
 
-    ``search``: how a policy plays (``res``, ``refine``, and ``noc`` with a policy). ``max_clicks`` and ``enough``: budget of the
-    ``noc`` protocol, and the IoU at which an object is clicked no further. ``draws``: masks per sample of ``filter``.
-    ``batch_images``: how many images are played at once; it changes no result.
+    ``search``: how a policy plays (``res``, ``refine``, and ``noc`` with a policy). ``max_clicks`` and ``enough``:
+    budget of the ``noc`` protocol, and the IoU at which an object is clicked no further. ``draws``: masks per sample of
+    ``filter``. ``batch_images``: how many images are played at once; it changes no result.
     """
 
     protocol: Protocol = "res"

@@ -39,9 +39,7 @@ def shortened(trajectory: Trajectory, config: SearchConfig) -> Trajectory:
     scores = [trajectory.predicted_iou_at(index) for index in range(length + 1)]
     best = best_scored(scores) if config.use_prm else None
     steps = trajectory.steps[:length]
-    calls = trajectory.num_policy_calls - sum(
-        not isinstance(step.action, Finish) for step in trajectory.steps[length:]
-    )
+    calls = trajectory.num_policy_calls - sum(not isinstance(step.action, Finish) for step in trajectory.steps[length:])
     share = calls / trajectory.num_policy_calls if trajectory.num_policy_calls else 0.0
     return replace(
         trajectory,

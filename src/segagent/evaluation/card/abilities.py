@@ -35,9 +35,7 @@ def from_nothing(sample: Judged, search: SearchConfig) -> FromNothing:
     outside = sample.seconds - sample.trajectory.seconds
     kept = measure(replace(sample, trajectory=cut, seconds=outside + cut.seconds), rules)
     (played,), (ended,) = whole.sums.images.values(), kept.sums.images.values()
-    ratios: dict[str, Ratio] = {
-        f"masks/{name}": ended.ratios[name] for name in ("gIoU", "cIoU", "Pr@0.8")
-    }
+    ratios: dict[str, Ratio] = {f"masks/{name}": ended.ratios[name] for name in ("gIoU", "cIoU", "Pr@0.8")}
     if "first-click hit rate" in played.ratios:
         ratios["localisation/first-click hit rate"] = played.ratios["first-click hit rate"]
     if "T-acc" in played.ratios:

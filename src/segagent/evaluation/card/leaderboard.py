@@ -44,7 +44,7 @@ def make_leaderboard(paths: Sequence[str | Path]) -> Leaderboard:
     """
     boards: dict[str, Board] = {}
     skipped = []
-    for path in dict.fromkeys(Path(path).resolve() for path in map(_card_file, paths)):
+    for path in {file.resolve(): file for file in map(_card_file, paths)}.values():
         try:
             card = read_card(path)
         except InputError as error:
@@ -100,8 +100,8 @@ def _notes(made: Leaderboard) -> list[str]:
     lines = []
     if len(made.boards) > 1:
         lines.append(
-            "Cards that differ in protocol, settings, data set or number of sentences stand in different tables and are "
-            "not compared."
+            "Cards that differ in protocol, settings, data set or number of sentences stand in different tables and "
+            "are not compared."
         )
     lines += [f"Left out: {reason}" for _, reason in made.skipped]
     return lines
@@ -111,11 +111,11 @@ def _table(board: Board) -> Table:
     header = ("rank", "policy", "tool", *(f"{figure.ability}: {figure.name}" for figure in FIGURES), "failed")
     rows = []
     for rank, row in board.ranked():
-        figures = (shown(row.data.figure(figure.key), figure.key) for figure in FIGURES)
+        cells = [shown(row.data.figure(figure.key), figure.key) for figure in FIGURES]
         failed = str(row.data.counts.get("failed", 0))
-        rows.append((NOT_KNOWN if rank is None else str(rank), row.card.name, row.card.tool, *figures, failed))
+        rows.append((NOT_KNOWN if rank is None else str(rank), row.card.name, row.card.tool, *cells, failed))
     for label, tool, figures in board.references():
-        cells = (shown(figures[f.key], f.key) if f.key in figures else "" for f in FIGURES)
+        cells = [shown(figures[f.key], f.key) if f.key in figures else "" for f in FIGURES]
         rows.append(("", label, tool, *cells, ""))
     return Table(board.title, header, tuple(rows), board.note)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from segagent.core import InputError
@@ -51,12 +51,12 @@ class Benchmark:
         image. ``annotator``: T clicks of the simulated annotator, who knows the target.
         """
         whole = SearchConfig(self.steps, stop_iou=2.0, patience=self.steps)
-        more = {"seed": self.seed, "batch_images": self.batch_images}
+        same = EvaluationConfig(search=self.search, seed=self.seed, batch_images=self.batch_images)
         return {
-            "full": EvaluationConfig("res", whole, **more),
-            "refine": EvaluationConfig("refine", self.search, **more),
-            "centre": EvaluationConfig("res", self.search, **more),
-            "annotator": EvaluationConfig("noc", max_clicks=self.steps, **more),
+            "full": replace(same, search=whole),
+            "refine": replace(same, protocol="refine"),
+            "centre": same,
+            "annotator": replace(same, protocol="noc", max_clicks=self.steps),
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -29,7 +29,16 @@ _COLUMNS = {
     "filter": ("gIoU",),
     "refine": ("cIoU", "gIoU", "bIoU", "refine gain", "invalid replies", "calls", "tokens", "seconds"),
 }
-_AGREEMENT = ("predicted IoU MAE", "predicted IoU MSE", "Pearson", "Spearman", "ECE", "AUROC@80", "accepted@80", "accepted@90")
+_AGREEMENT = (
+    "predicted IoU MAE",
+    "predicted IoU MSE",
+    "Pearson",
+    "Spearman",
+    "ECE",
+    "AUROC@80",
+    "accepted@80",
+    "accepted@90",
+)
 _TITLES = {
     "res": "Text to mask",
     "noc": "Interactive segmentation: number of clicks",
