@@ -12,7 +12,7 @@ from typing import Any
 from segagent.core import InputError
 from segagent.evaluation.card.board_page import board_html
 from segagent.evaluation.card.boards import Board, Row
-from segagent.evaluation.card.figures import FIGURES
+from segagent.evaluation.card.figures import BY_KEY, SCORE
 from segagent.evaluation.card.pages import NOT_KNOWN, shown
 from segagent.evaluation.card.reading import CARD_FILE, Card, CardData, read_card
 from segagent.evaluation.report.markdown import markdown_report
@@ -20,6 +20,21 @@ from segagent.evaluation.report.tables import Table
 from segagent.imaging.writing import write_bytes
 
 LEADERBOARD_SCHEMA = "segagent.leaderboard/1"
+
+_IN_MARKDOWN = (
+    SCORE,
+    "masks/cIoU",
+    "localisation/first-click hit rate",
+    "refinement/gain, episode",
+    "self-assessment/Pearson",
+    "self-assessment/AUROC@80",
+    "stopping/IoU lost",
+    "stopping/steps used",
+    "cost/calls",
+    "cost/seconds per accepted mask",
+    "cost/invalid replies",
+)
+"""What fits a page; the HTML page has all figures."""
 
 
 @dataclass
@@ -108,14 +123,15 @@ def _notes(made: Leaderboard) -> list[str]:
 
 
 def _table(board: Board) -> Table:
-    header = ("rank", "policy", "tool", *(f"{figure.ability}: {figure.name}" for figure in FIGURES), "failed")
+    chosen = [BY_KEY[key] for key in _IN_MARKDOWN]
+    header = ("rank", "policy", "tool", *(f"{figure.ability}: {figure.name}" for figure in chosen), "failed")
     rows = []
     for rank, row in board.ranked():
-        cells = [shown(row.data.figure(figure.key), figure.key) for figure in FIGURES]
+        cells = [shown(row.data.figure(key), key, interval=key == SCORE) for key in _IN_MARKDOWN]
         failed = str(row.data.counts.get("failed", 0))
         rows.append((NOT_KNOWN if rank is None else str(rank), row.card.name, row.card.tool, *cells, failed))
     for label, tool, figures in board.references():
-        cells = [shown(figures[f.key], f.key) if f.key in figures else "" for f in FIGURES]
+        cells = [shown(figures[k], k, interval=k == SCORE) if k in figures else "" for k in _IN_MARKDOWN]
         rows.append(("", label, tool, *cells, ""))
     return Table(board.title, header, tuple(rows), board.note)
 

@@ -83,7 +83,9 @@ class DataSet:
 
 def data_sets(num_scenes: int, specs: Sequence[str]) -> list[DataSet]:
     """The generated scenes (none for 0) and each given data set. Raises ``InputError`` for none, or one given twice."""
-    opened = [(f"generated scenes ({num_scenes})", "scenes", open_dataset(SCENES.format(num=num_scenes)))][:num_scenes]
+    opened = []
+    if num_scenes:
+        opened.append((f"generated scenes ({num_scenes})", "scenes", open_dataset(SCENES.format(num=num_scenes))))
     for spec in specs:
         dataset = open_dataset(spec)
         digest = hashlib.blake2b(dataset.fingerprint.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
