@@ -66,6 +66,14 @@ def test_seconds_are_shared_by_calls() -> None:
     assert cut.seconds == pytest.approx(2.0)
 
 
+def test_patience_counts_steps_without_a_new_best() -> None:
+    click = Click(3, 3, True)
+    lines = [format_reply(click, score) for score in (0.1, 0.5, 0.4, 0.5, 0.9, 0.2)]
+    for patience, length, returned, why in ((1, 2, 1, "converged"), (2, 3, 1, "converged"), (3, 5, 4, "max_steps")):
+        cut = shortened(play(lines, full(5)), SearchConfig(5, patience=patience))
+        assert (len(cut.steps), cut.returned, cut.stopped) == (length, returned, why)
+
+
 def test_the_first_of_equal_scores_is_best() -> None:
     assert best_scored([0.2, None, 0.7, 0.7]) == 2
     assert best_scored([0.0]) == 0

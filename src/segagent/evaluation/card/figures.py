@@ -29,7 +29,8 @@ SCORE = "masks/gIoU"
 
 SCORE_DEFINITION = (
     "gIoU in percent: mean over sentences of the IoU of the mask that is returned when the policy starts from nothing "
-    "and stops by its own rule. It speaks of policy and tool together, and not of self-assessment or cost."
+    "and its own predicted IoU, or its Finish, ends the episode. It speaks of policy and tool together, and not of "
+    "refinement, self-assessment or cost."
 )
 
 _AGREEMENT = (
