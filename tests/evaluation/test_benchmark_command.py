@@ -239,6 +239,8 @@ def test_failed_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["--scenes", "-1"], "--scenes"),
         (["--steps", "0"], "--steps"),
         (["--tool", "hammer"], "hammer"),
+        (["--name", ""], "1 to 200 characters"),
+        (["--name", "x" * 201], "1 to 200 characters"),
     ],
 )
 def test_bad_options(tmp_path: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

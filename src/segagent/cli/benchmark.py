@@ -43,12 +43,13 @@ def benchmark(
     that was stopped, even killed, goes on where it stopped when started again, and ends with the same card, times
     apart. The policy never sees a true mask, except that refinement starts from faulty ones made of it.
     """
-    from segagent.evaluation.card.protocol import Benchmark, data_sets
+    from segagent.evaluation.card.protocol import Benchmark, card_name, data_sets
     from segagent.evaluation.card.run import play_benchmark
     from segagent.evaluation.card.writing import write_card
     from segagent.policies import make_policy
     from segagent.tools import make_tool
 
+    card_name(name, policy)  # Refused now rather than after all is played.
     config = Benchmark(steps, seed, batch_images)
     sets = data_sets(scenes, data or [])
     player, made_tool = make_policy(policy), make_tool(tool)

@@ -16,7 +16,7 @@ from segagent.evaluation.bootstrap import Interval
 from segagent.evaluation.calibration import reliability
 from segagent.evaluation.card.abilities import FromNothing, from_degraded, from_nothing
 from segagent.evaluation.card.figures import FIGURES, SCORE, SCORE_DEFINITION
-from segagent.evaluation.card.protocol import Benchmark, DataSet, without_folders
+from segagent.evaluation.card.protocol import Benchmark, DataSet, card_name, without_folders
 from segagent.evaluation.measuring import Judged
 from segagent.evaluation.metrics import Sums, agreement
 from segagent.evaluation.results import Found, Run, judged_of, measure_run, open_runs, read_samples
@@ -91,11 +91,11 @@ def make_card(sections: Sequence[Section], config: Benchmark, name: str | None =
     """The whole card, JSON-ready. ``name``: how leaderboards call it; None for the policy's specification."""
     runs = [section.run for section in sections]
     about = runs[0].config
-    policy = without_folders(str(about["policy"]))
+    policy = str(about["policy"])
     return {
         "schema": CARD_SCHEMA,
-        "name": name or policy,
-        "policy": policy,
+        "name": card_name(name, policy),
+        "policy": without_folders(policy),
         "policy_answers": str(about["policy_answers"]),
         "tool": without_folders(str(about["tool"])),
         "tool_answers": str(about["tool_answers"]),

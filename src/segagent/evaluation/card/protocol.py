@@ -98,6 +98,13 @@ def data_sets(num_scenes: int, specs: Sequence[str]) -> list[DataSet]:
     return [DataSet(*one) for one in opened]
 
 
+def card_name(name: str | None, policy: str) -> str:
+    """What a card is called: ``name``, else the policy. Raises ``InputError`` for a name that no card can have."""
+    if name is not None and not 0 < len(name) <= _MAX_LABEL:
+        raise InputError(f"the name of a card must have 1 to {_MAX_LABEL} characters, got {len(name)}")
+    return without_folders(policy) if name is None else name
+
+
 def without_folders(spec: str) -> str:
     """A specification of a data set, tool or policy with paths cut to their last part: a card tells no one's folders.
 
