@@ -10,6 +10,7 @@ import typer
 
 import segagent
 from segagent.cli.annotate import annotate, refine, score
+from segagent.cli.benchmark import benchmark, leaderboard
 from segagent.cli.calibrate import calibrate
 from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
 from segagent.cli.demo import demo
@@ -128,6 +129,18 @@ app.command(
     epilog=_epilog("segagent report out clicks -o report", "segagent report part1 part2 part3 part4 -o report"),
     short_help="Tables, plots and pictures of evaluations.",
 )(report)
+app.command(
+    epilog=_epilog(
+        "segagent benchmark embedded -o card",
+        "segagent benchmark openai:my-model@http://127.0.0.1:8000/v1 --scenes 50 --data coco_small -o my-card",
+        "segagent benchmark centre --tool grabcut --scenes 10 -o centre",
+    ),
+    short_help="One card of figures for a policy: HLMAT as a benchmark.",
+)(benchmark)
+app.command(
+    epilog=_epilog("segagent leaderboard card my-card centre -o leaderboard"),
+    short_help="Cards of several policies on one sortable page.",
+)(leaderboard)
 app.command(
     epilog=_epilog("segagent calibrate embedded:model scenes:100:split=val,seed=3,sentences=1"),
     short_help="Fit what a policy's predicted IoU is worth.",

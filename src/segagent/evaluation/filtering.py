@@ -80,6 +80,20 @@ def accepted_share(
     return float(taken[enough].max() / x.size) if enough.any() else 0.0
 
 
+def auroc(predicted: Sequence[float], true: Sequence[float], *, threshold: float) -> float:
+    """Area under the ROC curve: how often a mask that truly reaches ``threshold`` is scored above one that does not.
+
+    Over all pairs of such masks; equal scores count one half. In [0, 1], 0.5 by chance; nan where all masks reach it or
+    none does.
+    """
+    ranks = rankdata(np.asarray(predicted, np.float64))
+    good = np.asarray(true, np.float64) >= threshold
+    num_good, num_bad = int(good.sum()), int((~good).sum())
+    if not num_good or not num_bad:
+        return float("nan")
+    return float((ranks[good].sum() - num_good * (num_good + 1) / 2) / (num_good * num_bad))
+
+
 def _correlation(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
     if x.std() == 0 or y.std() == 0:
         return float("nan")

@@ -35,7 +35,7 @@ figcaption .group { color: #555; }
 input { width: 5rem; } [hidden] { display: none; }
 """
 
-_SCRIPT = """
+GALLERY_SCRIPT = """
 const low = document.getElementById('low'), high = document.getElementById('high');
 function show() {
   let shown = 0;
@@ -57,24 +57,37 @@ def html_report(
 ) -> str:
     """The page. ``galleries`` has one list for each run."""
     labels = run_labels(runs)
-    parts = [
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>SegAgent evaluation</title><style>{_STYLE}</style></head><body>",
-        "<h1>SegAgent evaluation</h1>",
-    ]
-    parts += [_table(table) for table in tables]
+    parts = [table_html(table) for table in tables]
     charts = "".join(_charts(labels, runs))
     if charts:
         parts.append(f"<h2>Curves</h2>{charts}")
-    parts += _galleries(labels, galleries)
-    parts.append("<h2>How it was made</h2><ul>" + "".join(f"<li>{escape(line)}</li>" for line in about) + "</ul>")
-    parts.append(f"<script>{_SCRIPT}</script></body></html>\n")
-    return "\n".join(parts)
+    parts += galleries_html(labels, galleries)
+    parts.append(list_html("How it was made", about))
+    return page_html("SegAgent evaluation", parts, GALLERY_SCRIPT)
 
 
-def _table(table: Table) -> str:
+def page_html(title: str, parts: Sequence[str], script: str = "") -> str:
+    """A whole page of ``parts``, which are HTML; ``title`` is text. It may run ``script`` and load nothing."""
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
+            f"<h1>{escape(title)}</h1>",
+            *parts,
+            f"<script>{script}</script></body></html>\n",
+        ]
+    )
+
+
+def list_html(title: str, lines: Sequence[str]) -> str:
+    """A heading with a list of text below it."""
+    return f"<h2>{escape(title)}</h2><ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def table_html(table: Table) -> str:
+    """A table with its title and note; all of it is text."""
     head = "".join(f"<th>{escape(name)}</th>" for name in table.header)
     rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
@@ -123,7 +136,8 @@ def _metric_series(label: str, run: dict[str, Any], names: Sequence[tuple[float,
     return Series(label, tuple((x, one["value"]) for x, one in known), band)
 
 
-def _galleries(labels: Sequence[str], galleries: Sequence[Sequence[Shown]]) -> list[str]:
+def galleries_html(labels: Sequence[str], galleries: Sequence[Sequence[Shown]]) -> list[str]:
+    """Film strips under a label each; the page needs :data:`GALLERY_SCRIPT`."""
     if not any(galleries):
         return []
     parts = [
