@@ -1,5 +1,6 @@
-"""Pictures in and out: loading untrusted files, the overlay a policy is shown, film strips. Knows no models."""
+"""Pictures in and out: untrusted files, the overlay a policy is shown, film strips, changes. Knows no models."""
 
+from segagent.imaging.change import draw_change, draw_mask, draw_window, object_window
 from segagent.imaging.drawing import GREEN, draw_overlay
 from segagent.imaging.film_strip import STOP_REASONS, film_strip
 from segagent.imaging.labels import load_labels, load_trimap
@@ -10,7 +11,10 @@ __all__ = [
     "DEFAULT_MAX_PIXELS",
     "GREEN",
     "STOP_REASONS",
+    "draw_change",
+    "draw_mask",
     "draw_overlay",
+    "draw_window",
     "encode_png",
     "film_strip",
     "load_image",
@@ -18,6 +22,7 @@ __all__ = [
     "load_mask",
     "load_mask_with_ignore",
     "load_trimap",
+    "object_window",
     "save_png",
     "write_bytes",
 ]
