@@ -55,7 +55,7 @@ def calibrate(
     corrected = [fitted(value) for value in states.predicted]
     before, after = (expected_calibration_error(values, states.true) for values in (states.predicted, corrected))
     notes = {"dataset": opened.spec, "tool": tool, "steps": steps, "states": len(states.predicted), "seed": seed}
-    path = save_calibration(policy, fitted, notes)
+    path = save_calibration(policy, fitted, notes, states.evidence())
     result = {"calibration": str(path), **notes, "ece_before": round(before, 4), "ece_on_the_fit": round(after, 4)}
     if as_json:
         print_object({**result, "failures": [{"sample_id": name, "reason": why} for name, why in states.failed]})

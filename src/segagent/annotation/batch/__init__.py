@@ -1,5 +1,6 @@
 """Whole data sets: audit, refine and annotate them into a run folder that outlives every crash."""
 
+from segagent.annotation.batch.accept import Decision, decide
 from segagent.annotation.batch.config import Budget, Job, RunConfig
 from segagent.annotation.batch.folder import Run, open_run
 from segagent.annotation.batch.likely_error import ERROR_LABELS, LikelyError, likely_error
@@ -11,6 +12,7 @@ from segagent.annotation.batch.summary import summarise_run
 __all__ = [
     "ERROR_LABELS",
     "Budget",
+    "Decision",
     "Job",
     "LikelyError",
     "Models",
@@ -18,6 +20,7 @@ __all__ = [
     "Progress",
     "Run",
     "RunConfig",
+    "decide",
     "likely_error",
     "make_models",
     "open_run",
