@@ -19,6 +19,7 @@ from segagent.cli.learn import learn
 from segagent.cli.presets import presets
 from segagent.cli.report import report
 from segagent.cli.reproduce import reproduce
+from segagent.cli.review import review
 from segagent.cli.runs import audit
 from segagent.cli.scenes import scenes
 from segagent.cli.serve import serve_policy
@@ -82,6 +83,10 @@ app.command(
     epilog=_epilog("segagent audit coco.json --images images -o run", "segagent audit scenes:20 -o run --json"),
     short_help="Which masks of a data set are wrong?",
 )(audit)
+app.command(
+    epilog=_epilog("segagent review run", "segagent review run --accept 0.95 --sample 50 -o page"),
+    short_help="A run as a ranked work list with pictures.",
+)(review)
 app.command(
     epilog=_epilog('segagent score photo.jpg "the dog" --mask dog.png --json'),
     short_help="Tell how well a mask fits TEXT.",

@@ -1,0 +1,100 @@
+"""A run as a ranked work list: one HTML page that opens from disk, and the whole list as CSV and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segagent.annotation.batch import Run, decide, summarise_run
+from segagent.annotation.review.entries import drawn, entries_of, ranked, sampled
+from segagent.annotation.review.page import review_page
+from segagent.annotation.review.pictures import draw_entries
+from segagent.annotation.review.tables import review_tables
+from segagent.annotation.review.worklist import CSV_FILE, JSON_FILE, write_worklist
+from segagent.core import InputError
+from segagent.datasets import Dataset, open_dataset
+from segagent.imaging.writing import write_bytes
+
+__all__ = ["PAGE_FILE", "Review", "write_review"]
+
+PAGE_FILE = "index.html"
+
+
+@dataclass(frozen=True)
+class Review:
+    """``result``: counts and files, as JSON. ``missing``: why pictures are missing, each reason once."""
+
+    result: dict[str, Any]
+    missing: list[str]
+
+
+def write_review(
+    run: Run,
+    out: str | Path,
+    *,
+    most: int = 200,
+    sample: int = 0,
+    seed: int = 0,
+    accept: float | None = None,
+    accept_iou: float = 0.9,
+    data: str | None = None,
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> Review:
+    """Write index.html, worklist.csv and worklist.json into the folder ``out``.
+
+    Args:
+        run: finished or not.
+        out: made where it is missing.
+        most: so many of the worst objects get pictures.
+        sample: so many objects drawn by chance (``seed``) get pictures too and are marked as a sample.
+        accept: say which masks can be accepted so that this share of them is expected to be good.
+        accept_iou: from this true IoU on a mask is good.
+        data: specification of the data set that pictures are read from; None for the run's own.
+        watch: told (objects drawn, objects to draw).
+
+    Raises:
+        InputError: for a damaged run, a decision that cannot be made, and where nothing can be written.
+    """
+    folder = Path(out)
+    entries = ranked(list(entries_of(run)))
+    decision = None if accept is None else decide(run, accept, accept_iou).to_dict()
+    by_chance = {entry.index for entry in sampled(entries, sample, seed)}
+    chosen = {entry.index for entry in drawn(entries, most)} | by_chance
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
+    shown = draw_entries(run, _opened(run, data), chosen, lambda done: watch(done, len(chosen)))
+    summary = summarise_run(run)
+    decisions = None
+    if decision is not None:
+        accepted, to_see = decision.pop("accepted"), decision.pop("to_see")
+        decisions = {**dict.fromkeys(accepted, "accept"), **dict.fromkeys(to_see, "see")}
+        summary["decision"] = decision
+    tables = review_tables(run, summary, entries, decision)
+    title = f"Review of {run.folder.resolve().name}"
+    page = review_page(title, tables, entries, shown, sampled=by_chance, decisions=decisions)
+    write_worklist(folder, entries, summary, sampled=by_chance, decisions=decisions)
+    write_bytes(folder / PAGE_FILE, page.encode("utf-8", "backslashreplace"))
+    missing = list(dict.fromkeys(one.missing for one in shown.values() if one.missing))
+    result = {
+        **summary,
+        "page": str(folder / PAGE_FILE),
+        "csv": str(folder / CSV_FILE),
+        "json": str(folder / JSON_FILE),
+        "pictured": sum(bool(one.panels) for one in shown.values()),
+        "without_picture": sum(bool(one.missing) for one in shown.values()),
+    }
+    return Review(result, missing)
+
+
+def _opened(run: Run, data: str | None) -> Dataset | str:
+    """Where pictures are read, or why they cannot be."""
+    if data is not None:
+        return open_dataset(data)
+    try:
+        return run.dataset()
+    except InputError as error:
+        return f"{error}; tell with --data where the data set is now"
