@@ -6,16 +6,7 @@ STYLE = """
 .bar { position: sticky; top: 0; background: #fff; border-bottom: 1px solid #ccc; padding: .5rem 0; z-index: 1; }
 .bar label { margin-right: .8rem; white-space: nowrap; } .bar input[type=search] { width: 14rem; }
 select { max-width: 14rem; }
-.card { border: 1px solid #ddd; border-radius: 6px; padding: .6rem .9rem; margin: .7rem 0; }
-.card:focus { outline: 3px solid #0072b2; }
-.card h3 { margin: 0; font-size: 1.02rem; overflow-wrap: anywhere; } .card p { margin: .15rem 0; }
-.card .ids { color: #555; font-size: .88rem; overflow-wrap: anywhere; }
-.card .label { font-weight: 600; } .card .bad { color: #8a3b00; }
-.panels { display: flex; flex-wrap: wrap; gap: .6rem; align-items: flex-start; }
-.panels figure { margin: .3rem 0 0; padding: 0; border: 0; } .panels img { display: block; max-width: 100%; }
-.panels figcaption { font-size: .85rem; color: #444; }
 kbd { border: 1px solid #bbb; border-radius: 3px; padding: 0 .3rem; font-size: .85em; }
-.before { color: #0072b2; font-weight: 600; } .after { color: #8f6100; font-weight: 600; }
 """
 
 CONTROLS = """

@@ -6,10 +6,11 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
+from segagent.annotation.panels import PANEL_STYLE, panels_element
 from segagent.annotation.review.browsing import CONTROLS, SCRIPT, STYLE
 from segagent.annotation.review.entries import Entry
 from segagent.annotation.review.pictures import Shown
-from segagent.evaluation.report.elements import data_uri, table_element, whole_page
+from segagent.evaluation.report.elements import table_element, whole_page
 from segagent.evaluation.report.tables import Table
 
 LISTED = 20_000
@@ -62,7 +63,7 @@ def review_page(
     parts += [f'<p class="note">Pictures of {len(cards)} of {len(entries)} objects.{more}</p>', CONTROLS]
     parts += ['<main id="list">', *cards, "</main>"]
     parts.append(f'<script type="application/json" id="rows">{_rows(on_page, shown, sampled, told)}</script>')
-    return whole_page(title, parts, script=SCRIPT, style=STYLE)
+    return whole_page(title, parts, script=SCRIPT, style=PANEL_STYLE + STYLE)
 
 
 def _rows(
@@ -97,14 +98,7 @@ def _card(rank: int, entry: Entry, shown: Shown, decision: str, sampled: bool) -
     names += [decision] if decision else []
     names += ["random sample"] if sampled else []
     parts.append(f'<p class="ids">{escape(", ".join(names))}</p>')
-    if shown.panels:
-        parts.append('<div class="panels">')
-        for panel in shown.panels:
-            caption = escape(panel.caption)
-            source = data_uri(panel.jpeg)
-            parts.append(f'<figure><img loading="lazy" alt="{caption}" src="{source}">')
-            parts.append(f"<figcaption>{caption}</figcaption></figure>")
-        parts.append("</div>")
+    parts.append(panels_element(shown.panels))
     return "".join(parts) + "</article>"
 
 

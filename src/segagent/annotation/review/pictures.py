@@ -6,26 +6,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from segagent.annotation.batch import ObjectRecord, Run
-from segagent.core import BoolMask, Image, InputError, Pixels, Trajectory
+from segagent.annotation.panels import Panel, Sketch, as_panels, sketch
+from segagent.core import Image, InputError, Pixels, Trajectory
 from segagent.datasets import Dataset
-from segagent.evaluation.report.pictures import jpeg_within
-from segagent.imaging.change import AFTER, BEFORE, draw_change, draw_mask, draw_window, object_window
-
-PICTURE_BYTES = 20_000_000
-"""What all pictures of a page may take together as JPEG files; a third more in the page, where they are text."""
-
-_PANEL_SIDE = 300
-_WHOLE_SIDE = 200
-_MOST_PER_ENTRY = 150_000
-_FEWEST_PER_PANEL = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One picture of an object, a JPEG file, and what it shows in words."""
-
-    caption: str
-    jpeg: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +17,6 @@ class Shown:
 
     panels: tuple[Panel, ...] = ()
     missing: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Sketch:
-    """One picture before it is made a file."""
-
-    caption: str
-    pixels: Pixels
 
 
 def draw_entries(
@@ -55,37 +30,25 @@ def draw_entries(
     ``dataset``: where images are read, or why they cannot be. ``watch`` is told how many are drawn.
     """
     shown: dict[int, Shown] = {}
-    most = min(PICTURE_BYTES // max(len(indices), 1), _MOST_PER_ENTRY)
     for record, index, image in _with_images(run, dataset, indices):
         if isinstance(image, str):
             shown[index] = Shown(missing=image)
         else:
-            sketches = sketch(image.pixels, record)
-            each = max(most // len(sketches), _FEWEST_PER_PANEL)
-            shown[index] = Shown(tuple(Panel(one.caption, jpeg_within(one.pixels, each)) for one in sketches))
+            shown[index] = Shown(as_panels(sketch_record(image.pixels, record), len(indices)))
         watch(len(shown))
     return shown
 
 
-def sketch(pixels: Pixels, record: ObjectRecord, side: int = _PANEL_SIDE) -> list[Sketch]:
-    """The panels of one object: the whole image, the given mask, the answer or what was tried, the change."""
+def sketch_record(pixels: Pixels, record: ObjectRecord) -> list[Sketch]:
+    """The whole image, the given mask, the answer or what was tried, and the change."""
     trajectory = record.trajectory
-    given = None if record.outcome in ("made", "not_found") else trajectory.mask_at(0)
-    state = trajectory.returned if given is None else _other_state(trajectory)
-    other = None if state is None else trajectory.mask_at(state)
-    prompts = [] if state is None else trajectory.prompts_at(state)
-    masks: list[BoolMask] = [mask for mask in (given, other) if mask is not None]
-    window = object_window(masks, prompts)
-    sketches = [Sketch("the image", draw_window(pixels, window, _WHOLE_SIDE))]
-    if given is not None:
-        caption = f"given{_score(trajectory, 0)}"
-        sketches.append(Sketch(caption, draw_mask(pixels, window, given, side, BEFORE)))
-    if other is not None and state is not None:
-        caption = f"{_named(record, state)}{_score(trajectory, state)}"
-        sketches.append(Sketch(caption, draw_mask(pixels, window, other, side, AFTER, prompts)))
-    if given is not None and other is not None:
-        sketches.append(Sketch("blue: away, orange: new", draw_change(pixels, window, given, other, side)))
-    return sketches
+    given = record.outcome not in ("made", "not_found")
+    state = _other_state(trajectory) if given else trajectory.returned
+    before = (f"given{_score(trajectory, 0)}", trajectory.mask_at(0)) if given else None
+    if state is None:
+        return sketch(pixels, before, None)
+    after = f"{_named(record, state)}{_score(trajectory, state)}", trajectory.mask_at(state)
+    return sketch(pixels, before, after, trajectory.prompts_at(state))
 
 
 def _with_images(

@@ -61,7 +61,8 @@ def draw_gallery(
             continue
         one = by_index[index]
         trajectory = replace(sample.trajectory, returned=one.state)
-        image, reason = picture_or_blank(dataset, one.image, trajectory.height, trajectory.width)
+        load = None if dataset is None else dataset.load_image
+        image, reason = picture_or_blank(load, one.image, trajectory.height, trajectory.width)
         if reason:
             missing.append(reason)
         target = draw_overlay(image.pixels, decode_rle(sample.target), _TARGET_COLOR)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
 from PIL import Image as PillowImage
 
 from segagent.core import BoolMask, Image, InputError, Pixels
-from segagent.datasets import Dataset
 
 _BLANK = 235
 
@@ -16,13 +16,13 @@ _SMALLER = ((1.0, 82), (1.0, 65), (0.75, 65), (0.5, 60), (0.3, 50))
 """(scale, JPEG quality) in the order that they are tried."""
 
 
-def picture_or_blank(dataset: Dataset | None, name: str, height: int, width: int) -> tuple[Image, str]:
-    """The picture, or a blank one of its size and why."""
+def picture_or_blank(load: Callable[[str], Image] | None, name: str, height: int, width: int) -> tuple[Image, str]:
+    """The picture that ``load`` gives for ``name``, or a blank one of its size and why; no reason without ``load``."""
     blank = Image.of(np.full((height, width, 3), _BLANK, np.uint8))
-    if dataset is None:
+    if load is None:
         return blank, ""
     try:
-        image = dataset.load_image(name)
+        image = load(name)
     except InputError as error:
         return blank, str(error)
     if (image.height, image.width) != (height, width):
