@@ -13,6 +13,7 @@ from segagent.cli.annotate import annotate, refine, score
 from segagent.cli.calibrate import calibrate
 from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
 from segagent.cli.demo import demo
+from segagent.cli.diff import diff
 from segagent.cli.doctor import doctor
 from segagent.cli.evaluate import evaluate
 from segagent.cli.learn import learn
@@ -87,6 +88,12 @@ app.command(
     epilog=_epilog("segagent review run", "segagent review run --accept 0.95 --sample 50 -o page"),
     short_help="A run as a ranked work list with pictures.",
 )(review)
+app.command(
+    epilog=_epilog(
+        "segagent diff before.json after.json --images images -o diff", "segagent diff before.json run -o diff"
+    ),
+    short_help="What changed between two states of annotations?",
+)(diff)
 app.command(
     epilog=_epilog('segagent score photo.jpg "the dog" --mask dog.png --json'),
     short_help="Tell how well a mask fits TEXT.",

@@ -9,8 +9,8 @@ import typer
 
 from segagent.cli.console import (
     EXIT_SOME_FAILED,
-    counting,
     one_line,
+    phases,
     print_object,
     reporting_errors,
     say,
@@ -40,6 +40,10 @@ def review(
     accept_iou: Annotated[
         float, typer.Option("--accept-iou", help="--accept: from this true IoU on a mask is good.")
     ] = 0.9,
+    checked: Annotated[
+        Path | None,
+        typer.Option("--calibrate", help="--accept: masks of the run that a person has checked.", show_default=False),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -56,7 +60,7 @@ def review(
     from segagent.annotation.review import write_review
 
     opened = open_run(run)
-    with counting("drawing", None, unit="objects", quiet=as_json) as update:
+    with phases(unit="objects", quiet=as_json) as update:
         made = write_review(
             opened,
             out if out is not None else run / "review",
@@ -66,7 +70,8 @@ def review(
             accept=accept,
             accept_iou=accept_iou,
             data=data,
-            watch=lambda done, total: update(done, f"of {total}"),
+            checked=checked,
+            watch=lambda what, done, total: update(what, done, total, ""),
         )
     result = made.result
     if as_json:

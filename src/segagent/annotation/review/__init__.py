@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segagent.annotation.batch import Run, decide, summarise_run
-from segagent.annotation.review.entries import drawn, entries_of, ranked, sampled
+from segagent.annotation.review.entries import drawn, entries_of, num_records, ranked, sampled
 from segagent.annotation.review.page import review_page
 from segagent.annotation.review.pictures import draw_entries
 from segagent.annotation.review.tables import review_tables
@@ -40,7 +40,8 @@ def write_review(
     accept: float | None = None,
     accept_iou: float = 0.9,
     data: str | None = None,
-    watch: Callable[[int, int], None] = lambda done, total: None,
+    checked: str | Path | None = None,
+    watch: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Review:
     """Write index.html, worklist.csv and worklist.json into the folder ``out``.
 
@@ -52,21 +53,27 @@ def write_review(
         accept: say which masks can be accepted so that this share of them is expected to be good.
         accept_iou: from this true IoU on a mask is good.
         data: specification of the data set that pictures are read from; None for the run's own.
-        watch: told (objects drawn, objects to draw).
+        checked: masks of the run that a person has checked, which the decision goes by then.
+        watch: told (what is done, objects done, objects in all).
 
     Raises:
         InputError: for a damaged run, a decision that cannot be made, and where nothing can be written.
     """
     folder = Path(out)
-    entries = ranked(list(entries_of(run)))
-    decision = None if accept is None else decide(run, accept, accept_iou).to_dict()
+    total = num_records(run)
+    found = []
+    for entry in entries_of(run):
+        found.append(entry)
+        watch("ranking", len(found), total)
+    entries = ranked(found)
+    decision = None if accept is None else decide(run, accept, accept_iou, checked).to_dict()
     by_chance = {entry.index for entry in sampled(entries, sample, seed)}
     chosen = {entry.index for entry in drawn(entries, most)} | by_chance
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
-    shown = draw_entries(run, _opened(run, data), chosen, lambda done: watch(done, len(chosen)))
+    shown = draw_entries(run, _opened(run, data), chosen, lambda done: watch("drawing", done, len(chosen)))
     summary = summarise_run(run)
     decisions = None
     if decision is not None:

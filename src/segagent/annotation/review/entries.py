@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segagent.annotation.batch import ObjectRecord, Run, likely_error
+from segagent.annotation.batch.folder import JOURNAL_FILE
 from segagent.core import InputError
 from segagent.core.failures import Failure
 
@@ -73,6 +74,12 @@ def entries_of(run: Run) -> Iterator[Entry]:
             raise InputError(
                 f"{run.folder}: the record of object {record.object_id!r:.80} is damaged ({error})"
             ) from error
+
+
+def num_records(run: Run) -> int:
+    """How many records there are, those of objects that were tried again counted each time."""
+    with (run.folder / JOURNAL_FILE).open("rb") as file:
+        return max(sum(1 for _ in file) - 1, 0)
 
 
 def ranked(entries: Sequence[Entry]) -> list[Entry]:
