@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
 from segagent.cli.console import (
     EXIT_SOME_FAILED,
     one_line,
@@ -16,15 +17,15 @@ from segagent.cli.console import (
     say,
     warn,
 )
+from segagent.cli.summary import RunArgument
 
 _MAX_LISTED = 20
 
 
 @reporting_errors
 def review(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A folder made by audit, refine or annotate.", show_default=False)
-    ],
+    run: RunArgument,
+    *,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The folder to write. [default: RUN/review]", show_default=False)
     ] = None,
@@ -33,17 +34,9 @@ def review(
         int, typer.Option("--sample", min=0, help="So many objects drawn by chance get pictures too.")
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which objects --sample draws.")] = 0,
-    accept: Annotated[
-        float | None,
-        typer.Option("--accept", help="Say which masks can be accepted so that this share of them is good."),
-    ] = None,
-    accept_iou: Annotated[
-        float, typer.Option("--accept-iou", help="--accept: from this true IoU on a mask is good.")
-    ] = 0.9,
-    checked: Annotated[
-        Path | None,
-        typer.Option("--calibrate", help="--accept: masks of the run that a person has checked.", show_default=False),
-    ] = None,
+    accept: AcceptOption = None,
+    accept_iou: AcceptIouOption = 0.9,
+    calibrate: CalibrateOption = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -58,7 +51,10 @@ def review(
     """
     from segagent.annotation.batch import open_run
     from segagent.annotation.review import write_review
+    from segagent.core import InputError
 
+    if accept is None and calibrate is not None:
+        raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
     opened = open_run(run)
     with phases(unit="objects", quiet=as_json) as update:
         made = write_review(
@@ -70,7 +66,7 @@ def review(
             accept=accept,
             accept_iou=accept_iou,
             data=data,
-            checked=checked,
+            checked=calibrate,
             watch=lambda what, done, total: update(what, done, total, ""),
         )
     result = made.result
@@ -83,11 +79,8 @@ def review(
             warn(f"and {len(made.missing) - _MAX_LISTED} more reasons; the page tells all")
         counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in result["outcomes"].items())
         say(f"{result['objects']} objects: {counts or 'none done'}, {len(result['failed'])} failed")
-        if "decision" in result:
-            decision = result["decision"]
-            say(f"{decision['num_accepted']} masks can be accepted, {decision['num_to_see']} a person must see")
-            for line in decision["warnings"]:
-                warn(line)
+        if made.decision is not None:
+            tell_decision(made.decision)
         say(f"review: {one_line(result['page'])}; all objects: {one_line(result['csv'])}")
     if result["without_picture"]:
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -25,6 +25,7 @@ from segagent.evaluation.reliance import Reliance, num_bins
 
 ENOUGH_CHECKED = 50
 FEW_CHECKED = 20
+ENOUGH_FINAL = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def _known(run: Run, masks: Sequence[_Mask], iou_bar: float) -> _Known:
     stored = read_calibration(path)[1] if path.exists() else None
     checks = [mask for mask in masks if mask.good is not None and mask.predicted is not None]
     missing = max(ENOUGH_CHECKED - len(checks), 0) if checks else ENOUGH_CHECKED
-    evidence = stored.only_final() if stored is not None and missing else Evidence((), (), (), ())
+    evidence = _relevant(stored) if stored is not None and missing else Evidence((), (), (), ())
     if not checks and not len(evidence):
         raise InputError(
             f"{path}: holds no masks with their true IoU to decide by; check some masks of the run and give them with "
@@ -174,6 +175,12 @@ def _known(run: Run, masks: Sequence[_Mask], iou_bar: float) -> _Known:
         np.array([*evidence.image, *range(-len(checks), 0)], np.int64),
     )
     return _Known(reliance, _refitted(run.calibration, evidence, each, checks))
+
+
+def _relevant(stored: Evidence) -> Evidence:
+    """The masks that episodes end with, as the run's do, where they are enough; else those on the way count too."""
+    final = stored.only_final()
+    return final if len(final) >= ENOUGH_FINAL else stored
 
 
 def _refitted(

@@ -53,8 +53,8 @@ def open_source(
 ) -> Source:
     """The annotations of the COCO file or run folder at ``path``; a file's images are looked up in ``images``.
 
-    ``watch`` is told (annotations read, entries). Raises ``InputError`` for what is neither, and for a file whose images or
-    categories are not right; a bad annotation is told in the source's problems.
+    ``watch`` is told (annotations read, entries). Raises ``InputError`` for what is neither, and for a file whose
+    images or categories are not right; a bad annotation is told in the source's problems.
     """
     where = Path(path)
     if where.is_dir() and not (where / JOURNAL_FILE).is_file():

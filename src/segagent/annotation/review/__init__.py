@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segagent.annotation.batch import Run, decide, summarise_run
+from segagent.annotation.batch import Decision, Run, decide, summarise_run
 from segagent.annotation.review.entries import drawn, entries_of, num_records, ranked, sampled
 from segagent.annotation.review.page import review_page
 from segagent.annotation.review.pictures import draw_entries
@@ -28,6 +28,7 @@ class Review:
 
     result: dict[str, Any]
     missing: list[str]
+    decision: Decision | None = None
 
 
 def write_review(
@@ -66,7 +67,7 @@ def write_review(
         found.append(entry)
         watch("ranking", len(found), total)
     entries = ranked(found)
-    decision = None if accept is None else decide(run, accept, accept_iou, checked).to_dict()
+    decision = None if accept is None else decide(run, accept, accept_iou, checked)
     by_chance = {entry.index for entry in sampled(entries, sample, seed)}
     chosen = {entry.index for entry in drawn(entries, most)} | by_chance
     try:
@@ -77,9 +78,8 @@ def write_review(
     summary = summarise_run(run)
     decisions = None
     if decision is not None:
-        accepted, to_see = decision.pop("accepted"), decision.pop("to_see")
-        decisions = {**dict.fromkeys(accepted, "accept"), **dict.fromkeys(to_see, "see")}
-        summary["decision"] = decision
+        decisions = {**dict.fromkeys(decision.accepted, "accept"), **dict.fromkeys(decision.to_see, "see")}
+        summary["accept"] = {k: v for k, v in decision.to_dict().items() if k not in ("accepted", "to_see")}
     tables = review_tables(run, summary, entries, decision)
     title = f"Review of {run.folder.resolve().name}"
     page = review_page(title, tables, entries, shown, sampled=by_chance, decisions=decisions)
@@ -94,7 +94,7 @@ def write_review(
         "pictured": sum(bool(one.panels) for one in shown.values()),
         "without_picture": sum(bool(one.missing) for one in shown.values()),
     }
-    return Review(result, missing)
+    return Review(result, missing, decision)
 
 
 def _opened(run: Run, data: str | None) -> Dataset | str:

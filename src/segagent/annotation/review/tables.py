@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segagent.annotation.batch import Run
+from segagent.annotation.batch import Decision, Run
 from segagent.annotation.review.entries import Entry
 from segagent.evaluation.report.tables import Table
 
@@ -15,7 +15,7 @@ _BAR_LENGTH = 40
 
 
 def review_tables(
-    run: Run, summary: Mapping[str, Any], entries: Sequence[Entry], decision: Mapping[str, Any] | None
+    run: Run, summary: Mapping[str, Any], entries: Sequence[Entry], decision: Decision | None
 ) -> list[Table]:
     """All tables of the page's top, in order. ``summary``: what ``summarise_run`` gives."""
     tables = [_counts(summary, entries)]
@@ -57,20 +57,22 @@ def bar(count: int, most: int) -> str:
     return "█" * max(round(_BAR_LENGTH * count / max(most, 1)), 1 if count else 0)
 
 
-def _decision(decision: Mapping[str, Any]) -> Table:
+def _decision(one: Decision) -> Table:
     rows = [
-        (
-            "share of good masks wanted",
-            f"{decision['target_precision']:.2f} with a true IoU from {decision['iou_bar']:g}",
-        ),
-        ("accepted", str(decision["num_accepted"])),
-        ("to be seen by a person", str(decision["num_to_see"])),
+        ("share of good masks wanted", f"{one.target_precision:g}, good from a true IoU of {one.iou_bar:g}"),
+        ("accepted", str(len(one.accepted))),
+        ("for a person to see", str(one.num_to_see)),
     ]
-    if decision["threshold"] is not None:
-        rows.append(("accepted from a predicted IoU of", f"{decision['threshold']:.3f}"))
-    rows.append(("bad masks expected among the accepted", f"{decision['expected_bad']:.1f}"))
-    note = " ".join(f"{warning}." for warning in decision["warnings"])
-    return Table("Which masks can be accepted", ("", ""), tuple(rows), note)
+    if one.threshold is not None:
+        rows.append(("accepted from a predicted IoU of", f"{one.threshold:g}"))
+    if one.precision is not None:
+        interval = f"[{one.precision.low:.2f}, {one.precision.high:.2f}]"
+        rows.append(("share of good masks expected among the accepted", f"{one.precision.value:.2f} {interval}"))
+    rows.append(("bad masks expected among the accepted", f"{one.expected_bad:.1f}"))
+    rows.append(("masks checked by a person", str(one.num_checked)))
+    return Table(
+        "Which masks can be accepted", ("", ""), tuple(rows), " ".join(f"{warning}." for warning in one.warnings)
+    )
 
 
 def _made_with(run: Run, summary: Mapping[str, Any]) -> Table:
