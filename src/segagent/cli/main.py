@@ -95,6 +95,7 @@ app.command(
     ),
     short_help="What changed between two states of annotations?",
 )(diff)
+app.command(
     epilog=_epilog(
         "segagent summary run",
         "segagent summary run --accept 0.95 --accept-iou 0.9",

@@ -31,7 +31,10 @@ def review(
     ] = None,
     most: Annotated[int, typer.Option("--max", min=0, help="So many of the worst objects get pictures.")] = 200,
     sample: Annotated[
-        int, typer.Option("--sample", min=0, help="So many objects drawn by chance get pictures too.")
+        int,
+        typer.Option(
+            "--sample", min=0, help="So many masks drawn by chance, as 'segagent check' draws them, get pictures too."
+        ),
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which objects --sample draws.")] = 0,
     accept: AcceptOption = None,

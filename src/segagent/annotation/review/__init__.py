@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from segagent.annotation.batch import Decision, Run, decide, summarise_run
-from segagent.annotation.review.entries import drawn, entries_of, num_records, ranked, sampled
+from segagent.annotation.batch.sampling import sample_to_check
+from segagent.annotation.review.entries import drawn, entries_of, num_records, ranked
 from segagent.annotation.review.page import review_page
 from segagent.annotation.review.pictures import draw_entries
 from segagent.annotation.review.tables import review_tables
@@ -50,7 +51,7 @@ def write_review(
         run: finished or not.
         out: made where it is missing.
         most: so many of the worst objects get pictures.
-        sample: so many objects drawn by chance (``seed``) get pictures too and are marked as a sample.
+        sample: so many masks, those that ``sample_to_check`` draws with ``seed``, get pictures too and are marked.
         accept: say which masks can be accepted so that this share of them is expected to be good.
         accept_iou: from this true IoU on a mask is good.
         data: specification of the data set that pictures are read from; None for the run's own.
@@ -68,7 +69,8 @@ def write_review(
         watch("ranking", len(found), total)
     entries = ranked(found)
     decision = None if accept is None else decide(run, accept, accept_iou, checked)
-    by_chance = {entry.index for entry in sampled(entries, sample, seed)}
+    names = set(sample_to_check(run, sample, seed)) if sample else set()
+    by_chance = {entry.index for entry in entries if entry.object_id in names}
     chosen = {entry.index for entry in drawn(entries, most)} | by_chance
     try:
         folder.mkdir(parents=True, exist_ok=True)

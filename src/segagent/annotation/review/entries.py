@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,12 +107,6 @@ def drawn(entries: Sequence[Entry], most: int) -> list[Entry]:
     share = max(most // 4, most - len(scored))
     absent = absent[:share]
     return absent + scored[: most - len(absent)]
-
-
-def sampled(entries: Sequence[Entry], number: int, seed: int = 0) -> list[Entry]:
-    """``number`` of the masks with a score, each equally likely, to find out what the scores are worth."""
-    scored = [entry for entry in entries if entry.expected_iou is not None and entry.outcome != "not_found"]
-    return random.Random(seed).sample(scored, min(number, len(scored)))  # noqa: S311 - no secret
 
 
 def _entry(index: int, record: ObjectRecord, run: Run) -> Entry:
