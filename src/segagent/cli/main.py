@@ -14,12 +14,14 @@ from segagent.cli.benchmark import benchmark, leaderboard
 from segagent.cli.calibrate import calibrate
 from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
 from segagent.cli.demo import demo
+from segagent.cli.diff import diff
 from segagent.cli.doctor import doctor
 from segagent.cli.evaluate import evaluate
 from segagent.cli.learn import learn
 from segagent.cli.presets import presets
 from segagent.cli.report import report
 from segagent.cli.reproduce import reproduce
+from segagent.cli.review import review
 from segagent.cli.runs import audit
 from segagent.cli.scenes import scenes
 from segagent.cli.serve import serve_policy
@@ -84,6 +86,16 @@ app.command(
     epilog=_epilog("segagent audit coco.json --images images -o run", "segagent audit scenes:20 -o run --json"),
     short_help="Which masks of a data set are wrong?",
 )(audit)
+app.command(
+    epilog=_epilog("segagent review run", "segagent review run --accept 0.95 --sample 50 -o page"),
+    short_help="A run as a ranked work list with pictures.",
+)(review)
+app.command(
+    epilog=_epilog(
+        "segagent diff before.json after.json --images images -o diff", "segagent diff before.json run -o diff"
+    ),
+    short_help="What changed between two states of annotations?",
+)(diff)
 app.command(
     epilog=_epilog(
         "segagent summary run",

@@ -195,6 +195,8 @@ def tell_summary(summary: dict[str, Any]) -> None:
         warn(f"and {len(summary['failed']) - _MAX_LISTED} more failed objects; summary.json lists all")
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in summary["outcomes"].items())
     say(f"{job}: {summary['objects']} objects: {counts or 'none done'}, {len(summary['failed'])} failed")
+    if summary["likely_errors"] is not None:
+        say("likely errors: " + ", ".join(f"{count} {label}" for label, count in summary["likely_errors"].items()))
     if summary["expected_iou_given"] is not None:
         say(f"expected IoU of the given masks {summary['expected_iou_given']:.3f}")
     if job != "audit" and summary["expected_iou"] is not None:

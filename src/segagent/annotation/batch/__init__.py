@@ -3,21 +3,25 @@
 from segagent.annotation.batch.accept import Decision, decide
 from segagent.annotation.batch.config import Budget, Job, RunConfig
 from segagent.annotation.batch.folder import Run, open_run
+from segagent.annotation.batch.likely_error import ERROR_LABELS, LikelyError, likely_error
 from segagent.annotation.batch.models import Models, make_models
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.annotation.batch.run import Progress, run_job
 from segagent.annotation.batch.summary import summarise_run
 
 __all__ = [
+    "ERROR_LABELS",
     "Budget",
     "Decision",
     "Job",
+    "LikelyError",
     "Models",
     "ObjectRecord",
     "Progress",
     "Run",
     "RunConfig",
     "decide",
+    "likely_error",
     "make_models",
     "open_run",
     "run_job",

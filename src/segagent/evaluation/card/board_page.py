@@ -9,7 +9,7 @@ from segagent.evaluation.card.boards import Board
 from segagent.evaluation.card.figures import FIGURES, SCORE, Figure
 from segagent.evaluation.card.pages import NOT_KNOWN, shown
 from segagent.evaluation.card.reading import Value
-from segagent.evaluation.report.html import list_html, page_html
+from segagent.evaluation.report.elements import list_element, whole_page
 
 _SCRIPT = """
 for (const table of document.querySelectorAll('table.board')) {
@@ -30,23 +30,23 @@ for (const table of document.querySelectorAll('table.board')) {
 }
 """
 
-_STYLE = """<style>
+_STYLE = """
 table.board button { all: unset; cursor: pointer; font-weight: 600; }
 table.board button:focus-visible { outline: 2px solid #2456a6; }
 table.board th[aria-sort=ascending] button::after { content: " \\25b2"; }
 table.board th[aria-sort=descending] button::after { content: " \\25bc"; }
 table.board td { white-space: nowrap; } tr.reference { color: #666; font-style: italic; }
 .bounds { color: #777; font-size: .85em; }
-</style>"""
+"""
 
 
 def board_html(boards: Sequence[Board], notes: Sequence[str]) -> str:
     """The page; ``notes`` are text for the end of it."""
     meanings = [f"{figure.ability}, {figure.name}: {figure.definition}." for figure in FIGURES]
-    parts = [_STYLE, *(_board(board) for board in boards), list_html("What the figures mean", meanings)]
+    parts = [*(_board(board) for board in boards), list_element("What the figures mean", meanings)]
     if notes:
-        parts.append(list_html("Notes", notes))
-    return page_html("HLMAT leaderboard", parts, _SCRIPT)
+        parts.append(list_element("Notes", notes))
+    return whole_page("HLMAT leaderboard", parts, script=_SCRIPT, style=_STYLE)
 
 
 def _board(board: Board) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from segagent.evaluation.card.figures import BY_KEY, FIGURES, SCORE, SCORE_DEFINITION
 from segagent.evaluation.card.reading import Card, CardData, Value
 from segagent.evaluation.report.charts import Series, line_chart
+from segagent.evaluation.report.elements import list_element, table_element, whole_page
 from segagent.evaluation.report.gallery import Shown
-from segagent.evaluation.report.html import GALLERY_SCRIPT, galleries_html, list_html, page_html, table_html
+from segagent.evaluation.report.html import GALLERY_SCRIPT, galleries_html
 from segagent.evaluation.report.markdown import markdown_report
 from segagent.evaluation.report.tables import Table
 
@@ -36,11 +37,11 @@ def card_markdown(card: Card) -> str:
 def card_html(card: Card, galleries: Sequence[Sequence[Shown]]) -> str:
     """The card as a page. ``galleries`` has a list of film strips for each data set."""
     labels = [one.label for one in card.data]
-    parts = [table_html(table) for table in _tables(card)]
+    parts = [table_element(table) for table in _tables(card)]
     lines = [Series(one.label, tuple(one.reliability)) for one in card.data if one.reliability]
     chart = line_chart("Reliability of predicted IoUs", ("predicted IoU", "true IoU"), lines, diagonal=True)
-    parts += [chart, *galleries_html(labels, galleries), list_html("How it was made", _about(card))]
-    return page_html(_title(card), parts, GALLERY_SCRIPT)
+    parts += [chart, *galleries_html(labels, galleries), list_element("How it was made", _about(card))]
+    return whole_page(_title(card), parts, script=GALLERY_SCRIPT)
 
 
 def _title(card: Card) -> str:
