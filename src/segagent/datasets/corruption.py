@@ -91,14 +91,14 @@ def _dilate(mask: BoolMask, aim: float, _: np.random.Generator) -> BoolMask | No
     away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     levels = np.sort(away[~mask])
     wanted = int(np.ceil(np.count_nonzero(mask) * (1 / aim - 1)))
-    return away <= levels[wanted - 1] if 0 < wanted <= levels.size else None
+    return frozen_mask(away <= levels[wanted - 1]) if 0 < wanted <= levels.size else None
 
 
 def _erode(mask: BoolMask, aim: float, _: np.random.Generator) -> BoolMask | None:
     framed = np.pad(mask, 1).astype(np.uint8)
     depth = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     levels = np.sort(depth[mask])
-    return depth > levels[int(np.ceil((1 - aim) * levels.size)) - 1]
+    return frozen_mask(depth > levels[int(np.ceil((1 - aim) * levels.size)) - 1])
 
 
 def _cut(mask: BoolMask, aim: float, rng: np.random.Generator) -> BoolMask | None:

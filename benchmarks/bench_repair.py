@@ -1,0 +1,94 @@
+"""Does an audit find spoiled masks, and does a refine mend them and leave the clean ones alone?
+
+    segagent corrupt scenes:150:split=test,seed=7 -o spoiled --per-image 4
+    python benchmarks/bench_repair.py spoiled -o measured --json repair.json
+
+Audits and refines the spoiled data set by the functions of the commands, into ``measured/audit`` and
+``measured/refine`` (interrupted, the same command goes on), and compares both with the truth beside the data set.
+Intervals are 95 % bootstrap by image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from segagent.annotation.batch import ERROR_LABELS, RunConfig, likely_error, make_models, open_run, run_job
+from segagent.core import iou
+from segagent.datasets import open_dataset
+from segagent.datasets.corrupted import read_truth
+from segagent.evaluation.repair import NAMED, Mended, RepairMetrics, repair_metrics
+
+
+def measure(audit: Path, refine: Path, truth: Path) -> list[Mended]:
+    """What became of each object of both runs."""
+    truths = read_truth(truth)
+    audited, refined = open_run(audit), open_run(refine)
+    answers = {record.object_id: record for record in refined.objects()}
+    masks = []
+    for record in audited.objects():
+        if record.object_id not in answers:
+            continue
+        true, answer = truths[record.object_id], answers[record.object_id]
+        expected = audited.calibrated(record.given_iou)
+        after = iou(answer.trajectory.mask_at(answer.trajectory.returned), true.mask, true.ignore)
+        label = likely_error(record, expected).label
+        masks.append(
+            Mended(record.image, true.kind, expected or 0.0, label, true.iou, after, answer.outcome == "repaired")
+        )
+    return masks
+
+
+def tell(found: RepairMetrics) -> None:
+    print(f"AUROC of spoiled by expected IoU {found.auroc}; likely error right {found.accuracy}")
+    print(f"{'':14}{'n':>5} {'AUROC':>21} {'IoU before':>21} {'after':>21} {'gain':>23} {'mended':>7}")
+    for group in found.count:
+        auroc = str(found.aurocs.get(group, ""))
+        before, after, gain = found.before[group], found.after[group], found.gain[group]
+        print(
+            f"{group:14}{found.count[group]:5} {auroc:>21} {before!s:>21} {after!s:>21} {gain!s:>23} "
+            f"{found.repaired[group]:7}"
+        )
+    print(f"\n{'likely error':14}" + "".join(f"{label:>14}" for label in ERROR_LABELS) + "   right")
+    for kind, counts in found.confusion.items():
+        print(
+            f"{kind:14}"
+            + "".join(f"{counts.get(label, 0):14}" for label in ERROR_LABELS)
+            + f"   {counts.get(NAMED[kind], 0) / sum(counts.values()):.2f} {NAMED[kind]}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("spoiled", type=Path, help="a folder made by segagent corrupt")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the runs")
+    parser.add_argument("--policy", default="embedded")
+    parser.add_argument("--tool", default="embedded")
+    parser.add_argument("--below", type=float, default=RunConfig("refine").below)
+    parser.add_argument("--margin", type=float, default=RunConfig("refine").margin)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    dataset = open_dataset(str(options.spoiled))
+    models = partial(make_models, options.policy, options.tool, "none")
+    configs = [RunConfig("audit"), RunConfig("refine", below=options.below, margin=options.margin)]
+    for config in configs:
+        done = run_job(dataset, models, options.out / config.job, config, workers=options.workers)
+        cost = open_run(options.out / config.job).costs()
+        print(
+            f"{config.job}: {sum(done.outcomes.values())} objects, {len(done.failures)} failed, "
+            f"{cost['seconds']:.0f} s, {cost['policy_calls']:.0f} policy calls, {cost['tool_calls']:.0f} tool calls"
+        )
+    found = repair_metrics(measure(options.out / "audit", options.out / "refine", options.spoiled))
+    tell(found)
+    if options.json is not None:
+        options.json.write_text(json.dumps(found.to_dict(), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
