@@ -44,8 +44,8 @@ class Mended:
 class RepairMetrics:
     """``auroc``: of "spoiled" by the expected IoU; ``aurocs``: of each kind against the clean ones.
 
-    ``accuracy``: of the likely error, ``confusion`` its counts by kind. ``before`` and ``after``: mean true IoU of a group (``clean``,
-    ``spoiled``, each kind), ``gain`` their paired difference, ``repaired`` and ``count`` how many masks.
+    ``accuracy``: of the likely error, ``confusion`` its counts by kind. ``before`` and ``after``: mean true IoU of a
+    group (``clean``, ``spoiled``, each kind), ``gain`` their paired difference, ``repaired`` and ``count`` how many.
     """
 
     count: dict[str, int]
