@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from segagent.annotation.batch import ERROR_LABELS, RunConfig, likely_error, make_models, open_run, run_job
+from segagent.annotation.batch import ERROR_LABELS, RunConfig, audit_score, likely_error, make_models, open_run, run_job
 from segagent.core import iou
 from segagent.datasets import open_dataset
 from segagent.datasets.corrupted import read_truth
@@ -37,14 +37,14 @@ def measure(audit: Path, refine: Path, truth: Path) -> list[Mended]:
         expected = audited.calibrated(record.given_iou)
         after = iou(answer.trajectory.mask_at(answer.trajectory.returned), true.mask, true.ignore)
         label = likely_error(record, expected).label
-        masks.append(
-            Mended(record.image, true.kind, expected or 0.0, label, true.iou, after, answer.outcome == "repaired")
-        )
+        score, repaired = audit_score(record) or 0.0, answer.outcome == "repaired"
+        masks.append(Mended(record.image, true.kind, expected or 0.0, score, label, true.iou, after, repaired))
     return masks
 
 
 def tell(found: RepairMetrics) -> None:
-    print(f"AUROC of spoiled by expected IoU {found.auroc}; likely error right {found.accuracy}")
+    print(f"AUROC of spoiled by expected IoU {found.auroc}, by the audit's score {found.auroc_score}")
+    print(f"likely error right {found.accuracy}")
     print(f"{'':14}{'n':>5} {'AUROC':>21} {'IoU before':>21} {'after':>21} {'gain':>23} {'mended':>7}")
     for group in found.count:
         auroc = str(found.aurocs.get(group, ""))
@@ -70,13 +70,14 @@ def main() -> None:
     parser.add_argument("--tool", default="embedded")
     parser.add_argument("--below", type=float, default=RunConfig("refine").below)
     parser.add_argument("--margin", type=float, default=RunConfig("refine").margin)
+    parser.add_argument("--sure", type=float, default=RunConfig("refine").sure)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     dataset = open_dataset(str(options.spoiled))
     models = partial(make_models, options.policy, options.tool, "none")
-    configs = [RunConfig("audit"), RunConfig("refine", below=options.below, margin=options.margin)]
+    configs = [RunConfig("audit"), RunConfig("refine", below=options.below, margin=options.margin, sure=options.sure)]
     for config in configs:
         done = run_job(dataset, models, options.out / config.job, config, workers=options.workers)
         cost = open_run(options.out / config.job).costs()

@@ -106,7 +106,7 @@ def _cut(mask: BoolMask, aim: float, rng: np.random.Generator) -> BoolMask | Non
     rows, columns = np.indices(mask.shape, np.float64)
     angle = rng.uniform(0, 2 * np.pi)
     along = rows * np.sin(angle) + columns * np.cos(angle)
-    return mask & (along < np.quantile(along[mask], aim))
+    return frozen_mask(mask & (along < np.quantile(along[mask], aim)))
 
 
 def _shift(mask: BoolMask, aim: float, rng: np.random.Generator) -> BoolMask | None:

@@ -29,11 +29,14 @@ NAMED: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """A mask with a known fault: ``expected`` IoU and likely error according to the audit, true IoUs of the refine."""
+    """A mask with a known fault: what the audit says (``expected`` IoU, ``score`` it is ordered by, likely error), and
+    true IoUs before and after the refine.
+    """
 
     image: str
     kind: str
     expected: float
+    score: float
     label: str
     before: float
     after: float
@@ -42,7 +45,8 @@ class Mended:
 
 @dataclass(frozen=True, slots=True)
 class RepairMetrics:
-    """``auroc``: of "spoiled" by the expected IoU; ``aurocs``: of each kind against the clean ones.
+    """``auroc``: of "spoiled" by the expected IoU; ``auroc_score``: by the audit's score; ``aurocs``: each kind against
+    the clean ones by that score.
 
     ``accuracy``: of the likely error, ``confusion`` its counts by kind. ``before`` and ``after``: mean true IoU of a
     group (``clean``, ``spoiled``, each kind), ``gain`` their paired difference, ``repaired`` and ``count`` how many.
@@ -50,6 +54,7 @@ class RepairMetrics:
 
     count: dict[str, int]
     auroc: Interval
+    auroc_score: Interval
     aurocs: dict[str, Interval]
     accuracy: Interval
     confusion: dict[str, dict[str, int]]
@@ -63,6 +68,7 @@ class RepairMetrics:
         return {
             "count": self.count,
             "auroc": self.auroc.to_dict(),
+            "auroc_score": self.auroc_score.to_dict(),
             "aurocs": {kind: one.to_dict() for kind, one in self.aurocs.items()},
             "accuracy": self.accuracy.to_dict(),
             "confusion": self.confusion,
@@ -88,8 +94,9 @@ def repair_metrics(masks: Sequence[Mended]) -> RepairMetrics:
         confusion[one.kind][one.label] += 1
     return RepairMetrics(
         count={name: len(group) for name, group in groups.items()},
-        auroc=_separated(masks),
-        aurocs={kind: _separated([*clean, *groups[kind]]) for kind in kinds if kind != "clean"},
+        auroc=_separated(masks, lambda one: one.expected),
+        auroc_score=_separated(masks, _score),
+        aurocs={kind: _separated([*clean, *groups[kind]], _score) for kind in kinds if kind != "clean"},
         accuracy=bootstrap_ratio([float(one.label == NAMED[one.kind]) for one in masks], None, _images(masks)),
         confusion={kind: dict(sorted(counts.items())) for kind, counts in confusion.items()},
         before={name: _mean(group, lambda one: one.before) for name, group in groups.items()},
@@ -112,9 +119,13 @@ def _mean(masks: Sequence[Mended], value: Callable[[Mended], float]) -> Interval
     return bootstrap_ratio([value(one) for one in masks], None, _images(masks))
 
 
-def _separated(masks: Sequence[Mended]) -> Interval:
-    """AUROC of "spoiled" by how low the expected IoU is."""
-    scores = np.array([-one.expected for one in masks])
+def _score(one: Mended) -> float:
+    return one.score
+
+
+def _separated(masks: Sequence[Mended], value: Callable[[Mended], float]) -> Interval:
+    """AUROC of "spoiled" by how low a value is."""
+    scores = np.array([-value(one) for one in masks])
     spoiled = np.array([one.kind != "clean" for one in masks])
 
     def statistic(rows: npt.NDArray[np.int64]) -> float:

@@ -95,7 +95,8 @@ def _search(models: Models, config: RunConfig) -> SearchConfig:
         # One look ahead: what the policy would do, and whether it likes the outcome better.
         return replace(config.search, max_steps=1, stop_iou=2.0)
     if config.job == "refine":
-        return replace(config.search, keep_iou=models.predicted_for(config.below))
+        # What cannot rise by the margin need not be tried.
+        return replace(config.search, keep_iou=min(models.predicted_for(config.below), 1 - config.margin))
     return config.search
 
 
@@ -151,7 +152,7 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
         given = trajectory.start.predicted_iou
         if given is None or predicted is None:
             return _failed(sample, f"the reply of policy {models.policy.name!r} predicts no IoU of the given mask")
-        better = predicted > given + config.margin
+        better = predicted > given + config.margin and models.calibrated(predicted) >= config.sure
         if config.job == "refine" and trajectory.returned and better:
             outcome = "repaired"
         else:
