@@ -43,23 +43,22 @@ def measure(audit: Path, refine: Path, truth: Path) -> list[Mended]:
 
 
 def tell(found: RepairMetrics) -> None:
-    print(f"AUROC of spoiled by expected IoU {found.auroc}, by the audit's score {found.auroc_score}")
-    print(f"likely error right {found.accuracy}")
-    print(f"{'':14}{'n':>5} {'AUROC':>21} {'IoU before':>21} {'after':>21} {'gain':>23} {'mended':>7}")
-    for group in found.count:
-        auroc = str(found.aurocs.get(group, ""))
+    """Everything as Markdown."""
+    print(f"AUROC of spoiled: by expected IoU {found.auroc}, by the audit's score {found.auroc_score}.")
+    print(f"Likely error right: {found.accuracy}.\n")
+    print("| masks | n | AUROC | IoU before | after | gain | replaced |\n|---|---|---|---|---|---|---|")
+    for group, count in found.count.items():
+        score = found.auroc_score if group == "spoiled" else found.aurocs.get(group, "")
         before, after, gain = found.before[group], found.after[group], found.gain[group]
-        print(
-            f"{group:14}{found.count[group]:5} {auroc:>21} {before!s:>21} {after!s:>21} {gain!s:>23} "
-            f"{found.repaired[group]:7}"
-        )
-    print(f"\n{'likely error':14}" + "".join(f"{label:>14}" for label in ERROR_LABELS) + "   right")
+        shown = f"{before.value:.3f}" if group == "clean" else str(before)
+        print(f"| {group} | {count} | {score} | {shown} | {after} | {gain} | {found.repaired[group]} |")
+    print("\n| spoiled by | " + " | ".join(ERROR_LABELS) + " | right |\n|---|" + "---|" * (len(ERROR_LABELS) + 1))
     for kind, counts in found.confusion.items():
-        print(
-            f"{kind:14}"
-            + "".join(f"{counts.get(label, 0):14}" for label in ERROR_LABELS)
-            + f"   {counts.get(NAMED[kind], 0) / sum(counts.values()):.2f} {NAMED[kind]}"
-        )
+        cells = [
+            f"**{counts.get(label, 0)}**" if label == NAMED[kind] else counts.get(label, 0) for label in ERROR_LABELS
+        ]
+        right = counts.get(NAMED[kind], 0) / sum(counts.values())
+        print(f"| {kind} | " + " | ".join(map(str, cells)) + f" | {right:.2f} |")
 
 
 def main() -> None:
