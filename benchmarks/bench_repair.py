@@ -46,12 +46,14 @@ def tell(found: RepairMetrics) -> None:
     """Everything as Markdown."""
     print(f"AUROC of spoiled: by expected IoU {found.auroc}, by the audit's score {found.auroc_score}.")
     print(f"Likely error right: {found.accuracy}.\n")
-    print("| masks | n | AUROC | IoU before | after | gain | replaced |\n|---|---|---|---|---|---|---|")
+    print("| masks | n | AUROC | IoU before | after | gain | replaced | by worse |")
+    print("|---|---|---|---|---|---|---|---|")
     for group, count in found.count.items():
         score = found.auroc_score if group == "spoiled" else found.aurocs.get(group, "")
         before, after, gain = found.before[group], found.after[group], found.gain[group]
         shown = f"{before.value:.3f}" if group == "clean" else str(before)
-        print(f"| {group} | {count} | {score} | {shown} | {after} | {gain} | {found.repaired[group]} |")
+        replaced = f"{found.repaired[group]} | {found.worsened[group]}"
+        print(f"| {group} | {count} | {score} | {shown} | {after} | {gain} | {replaced} |")
     print("\n| spoiled by | " + " | ".join(ERROR_LABELS) + " | right |\n|---|" + "---|" * (len(ERROR_LABELS) + 1))
     for kind, counts in found.confusion.items():
         cells = [

@@ -43,6 +43,7 @@ def test_metrics_by_hand() -> None:
     assert found.after["spoiled"].value == pytest.approx(0.45)
     assert found.gain["clean"].value == pytest.approx(-0.1)
     assert found.repaired == {"spoiled": 1, "clean": 1, "dilate": 1, "swap": 0}
+    assert found.worsened == {"spoiled": 0, "clean": 1, "dilate": 0, "swap": 0}
     assert found.confusion["clean"] == {"ok": 1, "rough edge": 1}
     assert found.to_dict()["gain"]["dilate"]["value"] == pytest.approx(0.3)
 

@@ -49,7 +49,8 @@ class RepairMetrics:
     the clean ones by that score.
 
     ``accuracy``: of the likely error, ``confusion`` its counts by kind. ``before`` and ``after``: mean true IoU of a
-    group (``clean``, ``spoiled``, each kind), ``gain`` their paired difference, ``repaired`` and ``count`` how many.
+    group (``clean``, ``spoiled``, each kind), ``gain`` their paired difference, ``repaired``, ``worsened``
+    (true IoU lower than before) and ``count`` how many.
     """
 
     count: dict[str, int]
@@ -62,6 +63,7 @@ class RepairMetrics:
     after: dict[str, Interval]
     gain: dict[str, Interval]
     repaired: dict[str, int]
+    worsened: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -77,6 +79,7 @@ class RepairMetrics:
                 for name in ("before", "after", "gain")
             },
             "repaired": self.repaired,
+            "worsened": self.worsened,
         }
 
 
@@ -108,6 +111,7 @@ def repair_metrics(masks: Sequence[Mended]) -> RepairMetrics:
             for name, group in groups.items()
         },
         repaired={name: sum(one.repaired for one in group) for name, group in groups.items()},
+        worsened={name: sum(one.after < one.before for one in group) for name, group in groups.items()},
     )
 
 
