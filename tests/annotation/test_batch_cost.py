@@ -1,6 +1,7 @@
 """What an audit asks of models, and when a refine replaces a mask."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,21 @@ def test_a_mask_is_replaced_only_by_one_the_policy_is_sure_of(
     (sample,) = scenes
     assert np.array_equal(record.mask, sample.load_target()[0]) != repaired
     assert record.predicted_iou == pytest.approx(after if repaired else given)
+
+
+def test_a_policy_with_doubts_replaces_no_mask(tmp_path: Path) -> None:
+    class Doubting(ScriptedPolicy):
+        def doubts(self, image: Image, text: str) -> list[str]:
+            return ["sees nothing"]
+
+    lines = [f"Current IoU: {percent}. Positive point: (5, 5)" for percent in (50, 95)]
+    for policy, outcome in ((ScriptedPolicy, "repaired"), (Doubting, "kept")):
+        made = partial(policy, lines + lines[:1] * 100)
+        run_job(
+            open_dataset("scenes:1:size=64,sentences=1"),
+            lambda made=made: Models(made(), DiscTool()),  # type: ignore[misc]
+            tmp_path / outcome,
+            RunConfig("refine"),
+        )
+        (record,) = open_run(tmp_path / outcome).objects()
+        assert record.outcome == outcome

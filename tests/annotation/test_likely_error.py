@@ -26,6 +26,7 @@ def record(
     given_iou: float | None = 0.5,
     outcome: str = "audited",
     returned: int = 0,
+    doubts: tuple[str, ...] = (),
 ) -> ObjectRecord:
     made = tuple(
         Step(action, "", encode_rle(mask), index, predicted, None, None, "no" if action == NONSENSE else None)
@@ -33,7 +34,7 @@ def record(
     )
     start = Start("mask", encode_rle(given), given_iou)
     trajectory = Trajectory("a", "a.png", 30, 100, "the box", "p", "t", 0, start, made, returned, "max_steps")
-    return ObjectRecord("a", outcome, trajectory)  # type: ignore[arg-type]
+    return ObjectRecord("a", outcome, trajectory, doubts=doubts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,12 @@ def test_an_empty_mask_is_missing_and_no_click_leaves_the_score() -> None:
     assert likely_error(record(), 0.5).label == "rough edge"
     assert likely_error(record(), 0.1).label == "wrong object"
     assert likely_error(record(given_iou=None), None).label == "ok"
+
+
+def test_a_policy_with_doubts_does_not_say_that_the_object_is_wrong() -> None:
+    for step, label in (((ADD, box(65, 80), 0.9), "rough edge"), ((TAKE, box(20, 50), 0.1), "spill")):
+        assert likely_error(record(step), 0.1).label == "wrong object"
+        assert likely_error(record(step, doubts=("sees nothing",)), 0.1).label == label
 
 
 def test_a_repaired_mask_is_spoken_of_as_it_was_given() -> None:

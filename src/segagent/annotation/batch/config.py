@@ -45,7 +45,8 @@ class RunConfig:
     ``search``: how is clicked; an audit looks at one step, to see what the policy would mend.
     ``below``: refine leaves masks alone whose calibrated predicted IoU is at least this.
     ``margin`` and ``sure``: refine replaces a mask where the predicted IoU rises by more than ``margin`` and is then,
-    calibrated, at least ``sure``. What the policy likes little better, or is not sure of, is left to people.
+    calibrated, at least ``sure``. What the policy likes little better, is not sure of, or has doubts about, is left to
+    people.
     ``found``: annotate answers "not found" where the calibrated predicted IoU of its mask is below this.
     ``seed``: each object's own seed comes of it and the object's id.
     ``batch_images``: how many images are worked on at once; it changes no record.

@@ -49,7 +49,8 @@ def likely_error(record: ObjectRecord, calibrated: float | None) -> LikelyError:
     if calibrated is not None and calibrated >= OK_FROM:
         return LikelyError("ok", f"expected IoU {calibrated:.2f}")
     ahead = _look_ahead(record, judged)
-    if calibrated is not None and calibrated < WRONG_BELOW:
+    # A policy with doubts does not know which object is meant, so a low score says nothing about that.
+    if calibrated is not None and calibrated < WRONG_BELOW and not record.doubts:
         return LikelyError("wrong object", f"expected IoU {calibrated:.2f}; {_next(ahead)}")
     gain = _gain(record, judged, ahead)
     if calibrated is not None and calibrated >= FINE_FROM and gain is not None and gain <= 0:

@@ -144,6 +144,9 @@ def _failed(sample: Sample, reason: str) -> dict[str, Any]:
 def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models, config: RunConfig) -> dict[str, Any]:
     outcome: Outcome
     predicted = trajectory.predicted_iou_at(trajectory.returned)
+    words = unknown_words(models.policy, trajectory.text)
+    against = [f"does not know {', '.join(map(repr, words))}"] if words else []
+    against += doubts(models.policy, image, trajectory.text)
     if config.job == "annotate":
         area = trajectory.mask_at(trajectory.returned).any()
         seen = area and (predicted is None or models.calibrated(predicted) >= config.found)
@@ -153,14 +156,11 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
         if given is None or predicted is None:
             return _failed(sample, f"the reply of policy {models.policy.name!r} predicts no IoU of the given mask")
         better = predicted > given + config.margin and models.calibrated(predicted) >= config.sure
-        if config.job == "refine" and trajectory.returned and better:
+        if config.job == "refine" and trajectory.returned and better and not against:
             outcome = "repaired"
         else:
             outcome = "audited" if config.job == "audit" else "kept"
             trajectory = replace(trajectory, returned=0)
-    words = unknown_words(models.policy, trajectory.text)
-    against = [f"does not know {', '.join(map(repr, words))}"] if words else []
-    against += doubts(models.policy, image, trajectory.text)
     return ObjectRecord(sample.sample_id, outcome, trajectory, sample.category, tuple(against)).to_dict()
 
 
