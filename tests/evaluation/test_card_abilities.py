@@ -5,9 +5,7 @@ import pytest
 
 from segagent.core import Action, Click, Finish, InvalidAction, Start, Step, Trajectory, Usage, encode_rle
 from segagent.evaluation.card.abilities import from_degraded, from_nothing, stopping
-from segagent.evaluation.filtering import auroc
 from segagent.evaluation.measuring import Judged
-from segagent.evaluation.metrics import agreement
 from segagent.search import SearchConfig
 from segagent.search.stopping import shortened
 
@@ -132,13 +130,3 @@ def test_refinement_that_leaves_the_mask() -> None:
         assert sums.value_of("refinement/gain, one step") == sums.value_of("refinement/gain, episode") == 0
         assert sums.sum_of("refinement/steps that raise it") == (0, 0)
         assert sums.value_of("refinement/made worse") == 0
-
-
-def test_auroc_counts_pairs() -> None:
-    predicted, true = [0.9, 0.4, 0.4, 0.2, 0.7], [0.95, 0.85, 0.3, 0.1, 0.6]
-    # (0.9 and 0.4) against (0.4, 0.2, 0.7): 3 of 3, and one half + 1 + 0 of 3.
-    assert auroc(predicted, true, threshold=0.8) == pytest.approx(4.5 / 6)
-    assert np.isnan(auroc(predicted, true, threshold=0.99))
-    assert np.isnan(auroc(predicted, true, threshold=0.0))
-    pairs = [(p, t, str(n)) for n, (p, t) in enumerate(zip(predicted, true, strict=True))]
-    assert agreement(pairs)["AUROC@80"].value == pytest.approx(4.5 / 6)

@@ -161,7 +161,11 @@ def refine(
     margin: Annotated[
         float,
         typer.Option("--margin", help="Data set: replace a mask if its predicted IoU rises by more than this."),
-    ] = 0.02,
+    ] = 0.2,
+    sure: Annotated[
+        float,
+        typer.Option("--sure", help="Data set: and only by one whose calibrated predicted IoU is at least this."),
+    ] = 0.9,
     workers: WorkersOption = None,
     retry_failed: RetryOption = False,
     budget_seconds: BudgetSecondsOption = None,
@@ -190,7 +194,7 @@ def refine(
         dataset_spec(source, images),
         out,
         choice,
-        RunConfig("refine", choice.search, below=below, margin=margin, seed=seed),
+        RunConfig("refine", choice.search, below=below, margin=margin, sure=sure, seed=seed),
         workers=workers,
         retry_failed=retry_failed,
         budget=parse_budget(budget_seconds, budget_calls, budget_money, price),

@@ -13,6 +13,7 @@ from segagent.cli.annotate import annotate, refine, score
 from segagent.cli.benchmark import benchmark, leaderboard
 from segagent.cli.calibrate import calibrate
 from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
+from segagent.cli.corrupt import corrupt
 from segagent.cli.demo import demo
 from segagent.cli.diff import diff
 from segagent.cli.doctor import doctor
@@ -120,6 +121,10 @@ app.command(
     epilog=_epilog("segagent scenes scenes --num 200 --seed 1 --split test"),
     short_help="Write generated scenes as a data set.",
 )(scenes)
+app.command(
+    epilog=_epilog("segagent corrupt scenes:100:split=test -o spoiled", "segagent audit spoiled -o run"),
+    short_help="Spoil a data set's masks in known ways.",
+)(corrupt)
 app.command(epilog=_epilog("segagent demo -o demo"), short_help="Run the main job on two pictures.")(demo)
 app.command(
     epilog=_epilog(

@@ -80,18 +80,14 @@ def accepted_share(
     return float(taken[enough].max() / x.size) if enough.any() else 0.0
 
 
-def auroc(predicted: Sequence[float], true: Sequence[float], *, threshold: float) -> float:
-    """Area under the ROC curve: how often a mask that truly reaches ``threshold`` is scored above one that does not.
-
-    Over all pairs of such masks; equal scores count one half. In [0, 1], 0.5 by chance; nan where all masks reach it or
-    none does.
-    """
-    ranks = rankdata(np.asarray(predicted, np.float64))
-    good = np.asarray(true, np.float64) >= threshold
-    num_good, num_bad = int(good.sum()), int((~good).sum())
-    if not num_good or not num_bad:
+def auroc(scores: Sequence[float], positive: Sequence[bool]) -> float:
+    """How often a positive has a higher score than a negative, equal scores counting half; nan without both."""
+    x, y = np.asarray(scores, np.float64), np.asarray(positive, np.bool_)
+    num_positive, num_negative = int(y.sum()), int((~y).sum())
+    if not num_positive or not num_negative:
         return float("nan")
-    return float((ranks[good].sum() - num_good * (num_good + 1) / 2) / (num_good * num_bad))
+    won = float(rankdata(x)[y].sum()) - num_positive * (num_positive + 1) / 2
+    return won / (num_positive * num_negative)
 
 
 def _correlation(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:

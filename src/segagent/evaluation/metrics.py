@@ -132,6 +132,6 @@ def _agreement_of(predicted: Sequence[float], true: Sequence[float]) -> dict[str
         "Pearson": found.pearson,
         "Spearman": found.spearman,
         "ECE": expected_calibration_error(predicted, true),
-        "AUROC@80": auroc(predicted, true, threshold=0.8),
+        "AUROC@80": auroc(predicted, [iou >= 0.8 for iou in true]),
         **{f"accepted@{round(100 * threshold)}": share for threshold, share in found.accepted.items()},
     }

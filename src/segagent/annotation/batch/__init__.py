@@ -3,7 +3,7 @@
 from segagent.annotation.batch.accept import Decision, decide
 from segagent.annotation.batch.config import Budget, Job, RunConfig
 from segagent.annotation.batch.folder import Run, open_run
-from segagent.annotation.batch.likely_error import ERROR_LABELS, LikelyError, likely_error
+from segagent.annotation.batch.likely_error import ERROR_LABELS, LikelyError, audit_score, likely_error
 from segagent.annotation.batch.models import Models, make_models
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.annotation.batch.run import Progress, run_job
@@ -20,6 +20,7 @@ __all__ = [
     "Progress",
     "Run",
     "RunConfig",
+    "audit_score",
     "decide",
     "likely_error",
     "make_models",
