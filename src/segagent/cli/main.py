@@ -15,6 +15,7 @@ from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
 from segagent.cli.demo import demo
 from segagent.cli.doctor import doctor
 from segagent.cli.evaluate import evaluate
+from segagent.cli.export import export
 from segagent.cli.learn import learn
 from segagent.cli.presets import presets
 from segagent.cli.report import report
@@ -93,6 +94,14 @@ app.command(
     ),
     short_help="Make training data with the simulated annotator.",
 )(trajectories)
+app.command(
+    epilog=_epilog(
+        "segagent export traj.jsonl --to llama-factory --chat-format qwen3 -o data",
+        "segagent export traj.jsonl --to trl --chat-format model/segagent_format.json -o data",
+        "segagent export traj.jsonl --to published -o published.json",
+    ),
+    short_help="Write training data for other trainers.",
+)(export)
 app.command(
     epilog=_epilog(
         "segagent evaluate scenes:100:split=val,sentences=2 --policy embedded -o out",
