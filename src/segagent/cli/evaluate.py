@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segagent.cli.common import TextTemplateOption
 from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_object, reporting_errors, say, warn
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def evaluate(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder; one that is there already is gone on with.")],
+    text_template: TextTemplateOption = None,
     protocol: Annotated[
         Protocol,
         typer.Option(
@@ -107,7 +109,7 @@ def evaluate(
     if all_steps and not no_prm:
         search = SearchConfig(steps, candidates, stop_iou=2.0, patience=steps)
     config = EvaluationConfig(protocol.value, search, max_clicks, enough, draws, seed, Shard.parse(shard), batch_images)
-    opened = open_dataset(dataset)
+    opened = open_dataset(dataset, text_template)
     simulated = protocol is Protocol.NOC and policy in (None, "simulated")
     player = None if simulated else make_policy(policy or "embedded")
     mine = len(range(config.shard.number - 1, opened.num_images, config.shard.of))

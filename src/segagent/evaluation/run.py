@@ -23,6 +23,8 @@ from segagent.search.versions import package_versions
 
 TRAJECTORIES_FILE = "trajectories.jsonl"
 SKIPPED_SCHEMA = "segagent.skipped/1"
+EMPTY_SCHEMA = "segagent.empty/1"
+"""Of the one record of an image without samples, so that it is known to be done."""
 
 
 @dataclass
@@ -39,6 +41,9 @@ class Progress:
     def add(self, unit: int, record: dict[str, Any]) -> None:
         """Count a record of image number ``unit``; records of an image, and of a sample, follow one another."""
         self.num_images += unit != self._unit
+        if record.get("schema") == EMPTY_SCHEMA:
+            self._unit = unit
+            return
         sample = (unit, str(record.get("sample_id")))
         self.num_samples += sample != self._last
         self._unit, self._last = unit, sample
@@ -148,7 +153,11 @@ def _play_groups(
     tasks = [task for one in loaded for task in one if isinstance(task, Task)]
     made = iter(_play(tasks, policy, tool, config))
     share = (time.perf_counter() - began) / max(len(tasks), 1)
-    return [[record for task in one for record in _records(task, made, share)] for one in loaded]
+    played = [[record for task in one for record in _records(task, made, share)] for one in loaded]
+    return [
+        records or [{"schema": EMPTY_SCHEMA, "image": group.image_name}]
+        for group, records in zip(groups, played, strict=True)
+    ]
 
 
 def _load(group: SampleGroup, config: EvaluationConfig) -> list[Task | dict[str, Any]]:
