@@ -17,7 +17,7 @@ from segagent.datasets import BrokenSample, Dataset, open_dataset
 
 
 def voc(root: Path) -> tuple[str, str]:
-    """Three images, of which the second's annotation is damaged and an object of the third has no name; the specification and what is to be told."""
+    """Three images, the last two with something wrong; the specification and what is to be told."""
     formats.write_voc(root)
     whole = (root / "Annotations" / "2007_000032.xml").read_text()
     for name, content in (("b", whole[:40]), ("c", whole.replace("diningtable", ""))):
