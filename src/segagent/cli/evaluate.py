@@ -90,6 +90,9 @@ def evaluate(
     batch_images: Annotated[
         int, typer.Option("--batch-images", min=1, help="Images played at once; changes no result.")
     ] = 1,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try the samples that failed again; the others stay as they are.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, no progress.")] = False,
 ) -> None:
     """Play every sample of a data set and measure the masks against the true ones.
@@ -117,9 +120,10 @@ def evaluate(
 
         def watch(progress: Progress) -> None:
             failed = f", {len(progress.failures)} failed" if progress.failures else ""
-            update(progress.num_images, f"{progress.num_samples} samples{failed}")
+            again = f", {progress.num_retried} images tried again" if progress.num_retried else ""
+            update(progress.num_images, f"{progress.num_samples} samples{failed}{again}")
 
-        progress = run_evaluation(opened, player, make_tool(tool), out, config, watch=watch)
+        progress = run_evaluation(opened, player, make_tool(tool), out, config, watch=watch, retry=retry_failed)
     (run,) = open_runs([out])
     results, _ = measure_run(run, select.value)
     path = write_results(results, out)
