@@ -18,6 +18,7 @@ from segagent.cli.demo import demo
 from segagent.cli.diff import diff
 from segagent.cli.doctor import doctor
 from segagent.cli.evaluate import evaluate
+from segagent.cli.export_examples import export_examples
 from segagent.cli.learn import learn
 from segagent.cli.presets import presets
 from segagent.cli.report import report
@@ -133,6 +134,14 @@ app.command(
     ),
     short_help="Make training data with the simulated annotator.",
 )(trajectories)
+app.command(
+    epilog=_epilog(
+        "segagent export-examples traj.jsonl --to llama-factory --chat-format qwen3 -o data",
+        "segagent export-examples traj.jsonl --to trl --chat-format model/segagent_format.json -o data",
+        "segagent export-examples traj.jsonl --to published -o published.json",
+    ),
+    short_help="Write training data for other trainers.",
+)(export_examples)
 app.command(
     epilog=_epilog(
         "segagent evaluate scenes:100:split=val,sentences=2 --policy embedded -o out",

@@ -5,7 +5,8 @@ from segagent.imaging.drawing import GREEN, MASK_COLORS, draw_overlay
 from segagent.imaging.film_strip import STOP_REASONS, film_strip
 from segagent.imaging.labels import load_labels, load_trimap
 from segagent.imaging.loading import DEFAULT_MAX_PIXELS, load_image, load_mask, load_mask_with_ignore
-from segagent.imaging.writing import encode_png, save_png, write_bytes
+from segagent.imaging.quick_png import quick_png
+from segagent.imaging.writing import encode_png, save_png, whole_file, whole_folder, write_bytes
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -24,6 +25,9 @@ __all__ = [
     "load_mask_with_ignore",
     "load_trimap",
     "object_window",
+    "quick_png",
     "save_png",
+    "whole_file",
+    "whole_folder",
     "write_bytes",
 ]
