@@ -169,12 +169,15 @@ def _load(group: SampleGroup, config: EvaluationConfig) -> list[Task | dict[str,
             found.append(Failure(sample.sample_id, sample.image_name, str(error)).to_dict())
             continue
         if config.protocol != "res" and not mask.any():
-            reason = "has no target; there is nothing to click"
-            skipped = {"sample_id": sample.sample_id, "image": sample.image_name, "reason": reason}
-            found.append({"schema": SKIPPED_SCHEMA, **skipped})
+            found.append(_skipped(sample.sample_id, sample.image_name, "has no target; there is nothing to click"))
         else:
             found.append(Task(sample, image, mask, ignore))
-    return found
+    # Without a record the image would never count as done.
+    return found or [_skipped(group.image_name, group.image_name, "has no sample; a scene may lack sentences")]
+
+
+def _skipped(sample_id: str, image: str, reason: str) -> dict[str, Any]:
+    return {"schema": SKIPPED_SCHEMA, "sample_id": sample_id, "image": image, "reason": reason}
 
 
 def _play(
