@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 300, 48, 12, 30, 24
-_BAR, _GAP = 26, 28
+_BAR, _GAP, _LETTER = 26, 28, 7
 _COLORS = ("#2456a6", "#b5541c", "#1b7f3b", "#7a3fa0")
 
 
@@ -36,7 +36,8 @@ def bar_chart(title: str, unit: str, legend: Sequence[str], groups: Sequence[Gro
     top = max(tops) or 1.0
     inside = _HEIGHT - _TOP - _BOTTOM
     pitch = _BAR * len(legend) + _GAP
-    width = max(460, _LEFT + _RIGHT + pitch * len(groups))
+    longest = max(len(group.label) for group in groups)
+    width = max(460, _LEFT + _RIGHT + max(pitch * len(groups), _LETTER * (longest + 4)))
     height = _HEIGHT + 16 * (len(legend) + len(groups)) + 8
 
     def down(value: float) -> float:
