@@ -23,6 +23,7 @@ class Protocol(StrEnum):
     RES = "res"
     NOC = "noc"
     FILTER = "filter"
+    REFINE = "refine"
 
 
 class Select(StrEnum):
@@ -49,7 +50,7 @@ def evaluate(
         typer.Option(
             "--protocol",
             help="res: text to mask. noc: clicks needed to reach an IoU. filter: can the policy's predicted IoU tell "
-            "good masks from bad ones?",
+            "good masks from bad ones? refine: improve degraded masks.",
         ),
     ] = Protocol.RES,
     policy: Annotated[

@@ -39,6 +39,7 @@ from segagent.core import (
 )
 from segagent.environment import Episode, embed_images, observe, reset, step_batch, why_invalid
 from segagent.search.config import SearchConfig
+from segagent.search.stopping import why_satisfied
 from segagent.search.versions import package_versions
 
 
@@ -110,8 +111,8 @@ def run_search(
     is one of
     ``max_steps``, ``finish`` (the policy said so), ``confident`` (``stop_iou`` reached), ``kept``
     (``keep_iou``), ``converged``
-    (``patience``), ``max_seconds`` and
-    ``max_policy_calls``.
+    (``patience``), ``max_seconds``,
+    ``max_policy_calls`` and ``max_money``.
     """
     began = time.perf_counter()
     if embeddings is None:
@@ -223,19 +224,19 @@ def _take(run: _Run, family: list[_Child], config: SearchConfig) -> None:
 
 def _why_stop(run: _Run, config: SearchConfig) -> str:
     """Why the run ends in its present state; empty if it goes on."""
-    if config.use_prm and run.best_iou is not None:
-        if not run.steps and config.keep_iou is not None and run.best_iou >= config.keep_iou:
-            return "kept"
-        if run.best_iou >= config.stop_iou:
-            return "confident"
-        if len(run.steps) - run.best >= config.patience:
-            return "converged"
+    satisfied = why_satisfied(len(run.steps), run.best, run.best_iou, config)
+    if satisfied:
+        return satisfied
     if len(run.steps) >= config.max_steps:
         return "max_steps"
     if config.max_seconds is not None and run.seconds >= config.max_seconds:
         return "max_seconds"
     if config.max_policy_calls is not None and run.policy_calls >= config.max_policy_calls:
         return "max_policy_calls"
+    if config.max_money is not None and run.usage is not None:
+        spent = config.prices.money(run.usage.prompt_tokens, run.usage.completion_tokens)
+        if spent >= config.max_money:
+            return "max_money"
     return ""
 
 

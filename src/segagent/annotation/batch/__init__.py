@@ -1,5 +1,6 @@
 """Whole data sets: audit, refine and annotate them into a run folder that outlives every crash."""
 
+from segagent.annotation.batch.accept import Decision, decide
 from segagent.annotation.batch.config import Budget, Job, RunConfig
 from segagent.annotation.batch.folder import Run, open_run
 from segagent.annotation.batch.likely_error import ERROR_LABELS, LikelyError, audit_score, likely_error
@@ -11,6 +12,7 @@ from segagent.annotation.batch.summary import summarise_run
 __all__ = [
     "ERROR_LABELS",
     "Budget",
+    "Decision",
     "Job",
     "LikelyError",
     "Models",
@@ -19,6 +21,7 @@ __all__ = [
     "Run",
     "RunConfig",
     "audit_score",
+    "decide",
     "likely_error",
     "make_models",
     "open_run",
