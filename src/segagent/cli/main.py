@@ -15,6 +15,7 @@ from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
 from segagent.cli.demo import demo
 from segagent.cli.doctor import doctor
 from segagent.cli.evaluate import evaluate
+from segagent.cli.exchange import export
 from segagent.cli.learn import learn
 from segagent.cli.presets import presets
 from segagent.cli.report import report
@@ -82,6 +83,13 @@ app.command(
     epilog=_epilog("segagent audit coco.json --images images -o run", "segagent audit scenes:20 -o run --json"),
     short_help="Which masks of a data set are wrong?",
 )(audit)
+app.command(
+    epilog=_epilog(
+        "segagent export run --to coco -o out.json",
+        "segagent export run --to label-studio -o tasks.json --accept 0.9 --image-prefix 'http://host/images/'",
+    ),
+    short_help="Write a run's masks for other programs.",
+)(export)
 app.command(
     epilog=_epilog('segagent score photo.jpg "the dog" --mask dog.png --json'),
     short_help="Tell how well a mask fits TEXT.",
