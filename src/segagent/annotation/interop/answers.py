@@ -139,7 +139,8 @@ class Answers:
                 if not self._left_out(entry):
                     image.answers.append(entry)
             else:
-                image.without.append(entry)
+                if not self.only_accepted:
+                    image.without.append(entry)
                 image.size = image.size or entry.size
             if self._last[entry.image] == place:
                 yield waiting.pop(entry.image)

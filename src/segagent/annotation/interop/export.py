@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from segagent.annotation.batch import Run
+from segagent.annotation.interop import cvat, label_studio
 from segagent.annotation.interop.answers import Answers, Report
 from segagent.annotation.interop.coco_fresh import write_fresh_coco
 from segagent.annotation.interop.coco_source import write_into_source
-from segagent.annotation.interop.outputs import new_file, refuse_existing
+from segagent.annotation.interop.mask_folder import write_mask_folder
+from segagent.annotation.interop.outputs import new_file, new_folder, refuse_existing
+from segagent.annotation.interop.parquet_out import write_parquet
 from segagent.annotation.interop.pictures import Pictures
+from segagent.annotation.interop.yolo import write_yolo
 from segagent.core import InputError
 from segagent.datasets import CocoDataset, Dataset
 
@@ -69,7 +74,51 @@ def _coco(exporting: Exporting, out: Path) -> None:
             write_fresh_coco(exporting.answers, exporting.pictures, file)
 
 
-WRITERS: dict[str, Write] = {"coco": _coco}
+def _label_studio(exporting: Exporting, out: Path) -> None:
+    config = label_studio.config_file(out)
+    with (
+        new_file(out, force=exporting.options.force) as file,
+        new_file(config, force=exporting.options.force) as beside,
+    ):
+        label_studio.write_label_studio(exporting.answers, exporting.options.image_prefix, file)
+        beside.write(label_studio.labelling_config(exporting.answers.labels).encode("utf-8"))
+    exporting.report.more["config"] = str(config)
+
+
+def _cvat(exporting: Exporting, out: Path) -> None:
+    labels = cvat.labels_file(out)
+    with (
+        new_file(out, force=exporting.options.force) as file,
+        new_file(labels, force=exporting.options.force) as beside,
+    ):
+        cvat.write_cvat(exporting.answers, exporting.pictures, file)
+        beside.write(json.dumps(cvat.label_definitions(exporting.answers.labels), indent=1).encode("ascii") + b"\n")
+    exporting.report.more["labels"] = str(labels)
+
+
+def _yolo(exporting: Exporting, out: Path) -> None:
+    with new_folder(out, exporting.about("yolo-seg"), force=exporting.options.force) as folder:
+        write_yolo(exporting.answers, exporting.pictures, folder, exporting.options.tolerance, exporting.report)
+
+
+def _masks(exporting: Exporting, out: Path) -> None:
+    with new_folder(out, exporting.about("masks"), force=exporting.options.force) as folder:
+        write_mask_folder(exporting.answers.by_image(), exporting.pictures, folder)
+
+
+def _parquet(exporting: Exporting, out: Path) -> None:
+    with new_file(out, force=exporting.options.force) as file:
+        write_parquet(exporting.answers, exporting.pictures, file)
+
+
+WRITERS: dict[str, Write] = {
+    "coco": _coco,
+    "label-studio": _label_studio,
+    "cvat": _cvat,
+    "yolo-seg": _yolo,
+    "masks": _masks,
+    "parquet": _parquet,
+}
 """By name, what writes a format."""
 
 

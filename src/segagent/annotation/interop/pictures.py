@@ -45,19 +45,23 @@ class Pictures:
             raise InputError(f"{name!r:.200}: not a name that a picture could be written under")
         return name if path.suffix.lower() in _KEPT and self.file_of(name) is not None else f"{name}.png"
 
+    def content(self, name: str) -> tuple[bytes, str]:
+        """The picture as a file's content, and :meth:`file_name`. Raises ``InputError`` if it cannot be read."""
+        written = self.file_name(name)
+        file = self.file_of(name)
+        if file is None or written != name:
+            return encode_png(self._dataset.load_image(name).pixels), written
+        try:
+            return file.read_bytes(), written
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+
     def copy(self, name: str, folder: Path) -> str:
         """Write the picture below ``folder`` and give its name there. Raises ``InputError`` if it cannot be read."""
-        written = self.file_name(name)
+        content, written = self.content(name)
         target = folder / written
         target.parent.mkdir(parents=True, exist_ok=True)
-        file = self.file_of(name)
-        if file is not None and written == name:
-            try:
-                write_bytes(target, file.read_bytes())
-            except OSError as error:
-                raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-        else:
-            write_bytes(target, encode_png(self._dataset.load_image(name).pixels))
+        write_bytes(target, content)
         return written
 
 
