@@ -12,6 +12,7 @@ from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, repor
 
 if TYPE_CHECKING:
     from segagent.annotation.batch import Run
+    from segagent.annotation.interop import ImportReport
     from segagent.annotation.interop.answers import Report
 
 _MAX_LISTED = 20
@@ -57,6 +58,91 @@ def export(
         _tell(report, out, accept)
     if report.num_images_left or any(one.reason not in _NO_MASK for one in report.without):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+@reporting_errors
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Label Studio's or COCO's JSON, or CVAT's XML, with corrected masks.",
+            show_default=False,
+        ),
+    ],
+    *,
+    run: Annotated[Path, typer.Option("--run", help="The run whose masks were corrected.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")],
+    kind: Annotated[
+        str | None, typer.Option("--format", help="coco, label-studio or cvat. [default: told by the file]")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Who made the corrections, where the file does not tell.")
+    ] = None,
+    unchanged_counts: Annotated[
+        bool, typer.Option("--unchanged-counts", help="Masks as they were exported count as seen by a person.")
+    ] = False,
+    tool: Annotated[
+        str | None, typer.Option("--tool", help="What turns clicks into masks. [default: the run's]")
+    ] = None,
+    max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="At most so many clicks.")] = 11,
+    tau_stop: Annotated[float, typer.Option("--tau-stop", help="Stop once the IoU reaches this.")] = 0.95,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier import of that name.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+) -> None:
+    """Make a data set, training data and checked masks of people's corrections."""
+    from functools import partial
+
+    from segagent.annotation.batch import open_run
+    from segagent.annotation.interop import ImportOptions, import_corrections
+    from segagent.core import InputError
+    from segagent.environment import GenerationConfig
+    from segagent.tools import make_tool
+
+    if not 0 <= tau_stop <= 1:
+        raise InputError("--tau-stop must lie in 0..1")
+    opened = open_run(run)
+    with waiting("import", quiet=as_json):
+        report = import_corrections(
+            opened,
+            file,
+            out,
+            partial(make_tool, tool or str(opened.notes.get("tool", "embedded"))),
+            ImportOptions(kind, by, unchanged_counts, GenerationConfig(max_steps, tau_stop), force),
+        )
+    if as_json:
+        print_object(_import_summary(report, out))
+    else:
+        _tell_import(report, out)
+    if report.problems or report.failures:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _import_summary(report: ImportReport, out: Path) -> dict[str, Any]:
+    return {
+        "import": str(out),
+        "masks": report.num_masks,
+        "changed": report.num_changed,
+        "untouched": report.num_untouched,
+        "trajectories": report.num_trajectories,
+        "checked": len(report.checked),
+        "problems": [{"where": one.where, "reason": one.reason} for one in report.problems],
+        "failed": [{"object_id": one.sample_id, "image": one.image, "reason": one.reason} for one in report.failures],
+    }
+
+
+def _tell_import(report: ImportReport, out: Path) -> None:
+    lines = [f"{one.where}: {one.reason}" for one in report.problems]
+    lines += [f"object {one.sample_id}: no trajectory: {one.reason}" for one in report.failures]
+    for line in lines[:_MAX_LISTED]:
+        warn(line)
+    if len(lines) > _MAX_LISTED:
+        warn(f"and {len(lines) - _MAX_LISTED} more; --json lists all")
+    say(f"{report.num_masks} masks by people, {report.num_changed} of them changed: {one_line(str(out))}")
+    if report.num_untouched:
+        say(f"{report.num_untouched} masks are as they were exported and were left out (--unchanged-counts takes them)")
+    say(f"{report.num_trajectories} trajectories for training: segagent train sft {out / 'trajectories.jsonl'}")
+    say(f"{len(report.checked)} checked masks: {out / 'checked.json'}")
 
 
 def _accepted(run: Run, precision: float, iou_bar: float, checked: Path | None) -> frozenset[str]:

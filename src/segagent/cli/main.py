@@ -15,7 +15,7 @@ from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
 from segagent.cli.demo import demo
 from segagent.cli.doctor import doctor
 from segagent.cli.evaluate import evaluate
-from segagent.cli.exchange import export
+from segagent.cli.exchange import export, import_
 from segagent.cli.learn import learn
 from segagent.cli.presets import presets
 from segagent.cli.report import report
@@ -90,6 +90,13 @@ app.command(
     ),
     short_help="Write a run's masks for other programs.",
 )(export)
+app.command(
+    name="import",
+    epilog=_epilog(
+        "segagent import tasks.json --run run -o corrected", "segagent import out.json --run run -o c --by Ann"
+    ),
+    short_help="Learn from people's corrections of a run.",
+)(import_)
 app.command(
     epilog=_epilog('segagent score photo.jpg "the dog" --mask dog.png --json'),
     short_help="Tell how well a mask fits TEXT.",

@@ -75,7 +75,7 @@ def _corners(ring: Points) -> Points:
     """The points where the outline turns."""
     before, after = np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0)
     turns = ((ring - before) != (after - ring)).any(axis=1)
-    return ring[turns]
+    return np.asarray(ring[turns])
 
 
 def _simplified(ring: Points, tolerance: float) -> Points:

@@ -43,13 +43,15 @@ def provenance_of(run: Run, record: ObjectRecord, accepted: bool | None) -> dict
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def person_provenance(facts: dict[str, Any], by: str | None, when: str | None, source: str) -> dict[str, Any]:
-    """The provenance of a mask that a person has corrected or confirmed; ``facts`` is that of the run's mask.
+def person_provenance(
+    facts: dict[str, Any], outcome: str, by: str | None, when: str | None, source: str
+) -> dict[str, Any]:
+    """The provenance of a mask that a person has "corrected" or "confirmed"; ``facts`` is that of the run's mask.
 
     ``source``: the file that the person's mask was read from.
     """
     kept = {key: facts[key] for key in ("schema", "object_id", "text")}
-    person = {"made_by": "person", "by": by, "when": when, "source": source, "instead_of": facts}
+    person = {"made_by": "person", "outcome": outcome, "by": by, "when": when, "source": source, "instead_of": facts}
     return {**kept, **{key: value for key, value in person.items() if value is not None}}
 
 
