@@ -50,9 +50,14 @@ def label_studio(run: Run, folder: Path, edit: Edit, options: ExportOptions = Ex
         task.setdefault("annotations", [])
         for prediction in task.pop("predictions", []):
             task["annotations"].append(
-                {"id": 10 + number, "result": prediction["result"], "completed_by": {"id": 7, "email": "ann@example.org"},
-                 "updated_at": "2026-01-02T03:04:05Z", "was_cancelled": False}
-            )  # fmt: skip
+                {
+                    "id": 10 + number,
+                    "result": prediction["result"],
+                    "completed_by": {"id": 7, "email": "ann@example.org"},
+                    "updated_at": "2026-01-02T03:04:05Z",
+                    "was_cancelled": False,
+                }
+            )
     edit(tasks)
     (folder / "done.json").write_text(json.dumps(tasks))
     return folder / "done.json"
@@ -61,7 +66,8 @@ def label_studio(run: Run, folder: Path, edit: Edit, options: ExportOptions = Ex
 def region(tasks: Any, object_id: str) -> dict[str, Any]:
     name = "segagent." + object_id.replace("#", "%23")
     (found,) = [r for t in tasks for a in t["annotations"] for r in a["result"] if r["id"] == name]
-    return dict(found) if False else found
+    assert isinstance(found, dict)
+    return found
 
 
 def set_mask(tasks: Any, object_id: str, mask: np.ndarray) -> None:
@@ -109,7 +115,7 @@ def test_trajectories_start_from_the_runs_mask_and_train(
 def test_persons_clicks_are_played(run: Run, tmp_path: Path, masks: dict[str, np.ndarray]) -> None:
     def edit(tasks: Any) -> None:
         set_mask(tasks, "id#3", RIGHT)
-        for x, y, label in ((9, 11, "positive"), (16, 12, "negative"), (30, 2, "positive"), (9, 8, "positive")):
+        for x, y, label in ((9, 11, "positive"), (19, 12, "negative"), (30, 2, "positive"), (9, 8, "positive")):
             tasks[1]["annotations"][0]["result"].append(
                 {"id": f"k{x}", "type": "keypointlabels", "from_name": "clicks", "to_name": "image",
                  "original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0,
@@ -122,7 +128,7 @@ def test_persons_clicks_are_played(run: Run, tmp_path: Path, masks: dict[str, np
     by_person = [t for t in read_trajectories(tmp_path / "out" / "trajectories.jsonl") if t.policy == "person"]
     assert [one.sample_id for one in by_person] == ["id#3"]
     # The third click helps nothing, so the trajectory ends before it.
-    assert [step.action for step in by_person[0].steps] == [Click(9, 11, True), Click(16, 12, False)]
+    assert [step.action for step in by_person[0].steps] == [Click(9, 11, True), Click(19, 12, False)]
     assert by_person[0].stopped == "tau_diff"
     assert report.num_trajectories == 4
 
