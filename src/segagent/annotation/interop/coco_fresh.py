@@ -23,7 +23,8 @@ def write_fresh_coco(answers: Answers, pictures: Pictures, out: IO[bytes]) -> No
         size = one.size or pictures.size_of(one.image)
         if size is None:
             continue
-        images.append({"id": len(images) + 1, "file_name": one.image, "height": size[0], "width": size[1]})
+        name = pictures.file_name(one.image)
+        images.append({"id": len(images) + 1, "file_name": name, "height": size[0], "width": size[1]})
         for answer in one.answers:
             number += 1
             annotation = _annotation(answer, number, len(images), answers.labels[answer.label] + 1)

@@ -33,7 +33,7 @@ def write_cvat(answers: Answers, pictures: Pictures, out: IO[bytes]) -> None:
         size = image.size or pictures.size_of(image.image)
         if size is None:
             continue
-        name = _quoted(image.image)
+        name = _quoted(pictures.file_name(image.image))
         out.write(_lines(f'  <image id="{number}" name={name} width="{size[1]}" height="{size[0]}">'))
         for answer in image.answers:
             out.write(_lines(*_mask(answer)))

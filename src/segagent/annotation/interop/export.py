@@ -80,7 +80,7 @@ def _label_studio(exporting: Exporting, out: Path) -> None:
         new_file(out, force=exporting.options.force) as file,
         new_file(config, force=exporting.options.force) as beside,
     ):
-        label_studio.write_label_studio(exporting.answers, exporting.options.image_prefix, file)
+        label_studio.write_label_studio(exporting.answers, exporting.pictures, exporting.options.image_prefix, file)
         beside.write(label_studio.labelling_config(exporting.answers.labels).encode("utf-8"))
     exporting.report.more["config"] = str(config)
 

@@ -15,6 +15,7 @@ from xml.sax.saxutils import quoteattr
 
 from segagent.annotation.interop.answers import Answer, Answers, ImageAnswers
 from segagent.annotation.interop.brush_rle import encode_brush
+from segagent.annotation.interop.pictures import Pictures
 from segagent.annotation.interop.provenance import PROVENANCE_KEY
 from segagent.annotation.interop.xml_text import xml_text
 
@@ -36,11 +37,11 @@ def object_of_region(region: Any) -> str | None:
     return unquote(region.removeprefix(_REGION))
 
 
-def write_label_studio(answers: Answers, image_prefix: str, out: IO[bytes]) -> None:
+def write_label_studio(answers: Answers, pictures: Pictures, image_prefix: str, out: IO[bytes]) -> None:
     """Write the tasks, one per line of a JSON list."""
     out.write(b"[")
     for number, image in enumerate(answers.by_image()):
-        task = _task(image, image_prefix)
+        task = _task(image, image_prefix + quote(pictures.file_name(image.image)))
         out.write((b",\n" if number else b"\n") + json.dumps(task).encode("ascii"))
     out.write(b"\n]\n")
 
@@ -65,13 +66,13 @@ def labelling_config(labels: dict[str, int]) -> str:
     )
 
 
-def _task(image: ImageAnswers, prefix: str) -> dict[str, Any]:
+def _task(image: ImageAnswers, address: str) -> dict[str, Any]:
     final = [answer for answer in image.answers if answer.accepted]
     others = [answer for answer in image.answers if not answer.accepted]
     missing = [{"object_id": one.object_id, "text": one.text, "reason": one.reason} for one in image.without]
     task: dict[str, Any] = {
         "data": {
-            PICTURE: prefix + quote(image.image),
+            PICTURE: address,
             PROVENANCE_KEY: {"image": image.image, "without_mask": missing},
         }
     }

@@ -101,9 +101,11 @@ class Matcher:
         """Entries without an id: the one object of that label in the image that no other entry is about."""
         free: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         for record in self._run.objects():
-            key = (record.image, record.category or record.text)
-            if key in self._by_label and record.object_id not in self._by_id:
-                free[key].append(record.object_id)
+            # Pictures that were no files have ".png" behind their names in exports.
+            for image in (record.image, f"{record.image}.png"):
+                key = (image, record.category or record.text)
+                if key in self._by_label and record.object_id not in self._by_id:
+                    free[key].append(record.object_id)
         found = {}
         for key, entries in self._by_label.items():
             if len(entries) == 1 and len(free[key]) == 1:

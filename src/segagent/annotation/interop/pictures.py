@@ -14,7 +14,10 @@ _KEPT = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 class Pictures:
-    """Looks pictures up by the names that they have in the data set."""
+    """Looks pictures up by the names that they have in the data set.
+
+    Exports call a picture what :meth:`copy` calls it, so that all of one run's exports go with the same pictures.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
@@ -43,13 +46,14 @@ class Pictures:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or not path.parts:
             raise InputError(f"{name!r:.200}: not a name that a picture could be written under")
-        return name if path.suffix.lower() in _KEPT and self.file_of(name) is not None else f"{name}.png"
+        return name if path.suffix.lower() in _KEPT and self._folder is not None else f"{name}.png"
 
     def content(self, name: str) -> tuple[bytes, str]:
         """The picture as a file's content, and :meth:`file_name`. Raises ``InputError`` if it cannot be read."""
         written = self.file_name(name)
         file = self.file_of(name)
         if file is None or written != name:
+            # Where the file is missing, this raises.
             return encode_png(self._dataset.load_image(name).pixels), written
         try:
             return file.read_bytes(), written
