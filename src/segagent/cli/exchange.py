@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, reporting_errors, say, waiting, warn
 
 if TYPE_CHECKING:
-    from segagent.annotation.batch import Run
+    from segagent.annotation.batch import Decision
     from segagent.annotation.interop import ImportReport
     from segagent.annotation.interop.answers import Report
 
@@ -26,14 +27,9 @@ def export(
     *,
     to: Annotated[str, typer.Option("--to", help="coco, label-studio, cvat, yolo-seg, masks or parquet.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file; for yolo-seg and masks the folder.")],
-    accept: Annotated[
-        float | None,
-        typer.Option("--accept", metavar="PRECISION", help="Take as final as many masks as keep this precision."),
-    ] = None,
-    iou_bar: Annotated[float, typer.Option("--iou-bar", help="With --accept: from this IoU on a mask is right.")] = 0.9,
-    checked: Annotated[
-        Path | None, typer.Option("--checked", help="With --accept: masks that people have checked (checked.json).")
-    ] = None,
+    accept: AcceptOption = None,
+    accept_iou: AcceptIouOption = 0.9,
+    calibrate: CalibrateOption = None,
     only_accepted: Annotated[bool, typer.Option("--only-accepted", help="Leave out what --accept does not.")] = False,
     image_prefix: Annotated[
         str, typer.Option("--image-prefix", help="label-studio: what stands before the images' names.")
@@ -45,17 +41,23 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
 ) -> None:
     """Write a run's masks in a format that other programs read."""
-    from segagent.annotation.batch import open_run
+    from segagent.annotation.batch import decide, open_run
     from segagent.annotation.interop import ExportOptions, export_run
+    from segagent.core import InputError
 
+    if accept is None and calibrate is not None:
+        raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
     opened = open_run(run)
-    accepted = None if accept is None else _accepted(opened, accept, iou_bar, checked)
+    decision = None if accept is None else decide(opened, accept, accept_iou, calibrate)
+    accepted = None if decision is None else frozenset(decision.accepted)
     with waiting("export", quiet=as_json):
         report = export_run(opened, to, out, ExportOptions(accepted, only_accepted, force, image_prefix, tolerance))
     if as_json:
-        print_object(_summary(report, to, out, accept))
+        print_object(_summary(report, to, out, decision))
     else:
-        _tell(report, out, accept)
+        _tell(report, out)
+        if decision is not None:
+            tell_decision(decision)
     if report.num_images_left or any(one.reason not in _NO_MASK for one in report.without):
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -145,24 +147,14 @@ def _tell_import(report: ImportReport, out: Path) -> None:
     say(f"{len(report.checked)} checked masks: {out / 'checked.json'}")
 
 
-def _accepted(run: Run, precision: float, iou_bar: float, checked: Path | None) -> frozenset[str]:
-    """The objects whose masks are taken as final. Raises ``InputError`` where that cannot be decided."""
-    import importlib
-
-    decision = importlib.import_module("segagent.annotation.batch.accept").decide(run, precision, iou_bar, checked)
-    for warning in decision.warnings:
-        warn(warning)
-    return frozenset(decision.accepted)
-
-
-def _summary(report: Report, kind: str, out: Path, accept: float | None) -> dict[str, Any]:
+def _summary(report: Report, kind: str, out: Path, decision: Decision | None) -> dict[str, Any]:
     listed = [{"object_id": o.object_id, "image": o.image, "text": o.text, "reason": o.reason} for o in report.without]
     return {
         "export": str(out),
         "format": kind,
         "masks": report.written.total(),
         "outcomes": dict(sorted(report.written.items())),
-        **({} if accept is None else {"accepted": report.num_accepted, "not_accepted": report.num_not_accepted}),
+        **({} if decision is None else {"accept": decision.to_dict()}),
         "not_found": [one for one in listed if one["reason"] == "not_found"],
         "empty": [one for one in listed if one["reason"] == "empty"],
         "failed": [one for one in listed if one["reason"] not in _NO_MASK],
@@ -171,7 +163,7 @@ def _summary(report: Report, kind: str, out: Path, accept: float | None) -> dict
     }
 
 
-def _tell(report: Report, out: Path, accept: float | None) -> None:
+def _tell(report: Report, out: Path) -> None:
     for one in report.without[:_MAX_LISTED]:
         words = _NO_MASK.get(one.reason, f"failed: {one.reason}")
         warn(f"object {one.object_id} {words}" + (f" ({one.text!r} in {one.image})" if one.text else ""))
@@ -181,8 +173,6 @@ def _tell(report: Report, out: Path, accept: float | None) -> None:
         warn(f"the run has not come to {report.num_images_left} of its images; go on with it and export again")
     counts = ", ".join(f"{count} {name}" for name, count in sorted(report.written.items()))
     say(f"{report.written.total()} masks ({counts or 'none'}): {one_line(str(out))}")
-    if accept is not None:
-        say(f"accepted {report.num_accepted}, for people to see {report.num_not_accepted}")
     reasons = Counter(one.reason if one.reason in _NO_MASK else "failed" for one in report.without)
     if reasons:
         parts = (f"{count} {name.replace('_', ' ')}" for name, count in sorted(reasons.items()))

@@ -23,6 +23,7 @@ from segagent.cli.reproduce import reproduce
 from segagent.cli.runs import audit
 from segagent.cli.scenes import scenes
 from segagent.cli.serve import serve_policy
+from segagent.cli.summary import check, summary
 from segagent.cli.train import train
 from segagent.cli.trajectories import trajectories
 
@@ -97,6 +98,18 @@ app.command(
     ),
     short_help="Learn from people's corrections of a run.",
 )(import_)
+app.command(
+    epilog=_epilog(
+        "segagent summary run",
+        "segagent summary run --accept 0.95 --accept-iou 0.9",
+        "segagent summary run --accept 0.95 --calibrate check/checked.json --json",
+    ),
+    short_help="Which masks of a run can be accepted?",
+)(summary)
+app.command(
+    epilog=_epilog("segagent check run -o check --num 50"),
+    short_help="Draw masks of a run for you to check.",
+)(check)
 app.command(
     epilog=_epilog('segagent score photo.jpg "the dog" --mask dog.png --json'),
     short_help="Tell how well a mask fits TEXT.",

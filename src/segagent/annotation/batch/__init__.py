@@ -1,5 +1,6 @@
 """Whole data sets: audit, refine and annotate them into a run folder that outlives every crash."""
 
+from segagent.annotation.batch.accept import Decision, decide
 from segagent.annotation.batch.config import Budget, Job, RunConfig
 from segagent.annotation.batch.folder import Run, open_run
 from segagent.annotation.batch.models import Models, make_models
@@ -9,12 +10,14 @@ from segagent.annotation.batch.summary import summarise_run
 
 __all__ = [
     "Budget",
+    "Decision",
     "Job",
     "Models",
     "ObjectRecord",
     "Progress",
     "Run",
     "RunConfig",
+    "decide",
     "make_models",
     "open_run",
     "run_job",
