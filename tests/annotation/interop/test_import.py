@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from interop_runs import HEIGHT, WIDTH, disc, folder_data_set, make_run
+from test_export_coco import source_file
 
 from segagent.annotation.batch import Run
 from segagent.annotation.interop import ExportOptions, ImportOptions, export_run, import_corrections
@@ -203,8 +204,6 @@ def test_cvat(run: Run, tmp_path: Path, masks: dict[str, np.ndarray]) -> None:
 
 
 def test_coco_source_and_fresh(run: Run, tmp_path: Path, masks: dict[str, np.ndarray]) -> None:
-    from test_export_coco import source_file
-
     export_run(run, "coco", tmp_path / "fresh.json")
     data = json.loads((tmp_path / "fresh.json").read_text())
     data["annotations"][1].update(segmentation=[[2, 2, 8, 2, 8, 8, 2, 8]], clicks=[[4, 4, True]])
@@ -221,6 +220,16 @@ def test_coco_source_and_fresh(run: Run, tmp_path: Path, masks: dict[str, np.nda
     report = import_corrections(coco, tmp_path / "x.json", tmp_path / "out2", tool)
     assert [one["object_id"] for one in report.checked] == ["7"]
     assert report.num_untouched == 2
+
+
+@pytest.mark.parametrize(("found", "accepted"), [(0.95, None), (0.0, frozenset({"7"}))])
+def test_masks_that_the_export_left_alone_are_no_corrections(
+    tmp_path: Path, found: float, accepted: frozenset[str] | None
+) -> None:
+    coco = make_run(source_file(tmp_path), tmp_path / "run", "annotate", found=found)
+    export_run(coco, "coco", tmp_path / "x.json", ExportOptions(accepted))
+    with pytest.raises(InputError, match="3 masks are as exported"):
+        import_corrections(coco, tmp_path / "x.json", tmp_path / "out", tool)
 
 
 def broken_entries(tasks: Any) -> None:

@@ -27,7 +27,7 @@ class Entry:
         confirmed: whether a person has looked at the mask even where it is as it was exported.
         by: who made it, and ``when``, in the file's words.
         clicks: the person's own, in order.
-        kept_given: whether the export had left the given mask in its place, the run's being a proposal only.
+        kept_given: whether the export had left the data set's own mask in its place, not the run's.
     """
 
     where: str

@@ -50,7 +50,7 @@ def _entry(
         draw=partial(decode_segmentation, annotation.get("segmentation"), height, width),
         confirmed=False,
         clicks=tuple(_clicks(annotation.get("clicks", []))),
-        kept_given="proposal" in told,
+        kept_given="proposal" in told or told.get("outcome") == "not_found",
     )
 
 

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from segagent.annotation.batch import ObjectRecord, Run
 from segagent.annotation.interop.entries import Entry, Found, Problem, read_json
 from segagent.annotation.interop.from_coco import read_coco_corrections
 from segagent.annotation.interop.from_cvat import read_cvat_corrections
 from segagent.annotation.interop.from_label_studio import read_label_studio_corrections
 from segagent.core import BoolMask, InputError, iou
+from segagent.datasets import Sample
 
 FORMATS = ("coco", "label-studio", "cvat")
 
@@ -53,6 +56,7 @@ class Matcher:
     def __init__(self, run: Run, entries: Found, *, unchanged_counts: bool = False) -> None:
         self._run = run
         self._unchanged_counts = unchanged_counts
+        self._samples: dict[str, Sample] | None = None
         self._by_id: dict[str, Entry] = {}
         self._by_label: defaultdict[tuple[str, str], list[Entry]] = defaultdict(list)
         self.problems: list[Problem] = []
@@ -83,6 +87,15 @@ class Matcher:
         for object_id, entry in named.items():
             reason = "failed in the run" if object_id in failed else "is not an object of the run"
             self.problems.append(Problem(entry.where, f"object {object_id!r:.80} {reason}"))
+
+    def _given(self, object_id: str) -> BoolMask:
+        """The data set's own mask. Raises ``ValueError`` where it holds none that can be read."""
+        if self._samples is None:
+            self._samples = {sample.sample_id: sample for sample in self._run.dataset()}
+        try:
+            return self._samples[object_id].load_target()[0]
+        except (KeyError, InputError) as error:
+            raise ValueError(f"the data set's mask of object {object_id!r:.80} cannot be read ({error})") from error
 
     def _add(self, entry: Entry | Problem) -> None:
         if isinstance(entry, Problem):
@@ -126,8 +139,8 @@ class Matcher:
         mask = entry.draw()
         if not all(click.inside(*mask.shape) for click in entry.clicks):
             raise ValueError("a click lies outside the picture")
-        exported = trajectory.mask_at(0 if entry.kept_given else trajectory.returned)
-        if bool((mask == exported).all()) and not entry.confirmed and not self._unchanged_counts:
-            return None
         answer = trajectory.mask_at(trajectory.returned)
+        exported = self._given(record.object_id) if entry.kept_given else answer
+        if np.array_equal(mask, exported) and not entry.confirmed and not self._unchanged_counts:
+            return None
         return Correction(record, mask, entry, None if record.outcome == "not_found" else iou(answer, mask))
