@@ -234,6 +234,8 @@ def test_never_overwrites_and_leaves_nothing_behind(tmp_path: Path) -> None:
     run = make_run(source, tmp_path / "run")
     with pytest.raises(InputError, match="--force"):
         export_run(run, "coco", source)
+    with pytest.raises(InputError, match="never replaced"):
+        export_run(run, "coco", source, ExportOptions(force=True))
     export_run(run, "coco", tmp_path / "out.json")
     content = (tmp_path / "out.json").read_bytes()
     export_run(run, "coco", tmp_path / "out.json", ExportOptions(force=True))

@@ -67,6 +67,8 @@ Write: TypeAlias = Callable[[Exporting, Path], None]
 
 def _coco(exporting: Exporting, out: Path) -> None:
     dataset = exporting.dataset
+    if isinstance(dataset, CocoDataset) and out.resolve() == dataset.path.resolve():
+        raise InputError(f"{out}: is what the run was made of and is never replaced; choose another name")
     with new_file(out, force=exporting.options.force) as file:
         if isinstance(dataset, CocoDataset):
             exporting.report.more["left_out"] = write_into_source(exporting.answers, dataset.path, file)
