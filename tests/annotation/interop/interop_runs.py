@@ -11,6 +11,7 @@ from PIL import Image as PillowImage
 from segagent.annotation.batch import Job, Models, Run, RunConfig, open_run, run_job
 from segagent.core import BoolMask, Click, Finish, Observation, Proposal
 from segagent.datasets import open_dataset
+from segagent.datasets.coco_masks import encode_counts
 from segagent.evaluation.calibration import Calibration
 from segagent.search import SearchConfig
 from segagent.tools.fake import DiscTool
@@ -79,3 +80,31 @@ def folder_data_set(folder: Path) -> Path:
     samples.append({"image": "missing.png", "mask": "m0.png", "text": "nothing", "id": "gone"})
     (folder / "manifest.json").write_text(json.dumps({"samples": samples}))
     return folder
+
+
+def source_file(folder: Path) -> Path:
+    for name in ("a.png", "b.png"):
+        picture(folder / name)
+    polygon = [[2, 2, 8, 2, 8, 8, 2, 8]]
+    annotations = [
+        {"id": 5, "image_id": 1, "category_id": 3, "iscrowd": 0, "area": 36.50, "bbox": [2, 2, 6, 6.0],
+         "segmentation": polygon, "note": "é"},
+        {"id": 6, "image_id": 1, "category_id": 3, "iscrowd": 1, "segmentation": encode_counts(disc(20, 10, 6))},
+        {"id": 7, "image_id": 2, "category_id": 4, "segmentation": encode_counts(disc(16, 12, 9)), "area": 1e2},
+        {"id": 8, "image_id": 2, "category_id": 3, "segmentation": encode_counts(disc(3, 3, 2))},
+    ]  # fmt: skip
+    content = {
+        "info": {"year": 2001},
+        "images": [
+            {"id": 1, "file_name": "a.png", "height": HEIGHT, "width": WIDTH},
+            {"id": 2, "file_name": "b.png", "height": HEIGHT, "width": WIDTH},
+        ],
+        "annotations": annotations,
+        "categories": [{"id": 3, "name": "dog", "supercategory": "animal"}, {"id": 4, "name": "cat"}],
+    }
+    (folder / "coco.json").write_text(json.dumps(content, indent=2))
+    return folder / "coco.json"
+
+
+def by_id(path: Path) -> dict[Any, dict[str, Any]]:
+    return {entry["id"]: entry for entry in json.loads(path.read_bytes())["annotations"]}

@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from interop_runs import AreaPolicy, folder_data_set, make_models, make_run
-from test_export_coco import by_id, source_file
+from interop_runs import AreaPolicy, by_id, folder_data_set, make_models, make_run, source_file
 
 from segagent.annotation.batch import Run, open_run, run_job
 from segagent.annotation.batch.config import RunConfig

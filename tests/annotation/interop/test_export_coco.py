@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from interop_runs import HEIGHT, WIDTH, disc, folder_data_set, make_run, picture
+from interop_runs import HEIGHT, WIDTH, by_id, disc, folder_data_set, make_run, picture, source_file
 from pycocotools.coco import COCO
 
 from segagent.annotation.interop import ExportOptions, export_run
@@ -144,34 +144,6 @@ def test_audited_coco_changes_nothing_but_the_added_key(tmp_path_factory: pytest
     ):
         if "segagent" in earlier:
             assert json.dumps(entry["segagent"]["earlier"]) == json.dumps(earlier["segagent"])
-
-
-def source_file(folder: Path) -> Path:
-    for name in ("a.png", "b.png"):
-        picture(folder / name)
-    polygon = [[2, 2, 8, 2, 8, 8, 2, 8]]
-    annotations = [
-        {"id": 5, "image_id": 1, "category_id": 3, "iscrowd": 0, "area": 36.50, "bbox": [2, 2, 6, 6.0],
-         "segmentation": polygon, "note": "é"},
-        {"id": 6, "image_id": 1, "category_id": 3, "iscrowd": 1, "segmentation": encode_counts(disc(20, 10, 6))},
-        {"id": 7, "image_id": 2, "category_id": 4, "segmentation": encode_counts(disc(16, 12, 9)), "area": 1e2},
-        {"id": 8, "image_id": 2, "category_id": 3, "segmentation": encode_counts(disc(3, 3, 2))},
-    ]  # fmt: skip
-    content = {
-        "info": {"year": 2001},
-        "images": [
-            {"id": 1, "file_name": "a.png", "height": HEIGHT, "width": WIDTH},
-            {"id": 2, "file_name": "b.png", "height": HEIGHT, "width": WIDTH},
-        ],
-        "annotations": annotations,
-        "categories": [{"id": 3, "name": "dog", "supercategory": "animal"}, {"id": 4, "name": "cat"}],
-    }
-    (folder / "coco.json").write_text(json.dumps(content, indent=2))
-    return folder / "coco.json"
-
-
-def by_id(path: Path) -> dict[Any, dict[str, Any]]:
-    return {entry["id"]: entry for entry in json.loads(path.read_bytes())["annotations"]}
 
 
 def test_repaired_masks_take_the_place_of_theirs(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interop_runs import HEIGHT, WIDTH, disc, folder_data_set, make_run
-from test_export_coco import source_file
+from interop_runs import HEIGHT, WIDTH, disc, folder_data_set, make_run, source_file
 
 from segagent.annotation.batch import Run
 from segagent.annotation.interop import ExportOptions, ImportOptions, export_run, import_corrections
