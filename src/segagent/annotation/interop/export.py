@@ -71,7 +71,9 @@ def _coco(exporting: Exporting, out: Path) -> None:
         raise InputError(f"{out}: is what the run was made of and is never replaced; choose another name")
     with new_file(out, force=exporting.options.force) as file:
         if isinstance(dataset, CocoDataset):
-            exporting.report.more["left_out"] = write_into_source(exporting.answers, dataset.path, file)
+            num_left_out = write_into_source(exporting.answers, dataset.path, file)
+            if exporting.options.only_accepted:
+                exporting.report.more["left_out"] = num_left_out
         else:
             write_fresh_coco(exporting.answers, exporting.pictures, file)
 
