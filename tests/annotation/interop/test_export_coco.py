@@ -148,7 +148,7 @@ def test_audited_coco_changes_nothing_but_the_added_key(tmp_path_factory: pytest
 
 def test_repaired_masks_take_the_place_of_theirs(tmp_path: Path) -> None:
     source = source_file(tmp_path)
-    run = make_run(source, tmp_path / "run", "refine")
+    run = make_run(source, tmp_path / "run", "refine", margin=0.02, sure=0.0)
     records = {record.object_id: record for record in run.objects()}
     assert [records[name].outcome for name in ("5", "7", "8")] == ["repaired", "kept", "repaired"]
     export_run(run, "coco", tmp_path / "out.json")
@@ -182,7 +182,7 @@ def COCO_area(entry: dict[str, Any]) -> int:  # noqa: N802
 
 def test_what_is_not_accepted_keeps_its_mask_or_is_left_out(tmp_path: Path) -> None:
     source = source_file(tmp_path)
-    run = make_run(source, tmp_path / "run", "refine")
+    run = make_run(source, tmp_path / "run", "refine", margin=0.02, sure=0.0)
     accepted = frozenset({"5"})
     report = export_run(run, "coco", tmp_path / "all.json", ExportOptions(accepted))
     assert (report.num_accepted, report.num_not_accepted) == (1, 2)
