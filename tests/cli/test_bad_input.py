@@ -205,5 +205,5 @@ def test_interrupted(tmp_path: Path, photo: Path, monkeypatch, capsys: Captured)
 def test_score_of_missing_mask_option(photo: Path, tmp_path: Path, capsys: Captured) -> None:
     assert "--mask" in refused(capsys, tmp_path / "out", "score", photo, "x")
     assert "--out" in refused(capsys, tmp_path / "out", "annotate", photo, "x")
-    assert "TEXT" in refused(capsys, tmp_path / "out", "annotate", photo)
+    assert "TEXT" in refused(capsys, tmp_path / "out", "annotate", photo, "-o", tmp_path / "out")
     assert "bogus" in refused(capsys, tmp_path / "out", "bogus")

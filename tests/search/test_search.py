@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segagent.core import Click, Finish, Image, InputError, InvalidAction, Proposal, Trajectory, Undo, iou
+from segagent.core import Click, Finish, Image, InputError, InvalidAction, Proposal, Trajectory, Undo, Usage, iou
+from segagent.core.usage import Prices
 from segagent.environment import Episode, StartSpec, Target, next_click
 from segagent.search import SearchConfig, rollout, run_search, with_rewards
 from segagent.tools.fake import DiscTool
@@ -194,6 +195,25 @@ def test_each_image_is_embedded_once_over_batches():
 def test_why_an_episode_stops(policy, config, stopped, steps):
     trajectory = one(policy, config)
     assert (trajectory.stopped, len(trajectory.steps)) == (stopped, steps)
+
+
+def test_money_stops_an_episode_where_the_policy_tells_its_tokens():
+    spent = Usage(calls=1, prompt_tokens=1000, completion_tokens=100)
+    paid = [Proposal(Click(x, 5, True), None, None, "raw", spent) for x in (5, 15, 25, 35)]
+    dear = SearchConfig(max_money=0.0035, prices=Prices(prompt=1.0, completion=2.0))
+    trajectory = one(Fixed(*paid), dear)
+    assert (trajectory.stopped, trajectory.usage.prompt_tokens) == ("max_money", 3000)
+    assert one(Fixed(said(Click(5, 5, True))), dear).stopped != "max_money"
+    with pytest.raises(InputError, match="prices"):
+        SearchConfig(max_money=1.0)
+    with pytest.raises(ValueError, match="at least 0"):
+        Prices(-1.0)
+
+
+def test_a_good_start_is_kept_where_asked():
+    policy = Fixed(said(Click(5, 5, True), 0.9))
+    assert one(policy, SearchConfig(keep_iou=0.9)).stopped == "kept"
+    assert one(policy, SearchConfig(keep_iou=0.91)).stopped != "kept"
 
 
 def test_invalid_replies_are_counted_and_then_sampled():

@@ -123,6 +123,7 @@ def annotate(
         return
     from segagent.annotation.batch import RunConfig
 
+    _require_text(source)
     _require_unset(seed_mask=mask, box=box)
     run_dataset(
         source if prompts is None else prompts_spec(source, prompts),
@@ -183,6 +184,7 @@ def refine(
         return
     from segagent.annotation.batch import RunConfig
 
+    _require_text(source)
     _require_unset(mask=mask)
     run_dataset(
         dataset_spec(source, images),
@@ -231,6 +233,16 @@ def score(
         )
     else:
         say(f"predicted IoU {predicted:.2f}" + ("" if calibrated is None else f", calibrated {calibrated:.2f}"))
+
+
+def _require_text(source: str) -> None:
+    """Raise ``InputError`` for one picture without words."""
+    from PIL import Image as Pillow
+
+    from segagent.core import InputError
+
+    if Path(source).suffix.lower() in Pillow.registered_extensions():
+        raise InputError(f"{source}: TEXT is missing; say what to segment in the picture")
 
 
 def _require_unset(**options: object) -> None:

@@ -49,6 +49,22 @@ class Usage:
         return Usage(**values)
 
 
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What a million tokens cost, read and written, in whatever currency. Raises ``ValueError`` for negative ones."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.prompt) and math.isfinite(self.completion)) or min(self.prompt, self.completion) < 0:
+            raise ValueError(f"prices must be numbers of at least 0, got {self.prompt} and {self.completion}")
+
+    def money(self, prompt_tokens: float, completion_tokens: float) -> float:
+        """What so many tokens cost."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+
+
 def total_usage(parts: Iterable[Usage | None]) -> Usage | None:
     """The sum of what is known; None where nothing is."""
     known = [part for part in parts if part is not None]

@@ -1,6 +1,6 @@
 """Pictures in and out: loading untrusted files, the overlay a policy is shown, film strips. Knows no models."""
 
-from segagent.imaging.drawing import GREEN, draw_overlay
+from segagent.imaging.drawing import GREEN, MASK_COLORS, draw_overlay
 from segagent.imaging.film_strip import STOP_REASONS, film_strip
 from segagent.imaging.labels import load_labels, load_trimap
 from segagent.imaging.loading import DEFAULT_MAX_PIXELS, load_image, load_mask, load_mask_with_ignore
@@ -9,6 +9,7 @@ from segagent.imaging.writing import encode_png, save_png, write_bytes
 __all__ = [
     "DEFAULT_MAX_PIXELS",
     "GREEN",
+    "MASK_COLORS",
     "STOP_REASONS",
     "draw_overlay",
     "encode_png",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import cv2
 import numpy as np
 
 from segagent.core import BoolMask, Pixels
 
 GREEN = (0, 255, 0)
+
+MASK_COLORS = MappingProxyType({"green": GREEN, "blue": (0, 0, 255), "red": (255, 0, 0)})
+"""The colours of paper Table 4."""
 
 
 def draw_overlay(pixels: Pixels, mask: BoolMask, color: tuple[int, int, int] = GREEN, alpha: float = 0.5) -> Pixels:

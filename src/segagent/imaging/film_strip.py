@@ -62,6 +62,7 @@ STOP_REASONS = {
     "converged": "the last steps brought no better mask",
     "max_seconds": "the time was used up",
     "max_policy_calls": "the policy calls were used up",
+    "max_money": "the money for this object was used up",
 }
 """In words, why a search stopped, by :attr:`segagent.core.Trajectory.stopped`."""
 

@@ -9,15 +9,12 @@ from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from segagent.core import Box, InputError, Observation, Policy, Proposal
+from segagent.imaging import MASK_COLORS
 from segagent.policies import format_reply, make_policy
 from segagent.policies.chat.families import FORMATS
 from segagent.policies.chat.format import ChatFormat
 from segagent.policies.chat.space import Space
 from segagent.policies.embedded import EmbeddedPolicy
-from segagent.policies.overlay import Color
-
-COLORS: MappingProxyType[str, Color] = MappingProxyType({"green": (0, 255, 0), "blue": (0, 0, 255), "red": (255, 0, 0)})
-"""The mask colours of Table 4."""
 
 NOTATIONS: MappingProxyType[str, ChatFormat] = MappingProxyType(
     {
@@ -34,9 +31,9 @@ class Player:
     """A policy and how it is changed.
 
     ``spec``: for ``make_policy``, or "simulated" for the simulated annotator. ``color``: of the mask it is shown, one
-    of :data:`COLORS`. ``notation``: its replies are written and read again in this one of :data:`NOTATIONS`, "" for
-    none. ``box``: "" or, for the first action, "box" (a box around its own best guess, for tools that take one) or
-    "filled" (episodes begin from that box as a mask).
+    of :data:`segagent.imaging.MASK_COLORS`. ``notation``: its replies are written and read again in this one of
+    :data:`NOTATIONS`, "" for none. ``box``: "" or, for the first action, "box" (a box around its own best guess, for
+    tools that take one) or "filled" (episodes begin from that box as a mask).
     """
 
     spec: str
@@ -56,7 +53,7 @@ def load_player(player: Player) -> Policy:
     if player.color != "green" or player.box:
         if not isinstance(policy, EmbeddedPolicy):
             raise InputError(f"policy {player.spec!r}: mask colours and its own box are for embedded policies")
-        policy = policy.shown_in(COLORS[player.color])
+        policy = policy.shown_in(MASK_COLORS[player.color])
     if player.box == "box":
         assert isinstance(policy, Boxing)
         policy = BoxFirst(policy)

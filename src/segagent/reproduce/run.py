@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segagent.core import InputError
+from segagent.imaging import MASK_COLORS
 from segagent.imaging.writing import write_bytes
 from segagent.learning.sft import TrainedModel
 from segagent.reproduce.config import SPLITS, MiniConfig
@@ -23,7 +24,7 @@ from segagent.reproduce.findings import findings
 from segagent.reproduce.masks import KINDS, Judged, MaskPlan, clicks_needed, judge_masks
 from segagent.reproduce.models import make_annotator_set, store_calibration, train_models
 from segagent.reproduce.page import make_page
-from segagent.reproduce.players import COLORS, NOTATIONS, Player
+from segagent.reproduce.players import NOTATIONS, Player
 from segagent.reproduce.plots import draw_plots, require_matplotlib
 from segagent.reproduce.reading import endless
 from segagent.reproduce.tables import (
@@ -120,7 +121,7 @@ class _Experiment:
             tables["references"][split] = self._references(split, runs[SFT][0], steps)
         tables["undo"] = self._undo()
         tables["filtering"] = {name: self._filtering(name) for name in (SFT, STAR_PLUS)}
-        colors = [Player(self._spec(SFT), color=color) for color in COLORS]
+        colors = [Player(self._spec(SFT), color=color) for color in MASK_COLORS]
         tables["color"] = {
             split: variants_table({p.color: self._variant(p, split) for p in colors}, self._budget(split))
             for split in SPLITS

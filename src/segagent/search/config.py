@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segagent.core import InputError
+from segagent.core.usage import Prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class SearchConfig:
     on from, so that
     the search steps back when all new candidates score worse.
     ``keep_iou``: a start that is given this predicted IoU or more is returned as it is (None: starts are no exception).
-    ``max_seconds`` and ``max_policy_calls``: budget per episode, None for no limit; checked between steps.
+    ``max_seconds``, ``max_policy_calls`` and ``max_money`` at ``prices``: budget per episode, None for no limit;
+    checked between steps. Money counts only where the policy tells its tokens.
     """
 
     max_steps: int = 7
@@ -35,6 +37,8 @@ class SearchConfig:
     keep_iou: float | None = None
     max_seconds: float | None = None
     max_policy_calls: int | None = None
+    max_money: float | None = None
+    prices: Prices = Prices()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing. Raises ``InputError``."""
@@ -48,5 +52,7 @@ class SearchConfig:
             raise InputError("stepping back needs several candidates to step back to; use 2 or more")
         if self.patience < 1:
             raise InputError(f"patience must be at least 1, got {self.patience}")
+        if self.max_money is not None and self.prices == Prices():
+            raise InputError("a budget in money needs prices")
         if not self.temperature >= 0:
             raise InputError(f"temperature must not be negative, got {self.temperature}")

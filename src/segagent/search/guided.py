@@ -110,8 +110,8 @@ def run_search(
     is one of
     ``max_steps``, ``finish`` (the policy said so), ``confident`` (``stop_iou`` reached), ``kept``
     (``keep_iou``), ``converged``
-    (``patience``), ``max_seconds`` and
-    ``max_policy_calls``.
+    (``patience``), ``max_seconds``,
+    ``max_policy_calls`` and ``max_money``.
     """
     began = time.perf_counter()
     if embeddings is None:
@@ -236,6 +236,10 @@ def _why_stop(run: _Run, config: SearchConfig) -> str:
         return "max_seconds"
     if config.max_policy_calls is not None and run.policy_calls >= config.max_policy_calls:
         return "max_policy_calls"
+    if config.max_money is not None and run.usage is not None:
+        spent = config.prices.money(run.usage.prompt_tokens, run.usage.completion_tokens)
+        if spent >= config.max_money:
+            return "max_money"
     return ""
 
 

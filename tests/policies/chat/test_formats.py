@@ -198,3 +198,23 @@ def test_space_is_documented_in_the_prompt() -> None:
     assert "y (downwards), then x" in Space(1000, axes="yx").describe((5, 6))
     assert "6 x 5" in Space(None).describe((5, 6))
     assert empty_mask(1, 1).shape == (1, 1)
+
+
+@pytest.mark.parametrize(("color", "rgb"), [("blue", (0, 0, 255)), ("red", (255, 0, 0))])
+def test_mask_color_is_drawn_said_and_kept_in_files(color: str, rgb: tuple[int, int, int]) -> None:
+    fmt = chosen_format(parse_spec(f"DIR?color={color}", ()), FORMATS["paper"])
+    seen = observation("the green mug")
+    (picture,) = fmt.pictures(seen)
+    np.testing.assert_array_equal(picture.pixels, draw_overlay(seen.image.pixels, seen.mask, rgb))
+    (green,) = FORMATS["paper"].pictures(seen)
+    assert picture.key != green.key
+    prompt = fmt.prompt(seen)
+    assert f"{color} layer" in prompt
+    assert prompt.count("green") == 1  # The sentence's own.
+    assert format_from_dict(format_to_dict(fmt), "a test") == fmt
+
+
+@pytest.mark.parametrize("spec", ["DIR?color=pink", "DIR?format=segagent&color=red"])
+def test_mask_color_that_cannot_be_is_refused(spec: str) -> None:
+    with pytest.raises(SpecError, match="color"):
+        chosen_format(parse_spec(spec, ()), FORMATS["paper"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, cast, get_args
 
-from segagent.core import Trajectory
+from segagent.core import BoolMask, Trajectory
 
 OBJECT_SCHEMA = "segagent.object/1"
 
@@ -36,6 +36,11 @@ class ObjectRecord:
     def text(self) -> str:
         """What the mask should show."""
         return self.trajectory.text
+
+    @property
+    def mask(self) -> BoolMask:
+        """The answer, bool (height, width)."""
+        return self.trajectory.mask_at(self.trajectory.returned)
 
     @property
     def given_iou(self) -> float | None:

@@ -17,7 +17,11 @@ from segagent.policies.chat.templates import check_template
 
 SCHEMA = "segagent.chat-format/1"
 _SPACE_KEYS = {"scale", "axes", "decimals", "closed", "offset", "box_axes"}
-_FORMAT_KEYS = {"notation": ("text", "json", "point_tag"), "iou_style": ("percent", "unit", "either")}
+_FORMAT_KEYS = {
+    "color": ("green", "blue", "red"),
+    "notation": ("text", "json", "point_tag"),
+    "iou_style": ("percent", "unit", "either"),
+}
 
 
 def format_to_dict(fmt: ChatFormat, findings: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -42,6 +46,7 @@ def format_to_dict(fmt: ChatFormat, findings: dict[str, Any] | None = None) -> d
         "template": fmt.template,
         "box_template": fmt.box_template,
         "send_clean": fmt.send_clean,
+        "color": fmt.color,
     }
     return data | ({"findings": findings} if findings else {})
 

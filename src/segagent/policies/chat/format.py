@@ -13,12 +13,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from segagent.core import Action, Box, Click, Finish, Image, InvalidAction, Observation, Pixels, Undo
-from segagent.imaging import draw_overlay
+from segagent.imaging import MASK_COLORS, draw_overlay
 from segagent.policies.chat import templates
 from segagent.policies.chat.aids import draw_grid
 from segagent.policies.chat.deciding import IouStyle, parse_reply_in
 from segagent.policies.chat.resizing import KEEP, Resize, resized
 from segagent.policies.chat.space import Size, Space
+
+MaskColor: TypeAlias = Literal["green", "blue", "red"]
+"""The colour of the mask's layer; the prompt says it (paper Table 4)."""
 
 Notation: TypeAlias = Literal["text", "json", "point_tag"]
 """How an answer is written: ``Positive point: (x, y)``, a JSON object, or with an XML-like point tag (Molmo)."""
@@ -43,6 +46,7 @@ class ChatFormat:
     ``template`` and ``box_template`` make the prompts; ``quoting`` says how the sentence is put into them. ``grid``:
     cells per side of a drawn grid, 0 for none.
     ``first_box``: ask for a box while the mask is empty. ``send_clean``: also send the picture without overlay, first.
+    ``color`` of the mask's layer, in the picture and in the prompt's words.
     """
 
     name: str
@@ -57,6 +61,7 @@ class ChatFormat:
     grid: int = 0
     first_box: bool = False
     send_clean: bool = False
+    color: MaskColor = "green"
 
     def shown(self, size: Size) -> Size:
         """(height, width) of the picture that the model is shown for an original of ``size``."""
@@ -71,8 +76,9 @@ class ChatFormat:
         size = observation.image.height, observation.image.width
         shown = self.shown(size)
         boxed = self.asks_for_box(observation)
+        template = self.box_template if boxed else self.template
         return templates.fill(
-            self.box_template if boxed else self.template,
+            template if self.color == "green" else template.replace("green", self.color),
             {
                 "object": (templates.quote if self.quoting == "json" else templates.quote_bare)(observation.text),
                 "coordinates": self.space.describe(shown),
@@ -92,9 +98,10 @@ class ChatFormat:
         size = image.height, image.width
         shown = self.shown(size)
         pixels = visibly_coverable(image.pixels) if self.send_clean else image.pixels
-        drawn = resized(draw_overlay(pixels, observation.mask), shown)
+        drawn = resized(draw_overlay(pixels, observation.mask, MASK_COLORS[self.color]), shown)
         # Cheaper than to look at all pixels again, and as telling.
         key = f"{image.key}+{hashlib.blake2b(observation.mask.tobytes(), digest_size=16).hexdigest()}@{shown}"
+        key += "" if self.color == "green" else f" {self.color}"
         if self.grid:
             drawn = draw_grid(drawn, self._grid_labels(size, shown))
             key = Image(drawn).key

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import cast, get_args
 from urllib.parse import parse_qsl
 
 from segagent.core import SpecError
 from segagent.policies.chat.files import load_format
-from segagent.policies.chat.format import ChatFormat
+from segagent.policies.chat.format import ChatFormat, MaskColor
 from segagent.policies.chat.resizing import Fixed
 from segagent.policies.chat.templates import CLICK_JSON, CLICK_TEXT, load_template
 
-FORMAT_OPTIONS = ("format", "prompt", "grid", "box", "square")
+FORMAT_OPTIONS = ("format", "prompt", "grid", "box", "square", "color")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def chosen_format(spec: ChatSpec, default: ChatFormat) -> ChatFormat:
 
     ``format``: a family or a file; ``prompt``: ``tuned`` (text reply, as the paper), ``zero-shot`` (JSON reply), or a
     template file; ``grid``: cells per side; ``box=first``: begin with a box; ``square``: squeeze pictures to a square
-    of so many pixels a side, for models whose processor would cut out the middle.
+    of so many pixels a side, for models whose processor would cut out the middle; ``color`` of the mask's layer.
     """
     options = spec.options
     fmt = load_format(options["format"]) if "format" in options else default
@@ -67,6 +68,14 @@ def chosen_format(spec: ChatSpec, default: ChatFormat) -> ChatFormat:
             raise SpecError(f"option square does not go with format {fmt.name!r:.50}, whose numbers are pixels")
         side = round(spec.number("square", 0, 1, 8192))
         fmt = replace(fmt, resize=Fixed(side, side))
+    if "color" in options:
+        colors = get_args(MaskColor)
+        if options["color"] not in colors or fmt.send_clean:
+            raise SpecError(
+                f"option color={options['color']!r:.50}: expected one of {', '.join(colors)}, "
+                "and a format that sends one picture"
+            )
+        fmt = replace(fmt, color=cast(MaskColor, options["color"]))
     if options.get("box", "none") not in ("first", "none"):
         raise SpecError(f"option box={options['box']!r:.50}: expected 'first' or 'none'")
     return replace(fmt, first_box=options.get("box") == "first")
