@@ -48,7 +48,7 @@ def refuse_7(models: int, item: int) -> int:
     return models + item
 
 
-class Awkward(Exception):
+class AwkwardError(Exception):
     """Survives no pickling."""
 
     def __init__(self, first: str, second: str) -> None:
@@ -56,7 +56,7 @@ class Awkward(Exception):
 
 
 def raise_awkwardly(models: int, item: int) -> int:
-    raise Awkward("very", "awkward")
+    raise AwkwardError("very", "awkward")
 
 
 def die_at(models: int, item: tuple[int, str]) -> int:

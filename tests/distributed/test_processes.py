@@ -79,11 +79,10 @@ def test_large_items_and_results() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_a_function_raises_comes_in_its_place(workers: int) -> None:
-    taken = []
+    taken: list[int] = []
     with worker_processes(chores.no_models, workers) as ask:
         with pytest.raises(InputError, match="item 7 is bad"):
-            for result in ask(chores.refuse_7, range(20)):
-                taken.append(result)
+            taken.extend(ask(chores.refuse_7, range(20)))
         assert taken == list(range(100, 107))
         # The workers are there for the next question.
         assert list(ask(chores.add, range(5))) == list(range(100, 105))
@@ -95,7 +94,7 @@ def test_models_that_cannot_be_made_are_told() -> None:
 
 
 def test_an_exception_that_cannot_be_sent_is_told_in_words() -> None:
-    with worker_processes(chores.no_models, 2) as ask, pytest.raises(RuntimeError, match="Awkward: very awkward"):
+    with worker_processes(chores.no_models, 2) as ask, pytest.raises(RuntimeError, match="AwkwardError: very awkward"):
         list(ask(chores.raise_awkwardly, [1]))
 
 
@@ -131,10 +130,9 @@ def test_an_item_whose_process_died_by_chance_is_tried_again(tmp_path: Path) -> 
 
 def test_three_deaths_in_a_row_are_not_the_items_fault() -> None:
     items = [(number, "exit" if number >= 4 else "") for number in range(20)]
-    taken = []
+    taken: list[int] = []
     with worker_processes(chores.no_models, 2) as ask, pytest.raises(SegAgentError, match="fewer workers"):
-        for result in ask(chores.die_at, items, died=lost):
-            taken.append(result)
+        taken.extend(ask(chores.die_at, items, died=lost))
     assert taken == [100, 101, 102, 103, -4, -5]
 
 
@@ -152,10 +150,9 @@ def test_models_that_end_the_process_end_the_run() -> None:
 
 def test_without_died_the_first_death_raises() -> None:
     items = [(number, "exit" if number == 5 else "") for number in range(12)]
-    taken = []
+    taken: list[int] = []
     with worker_processes(chores.no_models, 2) as ask, pytest.raises(SegAgentError, match="ended unexpectedly"):
-        for result in ask(chores.die_at, items):
-            taken.append(result)
+        taken.extend(ask(chores.die_at, items))
     assert taken == list(range(100, 105))
 
 
