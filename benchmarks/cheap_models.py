@@ -107,6 +107,10 @@ class TinyDataset:
         """The picture of that name."""
         return next(iter(self._samples(int(name.removesuffix(".png"))))).load_image()
 
+    def mask_of(self, sample_id: str) -> BoolMask:
+        """The given mask of an object."""
+        return next(sample for sample in self if sample.sample_id == sample_id).load_target()[0]
+
     def _samples(self, image: int) -> Iterable[Sample]:
         for place in range(self.objects_per_image):
             number = image * self.objects_per_image + place
