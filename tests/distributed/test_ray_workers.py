@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ def ray() -> Iterator[Any]:
     """Ray, connected to a small cluster whose workers find this folder's modules."""
     ray = pytest.importorskip("ray", reason="needs the extra 'ray': pip install 'segagent[ray]'")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    runtime = {"env_vars": {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ["PYTHONPATH"]])}}
+    runtime = {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}
     ray.init(
         num_cpus=2, object_store_memory=128 << 20, include_dashboard=False, log_to_driver=False, runtime_env=runtime
     )
@@ -97,8 +98,6 @@ class Holder:
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"segagent\[ray\]"), ray_workers(chores.no_models, "local", 2):
         pass
