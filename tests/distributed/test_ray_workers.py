@@ -101,3 +101,10 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"segagent\[ray\]"), ray_workers(chores.no_models, "local", 2):
         pass
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:x"])
+def test_a_cluster_that_does_not_answer_is_told(address: str) -> None:
+    pytest.importorskip("ray", reason="needs the extra 'ray': pip install 'segagent[ray]'").shutdown()
+    with pytest.raises(InputError, match="no Ray cluster to work on"), ray_workers(chores.no_models, address):
+        pass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -170,6 +171,10 @@ def _ray() -> Any:
 
 def _connect(ray: Any, address: str, workers: int | None) -> None:
     try:
+        host, colon, port = address.removeprefix("ray://").rpartition(":")
+        if colon:
+            # Ray itself tries for many minutes.
+            socket.create_connection((host, int(port)), timeout=10).close()
         if address == LOCAL:
             ray.init(
                 num_cpus=workers, include_dashboard=False, log_to_driver=False, object_store_memory=_STORE_BYTES,
