@@ -11,10 +11,19 @@ from segagent.datasets.folder import FolderDataset
 
 Captured = pytest.CaptureFixture[str]
 
-COMMANDS = ["annotate", "refine", "score", "scenes", "demo", "train-embedded"]
+COMMANDS = ["annotate", "refine", "score", "scenes", "demo", "benchmark", "leaderboard", "train-embedded"]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["annotate", "--help"], ["train-embedded", "tool", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["annotate", "--help"],
+        ["benchmark", "--help"],
+        ["leaderboard", "--help"],
+        ["train-embedded", "tool", "--help"],
+    ],
+)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys; from segagent.cli.main import main; code = main(sys.argv[1:])\n"

@@ -124,7 +124,7 @@ def write_hqseg(root: Path) -> None:
         ("DIS5K/DIS-TR/im", "DIS5K/DIS-TR/gt", "2#Aircraft#1#UAV#9"),
     ] + [
         (f"thin_object_detection/ThinObject5K/images_{part}", f"thin_object_detection/ThinObject5K/masks_{part}", name)
-        for part, name in (("train", "bike_1"), ("test", "street_lamp_0012"))
+        for part, name in (("train", "bike_PNG1"), ("test", "street_lamp_PNG12"))
     ]:
         picture(root / images / f"{name}.jpg")
         labels(root / masks / f"{name}.png", square() * 255, palette=False)

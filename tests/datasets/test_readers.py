@@ -12,6 +12,7 @@ from PIL import Image as PillowImage
 
 from segagent.core import InputError, SpecError
 from segagent.datasets import open_dataset
+from segagent.datasets.hqseg import thin_text
 
 
 def reopened(spec: str) -> list:
@@ -125,6 +126,22 @@ def test_hqseg(tmp_path: Path) -> None:
         open_dataset(f"hqseg:{tmp_path}:split=test1")
 
 
+@pytest.mark.parametrize(
+    ("stem", "text"),
+    [
+        ("air_pump_PNG19", "air pump"),
+        ("badminton_PNG10442a", "badminton"),
+        ("ak47_PNG15442", "ak47"),
+        ("shower_PNG37 - Copy", "shower"),
+        ("street_lamp_0012", "street lamp"),
+        ("_PNG3", "png"),
+        ("12", "the object"),
+    ],
+)
+def test_words_of_thin_objects(stem: str, text: str) -> None:
+    assert thin_text(stem) == text
+
+
 def test_voc(tmp_path: Path) -> None:
     formats.write_voc(tmp_path)
     samples = reopened(f"voc:{tmp_path}")
@@ -166,6 +183,23 @@ def test_grabcut_and_berkeley(tmp_path: Path) -> None:
     (tmp_path / "b" / "masks" / "11#1.png").unlink()
     with pytest.raises(InputError, match=r"holds no mask for images/11"):
         open_dataset(f"berkeley:{tmp_path / 'b'}")
+
+
+def test_berkeley_at_its_real_size(tmp_path: Path) -> None:
+    """96 images, 100 objects: the second and third of an image have its name and a letter, in the published archive."""
+    names = [str(number) for number in range(100080, 100176)]
+    formats.write_interactive(tmp_path, "images", "masks", tuple(names))
+    for extra in (f"{names[7]}a", f"{names[40]}a", f"{names[40]}b", f"{names[95]}a"):
+        formats.labels(tmp_path / "masks" / f"{extra}.png", disc() * 255, palette=False)
+    samples = reopened(f"berkeley:{tmp_path}")
+    assert len(samples) == 100
+    assert len({sample.image_name for sample in samples}) == 96
+    assert [s.sample_id for s in samples if s.image_name == f"images/{names[40]}.jpg"] == [
+        names[40],
+        f"{names[40]}a",
+        f"{names[40]}b",
+    ]
+    assert all(sample.load_target()[0].any() for sample in samples)
 
 
 @pytest.mark.parametrize("old", [False, True])

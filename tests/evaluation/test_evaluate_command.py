@@ -164,3 +164,13 @@ def test_reports_of_something_else_are_refused(tmp_path: Path, capsys: pytest.Ca
     capsys.readouterr()
     assert main(["report", str(tmp_path / "t.jsonl"), "-o", str(tmp_path / "report")]) == 2
     assert "not made by segagent evaluate" in capsys.readouterr().err
+
+
+def test_refinement_is_evaluated_and_reported(tmp_path: Path) -> None:
+    assert evaluate(tmp_path / "out", "--protocol", "refine", "--policy", "centre", "--json") == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["metrics"]["refine gain"]["value"] == 0
+    assert 0.4 < results["metrics"]["gIoU"]["value"] < 0.95
+    assert evaluate(tmp_path / "out", "--protocol", "res", "--policy", "centre") == 2
+    assert main(["report", str(tmp_path / "out"), "-o", str(tmp_path / "report"), "--gallery", "1"]) == 0
+    assert "## Refinement of degraded masks" in (tmp_path / "report" / "report.md").read_text()

@@ -1,4 +1,7 @@
 import json
+import shutil
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +16,10 @@ from segagent.evaluation.calibration import (
     calibration_file,
     fit_calibration,
     load_calibration,
+    load_with_evidence,
     save_calibration,
 )
+from segagent.evaluation.evidence import Evidence
 from segagent.evaluation.own_states import own_states
 from segagent.tools import make_tool
 
@@ -62,10 +67,51 @@ def test_own_states_pair_what_was_said_with_the_truth():
     assert len(states.predicted) == len(states.true) == len(states.images) > 4
     np.testing.assert_allclose(np.array(states.predicted) ** 2, states.true, atol=1e-9)
     assert not states.failed
+    assert sum(states.final) == len(set(states.images)) * 2
+    for image in set(states.images):
+        rows = [row for row, name in enumerate(states.images) if name == image]
+        best = max(states.predicted[row] for row in rows)
+        assert any(states.final[row] for row in rows if states.predicted[row] == best)
     fitted = fit_calibration(states.predicted, states.true)
     assert np.mean([abs(fitted(p) - t) for p, t in zip(states.predicted, states.true, strict=True)]) < 0.05
 
 
-def test_calibrate_on_the_command_line(capsys):
+def test_a_file_without_evidence_still_loads(tmp_path):
+    spec = f"embedded:{tmp_path}"
+    fitted = Calibration((0.2, 0.8), (0.1, 0.5))
+    save_calibration(spec, fitted, {})
+    assert load_with_evidence(spec) == (fitted, None)
+    evidence = Evidence((0.5,), (0.25,), (0,), (True,))
+    save_calibration(spec, fitted, {}, evidence)
+    assert load_with_evidence(spec) == (fitted, evidence)
+    assert load_calibration(spec) == fitted
+    assert "evidence" not in fitted.to_dict()
+
+
+def test_weights_stand_for_repeated_samples():
+    said, true = [0.1, 0.3, 0.3, 0.6, 0.9], [0.0, 0.4, 0.5, 0.5, 0.8]
+    twice = fit_calibration([*said, *said], [*true, *true], num_bins=3)
+    assert fit_calibration(said, true, weight=[2.0] * 5, num_bins=3) == twice
+
+
+def test_calibrate_on_the_command_line(tmp_path, capsys):
     assert main(["calibrate", "centre", DATA]) == 2
     assert "model's folder" in capsys.readouterr().err
+    model, data = tmp_path / "model", "scenes:1:seed=4,split=val,sentences=1,size=96"
+    model.mkdir()
+    for name in ("policy.json", "policy.safetensors"):
+        shutil.copy(Path(str(files("segagent") / "weights" / name)), model)
+    spec = f"embedded:{model}"
+    assert main(["calibrate", spec, data, "--steps", "2", "--evidence-only"]) == 2
+    assert "no calibration to keep" in capsys.readouterr().err
+    assert main(["calibrate", spec, data, "--steps", "2", "--json"]) == 0
+    calibration, evidence = load_with_evidence(spec)
+    assert evidence is not None
+    assert len(evidence) == 2
+    assert fit_calibration(evidence.predicted, evidence.true).predicted == pytest.approx(calibration.predicted)
+    assert main(["calibrate", spec, data, "--steps", "3", "--evidence-only"]) == 0
+    kept, more = load_with_evidence(spec)
+    assert kept == calibration
+    assert len(more) == 3
+    notes = json.loads((model / CALIBRATION_FILE).read_text())["notes"]
+    assert (notes["steps"], notes["evidence"]["steps"]) == (2, 3)

@@ -76,13 +76,13 @@ def annotate(
 @overload
 def refine(
     source: Picture, text: str, mask: MaskLike, *, models: Models | None = ..., search: SearchConfig = ...,
-    below: float | None = ..., margin: float | None = ..., seed: int = ...,
+    below: float | None = ..., margin: float | None = ..., sure: float | None = ..., seed: int = ...,
 ) -> ObjectRecord: ...  # fmt: skip
 @overload
 def refine(
     source: str | Path | Dataset, *, out: str | Path, models: Models | None = ...,
-    search: SearchConfig = ..., below: float | None = ..., margin: float | None = ..., seed: int = ...,
-    workers: int = ..., retry_failed: bool = ...,
+    search: SearchConfig = ..., below: float | None = ..., margin: float | None = ..., sure: float | None = ...,
+    seed: int = ..., workers: int = ..., retry_failed: bool = ...,
 ) -> Run: ...  # fmt: skip
 def refine(
     source: Picture | Dataset,
@@ -94,6 +94,7 @@ def refine(
     search: SearchConfig = SearchConfig(),
     below: float | None = None,
     margin: float | None = None,
+    sure: float | None = None,
     seed: int = 0,
     workers: int = 1,
     retry_failed: bool = False,
@@ -101,13 +102,14 @@ def refine(
     """Improve one mask, or those of a data set; ``outcome`` is "kept" or "repaired".
 
     A mask whose calibrated predicted IoU is at least ``below`` is left alone, another replaced only where the predicted
-    IoU rises by more than ``margin``. Else as :func:`annotate`.
+    IoU rises by more than ``margin`` and, calibrated, to at least ``sure``. Else as :func:`annotate`.
     """
     config = RunConfig("refine", search, seed=seed)
     config = replace(
         config,
         below=config.below if below is None else below,
         margin=config.margin if margin is None else margin,
+        sure=config.sure if sure is None else sure,
     )
     return _do(source, text, mask, out, models, config, workers, retry_failed=retry_failed)
 

@@ -164,7 +164,11 @@ def refine(
     margin: Annotated[
         float,
         typer.Option("--margin", help="Data set: replace a mask if its predicted IoU rises by more than this."),
-    ] = 0.02,
+    ] = 0.2,
+    sure: Annotated[
+        float,
+        typer.Option("--sure", help="Data set: and only by one whose calibrated predicted IoU is at least this."),
+    ] = 0.9,
     workers: WorkersOption = None,
     ray: RayOption = None,
     retry_failed: RetryOption = False,
@@ -194,7 +198,7 @@ def refine(
         dataset_spec(source, images),
         out,
         choice,
-        RunConfig("refine", choice.search, below=below, margin=margin, seed=seed),
+        RunConfig("refine", choice.search, below=below, margin=margin, sure=sure, seed=seed),
         workers=workers,
         ray=ray,
         retry_failed=retry_failed,

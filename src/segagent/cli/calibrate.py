@@ -17,11 +17,16 @@ def calibrate(
     tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
     steps: Annotated[int, typer.Option("--steps", min=1, help="Clicks per episode.")] = 7,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the episodes.")] = 0,
+    evidence_only: Annotated[
+        bool,
+        typer.Option("--evidence-only", help="Keep the stored fit; store the masks alone, which --accept decides by."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and no progress.")] = False,
 ) -> None:
     """Fit the isotonic calibration of POLICY's predicted IoU on its own episodes and store it in its folder.
 
-    'segagent score' and 'annotate' then also give the calibrated IoU: what such masks turn out to be on average.
+    'segagent score' and 'annotate' then also give the calibrated IoU: what such masks turn out to be on average. Up to
+    1000 masks are stored beside it, for --accept.
     """
     from segagent.core import InputError
     from segagent.datasets import open_dataset
@@ -29,7 +34,9 @@ def calibrate(
         calibration_file,
         expected_calibration_error,
         fit_calibration,
+        load_calibration,
         save_calibration,
+        stored_notes,
     )
     from segagent.evaluation.own_states import own_states
     from segagent.policies import make_policy
@@ -39,6 +46,9 @@ def calibrate(
         raise InputError(
             f"policy {policy!r:.200}: a calibration is stored in a model's folder; give embedded:DIR or hf:DIR"
         )
+    kept = load_calibration(policy) if evidence_only else None
+    if evidence_only and kept is None:
+        raise InputError(f"policy {policy!r:.200}: has no calibration to keep; leave --evidence-only out")
     opened = open_dataset(dataset)
     with counting("episodes", opened.num_images, unit="images", quiet=as_json) as update:
         states = own_states(
@@ -51,19 +61,22 @@ def calibrate(
         )
     if not states.predicted:
         raise InputError(f"{dataset}: no mask with a predicted IoU came out of it; nothing to calibrate on")
-    fitted = fit_calibration(states.predicted, states.true)
+    fitted = kept or fit_calibration(states.predicted, states.true)
     corrected = [fitted(value) for value in states.predicted]
     before, after = (expected_calibration_error(values, states.true) for values in (states.predicted, corrected))
     notes = {"dataset": opened.spec, "tool": tool, "steps": steps, "states": len(states.predicted), "seed": seed}
-    path = save_calibration(policy, fitted, notes)
-    result = {"calibration": str(path), **notes, "ece_before": round(before, 4), "ece_on_the_fit": round(after, 4)}
+    stored = notes if kept is None else {**stored_notes(policy), "evidence": notes}
+    path = save_calibration(policy, fitted, stored, states.evidence())
+    after_name = "ece_on_the_fit" if kept is None else "ece_after"
+    result = {"calibration": str(path), **notes, "ece_before": round(before, 4), after_name: round(after, 4)}
     if as_json:
         print_object({**result, "failures": [{"sample_id": name, "reason": why} for name, why in states.failed]})
     else:
         for name, why in states.failed:
             warn(f"sample {name} failed: {why}")
+        same = ", on the same states" if kept is None else ""
         say(
-            f"{len(states.predicted)} states: calibration error {before:.3f}, {after:.3f} after, on the same states; "
+            f"{len(states.predicted)} states: calibration error {before:.3f}, {after:.3f} after{same}; "
             f"{one_line(str(path))}"
         )
     if states.failed:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segagent.cli.common import TextTemplateOption
 from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_object, reporting_errors, say, warn
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Protocol(StrEnum):
     RES = "res"
     NOC = "noc"
     FILTER = "filter"
+    REFINE = "refine"
 
 
 class Select(StrEnum):
@@ -44,12 +46,13 @@ def evaluate(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder; one that is there already is gone on with.")],
+    text_template: TextTemplateOption = None,
     protocol: Annotated[
         Protocol,
         typer.Option(
             "--protocol",
             help="res: text to mask. noc: clicks needed to reach an IoU. filter: can the policy's predicted IoU tell "
-            "good masks from bad ones?",
+            "good masks from bad ones? refine: improve degraded masks.",
         ),
     ] = Protocol.RES,
     policy: Annotated[
@@ -88,6 +91,9 @@ def evaluate(
     batch_images: Annotated[
         int, typer.Option("--batch-images", min=1, help="Images played at once; changes no result.")
     ] = 1,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try the samples that failed again; the others stay as they are.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, no progress.")] = False,
 ) -> None:
     """Play every sample of a data set and measure the masks against the true ones.
@@ -107,7 +113,7 @@ def evaluate(
     if all_steps and not no_prm:
         search = SearchConfig(steps, candidates, stop_iou=2.0, patience=steps)
     config = EvaluationConfig(protocol.value, search, max_clicks, enough, draws, seed, Shard.parse(shard), batch_images)
-    opened = open_dataset(dataset)
+    opened = open_dataset(dataset, text_template)
     simulated = protocol is Protocol.NOC and policy in (None, "simulated")
     player = None if simulated else make_policy(policy or "embedded")
     mine = len(range(config.shard.number - 1, opened.num_images, config.shard.of))
@@ -115,9 +121,10 @@ def evaluate(
 
         def watch(progress: Progress) -> None:
             failed = f", {len(progress.failures)} failed" if progress.failures else ""
-            update(progress.num_images, f"{progress.num_samples} samples{failed}")
+            again = f", {progress.num_retried} images tried again" if progress.num_retried else ""
+            update(progress.num_images, f"{progress.num_samples} samples{failed}{again}")
 
-        progress = run_evaluation(opened, player, make_tool(tool), out, config, watch=watch)
+        progress = run_evaluation(opened, player, make_tool(tool), out, config, watch=watch, retry=retry_failed)
     (run,) = open_runs([out])
     results, _ = measure_run(run, select.value)
     path = write_results(results, out)

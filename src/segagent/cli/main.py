@@ -10,18 +10,24 @@ import typer
 
 import segagent
 from segagent.cli.annotate import annotate, refine, score
+from segagent.cli.benchmark import benchmark, leaderboard
 from segagent.cli.calibrate import calibrate
 from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
+from segagent.cli.corrupt import corrupt
 from segagent.cli.demo import demo
+from segagent.cli.diff import diff
 from segagent.cli.doctor import doctor
 from segagent.cli.evaluate import evaluate
+from segagent.cli.export_examples import export_examples
 from segagent.cli.learn import learn
 from segagent.cli.presets import presets
 from segagent.cli.report import report
 from segagent.cli.reproduce import reproduce
+from segagent.cli.review import review
 from segagent.cli.runs import audit
 from segagent.cli.scenes import scenes
 from segagent.cli.serve import serve_policy
+from segagent.cli.summary import check, summary
 from segagent.cli.train import train
 from segagent.cli.trajectories import trajectories
 
@@ -83,6 +89,28 @@ app.command(
     short_help="Which masks of a data set are wrong?",
 )(audit)
 app.command(
+    epilog=_epilog("segagent review run", "segagent review run --accept 0.95 --sample 50 -o page"),
+    short_help="A run as a ranked work list with pictures.",
+)(review)
+app.command(
+    epilog=_epilog(
+        "segagent diff before.json after.json --images images -o diff", "segagent diff before.json run -o diff"
+    ),
+    short_help="What changed between two states of annotations?",
+)(diff)
+app.command(
+    epilog=_epilog(
+        "segagent summary run",
+        "segagent summary run --accept 0.95 --accept-iou 0.9",
+        "segagent summary run --accept 0.95 --calibrate check/checked.json --json",
+    ),
+    short_help="Which masks of a run can be accepted?",
+)(summary)
+app.command(
+    epilog=_epilog("segagent check run -o check --num 50"),
+    short_help="Draw masks of a run for you to check.",
+)(check)
+app.command(
     epilog=_epilog('segagent score photo.jpg "the dog" --mask dog.png --json'),
     short_help="Tell how well a mask fits TEXT.",
 )(score)
@@ -94,6 +122,10 @@ app.command(
     epilog=_epilog("segagent scenes scenes --num 200 --seed 1 --split test"),
     short_help="Write generated scenes as a data set.",
 )(scenes)
+app.command(
+    epilog=_epilog("segagent corrupt scenes:100:split=test -o spoiled", "segagent audit spoiled -o run"),
+    short_help="Spoil a data set's masks in known ways.",
+)(corrupt)
 app.command(epilog=_epilog("segagent demo -o demo"), short_help="Run the main job on two pictures.")(demo)
 app.command(
     epilog=_epilog(
@@ -102,6 +134,14 @@ app.command(
     ),
     short_help="Make training data with the simulated annotator.",
 )(trajectories)
+app.command(
+    epilog=_epilog(
+        "segagent export-examples traj.jsonl --to llama-factory --chat-format qwen3 -o data",
+        "segagent export-examples traj.jsonl --to trl --chat-format model/segagent_format.json -o data",
+        "segagent export-examples traj.jsonl --to published -o published.json",
+    ),
+    short_help="Write training data for other trainers.",
+)(export_examples)
 app.command(
     epilog=_epilog(
         "segagent evaluate scenes:100:split=val,sentences=2 --policy embedded -o out",
@@ -115,6 +155,18 @@ app.command(
     epilog=_epilog("segagent report out clicks -o report", "segagent report part1 part2 part3 part4 -o report"),
     short_help="Tables, plots and pictures of evaluations.",
 )(report)
+app.command(
+    epilog=_epilog(
+        "segagent benchmark embedded -o card",
+        "segagent benchmark openai:my-model@http://127.0.0.1:8000/v1 --scenes 50 --data coco_small -o my-card",
+        "segagent benchmark centre --tool grabcut --scenes 10 -o centre",
+    ),
+    short_help="One card of figures for a policy: HLMAT as a benchmark.",
+)(benchmark)
+app.command(
+    epilog=_epilog("segagent leaderboard card my-card centre -o leaderboard"),
+    short_help="Cards of several policies on one sortable page.",
+)(leaderboard)
 app.command(
     epilog=_epilog("segagent calibrate embedded:model scenes:100:split=val,seed=3,sentences=1"),
     short_help="Fit what a policy's predicted IoU is worth.",

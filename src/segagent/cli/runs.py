@@ -20,7 +20,7 @@ from segagent.cli.models import (
 )
 
 if TYPE_CHECKING:
-    from segagent.annotation.batch import Budget, Job, Progress, RunConfig
+    from segagent.annotation.batch import Budget, Progress, RunConfig
 
 _MAX_LISTED = 20
 
@@ -198,7 +198,7 @@ def run_dataset(
     if as_json:
         print_object(summary)
     else:
-        _tell(summary, config.job)
+        tell_summary(summary)
     if progress.failures or progress.stopped:
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -208,19 +208,23 @@ def _note(progress: Progress) -> str:
     return ", ".join([*parts, *([f"{len(progress.failures)} failed"] if progress.failures else [])])
 
 
-def _tell(summary: dict[str, Any], job: Job) -> None:
+def tell_summary(summary: dict[str, Any]) -> None:
+    """Say what a summary holds, failures first."""
+    job = summary["job"]
     for failure in summary["failed"][:_MAX_LISTED]:
         warn(f"object {failure['object_id']} failed: {failure['reason']}")
     if len(summary["failed"]) > _MAX_LISTED:
         warn(f"and {len(summary['failed']) - _MAX_LISTED} more failed objects; summary.json lists all")
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in summary["outcomes"].items())
     say(f"{job}: {summary['objects']} objects: {counts or 'none done'}, {len(summary['failed'])} failed")
+    if summary["likely_errors"] is not None:
+        say("likely errors: " + ", ".join(f"{count} {label}" for label, count in summary["likely_errors"].items()))
     if summary["expected_iou_given"] is not None:
         say(f"expected IoU of the given masks {summary['expected_iou_given']:.3f}")
     if job != "audit" and summary["expected_iou"] is not None:
         say(f"expected IoU of the answers     {summary['expected_iou']:.3f}")
     cost = summary["cost"]
     say(f"cost: {cost.get('seconds', 0):.1f} s, {cost.get('policy_calls', 0):.0f} policy calls")
-    if summary["stopped"]:
+    if summary.get("stopped"):
         warn(f"{summary['stopped']}; give a larger budget to the same command to go on")
     say(f"run: {summary['run']}; next: segagent review {summary['run']}")

@@ -47,7 +47,7 @@ def scenes(
     began = time.monotonic()
     with (
         counting("scenes", num, unit="scenes", quiet=as_json) as update,
-        _appearing_when_complete(out) as partial,
+        appearing_when_complete(out) as partial,
     ):
         manifest = write_scenes(partial, num=num, seed=seed, split=split.value, progress=lambda done: update(done, ""))
         num_samples = len(json.loads(manifest.read_text(encoding="utf-8"))["samples"])
@@ -60,7 +60,7 @@ def scenes(
 
 
 @contextmanager
-def _appearing_when_complete(out: Path) -> Iterator[Path]:
+def appearing_when_complete(out: Path) -> Iterator[Path]:
     """A folder beside ``out`` to write into; it becomes ``out`` at the end, or goes if anything went wrong."""
     from segagent.core import InputError
 

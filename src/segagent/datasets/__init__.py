@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from segagent.core import InputError
+from segagent.datasets.broken import BrokenSample
 from segagent.datasets.coco import CocoDataset
 from segagent.datasets.davis import open_davis
 from segagent.datasets.folder import FolderDataset
@@ -19,9 +20,11 @@ from segagent.datasets.prompts import open_prompts
 from segagent.datasets.reasonseg import open_reasonseg
 from segagent.datasets.refer import KINDS, open_refer
 from segagent.datasets.sample import Dataset, Sample, SampleGroup
+from segagent.datasets.text_templates import with_text_template
 from segagent.datasets.voc import open_sbd, open_voc
 
 __all__ = [
+    "BrokenSample",
     "CocoDataset",
     "Dataset",
     "FolderDataset",
@@ -66,7 +69,7 @@ _IN_A_FOLDER: dict[str, Callable[[Path], Dataset]] = {
 """What a folder holds, the first one found deciding, and how it is opened."""
 
 
-def open_dataset(spec: str) -> Dataset:
+def open_dataset(spec: str, text_template: str | None = None) -> Dataset:
     """The data set that ``spec`` names.
 
     ===================================  =========================================================================
@@ -83,7 +86,7 @@ def open_dataset(spec: str) -> Dataset:
     ``reasonseg:ROOT``                   :func:`open_reasonseg`: ``split=train|val|test``
     ``hqseg:ROOT``                       :func:`open_hqseg`: ``part=dis5k|thin``, ``split=train|val``
     ``coco:FILE``, ``lvis:FILE``         :func:`open_coco`: ``text=the {category}``, ``images=``
-    ``voc:ROOT``, ``sbd:ROOT``           :func:`open_voc`, :func:`open_sbd`: ``split=train|val``
+    ``voc:ROOT``, ``sbd:ROOT``           :func:`open_voc`, :func:`open_sbd`: ``split=train|val``, ``text=``
     ``grabcut:ROOT``, ``berkeley:ROOT``  :func:`open_interactive`: ``text=``
     ``davis:ROOT``                       :func:`open_davis`: ``by=2016|2017``, ``split=``, ``text=``
     ``parquet:FILE_OR_FOLDER``           :class:`ParquetDataset`: ``image=``, ``mask=``, ``text=`` name the columns
@@ -91,9 +94,13 @@ def open_dataset(spec: str) -> Dataset:
     ===================================  =========================================================================
 
     Options follow the path, ``refcoco:data:by=unc,split=val``. docs/datasets.md tells which files each one wants. A
-    manifest goes before instances. Raises ``InputError`` for anything else, and for a data set that is malformed.
+    manifest goes before instances. ``text_template`` is the option ``text=``, for those that have it; if ``spec`` has
+    it too they must be the same. Raises ``InputError`` for anything else, and for a data set that is malformed.
     """
     scheme, _, rest = spec.partition(":")
+    if text_template is not None:
+        named = scheme if scheme in _SCHEMES and (rest or scheme == "scenes") else None
+        return open_dataset(with_text_template(spec, named, text_template))
     if scheme in _SCHEMES and (rest or scheme == "scenes"):
         return _SCHEMES[scheme](spec)
     if "\0" in spec or not spec:

@@ -18,21 +18,31 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> BoolMask:
     - ``{"size": [height, width], "counts": [...]}``: run lengths, column-major, background first.
     - ``{"size": [height, width], "counts": "..."}``: the same, compressed.
     """
+    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), list):
+        return _from_counts(_counts(segmentation, height, width), height, width)
+    return decode_rle(segmentation_rle(segmentation, height, width))
+
+
+def segmentation_rle(segmentation: Any, height: int, width: int) -> Rle:
+    """A COCO ``segmentation`` as compressed RLE, no pixel of it made. Raises ``ValueError`` saying what is wrong.
+
+    The text of an RLE that is compressed already is given as it is: whether it describes as many pixels as the image
+    has is told by whoever reads it.
+    """
     if isinstance(segmentation, dict):
-        size = segmentation.get("size")
-        if not isinstance(size, list) or size != [height, width]:
-            raise ValueError(f"RLE size is {size!r:.80}, that of the image [{height}, {width}] (height, width)")
-        counts = segmentation.get("counts")
-        if isinstance(counts, list):
-            return _from_counts(counts, height, width)
+        counts = _counts(segmentation, height, width)
         if isinstance(counts, str):
-            return decode_rle(Rle(size=[height, width], counts=counts))
-        raise ValueError(f"RLE counts must be text or a list of numbers, got {type(counts).__name__}")
+            return Rle(size=[height, width], counts=counts)
+        _check_counts(counts, height, width)
+        if height * width >= 2**32:
+            raise ValueError(f"an image of {height} x {width} pixels is too large")
+        packed = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+        return Rle(size=[height, width], counts=packed["counts"].decode("ascii"))
     if not isinstance(segmentation, list) or not segmentation:
         raise ValueError("expected polygons or an RLE")
     polygons = [_polygon(values, index, height, width) for index, values in enumerate(segmentation)]
     united = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-    return decode_rle(Rle(size=[height, width], counts=united["counts"].decode("ascii")))
+    return Rle(size=[height, width], counts=united["counts"].decode("ascii"))
 
 
 def encode_counts(mask: BoolMask) -> dict[str, Any]:
@@ -50,11 +60,26 @@ def is_numbers(values: Any) -> bool:
     )
 
 
-def _from_counts(counts: Sequence[Any], height: int, width: int) -> BoolMask:
+def _counts(segmentation: dict[str, Any], height: int, width: int) -> str | list[Any]:
+    """The counts of an RLE of the image's size, not looked at any closer."""
+    size = segmentation.get("size")
+    if not isinstance(size, list) or size != [height, width]:
+        raise ValueError(f"RLE size is {size!r:.80}, that of the image [{height}, {width}] (height, width)")
+    counts = segmentation.get("counts")
+    if not isinstance(counts, list | str):
+        raise ValueError(f"RLE counts must be text or a list of numbers, got {type(counts).__name__}")
+    return counts
+
+
+def _check_counts(counts: Sequence[Any], height: int, width: int) -> None:
     if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts):
         raise ValueError("RLE counts must be whole numbers from 0")
     if sum(counts) != height * width:
         raise ValueError(f"RLE counts sum to {sum(counts)}, the image has {height} x {width} pixels")
+
+
+def _from_counts(counts: Sequence[Any], height: int, width: int) -> BoolMask:
+    _check_counts(counts, height, width)
     inside = np.arange(len(counts)) % 2 == 1
     mask: BoolMask = np.ascontiguousarray(np.repeat(inside, counts).reshape(width, height).T)
     mask.setflags(write=False)

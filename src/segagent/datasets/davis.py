@@ -5,8 +5,8 @@ Files (https://davischallenge.org)::
     ROOT/JPEGImages/480p/SEQUENCE/00000.jpg    ROOT/Annotations/480p/SEQUENCE/00000.png
     ROOT/ImageSets/2016/val.txt  ROOT/ImageSets/2017/val.txt (sequence names), or DAVIS 2016's ImageSets/480p/val.txt
 
-The sentence is the sequence's name as words ("dance-twirl" -> "dance twirl") or what ``text=`` says. DAVIS345, the
-345 frames used by interactive segmentation (``ROOT/img``, ``ROOT/gt``), is found too.
+The sentence is the sequence's name as words ("dance-twirl" -> "dance twirl") or what ``text=the {category}`` says.
+DAVIS345, the 345 frames used by interactive segmentation (``ROOT/img``, ``ROOT/gt``), is found too.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def open_davis(spec: str) -> ListedDataset:
                     f"{sequence}-{number}",
                     path_inside(root, image, str(file), "image"),
                     image,
-                    options.get("text", words_of(sequence)),
+                    options.get("text", "{category}").replace("{category}", words_of(sequence)),
                     LabelValue(target, None, may_be_empty=True, void=None),
                     str(target),
                 )

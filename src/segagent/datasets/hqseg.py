@@ -9,8 +9,9 @@ Images are ``NAME.jpg``, masks ``NAME.png``. The sentence:
 
 - DIS5K names are ``GROUP_NUMBER#GROUP#CATEGORY_NUMBER#CATEGORY#PHOTO``. The sentence is CATEGORY in small letters,
   words written together or joined by ``_`` or ``-`` taken apart (``1#Accessories#3#SunGlasses#12_o`` -> "sun glasses").
-- ThinObject5K names begin with words; the sentence is what comes before the first digit, written likewise
-  (``street_lamp_0012`` -> "street lamp"). A name that begins with a digit gives "the object".
+- ThinObject5K names are those of pngimg.com, words and ``_PNG`` with a number; the sentence is the words, written
+  likewise (``street_lamp_PNG12`` -> "street lamp", ``ak47_PNG15442`` -> "ak47").
+- Of any other name it is what comes before the first digit; one without words gives "the object".
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def dis_text(stem: str) -> str:
 
 def thin_text(stem: str) -> str:
     """The sentence of a ThinObject5K file name without its ending; see the module's docstring."""
-    return words_of(re.split(r"\d", stem, maxsplit=1)[0])
+    return words_of(re.split(r"_PNG\d" if re.search(r"._PNG\d", stem) else r"\d", stem, maxsplit=1)[0])
 
 
 def words_of(name: str) -> str:

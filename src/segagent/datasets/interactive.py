@@ -10,8 +10,8 @@ berkeley   ``images/NAME.*``       ``masks/NAME.*``                             
 Where a picture has several objects, each mask whose name has no picture of its own belongs to the picture named like it
 but for a last letter or ``#N`` (``189011.jpg``: ``189011.png``, ``189011a.png``, ``189011b.png``).
 
-Nobody wrote sentences for these. The sentence is what ``text=`` says, or else the file name's words before its first
-digit (``banana1`` -> "banana"); a name without words gives "the object".
+Nobody wrote sentences for these. The category is the file name's words before its first digit (``banana1`` ->
+"banana"); a name without words gives "the object". The sentence is that, or what ``text=the {category}`` says.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def open_interactive(spec: str) -> ListedDataset:
                     Path(mask).stem,
                     path_inside(root, image, str(root / images), "image"),
                     image,
-                    options.get("text", thin_text(stem)),
+                    options.get("text", "{category}").replace("{category}", thin_text(stem)),
                     target,
                     str(root / image),
                 )

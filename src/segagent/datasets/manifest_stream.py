@@ -11,7 +11,7 @@ import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segagent.core import Image, InputError
+from segagent.datasets.broken import BrokenSample
 from segagent.datasets.folder import FolderSample, folder_sample
 from segagent.datasets.listed import told
 from segagent.datasets.manifest_entries import manifest_entries, read_entry
@@ -37,7 +38,7 @@ class StreamedGroup:
     image_name: str
     places: tuple[tuple[int, int, int], ...]
 
-    def samples(self) -> Sequence[FolderSample]:
+    def samples(self) -> Sequence[FolderSample | BrokenSample]:
         """Read from the manifest now."""
         with self.manifest.open("rb") as file:
             return [
@@ -47,7 +48,7 @@ class StreamedGroup:
 
 
 class StreamedFolder:
-    """The samples of a large manifest. See :class:`segagent.datasets.Dataset`; an entry's errors come with its turn."""
+    """The samples of a large manifest; see :class:`segagent.datasets.Dataset`. A bad entry is a sample that fails."""
 
     def __init__(self, manifest: str | Path) -> None:
         self.path = Path(manifest)
@@ -73,7 +74,7 @@ class StreamedFolder:
     def __len__(self) -> int:
         return len(self._index.offsets)
 
-    def __iter__(self) -> Iterator[FolderSample]:
+    def __iter__(self) -> Iterator[FolderSample | BrokenSample]:
         for number, (_, _, entry) in enumerate(manifest_entries(self.path)):
             yield _sample(self.path, number, entry)
 
@@ -136,5 +137,19 @@ def _where(path: Path, number: int) -> str:
     return f"{path}, samples[{number}]"
 
 
-def _sample(path: Path, number: int, entry: Any) -> FolderSample:
-    return folder_sample(path.parent, entry, _where(path, number), number)
+def _sample(path: Path, number: int, entry: Any) -> FolderSample | BrokenSample:
+    """An entry as a sample; one that fails where something is wrong with it."""
+    where = _where(path, number)
+    try:
+        return folder_sample(path.parent, entry, where, number)
+    except InputError as error:
+        reason = str(error)
+    if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
+        return BrokenSample(f"{number:06d}", "", reason)
+    given = entry.get("id", entry.get("sample_id"))
+    sample_id = str(given) if isinstance(given, str | int) else f"{number:06d}"
+    try:
+        image = path_inside(path.parent, entry["image"], where, "image")
+    except InputError:
+        return BrokenSample(sample_id, entry["image"], reason)
+    return BrokenSample(sample_id, image.relative_to(path.parent).as_posix(), reason, partial(load_image, image))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from segagent.core import BoolMask, Image, InputError, MissingExtraError, empty_mask
+from segagent.datasets.broken import BrokenSample
 from segagent.datasets.listed import fingerprint_of, told
 from segagent.datasets.sample import ListedGroup, path_inside
 from segagent.datasets.spec_options import parse_spec, write_spec
@@ -112,7 +113,7 @@ class ParquetDataset:
             rows.append(f"{self._name(file)} {opened.metadata.num_rows} {file.stat().st_size}")
         self.fingerprint = fingerprint_of("\n".join(rows), str(self._columns))
 
-    def __iter__(self) -> Iterator[ParquetSample]:
+    def __iter__(self) -> Iterator[ParquetSample | BrokenSample]:
         for _, samples in self._rows():
             yield from samples
 
@@ -142,34 +143,48 @@ class ParquetDataset:
         name = f"{self._name(file)}#{overall}"
         return _Row(file, group, number, name, self._columns["image"], self._columns["mask"])
 
-    def _rows(self) -> Iterator[tuple[str, list[ParquetSample]]]:
+    def _rows(self) -> Iterator[tuple[str, list[ParquetSample | BrokenSample]]]:
         for file in self.files:
             opened = _opened(file)
             overall = 0
             for group in range(opened.metadata.num_row_groups):
-                texts = _column(file, group, self._columns["text"]).to_pylist()
-                has_category = self._columns["category"] in opened.schema_arrow.names
-                categories = _column(file, group, self._columns["category"]).to_pylist() if has_category else []
-                for number, value in enumerate(texts):
+                count = opened.metadata.row_group(group).num_rows
+                try:
+                    values: list[Any] = _values(file, group, self._columns["text"], count)
+                    has_category = self._columns["category"] in opened.schema_arrow.names
+                    categories = _values(file, group, self._columns["category"], count) if has_category else []
+                    damage = None
+                except InputError as error:
+                    values, categories, damage = [None] * count, [], str(error)
+                for number, value in enumerate(values):
                     row = self._row(file, group, number, overall)
                     category = categories[number] if categories else None
-                    listed = value if isinstance(value, list) else [value]
-                    if not all(isinstance(text, str) and text.strip() for text in listed):
-                        where = f"{file}, row {overall}, {self._columns['text']}"
-                        raise InputError(f"{where}: expected words or a list of them, got {told(value)}")
-                    yield (
-                        row.name,
-                        [
-                            ParquetSample(
-                                f"{row.name}-{count}",
-                                text.strip(),
-                                row,
-                                category if isinstance(category, str) else None,
-                            )
-                            for count, text in enumerate(listed)
-                        ],
-                    )
+                    yield row.name, self._samples(row, value, category, f"{file}, row {overall}", damage)
                     overall += 1
+
+    def _samples(
+        self, row: _Row, value: Any, category: Any, where: str, damage: str | None
+    ) -> list[ParquetSample | BrokenSample]:
+        """The texts of a row, or one sample that fails."""
+        listed = value if isinstance(value, list) else [value]
+        if damage is None and not all(isinstance(text, str) and text.strip() for text in listed):
+            damage = f"{where}, {self._columns['text']}: expected words or a list of them, got {told(value)}"
+        if damage is not None:
+            return [BrokenSample(f"{row.name}-0", row.name, damage, row.load_image)]
+        known = category if isinstance(category, str) else None
+        return [ParquetSample(f"{row.name}-{count}", text.strip(), row, known) for count, text in enumerate(listed)]
+
+
+def _values(file: Path, group: int, column: str, count: int) -> list[Any]:
+    """A column of a row group as Python values. Raises ``InputError``, also where there are not ``count`` of them."""
+    try:
+        values: list[Any] = _column(file, group, column).to_pylist()
+    except (ValueError, OSError) as error:  # A text that is not UTF-8; pyarrow's errors are such.
+        detail = " ".join(str(error).split())[:120]
+        raise InputError(f"{file}, row group {group}, {column}: damaged ({detail})") from error
+    if len(values) != count:
+        raise InputError(f"{file}, row group {group}, {column}: has {len(values)} rows, the file says {count}")
+    return values
 
 
 def _opened(file: Path) -> Any:

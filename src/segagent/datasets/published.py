@@ -39,7 +39,7 @@ from segagent.core import (
 )
 from segagent.datasets.coco_masks import decode_segmentation
 from segagent.datasets.listed import length_of, objects_of, parsed_json, read_file, text_of, told
-from segagent.imaging import write_bytes
+from segagent.imaging import whole_file, write_bytes
 
 _IOU = re.compile(r"Current\s+m?IOU\s*:\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _WANTED = "expected a file of the published SegAgent project"
@@ -86,42 +86,45 @@ def read_published_trajectories(path: str | Path) -> Iterator[PublishedEpisode]:
 def write_published_trajectories(path: str | Path, episodes: Iterable[PublishedEpisode]) -> None:
     """A trajectory file, an entry per episode: the clicks that led to the returned mask.
 
-    Raises ``InputError`` for an episode that has no place in it (module's docstring), or a file that can't be written.
+    Takes one at a time. Raises ``InputError`` for one that has no place in it (see the module), or an unwritable file.
     """
-    data = []
-    for number, episode in enumerate(episodes):
-        trajectory = episode.trajectory
-        target = decode_segmentation(dict(episode.target), trajectory.height, trajectory.width)
-        clicks = []
-        for index, step in enumerate(_linear(trajectory, trajectory.returned)):
-            action, mask = _only_click(step.action, trajectory), trajectory_mask(step, trajectory)
-            clicks.append(
-                {
-                    "idx": index,
-                    "coor": [action.y, action.x],
-                    "is_positive": action.positive,
-                    "mask": step.mask,
-                    "box": _box(mask),
-                    "area": int(mask.sum()),
-                    "iou": iou(mask, target),
-                }
-            )
-        data.append(
+    with whole_file(path) as file:
+        file.write(b'{"data": [')
+        for number, episode in enumerate(episodes):
+            file.write(b", " * bool(number) + json.dumps(_trajectory_entry(number, episode)).encode("ascii"))
+        file.write(b"]}")
+
+
+def _trajectory_entry(number: int, episode: PublishedEpisode) -> dict[str, Any]:
+    trajectory = episode.trajectory
+    target = decode_segmentation(dict(episode.target), trajectory.height, trajectory.width)
+    clicks = []
+    for index, step in enumerate(_linear(trajectory, trajectory.returned)):
+        action, mask = _only_click(step.action, trajectory), trajectory_mask(step, trajectory)
+        clicks.append(
             {
-                "image_name": trajectory.image,
-                "height": trajectory.height,
-                "width": trajectory.width,
-                "gt_ann": {
-                    "object_id": number,
-                    "caption": [trajectory.text],
-                    "segmentation": episode.target,
-                    "bbox": _box(target),
-                    "area": int(target.sum()),
-                },
-                "clicks_list": clicks,
+                "idx": index,
+                "coor": [action.y, action.x],
+                "is_positive": action.positive,
+                "mask": step.mask,
+                "box": _box(mask),
+                "area": int(mask.sum()),
+                "iou": iou(mask, target),
             }
         )
-    write_bytes(path, json.dumps({"data": data}).encode("ascii"))
+    return {
+        "image_name": trajectory.image,
+        "height": trajectory.height,
+        "width": trajectory.width,
+        "gt_ann": {
+            "object_id": number,
+            "caption": [trajectory.text],
+            "segmentation": episode.target,
+            "bbox": _box(target),
+            "area": int(target.sum()),
+        },
+        "clicks_list": clicks,
+    }
 
 
 def read_published_predictions(path: str | Path) -> Iterator[PublishedEpisode]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,16 +23,19 @@ from xml.etree import ElementTree
 import numpy as np
 
 from segagent.core import BoolMask, InputError, frozen_mask
+from segagent.datasets.broken import BrokenSample
 from segagent.datasets.listed import (
     GroupedDataset,
     ListedSample,
+    MaskSource,
     fingerprint_of,
     read_file,
 )
 from segagent.datasets.mask_sources import LabelValue
 from segagent.datasets.matlab import read_struct
-from segagent.datasets.sample import path_inside
+from segagent.datasets.sample import Sample, path_inside
 from segagent.datasets.spec_options import parse_spec, write_spec
+from segagent.imaging import load_image
 
 _CLASSES = [
     "aeroplane",
@@ -61,11 +65,12 @@ _SPLITS = ("train", "val", "trainval")
 
 
 def open_voc(spec: str) -> GroupedDataset:
-    """The data set of ``voc:ROOT[:split=train|val|trainval]``, ROOT a folder like ``VOCdevkit/VOC2012``.
+    """The data set of ``voc:ROOT[:split=train|val|trainval,text=..]``, ROOT a folder like ``VOCdevkit/VOC2012``.
 
-    Raises ``InputError`` for missing lists and lines that are no name, while iterating for annotations.
+    ``text=the {category}`` makes the sentences. Raises ``InputError`` for missing lists and lines that are no name; an
+    annotation that cannot be used is a sample that fails.
     """
-    root, options = parse_spec(spec, {"split": _SPLITS})
+    root, options = parse_spec(spec, {"split": _SPLITS, "text": None})
     split = options.get("split", "val")
     wanted = (
         f"PASCAL VOC needs JPEGImages, SegmentationObject, Annotations and "
@@ -73,15 +78,15 @@ def open_voc(spec: str) -> GroupedDataset:
     )
     file = root / "ImageSets" / "Segmentation" / f"{split}.txt"
     content = read_file(file, wanted)
-    groups = [_VocGroup(root, name, wanted) for name in _names(content, file)]
-    return GroupedDataset(
-        write_spec("voc", root, {"split": split}), fingerprint_of("voc", content), groups, root / "JPEGImages"
-    )
+    text = _template(options)
+    groups = [_VocGroup(root, name, wanted, text) for name in _names(content, file)]
+    again = write_spec("voc", root, {"split": split, "text": options.get("text")})
+    return GroupedDataset(again, _fingerprint("voc", content, options), groups, root / "JPEGImages")
 
 
 def open_sbd(spec: str) -> GroupedDataset:
-    """The data set of ``sbd:ROOT[:split=train|val]``; ROOT or a folder ``dataset`` below it. As :func:`open_voc`."""
-    given, options = parse_spec(spec, {"split": _SPLITS[:2]})
+    """The data set of ``sbd:ROOT[:split=train|val,text=..]``, ROOT or ``dataset`` below it. As :func:`open_voc`."""
+    given, options = parse_spec(spec, {"split": _SPLITS[:2], "text": None})
     places = (given, given / "dataset", given / "benchmark_RELEASE" / "dataset")
     root = next((place for place in places if (place / "inst").is_dir()), given)
     split = options.get("split", "val")
@@ -90,10 +95,21 @@ def open_sbd(spec: str) -> GroupedDataset:
     )
     file = root / f"{split}.txt"
     content = read_file(file, wanted)
-    groups = [_SbdGroup(root, name, wanted) for name in _names(content, file)]
-    return GroupedDataset(
-        write_spec("sbd", given, {"split": split}), fingerprint_of("sbd", content), groups, root / "img"
-    )
+    text = _template(options)
+    groups = [_SbdGroup(root, name, wanted, text) for name in _names(content, file)]
+    again = write_spec("sbd", given, {"split": split, "text": options.get("text")})
+    return GroupedDataset(again, _fingerprint("sbd", content, options), groups, root / "img")
+
+
+def _template(options: dict[str, str]) -> str:
+    template = options.get("text", "{category}")
+    if "{category}" not in template:
+        raise InputError(f"the text template {template!r:.80} lacks {{category}}")
+    return template
+
+
+def _fingerprint(name: str, content: bytes, options: dict[str, str]) -> str:
+    return fingerprint_of(name, content, *([options["text"]] if "text" in options else []))
 
 
 def _names(content: bytes, file: Path) -> list[str]:
@@ -114,36 +130,44 @@ class _VocGroup:
     root: Path
     name: str
     wanted: str
+    text: str
 
     @property
     def image_name(self) -> str:
         """See :class:`segagent.datasets.SampleGroup`."""
         return f"{self.name}.jpg"
 
-    def samples(self) -> Sequence[ListedSample]:
-        """One per object of the annotation."""
-        file = path_inside(self.root, f"Annotations/{self.name}.xml", str(self.root), "annotation")
-        names = _object_names(read_file(file, self.wanted, _MAX_BYTES), file)
-        labels = path_inside(self.root, f"SegmentationObject/{self.name}.png", str(self.root), "mask")
-        image = path_inside(self.root, f"JPEGImages/{self.name}.jpg", str(self.root), "image")
-        return [
-            _sample(self.name, number, category, image, LabelValue(labels, number), f"{file}, object {number}")
-            for number, category in enumerate(names, start=1)
-        ]
+    def samples(self) -> Sequence[Sample]:
+        """One per object of the annotation; one that fails where that cannot be read."""
+        image: Path | None = None
+        try:
+            image = path_inside(self.root, f"JPEGImages/{self.name}.jpg", str(self.root), "image")
+            file = path_inside(self.root, f"Annotations/{self.name}.xml", str(self.root), "annotation")
+            names = _object_names(read_file(file, self.wanted, _MAX_BYTES), file)
+            labels = path_inside(self.root, f"SegmentationObject/{self.name}.png", str(self.root), "mask")
+        except InputError as error:
+            return [_broken(self.name, self.name, image, str(error))]
+        samples: list[Sample] = []
+        for number, category in enumerate(names, start=1):
+            where = f"{file}, object {number}"
+            if category:
+                samples.append(
+                    _sample(self.name, number, category, self.text, image, LabelValue(labels, number), where)
+                )
+            else:
+                samples.append(_broken(f"{self.name}-{number}", self.name, image, f"{where}: has no name"))
+        return samples
 
 
 def _object_names(content: bytes, file: Path) -> list[str]:
+    """The name of each object, empty where it has none."""
     if re.search(rb"<!(DOCTYPE|ENTITY)", content, re.IGNORECASE) or not re.match(rb"(\xef\xbb\xbf)?\s*<", content):
         raise InputError(f"{file}: not a plain VOC annotation (document types and other encodings are refused)")
     try:
         tree = ElementTree.fromstring(content)  # noqa: S314 - see above
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise InputError(f"{file}: not valid XML ({error})") from error
-    names = [(node.findtext("name") or "").strip() for node in tree.findall("object")]
-    for number, name in enumerate(names, start=1):
-        if not name:
-            raise InputError(f"{file}, object {number}: has no name")
-    return names
+    return [(node.findtext("name") or "").strip() for node in tree.findall("object")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,24 +175,31 @@ class _SbdGroup:
     root: Path
     name: str
     wanted: str
+    text: str
 
     @property
     def image_name(self) -> str:
         """See :class:`segagent.datasets.SampleGroup`."""
         return f"{self.name}.jpg"
 
-    def samples(self) -> Sequence[ListedSample]:
-        """One per object of the MATLAB file."""
-        file = path_inside(self.root, f"inst/{self.name}.mat", str(self.root), "annotation")
-        image = path_inside(self.root, f"img/{self.name}.jpg", str(self.root), "image")
-        categories = _instances(file, self.wanted)[1]
-        samples = []
+    def samples(self) -> Sequence[Sample]:
+        """One per object of the MATLAB file; one that fails where that cannot be read."""
+        image: Path | None = None
+        try:
+            image = path_inside(self.root, f"img/{self.name}.jpg", str(self.root), "image")
+            file = path_inside(self.root, f"inst/{self.name}.mat", str(self.root), "annotation")
+            categories = _instances(file, self.wanted)[1]
+        except InputError as error:
+            return [_broken(self.name, self.name, image, str(error))]
+        samples: list[Sample] = []
         for number, value in enumerate(categories, start=1):
             where = f"{file}, object {number}"
-            if not 1 <= value <= len(_CLASSES):
-                raise InputError(f"{where}: class {value} is not one of 1 to {len(_CLASSES)}")
-            target = SbdObject(file, number, self.wanted)
-            samples.append(_sample(self.name, number, _CLASSES[value - 1], image, target, where))
+            if 1 <= value <= len(_CLASSES):
+                target = SbdObject(file, number, self.wanted)
+                samples.append(_sample(self.name, number, _CLASSES[value - 1], self.text, image, target, where))
+            else:
+                reason = f"{where}: class {value} is not one of 1 to {len(_CLASSES)}"
+                samples.append(_broken(f"{self.name}-{number}", self.name, image, reason))
         return samples
 
 
@@ -207,6 +238,13 @@ def _instances(path: Path, wanted: str) -> tuple[Any, list[int]]:
     return labels, categories
 
 
-def _sample(name: str, number: int, category: str, image: Path, target: Any, where: str) -> ListedSample:
+def _sample(
+    name: str, number: int, category: str, template: str, image: Path, target: MaskSource, where: str
+) -> ListedSample:
     words = _APART.get(category, category)
-    return ListedSample(f"{name}-{number}", image, f"{name}.jpg", words, target, where, category=words)
+    text = template.replace("{category}", words)
+    return ListedSample(f"{name}-{number}", image, f"{name}.jpg", text, target, where, category=words)
+
+
+def _broken(sample_id: str, name: str, image: Path | None, reason: str) -> BrokenSample:
+    return BrokenSample(sample_id, f"{name}.jpg", reason, partial(load_image, image) if image is not None else None)

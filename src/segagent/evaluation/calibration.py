@@ -3,6 +3,7 @@
 A calibration is fitted on validation states and stored with the model (``Calibration.to_dict``); it maps what the PRM
 says to
 what such masks turn out to be. It is monotone, so it changes no choice of a search, only the number that people read.
+The masks it was fitted on are kept beside it, as :class:`~segagent.evaluation.evidence.Evidence`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
 from segagent.core import InputError
+from segagent.evaluation.evidence import Evidence
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,31 +72,68 @@ def calibration_file(policy: str) -> Path | None:
 
 def load_calibration(policy: str) -> Calibration | None:
     """The calibration stored with a policy, None where there is none. Raises ``InputError`` for a damaged file."""
+    return load_with_evidence(policy)[0]
+
+
+def load_with_evidence(policy: str) -> tuple[Calibration | None, Evidence | None]:
+    """The calibration stored with a policy and what it was fitted on; None for what is not there, as in old files.
+
+    Raises ``InputError`` for a damaged file.
+    """
+    path = calibration_file(policy)
+    return (None, None) if path is None or not path.exists() else read_calibration(path)
+
+
+def stored_notes(policy: str) -> dict[str, Any]:
+    """How the calibration stored with a policy was fitted. Raises ``InputError`` where there is none."""
     path = calibration_file(policy)
     if path is None or not path.exists():
-        return None
+        raise InputError(f"policy {policy!r:.200} has no calibration")
+    read_calibration(path)
+    return dict(json.loads(path.read_text(encoding="utf-8")).get("notes") or {})
+
+
+def read_calibration(path: Path) -> tuple[Calibration, Evidence | None]:
+    """The calibration of a file, and what it was fitted on, if kept. Raises ``InputError`` for a damaged file."""
     try:
-        return Calibration.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        data = json.loads(path.read_text(encoding="utf-8"))
+        evidence = data.get("evidence")
+        return Calibration.from_dict(data), None if evidence is None else Evidence.from_dict(evidence)
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: no calibration ({error}); remove it, or make it anew: segagent calibrate") from error
 
 
-def save_calibration(policy: str, calibration: Calibration, notes: Mapping[str, Any]) -> Path:
-    """Store a calibration with its policy, with ``notes`` on how it was fitted. Raises ``InputError`` if it cannot."""
+def calibration_content(calibration: Calibration, evidence: Evidence | None, notes: Mapping[str, Any]) -> str:
+    """The text of a calibration's file; :func:`read_calibration` reads it. Much evidence is thinned."""
+    data: dict[str, Any] = {**calibration.to_dict(), "notes": dict(notes)}
+    if evidence is not None:
+        data["evidence"] = evidence.thinned().to_dict()
+    return json.dumps(data) + "\n"
+
+
+def save_calibration(
+    policy: str, calibration: Calibration, notes: Mapping[str, Any], evidence: Evidence | None = None
+) -> Path:
+    """Store a calibration with its policy, with ``notes`` on how it was fitted and, thinned, what it was fitted on.
+
+    Raises ``InputError`` if it cannot.
+    """
     path = calibration_file(policy)
     if path is None:
         raise InputError(
             f"policy {policy!r:.200} has no folder to store a calibration in; expected embedded:DIR or hf:DIR"
         )
     try:
-        path.write_text(json.dumps({**calibration.to_dict(), "notes": dict(notes)}) + "\n", encoding="utf-8")
+        path.write_text(calibration_content(calibration, evidence, notes), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
     return path
 
 
-def fit_calibration(predicted: Sequence[float], true: Sequence[float], *, num_bins: int = 20) -> Calibration:
-    """Isotonic fit of ``true`` IoU on ``predicted`` IoU (equally long, in [0, 1]).
+def fit_calibration(
+    predicted: Sequence[float], true: Sequence[float], *, weight: Sequence[float] | None = None, num_bins: int = 20
+) -> Calibration:
+    """Isotonic fit of ``true`` IoU on ``predicted`` IoU (equally long, in [0, 1]); ``weight`` None counts all fully.
 
     The knots are means of ``num_bins`` equally filled bins, made monotone by isotonic regression (pool adjacent
     violators): smooth enough not to
@@ -103,11 +142,12 @@ def fit_calibration(predicted: Sequence[float], true: Sequence[float], *, num_bi
     x, y = _pair(predicted, true)
     # Equal predictions belong in one bin, else their order in the input would matter.
     _, inverse = np.unique(x, return_inverse=True)
-    share = (np.cumsum(np.bincount(inverse)) - 1) * num_bins // x.size
+    each = np.ones(x.size) if weight is None else np.asarray(weight, np.float64)
+    share = (np.cumsum(np.bincount(inverse, each)) - 1) * num_bins // each.sum()
     _, bins = np.unique(share[inverse], return_inverse=True)
-    weights = np.bincount(bins).astype(np.float64)
-    centres = np.bincount(bins, x) / weights
-    means = np.bincount(bins, y) / weights
+    weights = np.bincount(bins, each)
+    centres = np.bincount(bins, each * x) / weights
+    means = np.bincount(bins, each * y) / weights
     fitted = isotonic_regression(means, weights=weights).x
     return Calibration(tuple(map(float, centres)), tuple(float(v) for v in np.clip(fitted, 0, 1)))
 

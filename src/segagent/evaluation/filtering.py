@@ -80,6 +80,16 @@ def accepted_share(
     return float(taken[enough].max() / x.size) if enough.any() else 0.0
 
 
+def auroc(scores: Sequence[float], positive: Sequence[bool]) -> float:
+    """How often a positive has a higher score than a negative, equal scores counting half; nan without both."""
+    x, y = np.asarray(scores, np.float64), np.asarray(positive, np.bool_)
+    num_positive, num_negative = int(y.sum()), int((~y).sum())
+    if not num_positive or not num_negative:
+        return float("nan")
+    won = float(rankdata(x)[y].sum()) - num_positive * (num_positive + 1) / 2
+    return won / (num_positive * num_negative)
+
+
 def _correlation(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
     if x.std() == 0 or y.std() == 0:
         return float("nan")

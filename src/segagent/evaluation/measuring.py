@@ -19,7 +19,7 @@ from segagent.evaluation.metrics import Pair, Ratio, Sums
 from segagent.evaluation.rle import rle_overlaps
 from segagent.evaluation.selection import Selection, selected_state, state_after
 
-Protocol: TypeAlias = Literal["res", "noc", "filter"]
+Protocol: TypeAlias = Literal["res", "noc", "filter", "refine"]
 
 PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9)
 CLICK_TARGETS = (0.80, 0.85, 0.90, 0.95)
@@ -49,11 +49,16 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """``iou`` of the selected ``state`` in [0, 1], and what the sample adds to the metrics."""
+    """``ious`` of all states in [0, 1], ``iou`` that of the selected ``state``, and what it adds to the metrics."""
 
     sums: Sums
     state: int
-    iou: float
+    ious: tuple[float, ...]
+
+    @property
+    def iou(self) -> float:
+        """IoU of the selected state."""
+        return self.ious[self.state]
 
 
 def measure(sample: Judged, rules: Rules) -> Measured:
@@ -69,7 +74,7 @@ def measure(sample: Judged, rules: Rules) -> Measured:
         "gIoU": (ious[state], 1),
     }
     if rules.protocol == "filter":
-        return Measured(Sums.of(trajectory.image, ratios, _pairs(trajectory, ious, first=0)), state, ious[state])
+        return Measured(Sums.of(trajectory.image, ratios, _pairs(trajectory, ious, first=0)), state, tuple(ious))
     ignore = None if sample.ignore is None else decode_rle(sample.ignore)
     ratios["bIoU"] = boundary_iou(decode_rle(rles[state]), decode_rle(sample.target), ignore), 1
     ratios |= {f"Pr@{threshold:g}": (float(ious[state] >= threshold), 1) for threshold in PRECISIONS}
@@ -83,7 +88,7 @@ def measure(sample: Judged, rules: Rules) -> Measured:
         }
     ratios |= _behaviour(sample, target_empty, ious, state)
     first = 0 if trajectory.start.kind != "empty" else 1
-    return Measured(Sums.of(trajectory.image, ratios, _pairs(trajectory, ious, first)), state, ious[state])
+    return Measured(Sums.of(trajectory.image, ratios, _pairs(trajectory, ious, first)), state, tuple(ious))
 
 
 def _emptiness(prediction: Rle, sample: Judged) -> tuple[bool, bool]:
@@ -120,11 +125,11 @@ def _clicks(ious: Sequence[float], max_clicks: int) -> dict[str, Ratio]:
 def _behaviour(sample: Judged, target_empty: bool, ious: Sequence[float], state: int) -> dict[str, Ratio]:
     """How the mask was come by, and what it cost.
 
-    ``first-click hit rate``: over samples with a target whose first action is no box, whether it is a positive click on
-    the target. ``refine gain``: IoU of the selected mask minus that of the first one (the given start, else the mask
-    after the first action). ``invalid replies``: share of actions that could not be carried out. ``calls`` and
-    ``tokens`` of the policy's model and ``seconds`` are per sample; ``seconds per accepted mask`` divides all seconds,
-    also those of bad masks, by the number of masks with a true IoU of at least 0.8.
+    ``first-click hit rate``: over samples with a target, begun from nothing, whose first action is no box, whether it
+    is a positive click on the target. ``refine gain``: IoU of the selected mask minus that of the first one (the given
+    start, else the mask after the first action). ``invalid replies``: share of actions that could not be carried out.
+    ``calls`` and ``tokens`` of the policy's model and ``seconds`` are per sample; ``seconds per accepted mask`` divides
+    all seconds, also those of bad masks, by the number of masks with a true IoU of at least 0.8.
     """
     trajectory = sample.trajectory
     ratios: dict[str, Ratio] = {
@@ -136,13 +141,14 @@ def _behaviour(sample: Judged, target_empty: bool, ious: Sequence[float], state:
         ratios |= {"calls": (trajectory.usage.calls, 1), "tokens": (tokens, 1)}
     elif trajectory.num_policy_calls:
         ratios["calls"] = trajectory.num_policy_calls, 1
+    given = trajectory.start.kind != "empty"
+    if given or trajectory.steps:
+        ratios["refine gain"] = ious[state] - ious[0 if given else 1], 1
     if not trajectory.steps:
         return ratios
     ratios["invalid replies"] = trajectory.num_invalid, len(trajectory.steps)
-    begun = 0 if trajectory.start.kind != "empty" else 1
-    ratios["refine gain"] = ious[state] - ious[begun], 1
     first = trajectory.steps[0].action
-    if not target_empty and not isinstance(first, Box):
+    if not given and not target_empty and not isinstance(first, Box):
         ratios["first-click hit rate"] = float(_hits(first, sample)), 1
     return ratios
 

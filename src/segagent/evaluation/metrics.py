@@ -15,7 +15,7 @@ import numpy as np
 
 from segagent.evaluation.bootstrap import Interval, bootstrap_ratios, bootstrap_statistic
 from segagent.evaluation.calibration import expected_calibration_error
-from segagent.evaluation.filtering import filtering_metrics
+from segagent.evaluation.filtering import auroc, filtering_metrics
 
 Ratio: TypeAlias = tuple[float, float]
 """Above and below the line, both sums."""
@@ -101,8 +101,9 @@ def agreement(
     """How well predicted and true IoU agree, with 95 % intervals by image.
 
     ``predicted IoU MAE`` and ``MSE`` are in fractions (the paper's Table 3 prints 100 and 10,000 times these),
-    ``Pearson`` and ``Spearman`` in [-1, 1], ``ECE`` the expected calibration error over ten bins, and
-    ``accepted@80``, ``accepted@90`` the largest share of masks, best-scored first, of which 95 % truly reach that IoU.
+    ``Pearson`` and ``Spearman`` in [-1, 1], ``ECE`` the expected calibration error over ten bins, ``AUROC@80`` how well
+    the prediction tells masks with an IoU of at least 0.8 from the others, and ``accepted@80``, ``accepted@90`` the
+    largest share of masks, best-scored first, of which 95 % truly reach that IoU.
     """
     if not pairs:
         return {}
@@ -131,5 +132,6 @@ def _agreement_of(predicted: Sequence[float], true: Sequence[float]) -> dict[str
         "Pearson": found.pearson,
         "Spearman": found.spearman,
         "ECE": expected_calibration_error(predicted, true),
+        "AUROC@80": auroc(predicted, [iou >= 0.8 for iou in true]),
         **{f"accepted@{round(100 * threshold)}": share for threshold, share in found.accepted.items()},
     }

@@ -8,19 +8,25 @@ from dataclasses import dataclass, field
 from segagent.core import InputError, Policy, SegmentationTool
 from segagent.datasets import Dataset
 from segagent.environment import Episode, Target
+from segagent.evaluation.evidence import Evidence
 from segagent.search import SearchConfig, rollout, with_rewards
 
 
 @dataclass
 class OwnStates:
-    """Equally long ``predicted`` and ``true`` IoU in [0, 1] of the states after the start, with the ``images`` they
-    belong to; and the samples that ``failed``, as (sample id, reason).
+    """Equally long ``predicted`` and ``true`` IoU in [0, 1] of the states after the start, the ``images`` they belong
+    to, and whether they are ``final``; and the samples that ``failed``, as (sample id, reason).
     """
 
     predicted: list[float] = field(default_factory=list)
     true: list[float] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
+    final: list[bool] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+
+    def evidence(self) -> Evidence:
+        """The states as evidence."""
+        return Evidence.of(self.predicted, self.true, self.images, self.final)
 
 
 def own_states(
@@ -34,7 +40,8 @@ def own_states(
 ) -> OwnStates:
     """Greedy episodes of ``max_steps`` steps on every sample, each state with its predicted and its true IoU.
 
-    States without a predicted IoU are left out. ``progress`` is told (images done, images in all).
+    States without a predicted IoU are left out. The state with the best predicted IoU of an episode is marked final.
+    ``progress`` is told (images done, images in all).
     """
     states = OwnStates()
     # No stop: all steps are wanted, and all are scored.
@@ -58,5 +65,6 @@ def own_states(
                     states.predicted.append(said)
                     states.true.append(true)
                     states.images.append(group.image_name)
+                    states.final.append(index == rewarded.returned)
         progress(number, dataset.num_images)
     return states

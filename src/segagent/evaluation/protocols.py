@@ -20,9 +20,10 @@ from segagent.core import (
     total_usage,
 )
 from segagent.datasets import Sample
-from segagent.environment import Episode, Target, embed_images, observe, random_clicks_start, reset
+from segagent.environment import Episode, StartSpec, Target, embed_images, observe, random_clicks_start, reset
 from segagent.environment.seeds import episode_seed
 from segagent.evaluation.clicking import click_trajectories
+from segagent.evaluation.degrading import DEGRADING_VERSION, degraded
 from segagent.evaluation.measuring import Protocol
 from segagent.search import SearchConfig, rollout, with_rewards
 from segagent.search.versions import package_versions
@@ -61,9 +62,9 @@ class Shard:
 class EvaluationConfig:
     """Everything that decides the trajectories, policy, tool and data set apart.
 
-    ``search``: how a policy plays (``res``, and ``noc`` with a policy). ``max_clicks`` and ``enough``: budget of the
-    ``noc`` protocol, and the IoU at which an object is clicked no further. ``draws``: masks per sample of ``filter``.
-    ``batch_images``: how many images are played at once; it changes no result.
+    ``search``: how a policy plays (``res``, ``refine``, and ``noc`` with a policy). ``max_clicks`` and ``enough``:
+    budget of the ``noc`` protocol, and the IoU at which an object is clicked no further. ``draws``: masks per sample of
+    ``filter``. ``batch_images``: how many images are played at once; it changes no result.
     """
 
     protocol: Protocol = "res"
@@ -90,7 +91,8 @@ class EvaluationConfig:
         if self.protocol == "noc":
             return {"max_clicks": self.max_clicks, "enough": self.enough, "seed": self.seed}
         names = ("max_steps", "num_candidates", "use_prm", "temperature", "stop_iou", "patience", "best_first")
-        return {**{name: getattr(self.search, name) for name in names}, "seed": self.seed}
+        settings = {**{name: getattr(self.search, name) for name in names}, "seed": self.seed}
+        return {**settings, "starts": DEGRADING_VERSION} if self.protocol == "refine" else settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +124,8 @@ def play(
     if config.protocol == "filter":
         assert policy is not None
         return _judge(episodes, targets, policy, tool, config.draws)
+    if config.protocol == "refine":
+        episodes = [_from_degraded(episode, task) for episode, task in zip(episodes, tasks, strict=True)]
     if policy is None:
         made = click_trajectories(episodes, targets, tool, max_clicks=config.max_clicks, enough=config.enough)
     else:
@@ -131,6 +135,12 @@ def play(
         made = list(rollout(episodes, policy, tool, search))
         made = [with_rewards(trajectory, target) for trajectory, target in zip(made, targets, strict=True)]
     return [[trajectory] for trajectory in made]
+
+
+def _from_degraded(episode: Episode, task: Task) -> Episode:
+    """The episode begun with a faulty mask of its target, drawn by the episode's seed."""
+    mask = degraded(task.mask, np.random.default_rng(episode.seed), task.ignore)
+    return replace(episode, start=StartSpec("mask", mask))
 
 
 def _judge(

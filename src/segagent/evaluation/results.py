@@ -16,8 +16,8 @@ from segagent.evaluation.bootstrap import Interval
 from segagent.evaluation.calibration import reliability
 from segagent.evaluation.measuring import CLICK_TARGETS, Judged, Protocol, Rules, measure
 from segagent.evaluation.metrics import Sums, agreement
-from segagent.evaluation.run import SKIPPED_SCHEMA, TRAJECTORIES_FILE
 from segagent.evaluation.selection import Selection
+from segagent.evaluation.stored import SKIPPED_SCHEMA, TRAJECTORIES_FILE, merged_units, retried_files
 from segagent.imaging.writing import write_bytes
 
 RESULTS_FILE = "results.json"
@@ -110,19 +110,12 @@ def _run(config: dict[str, Any], files: list[tuple[Path, dict[str, Any]]]) -> Ru
 def read_samples(run: Run) -> Iterator[tuple[int, dict[str, Any]]]:
     """(image's place in the data set, record) of every record of a run, file by file.
 
-    A last image that a stopped evaluation left unfinished is left out.
+    A last image that a stopped evaluation left unfinished is left out, and what was tried again takes the place of what
+    had failed.
     """
     for file in run.files:
-        pending: list[dict[str, Any]] = []
-        for record in read_journal(file)[1]:
-            match record.get("unit"):
-                case [int(unit), int(part), int(parts)] if part == len(pending) < parts:
-                    pending.append(record)
-                    if len(pending) == parts:
-                        yield from ((unit, whole) for whole in pending)
-                        pending = []
-                case other:
-                    raise InputError(f"{file}: out of order (unit {other}); was it edited or joined?")
+        for unit, records in merged_units(file, retried_files(file)):
+            yield from ((unit, record) for record in records)
 
 
 def judged_of(record: dict[str, Any]) -> Judged | None:

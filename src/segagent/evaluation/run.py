@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,25 +12,29 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from segagent.core import Image, InputError, Observation, Policy, SegmentationTool, ToolError, encode_rle
+from segagent.core import Image, InputError, Observation, Policy, SegmentationTool
 from segagent.core.failures import Failure
 from segagent.core.journal import Journal
 from segagent.datasets import Dataset, SampleGroup
 from segagent.environment.fingerprint import tool_answers
-from segagent.evaluation.protocols import EvaluationConfig, Task, play
+from segagent.evaluation.playing import play_groups
+from segagent.evaluation.protocols import EvaluationConfig
+from segagent.evaluation.retrying import retry_failed
+from segagent.evaluation.stored import EMPTY_SCHEMA, TRAJECTORIES_FILE, merged_units, retried_files
 from segagent.search.versions import package_versions
-
-TRAJECTORIES_FILE = "trajectories.jsonl"
-SKIPPED_SCHEMA = "segagent.skipped/1"
 
 
 @dataclass
 class Progress:
-    """What a journal holds. ``num_kept_images`` of its images were there when this run began."""
+    """What a journal holds. ``num_kept_images`` of its images were there when this run began.
+
+    ``num_retried``: images with a failure that this run tried again.
+    """
 
     num_images: int = 0
     num_samples: int = 0
     num_kept_images: int = 0
+    num_retried: int = 0
     failures: list[Failure] = field(default_factory=list)
     _last: tuple[int, str] = (-1, "")
     _unit: int = -1
@@ -39,6 +42,9 @@ class Progress:
     def add(self, unit: int, record: dict[str, Any]) -> None:
         """Count a record of image number ``unit``; records of an image, and of a sample, follow one another."""
         self.num_images += unit != self._unit
+        if record.get("schema") == EMPTY_SCHEMA:
+            self._unit = unit
+            return
         sample = (unit, str(record.get("sample_id")))
         self.num_samples += sample != self._last
         self._unit, self._last = unit, sample
@@ -58,6 +64,7 @@ def evaluate(
     config: EvaluationConfig = EvaluationConfig(),  # noqa: B008 - frozen
     *,
     watch: Watch | None = None,
+    retry: bool = False,
 ) -> Progress:
     """Play every sample of ``dataset`` (or of the shard) into ``out``/trajectories.jsonl, or go on where it stopped.
 
@@ -73,6 +80,7 @@ def evaluate(
         out: the folder, made where it is missing.
         config: the protocol and its settings.
         watch: called once at the beginning and after each batch of images.
+        retry: try the samples that failed again, once all images are done; see :mod:`segagent.evaluation.retrying`.
 
     Raises:
         InputError: for a journal that cannot be gone on with, and for a policy that does not suit the protocol.
@@ -102,19 +110,40 @@ def evaluate(
         folder / TRAJECTORIES_FILE, settings, notes, kept=lambda record: progress.add(record["unit"][0], record)
     ) as journal:
         progress.num_kept_images = progress.num_images
+        _refuse_strays(journal)
         if watch is not None:
             watch(progress)
         groups = islice(enumerate(dataset.groups()), journal.next_unit, None)
         mine = ((place, group) for place, group in groups if config.shard.takes(place))
         for batch in _batches(mine, config.batch_images):
-            made = _play_groups([group for _, group in batch], policy, tool, config)
+            made = play_groups([group for _, group in batch], policy, tool, config)
             for (place, _), records in zip(batch, made, strict=True):
                 journal.append(place, records)
                 for record in records:
                     progress.add(place, record)
             if watch is not None:
                 watch(progress)
+        if retry:
+            for _ in retry_failed(dataset, policy, tool, journal.path, config, settings, notes):
+                progress.num_retried += 1
+                if watch is not None:
+                    watch(progress)
+        if retried_files(journal.path):
+            progress.failures = _failures(journal.path)
     return progress
+
+
+def _refuse_strays(journal: Journal) -> None:
+    """Retries beside a journal that is only beginning are of another one."""
+    strays = retried_files(journal.path)
+    if strays and journal.next_unit == 0:
+        raise InputError(f"{strays[0]}: belongs to an earlier evaluation; remove it or choose another folder")
+
+
+def _failures(path: Path) -> list[Failure]:
+    """What still fails after all retries."""
+    found = (Failure.from_dict(r) for _, records in merged_units(path, retried_files(path)) for r in records)
+    return [failure for failure in found if failure is not None]
 
 
 def policy_answers(policy: Policy | None) -> str:
@@ -137,79 +166,3 @@ def _batches(groups: Iterable[tuple[int, SampleGroup]], size: int) -> Iterator[S
     iterator = iter(groups)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-def _play_groups(
-    groups: Sequence[SampleGroup], policy: Policy | None, tool: SegmentationTool, config: EvaluationConfig
-) -> list[list[dict[str, Any]]]:
-    """The records of each image, in the order of its samples."""
-    began = time.perf_counter()
-    loaded = [_load(group, config) for group in groups]
-    tasks = [task for one in loaded for task in one if isinstance(task, Task)]
-    made = iter(_play(tasks, policy, tool, config))
-    share = (time.perf_counter() - began) / max(len(tasks), 1)
-    return [[record for task in one for record in _records(task, made, share)] for one in loaded]
-
-
-def _load(group: SampleGroup, config: EvaluationConfig) -> list[Task | dict[str, Any]]:
-    """Each sample loaded, or the record that says why it is not played. The picture is read once."""
-    found: list[Task | dict[str, Any]] = []
-    image: Image | str | None = None
-    for sample in group.samples():
-        try:
-            if image is None:
-                try:
-                    image = sample.load_image()
-                except InputError as error:
-                    image = str(error)
-            if isinstance(image, str):
-                raise InputError(image)
-            mask, ignore = sample.load_target(image)
-        except InputError as error:
-            found.append(Failure(sample.sample_id, sample.image_name, str(error)).to_dict())
-            continue
-        if config.protocol != "res" and not mask.any():
-            reason = "has no target; there is nothing to click"
-            skipped = {"sample_id": sample.sample_id, "image": sample.image_name, "reason": reason}
-            found.append({"schema": SKIPPED_SCHEMA, **skipped})
-        else:
-            found.append(Task(sample, image, mask, ignore))
-    return found
-
-
-def _play(
-    tasks: Sequence[Task], policy: Policy | None, tool: SegmentationTool, config: EvaluationConfig
-) -> list[list[dict[str, Any]]]:
-    """The records of each task. One that tool or policy cannot deal with must not take the others with it."""
-    if not tasks:
-        return []
-    try:
-        played = play(tasks, policy, tool, config)
-    except (ToolError, ValueError) as error:
-        if len(tasks) > 1:
-            return [records for task in tasks for records in _play([task], policy, tool, config)]
-        sample = tasks[0].sample
-        return [[Failure(sample.sample_id, sample.image_name, str(error)).to_dict()]]
-    return [[trajectory.to_dict() for trajectory in one] for one in played]
-
-
-def _records(
-    task: Task | dict[str, Any], made: Iterator[list[dict[str, Any]]], share: float
-) -> Iterator[dict[str, Any]]:
-    """A task's records with what its metrics need beside the trajectory."""
-    if not isinstance(task, Task):
-        yield task
-        return
-    records = next(made)
-    for record in records:
-        if Failure.from_dict(record) is not None:
-            yield record
-            continue
-        about = {name: getattr(task.sample, name) for name in ("category", "kind")}
-        yield {
-            **record,
-            **{name: value for name, value in about.items() if value is not None},
-            "target": encode_rle(task.mask),
-            "ignore": None if task.ignore is None else encode_rle(task.ignore),
-            "elapsed": share / len(records),
-        }

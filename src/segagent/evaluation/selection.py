@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias, get_args
 
 from segagent.core import Trajectory
+from segagent.search.stopping import best_scored
 
 Selection: TypeAlias = Literal["returned", "published", "last"]
 
@@ -46,6 +47,5 @@ def state_after(trajectory: Trajectory, num_steps: int, *, use_prm: bool) -> int
     last = min(num_steps, len(trajectory.steps))
     if not use_prm:
         return last
-    scores = [(trajectory.predicted_iou_at(i), i) for i in range(last + 1)]
-    known = [(score, -i) for score, i in scores if score is not None]
-    return -max(known)[1] if known else last
+    best = best_scored([trajectory.predicted_iou_at(index) for index in range(last + 1)])
+    return last if best is None else best

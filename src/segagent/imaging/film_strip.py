@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageDraw
@@ -44,6 +43,7 @@ from segagent.imaging.marks import (
     draw_dot,
     draw_pill,
 )
+from segagent.imaging.scaling import outline, scaled_mask, scaled_pixels
 
 _HAIRLINE = (200, 200, 205)
 _MARGIN = 20
@@ -94,7 +94,7 @@ def film_strip(image: Image, trajectory: Trajectory) -> Pixels:
         )
     panels = _panels(trajectory)
     scale = (320 if len(panels) <= 24 else 220) / max(image.height, image.width)
-    picture = _resized(image.pixels, scale)
+    picture = scaled_pixels(image.pixels, scale)
     shown_height, shown_width = picture.shape[:2]
     num_rows, num_columns = _grid(len(panels))
     cell_width = max(shown_width, _MIN_CELL)
@@ -163,22 +163,11 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _resized(pixels: Pixels, scale: float) -> Pixels:
-    """``pixels`` scaled for a panel: averaged when smaller, hard-edged when enlarged; at least 1 x 1."""
-    height, width = (max(1, round(length * scale)) for length in pixels.shape[:2])
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST if scale >= 2 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)
-
-
 def _with_mask(picture: Pixels, mask: BoolMask) -> Pixels:
     """A panel: the overlay that the policy sees, plus a white outline for the human eye."""
-    height, width = picture.shape[:2]
-    interpolation = cv2.INTER_AREA if height < mask.shape[0] else cv2.INTER_NEAREST
-    share = cv2.resize(mask.astype(np.uint8) * 255, (width, height), interpolation=interpolation)
-    small = np.asarray(share).reshape(height, width) >= 96
+    small = scaled_mask(mask, *picture.shape[:2])
     drawn = draw_overlay(picture, small)
-    inner = cv2.erode(small.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    drawn[small & (np.asarray(inner) == 0)] = WHITE
+    drawn[outline(small)] = WHITE
     return drawn
 
 

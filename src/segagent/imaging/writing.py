@@ -1,11 +1,15 @@
-"""Writing files so that a reader never sees half of one: a temporary file in the same folder, then a rename."""
+"""Writing so that a reader never sees half of it: a temporary file or folder in the same place, then a rename."""
 
 from __future__ import annotations
 
 import io
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image as PillowImage
 
@@ -33,6 +37,16 @@ def encode_png(array: Pixels | BoolMask) -> bytes:
 
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a whole file or nothing. Raises ``InputError`` if it cannot be written (folder missing, disk full)."""
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to write bit by bit, which appears under its name when the block ends; nothing is left if that fails.
+
+    Raises ``InputError`` if it cannot be written (folder missing, disk full).
+    """
     target = Path(path)
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:80]}.", suffix=".part", dir=target.parent)
@@ -40,7 +54,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         raise InputError(f"{target}: cannot be written ({error.strerror}); check the folder") from error
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            yield file
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
     except OSError as error:
@@ -48,6 +62,36 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         raise InputError(f"{target}: cannot be written ({error.strerror}); check the folder and the disk") from error
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """A folder to write into, which gets its name when the block ends; nothing is left if that fails.
+
+    Until then it is ``.NAME.part`` in the same folder; one that a killed process left there is removed. Raises
+    ``InputError`` if ``path`` holds something already, or cannot be written.
+    """
+    target = Path(path)
+    temporary = target.parent / f".{target.name}.part"
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise InputError(f"{target}: exists already; remove it or choose another name")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+    except OSError as error:
+        raise InputError(f"{target}: cannot be made a folder ({error.strerror}); choose another name") from error
+    try:
+        yield temporary
+        if target.exists():
+            target.rmdir()
+        temporary.rename(target)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise InputError(f"{target}: cannot be written ({error.strerror}); check the folder and the disk") from error
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 

@@ -11,7 +11,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from segagent.core import Action, Click, Finish, InvalidAction, Rle, Trajectory
+from segagent.core import (
+    Action,
+    Click,
+    Finish,
+    Image,
+    InputError,
+    InvalidAction,
+    Observation,
+    Rle,
+    Trajectory,
+    decode_rle,
+)
 from segagent.environment import Target, next_click
 
 
@@ -34,6 +45,17 @@ class Example:
     current_iou: float
     action: Action | None
     origin: Literal["annotator", "kept", "replaced"]
+
+
+def observation_of(example: Example, image: Image) -> Observation:
+    """What the policy saw in an example; ``image`` is its picture. Raises ``InputError`` if the mask does not fit."""
+    try:
+        mask = decode_rle(example.mask)
+        if mask.shape != (image.height, image.width):
+            raise ValueError(f"mask of {mask.shape}, picture of {(image.height, image.width)}")
+        return Observation(image, example.text, mask)
+    except ValueError as error:
+        raise InputError(f"example {example.sample_id!r:.200}: {error}") from error
 
 
 def sft_examples(trajectory: Trajectory) -> list[Example]:

@@ -17,7 +17,7 @@ from segagent.policies.grounding import Words
 from segagent.policies.network import PolicyNetwork, load_network
 from segagent.policies.overlay import GREEN, Color
 from segagent.policies.perception import Percept, perceive
-from segagent.policies.reading import Reading, read
+from segagent.policies.reading import Reading, ground, read, see_mask
 from segagent.policies.reply import parse_reply
 from segagent.policies.state_head import BINS
 from segagent.policies.writing import Written, reply_text, write_greedy, write_sampled
@@ -120,9 +120,11 @@ class EmbeddedPolicy:
 
         How many mistakes this catches, and how many right answers it doubts, is in docs/models.md.
         """
-        observation = Observation(image, text, empty_mask(image.height, image.width))
-        nothing = float(self.read(observation).objects[0])
-        surest = float(self._percept(image).certainty[0])
+        percept = self._percept(image)
+        seen = see_mask(percept, empty_mask(image.height, image.width), self._color)
+        with torch.no_grad():
+            logits = ground(self.network, percept, self._encoded(text), seen).logits[0, : len(percept.tokens) + 1]
+        nothing, surest = float(logits.softmax(0)[0]), float(percept.certainty[0])
         found = []
         if surest < UNSURE_BELOW:
             found.append(f"sees no object in this picture that it is sure of (at best {surest:.0%})")
@@ -163,14 +165,16 @@ class EmbeddedPolicy:
     def read(self, observation: Observation) -> Reading:
         """The distributions that the reply to ``observation`` is written from."""
         percept = self._percept(observation.image)
-        words = self._words.get(observation.text, lambda: self._encode(observation.text))
-        return read(self.network, percept, words, observation.mask, self._color)
+        return read(self.network, percept, self._encoded(observation.text), observation.mask, self._color)
 
     def _percept(self, image: Image) -> Percept:
         return self._percepts.get(image.key, lambda: self._perceive(image))
 
     def _perceive(self, image: Image) -> Percept:
         return perceive(self.network.detector, self.network.encoder, image.pixels)
+
+    def _encoded(self, text: str) -> Words:
+        return self._words.get(text, lambda: self._encode(text))
 
     @torch.no_grad()
     def _encode(self, text: str) -> Words:

@@ -39,6 +39,7 @@ from segagent.core import (
 )
 from segagent.environment import Episode, embed_images, observe, reset, step_batch, why_invalid
 from segagent.search.config import SearchConfig
+from segagent.search.stopping import why_satisfied
 from segagent.search.versions import package_versions
 
 
@@ -223,13 +224,9 @@ def _take(run: _Run, family: list[_Child], config: SearchConfig) -> None:
 
 def _why_stop(run: _Run, config: SearchConfig) -> str:
     """Why the run ends in its present state; empty if it goes on."""
-    if config.use_prm and run.best_iou is not None:
-        if not run.steps and config.keep_iou is not None and run.best_iou >= config.keep_iou:
-            return "kept"
-        if run.best_iou >= config.stop_iou:
-            return "confident"
-        if len(run.steps) - run.best >= config.patience:
-            return "converged"
+    satisfied = why_satisfied(len(run.steps), run.best, run.best_iou, config)
+    if satisfied:
+        return satisfied
     if len(run.steps) >= config.max_steps:
         return "max_steps"
     if config.max_seconds is not None and run.seconds >= config.max_seconds:

@@ -44,7 +44,9 @@ class RunConfig:
     ``job``: ``audit`` scores the given masks, ``refine`` clicks on those scored low, ``annotate`` makes new ones.
     ``search``: how is clicked; an audit looks at one step, to see what the policy would mend.
     ``below``: refine leaves masks alone whose calibrated predicted IoU is at least this.
-    ``margin``: refine replaces a mask where the predicted IoU rises by more than this.
+    ``margin`` and ``sure``: refine replaces a mask where the predicted IoU rises by more than ``margin`` and is then,
+    calibrated, at least ``sure``. What the policy likes little better, is not sure of, or has doubts about, is left to
+    people.
     ``found``: annotate answers "not found" where the calibrated predicted IoU of its mask is below this.
     ``seed``: each object's own seed comes of it and the object's id.
     ``batch_images``: how many images are worked on at once; it changes no record.
@@ -53,7 +55,8 @@ class RunConfig:
     job: Job
     search: SearchConfig = SearchConfig()
     below: float = 0.85
-    margin: float = 0.02
+    margin: float = 0.2
+    sure: float = 0.9
     found: float = 0.3
     seed: int = 0
     batch_images: int = 1
@@ -61,8 +64,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.job not in JOBS:
             raise InputError(f"job {self.job!r}: expected one of {', '.join(JOBS)}")
-        if not all(0 <= value <= 1 for value in (self.below, self.margin, self.found)):
-            raise InputError("below, margin and found are IoU values; they must lie in 0..1")
+        if not all(0 <= value <= 1 for value in (self.below, self.margin, self.sure, self.found)):
+            raise InputError("below, margin, sure and found are IoU values; they must lie in 0..1")
         if self.seed < 0 or self.batch_images < 1:
             raise InputError("the seed must be at least 0 and batch_images at least 1")
         if self.job != "annotate" and not self.search.use_prm:
@@ -71,5 +74,5 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """What changes a record: settings of other jobs left out."""
         search = {name: value for name, value in asdict(self.search).items() if name != "keep_iou"}
-        own = {"audit": (), "refine": ("below", "margin"), "annotate": ("found",)}[self.job]
+        own = {"audit": (), "refine": ("below", "margin", "sure"), "annotate": ("found",)}[self.job]
         return {"job": self.job, "search": search, **{name: getattr(self, name) for name in own}, "seed": self.seed}

@@ -10,18 +10,20 @@ from typing import TypeAlias
 import numpy as np
 
 from segagent.core import Policy, SegmentationTool
-from segagent.evaluation.calibration import Calibration, load_calibration
+from segagent.evaluation.calibration import Calibration, load_with_evidence
+from segagent.evaluation.evidence import Evidence
 from segagent.policies import make_policy, with_first_box
 from segagent.tools import make_tool
 
 
 @dataclass(frozen=True)
 class Models:
-    """``calibration`` None: the predicted IoU is taken as it is."""
+    """``calibration`` None: the predicted IoU is taken as it is. ``evidence``: what the calibration was fitted on."""
 
     policy: Policy
     tool: SegmentationTool
     calibration: Calibration | None = None
+    evidence: Evidence | None = None
 
     def calibrated(self, predicted_iou: float) -> float:
         """The expected IoU of masks that are predicted ``predicted_iou``."""
@@ -52,4 +54,4 @@ def make_models(policy: str, tool: str, first_box: str | None = None) -> Models:
     made = make_policy(policy)
     if first_box is not None:
         made = with_first_box(made, first_box)
-    return Models(made, make_tool(tool), load_calibration(policy))
+    return Models(made, make_tool(tool), *load_with_evidence(policy))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -23,6 +22,7 @@ from segagent.core.journal import Journal
 from segagent.datasets import Dataset
 from segagent.distributed import Asking, worker_processes
 from segagent.environment.fingerprint import tool_answers
+from segagent.evaluation.calibration import calibration_content
 from segagent.evaluation.run import policy_answers
 from segagent.imaging.writing import write_bytes
 from segagent.search.versions import package_versions
@@ -129,7 +129,7 @@ def run_job(
             Journal(folder / COSTS_FILE, settings, {}, kept=lambda record: progress.add_cost(record["cost"]))
         )
         if about["calibration"] is not None and not (folder / CALIBRATION_NAME).exists():
-            write_bytes(folder / CALIBRATION_NAME, json.dumps(about["calibration"]).encode("ascii") + b"\n")
+            write_bytes(folder / CALIBRATION_NAME, about["calibration"].encode("ascii"))
         progress.num_kept_images = progress.num_images
         if watch is not None:
             watch(progress)
@@ -199,7 +199,10 @@ def _describe(models: Models, _: None) -> dict[str, Any]:
             "tool_answers": tool_answers(models.tool),
             "calibration": None if models.calibration is None else models.calibration.to_dict(),
         },
-        "calibration": None if models.calibration is None else models.calibration.to_dict(),
+        # Beside the journal, not in its settings: the evidence is what the knots were made of, and decides no record.
+        "calibration": None
+        if models.calibration is None
+        else calibration_content(models.calibration, models.evidence, {"policy": models.policy.name}),
     }
 
 

@@ -95,7 +95,8 @@ def _search(models: Models, config: RunConfig) -> SearchConfig:
         # One look ahead: what the policy would do, and whether it likes the outcome better.
         return replace(config.search, max_steps=1, stop_iou=2.0)
     if config.job == "refine":
-        return replace(config.search, keep_iou=models.predicted_for(config.below))
+        # What cannot rise by the margin need not be tried.
+        return replace(config.search, keep_iou=min(models.predicted_for(config.below), 1 - config.margin))
     return config.search
 
 
@@ -143,6 +144,9 @@ def _failed(sample: Sample, reason: str) -> dict[str, Any]:
 def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models, config: RunConfig) -> dict[str, Any]:
     outcome: Outcome
     predicted = trajectory.predicted_iou_at(trajectory.returned)
+    words = unknown_words(models.policy, trajectory.text)
+    against = [f"does not know {', '.join(map(repr, words))}"] if words else []
+    against += doubts(models.policy, image, trajectory.text)
     if config.job == "annotate":
         area = trajectory.mask_at(trajectory.returned).any()
         seen = area and (predicted is None or models.calibrated(predicted) >= config.found)
@@ -151,15 +155,12 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
         given = trajectory.start.predicted_iou
         if given is None or predicted is None:
             return _failed(sample, f"the reply of policy {models.policy.name!r} predicts no IoU of the given mask")
-        better = predicted > given + config.margin
-        if config.job == "refine" and trajectory.returned and better:
+        better = predicted > given + config.margin and models.calibrated(predicted) >= config.sure
+        if config.job == "refine" and trajectory.returned and better and not against:
             outcome = "repaired"
         else:
             outcome = "audited" if config.job == "audit" else "kept"
             trajectory = replace(trajectory, returned=0)
-    words = unknown_words(models.policy, trajectory.text)
-    against = [f"does not know {', '.join(map(repr, words))}"] if words else []
-    against += doubts(models.policy, image, trajectory.text)
     return ObjectRecord(sample.sample_id, outcome, trajectory, sample.category, tuple(against)).to_dict()
 
 

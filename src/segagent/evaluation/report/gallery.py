@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 
-import numpy as np
-from PIL import Image as PillowImage
-
-from segagent.core import BoolMask, Image, InputError, Pixels, decode_rle
+from segagent.core import decode_rle
 from segagent.datasets import Dataset
 from segagent.evaluation.measuring import Judged
+from segagent.evaluation.report.pictures import jpeg_file, picture_or_blank
 from segagent.evaluation.results import Found, Run, judged_of, read_samples
 from segagent.imaging import draw_overlay, film_strip
 
 _TARGET_COLOR = (255, 170, 0)
 _TARGET_SIDE = 220
-_BLANK = 235
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,8 @@ def draw_gallery(
             continue
         one = by_index[index]
         trajectory = replace(sample.trajectory, returned=one.state)
-        image, reason = _picture(dataset, one.image, trajectory.height, trajectory.width)
+        load = None if dataset is None else dataset.load_image
+        image, reason = picture_or_blank(load, one.image, trajectory.height, trajectory.width)
         if reason:
             missing.append(reason)
         target = draw_overlay(image.pixels, decode_rle(sample.target), _TARGET_COLOR)
@@ -75,8 +72,8 @@ def draw_gallery(
             one.image,
             one.text,
             one.iou,
-            _jpeg(film_strip(image, trajectory)),
-            _jpeg(target, _TARGET_SIDE),
+            jpeg_file(film_strip(image, trajectory)),
+            jpeg_file(target, _TARGET_SIDE),
         )
         if len(shown) == len(chosen):
             break
@@ -89,27 +86,3 @@ def _judged(run: Run) -> Iterable[Judged]:
         sample = judged_of(record)
         if sample is not None:
             yield sample
-
-
-def _picture(dataset: Dataset | None, name: str, height: int, width: int) -> tuple[Image, str]:
-    """The picture, or a blank one of its size and why."""
-    blank = Image.of(np.full((height, width, 3), _BLANK, np.uint8))
-    if dataset is None:
-        return blank, ""
-    try:
-        image = dataset.load_image(name)
-    except InputError as error:
-        return blank, str(error)
-    if (image.height, image.width) != (height, width):
-        return blank, f"image {name}: {image.width} x {image.height} now, was {width} x {height}; not shown"
-    return image, ""
-
-
-def _jpeg(pixels: Pixels | BoolMask, longest: int | None = None) -> bytes:
-    picture = PillowImage.fromarray(pixels)
-    if longest is not None:
-        scale = longest / max(picture.size)
-        picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
-    buffer = BytesIO()
-    picture.save(buffer, "JPEG", quality=82)
-    return buffer.getvalue()

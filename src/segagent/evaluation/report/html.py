@@ -1,41 +1,18 @@
-"""A report as one HTML file that needs nothing else: no server, no network, no other file.
-
-Everything that comes from data sets, models or file names is escaped; the page's policy forbids loading anything.
-"""
+"""A report as one HTML file."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 from segagent.evaluation.measuring import CLICK_TARGETS
 from segagent.evaluation.report.charts import Series, line_chart
+from segagent.evaluation.report.elements import data_uri, list_element, table_element, whole_page
 from segagent.evaluation.report.gallery import Shown
 from segagent.evaluation.report.tables import Table, run_labels
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c1c22; margin: 2rem auto; max-width: 1400px; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }
-th { background: #f5f5f7; } td:first-child { font-weight: 600; }
-.note { color: #555; font-size: .9rem; }
-svg { max-width: 100%; height: auto; margin: .5rem 1rem .5rem 0; }
-svg text { font: 12px system-ui, sans-serif; fill: #333; } svg .title { font-weight: 600; }
-svg .end { text-anchor: end; } svg .mid { text-anchor: middle; }
-svg .grid { stroke: #e4e4e8; } svg .diagonal { stroke: #999; stroke-dasharray: 4 4; }
-figure { margin: 1rem 0; padding: .8rem; border: 1px solid #ddd; border-radius: 6px; }
-figure .strip { max-width: 100%; height: auto; display: block; margin-top: .5rem; }
-figcaption .group { color: #555; }
-input { width: 5rem; } [hidden] { display: none; }
-"""
-
-_SCRIPT = """
+GALLERY_SCRIPT = """
 const low = document.getElementById('low'), high = document.getElementById('high');
 function show() {
   let shown = 0;
@@ -57,31 +34,13 @@ def html_report(
 ) -> str:
     """The page. ``galleries`` has one list for each run."""
     labels = run_labels(runs)
-    parts = [
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>SegAgent evaluation</title><style>{_STYLE}</style></head><body>",
-        "<h1>SegAgent evaluation</h1>",
-    ]
-    parts += [_table(table) for table in tables]
+    parts = [table_element(table) for table in tables]
     charts = "".join(_charts(labels, runs))
     if charts:
         parts.append(f"<h2>Curves</h2>{charts}")
-    parts += _galleries(labels, galleries)
-    parts.append("<h2>How it was made</h2><ul>" + "".join(f"<li>{escape(line)}</li>" for line in about) + "</ul>")
-    parts.append(f"<script>{_SCRIPT}</script></body></html>\n")
-    return "\n".join(parts)
-
-
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in table.header)
-    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    return (
-        f'<h2>{escape(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>{note}"
-    )
+    parts += galleries_html(labels, galleries)
+    parts.append(list_element("How it was made", about))
+    return whole_page("SegAgent evaluation", parts, script=GALLERY_SCRIPT)
 
 
 def _charts(labels: Sequence[str], runs: Sequence[dict[str, Any]]) -> list[str]:
@@ -123,7 +82,8 @@ def _metric_series(label: str, run: dict[str, Any], names: Sequence[tuple[float,
     return Series(label, tuple((x, one["value"]) for x, one in known), band)
 
 
-def _galleries(labels: Sequence[str], galleries: Sequence[Sequence[Shown]]) -> list[str]:
+def galleries_html(labels: Sequence[str], galleries: Sequence[Sequence[Shown]]) -> list[str]:
+    """Film strips under a label each; the page needs :data:`GALLERY_SCRIPT`."""
     if not any(galleries):
         return []
     parts = [
@@ -144,10 +104,6 @@ def _card(one: Shown) -> str:
         f'<figure data-iou="{one.iou:.6f}"><figcaption><span class="group">{escape(one.group)}</span> '
         f"IoU {one.iou:.3f}: {escape(one.text)} "
         f'<span class="group">({escape(one.sample_id)}, {escape(one.image)})</span></figcaption>'
-        f'<img alt="target" src="{_data_uri(one.target)}"><img class="strip" alt="steps" src="{_data_uri(one.strip)}">'
+        f'<img alt="target" src="{data_uri(one.target)}"><img class="strip" alt="steps" src="{data_uri(one.strip)}">'
         "</figure>"
     )
-
-
-def _data_uri(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

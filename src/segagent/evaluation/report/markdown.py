@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from segagent.evaluation.report.tables import Table
 
 
-def markdown_report(tables: Sequence[Table], about: Sequence[str]) -> str:
+def markdown_report(tables: Sequence[Table], about: Sequence[str], title: str = "Evaluation") -> str:
     """The tables, and the lines of ``about`` at the end; whatever they hold, it shows as plain text."""
-    lines = ["# Evaluation", ""]
+    lines = [f"# {escaped(title)}", ""]
     for table in tables:
         lines += [f"## {escaped(table.title)}", ""]
         lines.append("| " + " | ".join(map(escaped, table.header)) + " |")

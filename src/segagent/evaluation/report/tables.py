@@ -27,14 +27,25 @@ _COLUMNS = {
     ),
     "noc": ("NoC@80", "NoC@85", "NoC@90", "NoC@95", "AUC", "IoU@1", "IoU@5", "gIoU", "bIoU", "calls", "seconds"),
     "filter": ("gIoU",),
+    "refine": ("cIoU", "gIoU", "bIoU", "refine gain", "invalid replies", "calls", "tokens", "seconds"),
 }
-_AGREEMENT = ("predicted IoU MAE", "predicted IoU MSE", "Pearson", "Spearman", "ECE", "accepted@80", "accepted@90")
+_AGREEMENT = (
+    "predicted IoU MAE",
+    "predicted IoU MSE",
+    "Pearson",
+    "Spearman",
+    "ECE",
+    "AUROC@80",
+    "accepted@80",
+    "accepted@90",
+)
 _TITLES = {
     "res": "Text to mask",
     "noc": "Interactive segmentation: number of clicks",
     "filter": "Annotation filtering",
+    "refine": "Refinement of degraded masks",
 }
-_PLAIN = {"calls", "tokens", "seconds", "seconds per accepted mask", "Pearson", "Spearman"}
+_PLAIN = {"calls", "tokens", "seconds", "seconds per accepted mask", "Pearson", "Spearman", "AUROC@80"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,7 @@ def report_tables(runs: Sequence[Mapping[str, Any]]) -> list[Table]:
     """Every table of a report, in order."""
     labels = run_labels(runs)
     tables = [_runs_table(runs, labels)]
-    for protocol in ("res", "noc", "filter"):
+    for protocol in _TITLES:
         chosen = [(label, run) for label, run in zip(labels, runs, strict=True) if run["protocol"] == protocol]
         if chosen:
             tables += _protocol_tables(protocol, chosen)
@@ -132,7 +143,7 @@ def _agreement_table(protocol: str, scored: Sequence[tuple[str, Mapping[str, Any
     if protocol == "filter":
         for model, one in TABLE_3.items():
             printed = (f"{one['MAE']:.2f}", f"{one['MSE']:.2f}", f"{one['Pearson']:.2f}", f"{one['Spearman']:.2f}")
-            rows.append((f"paper: {model}", "", *printed, "", "", ""))
+            rows.append((f"paper: {model}", "", *printed, "", "", "", ""))
         note += " The paper's rows (Table 3) are RefCOCO val."
     return Table("Predicted against true IoU", ("run", "masks", *_AGREEMENT), tuple(rows), note)
 

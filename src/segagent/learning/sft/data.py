@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segagent.core import InputError
+from segagent.core import InputError, Trajectory
 from segagent.core.journal import read_journal
 from segagent.datasets import Dataset, open_dataset
 from segagent.learning.examples import Example, sft_examples
@@ -21,11 +21,26 @@ class TrainingSet:
     examples: Sequence[Example]
 
 
-def load_annotator_set(path: str | Path) -> TrainingSet:
-    """D_0: the examples of a file that ``segagent trajectories`` wrote; its header names the data set.
+@dataclass(frozen=True, eq=False)
+class AnnotatorFile:
+    """A file of ``segagent trajectories`` and the data set that it was made from; read as a stream."""
 
-    Raises ``InputError`` naming the file where it is no such file, holds no trajectory, or its data set has moved or
-    changed since.
+    path: Path
+    dataset: Dataset
+
+    def trajectories(self) -> Iterator[tuple[Trajectory, list[Example]]]:
+        """Each trajectory with its examples (D_0). Raises ``InputError`` naming file and sample that is damaged."""
+        for trajectory in read_trajectories(self.path):
+            try:
+                yield trajectory, sft_examples(trajectory)
+            except ValueError as error:
+                raise InputError(f"{self.path}: {error}") from error
+
+
+def open_annotator_file(path: str | Path) -> AnnotatorFile:
+    """A file that ``segagent trajectories`` wrote; its header names the data set.
+
+    Raises ``InputError`` naming the file where it is no such file, or its data set has moved or changed since.
     """
     header, _ = read_journal(path)
     notes = header.get("notes")
@@ -36,10 +51,16 @@ def load_annotator_set(path: str | Path) -> TrainingSet:
     config = header.get("config")
     if not isinstance(config, dict) or config.get("dataset") != dataset.fingerprint:
         raise InputError(f"{path}: {spec} has changed since the trajectories were made; make them again")
-    try:
-        examples = [example for trajectory in read_trajectories(path) for example in sft_examples(trajectory)]
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
+    return AnnotatorFile(Path(path), dataset)
+
+
+def load_annotator_set(path: str | Path) -> TrainingSet:
+    """D_0: the examples of a file that ``segagent trajectories`` wrote, all in memory.
+
+    Raises ``InputError`` as :func:`open_annotator_file`, and where the file holds no trajectory.
+    """
+    file = open_annotator_file(path)
+    examples = [example for _, found in file.trajectories() for example in found]
     if not examples:
         raise InputError(f"{path}: holds no trajectory")
-    return TrainingSet(dataset, examples)
+    return TrainingSet(file.dataset, examples)

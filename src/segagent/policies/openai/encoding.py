@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from segagent.core import Pixels
+from segagent.imaging import quick_png
 from segagent.policies.chat import Picture
-from segagent.policies.openai.png import png
 
 _MAX_STORED = 2_000_000
 """Pixels up to which a PNG may be left uncompressed; servers bound the size of requests."""
@@ -39,7 +39,7 @@ def encode_picture(pixels: Pixels, encoding: PictureEncoding, *, lossless: bool)
     """A ``data:image/...;base64,`` URL, ASCII, of uint8 RGB (height, width, 3)."""
     if lossless or encoding.kind == "png":
         stored = encoding.compress is False and pixels.shape[0] * pixels.shape[1] <= _MAX_STORED
-        return b"data:image/png;base64," + base64.b64encode(png(pixels, compress=not stored))
+        return b"data:image/png;base64," + base64.b64encode(quick_png(pixels, compress=not stored))
     swapped = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
     _, buffer = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, encoding.quality])
     return b"data:image/jpeg;base64," + base64.b64encode(bytes(buffer))

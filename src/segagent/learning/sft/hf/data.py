@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from segagent.core import Image
 from segagent.learning.sft.data import TrainingSet
 from segagent.learning.sft.hf.encoding import Encoder
+from segagent.learning.sft.pictures import KeptPictures
 
 Order = NDArray[np.int64]
 """(positions, 2): which training set, and which of its examples, comes at each position."""
@@ -30,7 +29,7 @@ class EncodedExamples(TorchDataset[dict[str, Tensor]]):
         self._sets = sets
         self._order = order
         self._encoder = encoder
-        self._pictures: OrderedDict[tuple[int, str], Image] = OrderedDict()
+        self._pictures = KeptPictures([one.dataset for one in sets], _PICTURES_KEPT)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -38,17 +37,7 @@ class EncodedExamples(TorchDataset[dict[str, Tensor]]):
     def __getitem__(self, position: int) -> dict[str, Tensor]:
         which, index = (int(number) for number in self._order[position])
         example = self._sets[which].examples[index]
-        return self._encoder(example, self._picture(which, example.image))
-
-    def _picture(self, which: int, name: str) -> Image:
-        key = which, name
-        if key in self._pictures:
-            self._pictures.move_to_end(key)
-        else:
-            self._pictures[key] = self._sets[which].dataset.load_image(name)
-            if len(self._pictures) > _PICTURES_KEPT:
-                self._pictures.popitem(last=False)
-        return self._pictures[key]
+        return self._encoder(example, self._pictures.get(which, example.image))
 
 
 def training_order(sets: Sequence[TrainingSet], length: int, seed: int) -> Order:

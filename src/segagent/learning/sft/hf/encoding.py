@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segagent.core import Click, Finish, Image, InputError, InvalidAction, Observation, decode_rle
-from segagent.learning.examples import Example
+from segagent.core import Click, Finish, Image, InputError, InvalidAction
+from segagent.learning.examples import Example, observation_of
 from segagent.policies.chat import ChatFormat, ask
 from segagent.policies.hf.loading import Checkpoint
 from segagent.policies.hf.prompts import closing_token, encode_questions
@@ -42,11 +42,8 @@ class Encoder:
         token types where the family has them; whatever the processor makes of the pictures besides.
         Raises ``InputError`` naming the sample if it cannot be shown or is too long.
         """
+        observation = observation_of(example, image)
         try:
-            mask = decode_rle(example.mask)
-            observation = Observation(image, example.text, mask)
-            if mask.shape != (image.height, image.width):
-                raise ValueError(f"mask of {mask.shape}, picture of {(image.height, image.width)}")
             reply = self.reply_tokens(example, image.height, image.width)
             if not reply:
                 raise ValueError(f"in format {self.format.name!r} replies do not begin with the IoU")

@@ -18,7 +18,7 @@ _STRIPE = 100_000
 """Bytes that are worth a thread of their own."""
 
 
-def png(pixels: Pixels, *, compress: bool) -> bytes:
+def quick_png(pixels: Pixels, *, compress: bool) -> bytes:
     """A PNG file of uint8 RGB (height, width, 3)."""
     height, width = pixels.shape[:2]
     flat = np.ascontiguousarray(pixels).reshape(height, 3 * width)

@@ -1,0 +1,148 @@
+"""A person's word on some masks of a run, read from a file that people and programs write."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from segagent.annotation.batch.folder import Run
+from segagent.annotation.batch.records import ObjectRecord
+from segagent.core import InputError, iou
+from segagent.datasets.coco_masks import decode_segmentation
+
+CHECKED_SCHEMA = "segagent.checked/1"
+
+_VERDICTS = {"ok": True, "wrong": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a person found out about a mask: its true ``iou``, or whether it is good enough (``ok``)."""
+
+    object_id: str
+    iou: float | None = None
+    ok: bool | None = None
+
+    def good(self, iou_bar: float) -> bool:
+        """Whether the mask is good enough."""
+        return bool(self.ok) if self.iou is None else self.iou >= iou_bar
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The checks of a file by object id, how many entries are ``open`` (not filled in), and ids that are ``unknown``:
+    the run has no mask of that name.
+    """
+
+    checks: dict[str, Check]
+    open: int = 0
+    unknown: tuple[str, ...] = ()
+
+
+_Entries: TypeAlias = Iterator[tuple[str, str, Callable[[ObjectRecord], Check | None]]]
+"""Where an entry stands, the object it is about, and how its check is found; None for one not filled in."""
+
+
+def read_checked(path: str | Path, run: Run) -> Checked:
+    """The checks of masks of ``run`` in a JSON file of one of two forms.
+
+    - A list of ``{"object_id": ..., "iou": 0.83}`` or ``{"object_id": ..., "verdict": "ok"}`` (or ``"wrong"``; null
+      is an entry not filled in), as it is or as ``checked`` in an object, which is what ``segagent check`` writes.
+    - COCO annotations that hold the right masks; the first there of ``object_id``, ``sample_id`` and ``id`` names the
+      object.
+
+    Raises ``InputError`` naming the file and the entry that is not right, or where no entry is about a mask of the run.
+    """
+    name = Path(path)
+    try:
+        data = json.loads(name.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror}); expected JSON with checked masks") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name}: not valid JSON ({error})") from error
+    if isinstance(data, dict) and isinstance(data.get("annotations"), list):
+        entries = _coco(data["annotations"], name)
+    elif isinstance(data, dict) and isinstance(data.get("checked"), list):
+        entries = _listed(data["checked"], f"{name}, checked")
+    elif isinstance(data, list):
+        entries = _listed(data, str(name))
+    else:
+        raise InputError(f"{name}: expected a list of checked masks, an object with 'checked', or COCO annotations")
+    wanted: dict[str, tuple[str, Callable[[ObjectRecord], Check | None]]] = {}
+    for where, object_id, find in entries:
+        if object_id in wanted:
+            raise InputError(f"{where}: object {object_id!r} stands in an earlier entry too")
+        wanted[object_id] = (where, find)
+    checks: dict[str, Check] = {}
+    num_open = 0
+    for record in run.objects():
+        if record.object_id in wanted and record.outcome != "not_found":
+            _, find = wanted.pop(record.object_id)
+            check = find(record)
+            if check is None:
+                num_open += 1
+            else:
+                checks[record.object_id] = check
+    if not checks:
+        reason = f"none of its {num_open} entries is filled in" if num_open else "none of its entries names one"
+        raise InputError(f"{name}: says nothing about the masks of {run.folder}; {reason}")
+    return Checked(checks, num_open, tuple(wanted))
+
+
+def _listed(entries: list[Any], prefix: str) -> _Entries:
+    for index, entry in enumerate(entries):
+        where = f"{prefix}[{index}]"
+        object_id = _object_id(entry, ("object_id",), where)
+        check = _check(entry, object_id, where)
+        yield where, object_id, partial(_told, check=check)
+
+
+def _check(entry: dict[str, Any], object_id: str, where: str) -> Check | None:
+    value, verdict = entry.get("iou"), entry.get("verdict")
+    if value is not None and verdict is not None:
+        raise InputError(f"{where}: give 'iou' or 'verdict', not both")
+    if value is not None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1 or math.isnan(value):
+            raise InputError(f"{where}: 'iou' must be a number in 0..1, got {value!r:.80}")
+        return Check(object_id, iou=float(value))
+    if verdict is None and ("verdict" in entry or "iou" in entry):
+        return None
+    if not isinstance(verdict, str) or verdict not in _VERDICTS:
+        raise InputError(f"{where}: 'verdict' must be \"ok\" or \"wrong\" (or give 'iou'), got {verdict!r:.80}")
+    return Check(object_id, ok=_VERDICTS[verdict])
+
+
+def _coco(annotations: list[Any], path: Path) -> _Entries:
+    for index, entry in enumerate(annotations):
+        where = f"{path}, annotations[{index}]"
+        object_id = _object_id(entry, ("object_id", "sample_id", "id"), where)
+        if not isinstance(entry.get("segmentation"), list | dict):
+            raise InputError(f"{where}: 'segmentation' must be polygons or RLE")
+        yield where, object_id, partial(_compare, entry=entry, where=where)
+
+
+def _told(_: ObjectRecord, check: Check | None) -> Check | None:
+    return check
+
+
+def _compare(record: ObjectRecord, entry: dict[str, Any], where: str) -> Check:
+    trajectory = record.trajectory
+    try:
+        right = decode_segmentation(entry["segmentation"], trajectory.height, trajectory.width)
+    except ValueError as error:
+        raise InputError(f"{where} (object {record.object_id}): {error}") from error
+    return Check(record.object_id, iou=iou(trajectory.mask_at(trajectory.returned), right))
+
+
+def _object_id(entry: Any, keys: tuple[str, ...], where: str) -> str:
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: expected an object, got {type(entry).__name__}")
+    value = next((entry[key] for key in keys if key in entry), None)
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise InputError(f"{where}: {keys[0]!r} must name an object of the run, got {value!r:.80}")
+    return str(value)

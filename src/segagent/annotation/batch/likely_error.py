@@ -1,0 +1,118 @@
+"""What is likely to be wrong with a mask, read off a record: what the policy would click, and what came of it.
+
+Nothing is asked of any model, so a better rule speaks of runs made before it too. Thresholds were chosen on spoiled val
+scenes, see docs/repair.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from segagent.annotation.batch.records import ObjectRecord
+from segagent.core import BoolMask, Click, Finish, Step, decode_rle
+
+ErrorLabel: TypeAlias = Literal["wrong object", "missing part", "spill", "rough edge", "ok"]
+
+ERROR_LABELS: tuple[ErrorLabel, ...] = get_args(ErrorLabel)
+
+OK_FROM = 0.9
+"""Masks whose calibrated IoU is at least this are taken to be right."""
+WRONG_BELOW = 0.32
+"""Below this calibrated IoU hardly anything of a mask is the object that is meant."""
+FINE_FROM = 0.6
+"""Masks of at least this calibrated IoU are taken to be right where the policy's click would not better them."""
+BOTH_WAYS = 0.04
+"""Where a click takes away and adds more than this share of the mask, it is the outline that is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class LikelyError:
+    """``reason`` says in a clause what the label was read off."""
+
+    label: ErrorLabel
+    reason: str
+
+
+def likely_error(record: ObjectRecord, calibrated: float | None) -> LikelyError:
+    """What is likely to be wrong with the mask that ``record`` was given, or with the answer where none was given.
+
+    ``calibrated``: the expected IoU of that mask (``run.calibrated(record.given_iou)``; for ``annotate`` that of
+    ``record.predicted_iou``); None where it is not known: then only the click decides.
+    """
+    judged = _judged(record)
+    mask = record.trajectory.mask_at(judged)
+    if not mask.any():
+        return LikelyError("missing part", "the mask is empty")
+    if calibrated is not None and calibrated >= OK_FROM:
+        return LikelyError("ok", f"expected IoU {calibrated:.2f}")
+    ahead = _look_ahead(record, judged)
+    # A policy with doubts does not know which object is meant, so a low score says nothing about that.
+    if calibrated is not None and calibrated < WRONG_BELOW and not record.doubts:
+        return LikelyError("wrong object", f"expected IoU {calibrated:.2f}; {_next(ahead)}")
+    gain = _gain(record, judged, ahead)
+    if calibrated is not None and calibrated >= FINE_FROM and gain is not None and gain <= 0:
+        return LikelyError("ok", f"expected IoU {calibrated:.2f}; {_next(ahead)}, and it would be no better")
+    if ahead is None or not isinstance(ahead.action, Click) or ahead.invalid is not None:
+        return _without_click(ahead, calibrated)
+    return _by_click(mask, ahead, ahead.action)
+
+
+def audit_score(record: ObjectRecord) -> float | None:
+    """By what the masks of an audit are best ordered, worst first: predicted IoU less twice what one click would gain.
+
+    Of masks that are thought equally good those that a click would better are likelier to be wrong; twice, since one
+    click seldom mends all. No IoU; None where none was predicted.
+    """
+    judged = _judged(record)
+    predicted = record.trajectory.predicted_iou_at(judged)
+    gain = _gain(record, judged, _look_ahead(record, judged))
+    return predicted if predicted is None or gain is None else predicted - 2 * max(gain, 0.0)
+
+
+def _judged(record: ObjectRecord) -> int:
+    """The state that is spoken of: the given mask, the answer where none was given."""
+    return record.trajectory.returned if record.outcome in ("made", "not_found") else 0
+
+
+def _look_ahead(record: ObjectRecord, judged: int) -> Step | None:
+    return next((step for step in record.trajectory.steps if step.parent == judged), None)
+
+
+def _gain(record: ObjectRecord, judged: int, ahead: Step | None) -> float | None:
+    """By how much the predicted IoU rises with the policy's next action."""
+    before = record.trajectory.predicted_iou_at(judged)
+    after = None if ahead is None else ahead.predicted_iou
+    return None if before is None or after is None else after - before
+
+
+def _next(ahead: Step | None) -> str:
+    if ahead is None:
+        return "no next click is on record"
+    if isinstance(ahead.action, Finish):
+        return "the policy would leave it as it is"
+    if not isinstance(ahead.action, Click) or ahead.invalid is not None:
+        return "the policy's next action is no valid click"
+    sign = "positive" if ahead.action.positive else "negative"
+    return f"the next click is a {sign} one at ({ahead.action.x}, {ahead.action.y})"
+
+
+def _without_click(ahead: Step | None, calibrated: float | None) -> LikelyError:
+    """Where the policy made no usable click, the score is all there is."""
+    if calibrated is None or (ahead is not None and isinstance(ahead.action, Finish)):
+        return LikelyError("ok", _next(ahead))
+    return LikelyError("rough edge", f"expected IoU {calibrated:.2f}; {_next(ahead)}")
+
+
+def _by_click(mask: BoolMask, ahead: Step, click: Click) -> LikelyError:
+    """The click's sign says whether there is too little or too much, what it does to the mask whether it is both."""
+    after = decode_rle(ahead.mask)
+    area = np.count_nonzero(mask)
+    lost, added = np.count_nonzero(mask & ~after) / area, np.count_nonzero(after & ~mask) / area
+    if min(lost, added) > BOTH_WAYS:
+        return LikelyError("rough edge", f"{_next(ahead)}; it takes {lost:.0%} away and adds {added:.0%}")
+    if click.positive:
+        return LikelyError("missing part", f"{_next(ahead)}; it adds {added:.0%}")
+    return LikelyError("spill", f"{_next(ahead)}; it takes {lost:.0%} away")

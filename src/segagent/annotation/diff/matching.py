@@ -1,0 +1,111 @@
+"""Which annotation before is which one after.
+
+By id where ids are kept: one id on one image is one object. What is left over on an image, because an id went or came,
+is paired by overlap: the pair with the best IoU first, down to :data:`OVERLAP`. Where ids were given anew, so that
+those that agree say nothing, everything is paired by overlap.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from segagent.annotation.diff.sources import Annotation
+from segagent.core import InputError
+from segagent.evaluation.rle import rle_iou
+
+Matching: TypeAlias = Literal["auto", "id", "overlap"]
+
+OVERLAP = 0.5
+"""From this IoU on two masks of one image may be one object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One object on both sides. ``iou`` of the two masks in [0, 1]; None where their images differ in size."""
+
+    before: Annotation
+    after: Annotation
+    iou: float | None
+    by_id: bool
+
+
+@dataclass(frozen=True)
+class Matched:
+    """``pairs`` in the order before, what only one side has, and ``how`` it was decided, in words."""
+
+    pairs: list[Pair]
+    removed: list[Annotation]
+    added: list[Annotation]
+    how: str
+
+
+def match(before: Sequence[Annotation], after: Sequence[Annotation], how: Matching = "auto") -> Matched:
+    """Pair two lists of annotations whose RLEs are sound. ``how`` "auto": as the module tells; or one way alone."""
+    if how not in get_args(Matching):
+        raise InputError(f"matching {how!r:.80}: expected one of {', '.join(get_args(Matching))}")
+    pairs = _by_id(before, after) if how != "overlap" else []
+    words = "by id and image" if how == "id" else "by overlap"
+    if how == "auto":
+        words = "by id and image, what is left over by overlap"
+        few = len(pairs) < min(len(before), len(after)) / 2
+        if few or sum(pair.iou == 0 for pair in pairs) > len(pairs) / 2:
+            words = f"by overlap, since {'few ids are on both sides' if few else 'most masks of one id are apart'}"
+            pairs = []
+    if how != "id":
+        pairs = pairs + _by_overlap(*_left(before, after, pairs))
+    removed, added = _left(before, after, pairs)
+    place = {id(one): number for number, one in enumerate(before)}
+    return Matched(sorted(pairs, key=lambda pair: place[id(pair.before)]), removed, added, words)
+
+
+def _left(
+    before: Sequence[Annotation], after: Sequence[Annotation], pairs: Sequence[Pair]
+) -> tuple[list[Annotation], list[Annotation]]:
+    """What is in no pair."""
+    old, new = {id(pair.before) for pair in pairs}, {id(pair.after) for pair in pairs}
+    return [one for one in before if id(one) not in old], [one for one in after if id(one) not in new]
+
+
+def _by_id(before: Sequence[Annotation], after: Sequence[Annotation]) -> list[Pair]:
+    by_id = {(one.annotation_id, one.image): one for one in after}
+    found = [(one, by_id[one.annotation_id, one.image]) for one in before if (one.annotation_id, one.image) in by_id]
+    different = [(a, b) for a, b in found if a.rle != b.rle and a.rle["size"] == b.rle["size"]]
+    ious = iter(rle_iou([a.rle for a, _ in different], [b.rle for _, b in different]).tolist())
+    pairs = []
+    for a, b in found:
+        same_size = a.rle["size"] == b.rle["size"]
+        iou = 1.0 if a.rle == b.rle else next(ious) if same_size else None
+        pairs.append(Pair(a, b, iou, by_id=True))
+    return pairs
+
+
+def _by_overlap(before: Sequence[Annotation], after: Sequence[Annotation]) -> list[Pair]:
+    """Pairs within images, best IoU first; the earlier in the file among equals."""
+    groups: defaultdict[tuple[str, int, int], tuple[list[Annotation], list[Annotation]]]
+    groups = defaultdict(lambda: ([], []))
+    for side, given in enumerate((before, after)):
+        for one in given:
+            groups[one.image, one.rle["size"][0], one.rle["size"][1]][side].append(one)
+    pairs: list[Pair] = []
+    for old, new in groups.values():
+        if not old or not new:
+            continue
+        # Safe with pycocotools, for every RLE was checked when it was read.
+        found = coco_mask.iou([one.rle for one in old], [one.rle for one in new], [0] * len(new))
+        table = np.asarray(found, np.float64).reshape(len(old), len(new))
+        free_old, free_new = set(range(len(old))), set(range(len(new)))
+        for place in np.argsort(-table, axis=None, kind="stable").tolist():
+            a, b = divmod(place, len(new))
+            if table[a, b] < OVERLAP or not free_old or not free_new:
+                break
+            if a in free_old and b in free_new:
+                free_old.discard(a)
+                free_new.discard(b)
+                pairs.append(Pair(old[a], new[b], float(table[a, b]), by_id=False))
+    return pairs

@@ -1,0 +1,133 @@
+"""What is compared: the annotations of a COCO file, or the answers of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from segagent.annotation.batch import ObjectRecord, Run, open_run
+from segagent.annotation.batch.folder import JOURNAL_FILE
+from segagent.annotation.review.entries import num_records
+from segagent.core import Image, InputError, Rle
+from segagent.datasets.coco_listing import BadAnnotation, CocoListing
+from segagent.evaluation.rle import rle_areas
+
+_TOGETHER = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One mask and what is said of it. ``other``: further keys, each as JSON; None where the source knows none.
+
+    ``bbox`` as listed (left, top, width, height), None where it is not. ``area``: pixels of the mask.
+    """
+
+    annotation_id: str
+    image: str
+    category: str | None
+    rle: Rle
+    area: int
+    bbox: tuple[float, ...] | None = None
+    other: dict[str, str] | None = None
+
+
+@dataclass
+class Source:
+    """All that one side holds. ``bad``: ids of entries that cannot be compared; ``problems`` says what is wrong.
+
+    ``load_image``: None where there are no images, and ``no_images`` says why.
+    """
+
+    name: str
+    annotations: list[Annotation] = field(default_factory=list)
+    bad: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+    load_image: Callable[[str], Image] | None = None
+    no_images: str = ""
+
+
+def open_source(
+    path: str | Path, images: str | Path | None = None, watch: Callable[[int, int], None] = lambda done, total: None
+) -> Source:
+    """The annotations of the COCO file or run folder at ``path``; a file's images are looked up in ``images``.
+
+    ``watch`` is told (annotations read, entries). Raises ``InputError`` for what is neither, and for a file whose
+    images or categories are not right; a bad annotation is told in the source's problems.
+    """
+    where = Path(path)
+    if where.is_dir() and not (where / JOURNAL_FILE).is_file():
+        raise InputError(f"{where}: no run; expected a COCO .json file or a folder made by audit, refine or annotate")
+    source = Source(str(path))
+    if where.is_dir():
+        run = open_run(where)
+        total = num_records(run)
+        found = _of_run(run, source)
+    else:
+        listing = CocoListing(where, images)
+        if listing.images_dir.is_dir():
+            source.load_image = listing.load_image
+        elif images is not None:
+            raise InputError(f"{images}: no such folder; --images names the folder with the images")
+        else:
+            source.no_images = f"{where}: no images found beside it; tell with --images where they are"
+        total = len(listing)
+        found = _of_file(listing, source)
+    for number, annotation in enumerate(_measured(found, source), 1):
+        source.annotations.append(annotation)
+        watch(number, total)
+    return source
+
+
+def _of_file(listing: CocoListing, source: Source) -> Iterator[Annotation]:
+    for one in listing:
+        if isinstance(one, BadAnnotation):
+            source.problems.append(one.reason)
+            if one.annotation_id is not None:
+                source.bad.add(one.annotation_id)
+        else:
+            other = {key: json.dumps(value, sort_keys=True) for key, value in one.other.items()}
+            yield Annotation(one.annotation_id, one.image, one.category, one.rle, 0, one.bbox, other)
+
+
+def _of_run(run: Run, source: Source) -> Iterator[Annotation]:
+    try:
+        source.load_image = run.dataset().load_image
+    except InputError as error:
+        source.no_images = str(error)
+    for record in run.records():
+        if not isinstance(record, ObjectRecord):
+            source.problems.append(f"{run.folder}: object {record.sample_id:.80} failed: {record.reason}")
+            source.bad.add(record.sample_id)
+        elif record.outcome != "not_found":
+            rle = record.trajectory.rle_at(record.trajectory.returned)
+            yield Annotation(record.object_id, record.image, record.category or record.text, rle, 0)
+
+
+def _measured(found: Iterable[Annotation], source: Source) -> Iterator[Annotation]:
+    """With the mask's area; those whose RLE is no mask of the image become problems."""
+    waiting: list[Annotation] = []
+    for one in found:
+        waiting.append(one)
+        if len(waiting) == _TOGETHER:
+            yield from _with_areas(waiting, source)
+            waiting = []
+    if waiting:
+        yield from _with_areas(waiting, source)
+
+
+def _with_areas(annotations: list[Annotation], source: Source) -> Iterator[Annotation]:
+    try:
+        areas = rle_areas([one.rle for one in annotations])
+    except ValueError as error:
+        if len(annotations) > 1:
+            for one in annotations:
+                yield from _with_areas([one], source)
+            return
+        (bad,) = annotations
+        source.problems.append(f"{source.name}, annotation id {bad.annotation_id:.80}: {error}")
+        source.bad.add(bad.annotation_id)
+        return
+    for one, area in zip(annotations, areas, strict=True):
+        yield replace(one, area=int(area))

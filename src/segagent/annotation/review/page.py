@@ -1,0 +1,115 @@
+"""The work list as one HTML file: counts first, then the objects, worst first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from html import escape
+
+from segagent.annotation.panels import PANEL_STYLE, panels_element
+from segagent.annotation.review.browsing import CONTROLS, SCRIPT, STYLE
+from segagent.annotation.review.entries import Entry
+from segagent.annotation.review.pictures import Shown
+from segagent.evaluation.report.elements import table_element, whole_page
+from segagent.evaluation.report.tables import Table
+
+LISTED = 20_000
+"""So many objects, the worst ones, are on the page; the files beside it hold all."""
+
+_COLUMNS = (
+    "rank",
+    "object_id",
+    "image",
+    "outcome",
+    "text",
+    "category",
+    "likely_error",
+    "evidence",
+    "expected_iou_given",
+    "expected_iou",
+    "reason",
+)
+
+_LEGEND = (
+    '<p>Worst first. <span class="before">Blue</span> is the given mask, <span class="after">orange</span> the answer '
+    "or what was tried; in the last picture blue pixels went away and orange ones are new. A plus is a click on the "
+    "object, a minus one beside it. The expected IoU is what masks with such a predicted IoU are worth.</p>"
+)
+
+
+def review_page(
+    title: str,
+    tables: Sequence[Table],
+    entries: Sequence[Entry],
+    shown: Mapping[int, Shown],
+    *,
+    sampled: Collection[int] = (),
+    decisions: Mapping[str, str] | None = None,
+) -> str:
+    """The page. ``entries`` are ranked; ``shown`` and ``sampled`` go by their index, ``decisions`` by object id."""
+    told = decisions or {}
+    listed = list(enumerate(entries, 1))
+    on_page = [(rank, entry) for rank, entry in listed if rank <= LISTED or entry.index in shown]
+    cards = [
+        _card(rank, entry, shown[entry.index], told.get(entry.object_id, ""), entry.index in sampled)
+        for rank, entry in on_page
+        if entry.index in shown
+    ]
+    more = ""
+    if len(on_page) < len(entries):
+        more = f" This page lists {len(on_page)} of {len(entries)} objects; worklist.csv and worklist.json list all."
+    parts = [table_element(table) for table in tables]
+    parts += [f"<h2>Work list</h2>{_LEGEND}"]
+    parts += [f'<p class="note">Pictures of {len(cards)} of {len(entries)} objects.{more}</p>', CONTROLS]
+    parts += ['<main id="list">', *cards, "</main>"]
+    parts.append(f'<script type="application/json" id="rows">{_rows(on_page, shown, sampled, told)}</script>')
+    return whole_page(title, parts, script=SCRIPT, style=PANEL_STYLE + STYLE)
+
+
+def _rows(
+    on_page: Sequence[tuple[int, Entry]], shown: Mapping[int, Shown], sampled: Collection[int], told: Mapping[str, str]
+) -> str:
+    """All objects of the page as JSON that no HTML can end."""
+    rows = []
+    for rank, entry in on_page:
+        known = {"rank": rank, **entry.to_dict()}
+        pictured = entry.index in shown and bool(shown[entry.index].panels)
+        more = ["; ".join(entry.doubts), told.get(entry.object_id, ""), entry.index in sampled, pictured]
+        rows.append([*(known[name] for name in _COLUMNS), *more])
+    columns = [*_COLUMNS, "doubts", "decision", "sampled", "pictured"]
+    content = json.dumps({"columns": columns, "rows": rows}, separators=(",", ":"), allow_nan=False)
+    return content.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _card(rank: int, entry: Entry, shown: Shown, decision: str, sampled: bool) -> str:
+    parts = [f'<article class="card" tabindex="-1" data-rank="{rank}"><h3>{rank}. {escape(entry.text)}</h3>']
+    facts = [entry.outcome.replace("_", " "), *_scores(entry)]
+    if entry.num_clicks:
+        facts.append(f"{entry.num_clicks} click{'s' if entry.num_clicks > 1 else ''}")
+    parts.append(f"<p>{escape(', '.join(facts))}</p>")
+    if entry.likely_error:
+        parts.append(f'<p><span class="label">{escape(entry.likely_error)}</span>: {escape(entry.evidence)}</p>')
+    if entry.doubts:
+        parts.append(f'<p class="bad">{escape("; ".join(entry.doubts))}</p>')
+    if shown.missing:
+        parts.append(f'<p class="bad">no picture: {escape(shown.missing)}</p>')
+    names = [f"object {entry.object_id}", f"image {entry.image}"]
+    names += [f"category {entry.category}"] if entry.category is not None else []
+    names += [decision] if decision else []
+    names += ["random sample"] if sampled else []
+    parts.append(f'<p class="ids">{escape(", ".join(names))}</p>')
+    parts.append(panels_element(shown.panels))
+    return "".join(parts) + "</article>"
+
+
+def _scores(entry: Entry) -> list[str]:
+    """What is thought of the given mask and of the answer; one line where they are one."""
+    scores = []
+    both = (
+        ("given", entry.expected_iou_given, entry.predicted_iou_given),
+        ("answer", entry.expected_iou, entry.predicted_iou),
+    )
+    for name, expected, predicted in both[: 1 if entry.outcome in ("audited", "kept") else 2]:
+        if expected is not None and predicted is not None:
+            scores.append(f"{name}: expected IoU {expected:.2f} (predicted {predicted:.2f})")
+    return scores

@@ -1,0 +1,51 @@
+"""``segagent corrupt``: a data set whose masks are spoiled in known ways, to try audits and repairs on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segagent.cli.console import counting, print_object, reporting_errors, say
+
+
+@reporting_errors
+def corrupt(
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="Any data set, for example scenes:100.", show_default=False)
+    ],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new or empty folder.")],
+    share: Annotated[float, typer.Option("--share", min=0, max=1, help="This share of masks is spoiled.")] = 0.5,
+    per_image: Annotated[
+        int | None,
+        typer.Option("--per-image", min=1, help="At most so many objects of an image. [default: all]"),
+    ] = None,
+    max_images: Annotated[
+        int | None, typer.Option("--max-images", min=1, help="The first so many images. [default: all]")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Decides what is spoiled and how.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+) -> None:
+    """Write DATASET with masks spoiled in known ways, and the truth beside it: to see what audit and refine find."""
+    from segagent.annotation import require_folder_or_nothing
+    from segagent.cli.scenes import appearing_when_complete
+    from segagent.core import InputError
+    from segagent.datasets import open_dataset
+    from segagent.datasets.corrupted import TRUTH_FILE, Spoiling, write_corrupted
+
+    require_folder_or_nothing(out)
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: holds something already; choose another folder or empty it")
+    opened = open_dataset(dataset)
+    spoiling = Spoiling(share, per_image, max_images, seed)
+    total = min(opened.num_images, max_images or opened.num_images)
+    with counting("corrupt", total, unit="images", quiet=as_json) as update, appearing_when_complete(out) as partial:
+        counts = write_corrupted(partial, opened, spoiling, lambda done: update(done, ""))
+    if as_json:
+        print_object({"folder": str(out), "truth": str(out / TRUTH_FILE), "kinds": counts, "seed": seed})
+        return
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    say(f"{sum(counts.values())} objects of {total} images: {kinds or 'none'}")
+    say(f"data set {out}; truth {out / TRUTH_FILE}; next: segagent audit {out} -o RUN")

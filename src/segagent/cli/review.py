@@ -1,0 +1,89 @@
+"""``segagent review``: a run as a ranked work list that opens from disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
+from segagent.cli.console import (
+    EXIT_SOME_FAILED,
+    one_line,
+    phases,
+    print_object,
+    reporting_errors,
+    say,
+    warn,
+)
+from segagent.cli.summary import RunArgument
+
+_MAX_LISTED = 20
+
+
+@reporting_errors
+def review(
+    run: RunArgument,
+    *,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder to write. [default: RUN/review]", show_default=False)
+    ] = None,
+    most: Annotated[int, typer.Option("--max", min=0, help="So many of the worst objects get pictures.")] = 200,
+    sample: Annotated[
+        int,
+        typer.Option(
+            "--sample", min=0, help="So many masks drawn by chance, as 'segagent check' draws them, get pictures too."
+        ),
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which objects --sample draws.")] = 0,
+    accept: AcceptOption = None,
+    accept_iou: AcceptIouOption = 0.9,
+    calibrate: CalibrateOption = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", metavar="DATASET", help="Where the pictures are now, if not where they were.", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print counts and files as one JSON object.")] = False,
+) -> None:
+    """Rank the objects of RUN, those most worth a person's look first, on one HTML page with pictures.
+
+    The page needs no server and loads nothing. worklist.csv and worklist.json beside it hold all objects.
+    """
+    from segagent.annotation.batch import open_run
+    from segagent.annotation.review import write_review
+    from segagent.core import InputError
+
+    if accept is None and calibrate is not None:
+        raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
+    opened = open_run(run)
+    with phases(unit="objects", quiet=as_json) as update:
+        made = write_review(
+            opened,
+            out if out is not None else run / "review",
+            most=most,
+            sample=sample,
+            seed=seed,
+            accept=accept,
+            accept_iou=accept_iou,
+            data=data,
+            checked=calibrate,
+            watch=lambda what, done, total: update(what, done, total, ""),
+        )
+    result = made.result
+    if as_json:
+        print_object(result)
+    else:
+        for line in made.missing[:_MAX_LISTED]:
+            warn(f"no picture: {line}")
+        if len(made.missing) > _MAX_LISTED:
+            warn(f"and {len(made.missing) - _MAX_LISTED} more reasons; the page tells all")
+        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in result["outcomes"].items())
+        say(f"{result['objects']} objects: {counts or 'none done'}, {len(result['failed'])} failed")
+        if made.decision is not None:
+            tell_decision(made.decision)
+        say(f"review: {one_line(result['page'])}; all objects: {one_line(result['csv'])}")
+    if result["without_picture"]:
+        raise typer.Exit(EXIT_SOME_FAILED)

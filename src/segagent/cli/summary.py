@@ -1,0 +1,65 @@
+"""``segagent summary`` and ``segagent check``: what a run is worth, and how a person finds out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
+from segagent.cli.console import one_line, print_object, reporting_errors, say
+from segagent.cli.runs import tell_summary
+
+RunArgument = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="The run folder of audit, refine or annotate.", show_default=False),
+]
+
+
+@reporting_errors
+def summary(
+    run: RunArgument,
+    *,
+    accept: AcceptOption = None,
+    accept_iou: AcceptIouOption = 0.9,
+    calibrate: CalibrateOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what a run holds; with --accept, which masks can be taken as they are and how many a person must see."""
+    from segagent.annotation.batch import decide, open_run, summarise_run
+    from segagent.core import InputError
+
+    if accept is None and calibrate is not None:
+        raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
+    opened = open_run(run)
+    found = summarise_run(opened)
+    decision = None if accept is None else decide(opened, accept, accept_iou, calibrate)
+    if as_json:
+        print_object(found if decision is None else {**found, "accept": decision.to_dict()})
+        return
+    tell_summary(found)
+    if decision is not None:
+        tell_decision(decision)
+
+
+@reporting_errors
+def check(
+    run: RunArgument,
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for checked.json and a picture of each mask.")],
+    num: Annotated[int, typer.Option("--num", min=1, help="How many masks; 50 or more stand on their own.")] = 50,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Drives the drawing.")] = 0,
+) -> None:
+    """Draw masks of a run for you to check: look at each picture and set its verdict in checked.json."""
+    from segagent.annotation.batch import open_run
+    from segagent.annotation.batch.sampling import sample_to_check, write_sample
+    from segagent.core import InputError
+
+    opened = open_run(run)
+    drawn = sample_to_check(opened, num, seed)
+    if not drawn:
+        raise InputError(f"{run}: has no mask with a predicted IoU to check")
+    path = write_sample(opened, drawn, out)
+    say(f'{len(drawn)} masks: set each "verdict" to "ok" or "wrong" in {one_line(str(path))}')
+    say(f"then: segagent summary {one_line(str(run))} --accept 0.95 --calibrate {one_line(str(path))}")

@@ -1,0 +1,137 @@
+"""The annotations of a COCO file one by one, as they stand: for comparing files, not for showing them to a policy.
+
+Other than in :class:`segagent.datasets.CocoDataset` one bad annotation does not make the file useless, crowds are
+annotations like others, and keys that COCO does not know are kept. Masks are held as compressed RLE text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segagent.core import Image, InputError, Rle
+from segagent.datasets.coco import Id, _guessed_images, _identity, _length, _listed, parsed_coco
+from segagent.datasets.coco_masks import is_numbers, segmentation_rle
+from segagent.datasets.sample import path_inside
+from segagent.imaging import DEFAULT_MAX_PIXELS, load_image
+
+_OWN_KEYS = ("id", "image_id", "category_id", "segmentation", "area", "bbox")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedAnnotation:
+    """One annotation. ``rle`` has the image's size; whether its counts do is not looked at. ``other``: further keys."""
+
+    annotation_id: str
+    image: str
+    category: str
+    rle: Rle
+    bbox: tuple[float, ...] | None
+    other: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BadAnnotation:
+    """An entry that is no annotation: ``annotation_id`` where it has one, and file, place and what is wrong."""
+
+    annotation_id: str | None
+    reason: str
+
+
+class CocoListing:
+    """A COCO file's annotations, read when they are iterated over, once.
+
+    Raises ``InputError`` where the file, its images or its categories are not right.
+    """
+
+    def __init__(self, path: str | Path, images_dir: str | Path | None = None) -> None:
+        self.path = Path(path)
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read ({error.strerror}); expected COCO annotations") from error
+        data = parsed_coco(content, self.path)
+        del content
+        images = _listed(data, "images", self.path)
+        self.images_dir = Path(images_dir) if images_dir is not None else _guessed_images(self.path, images)
+        self._images = _images(images, self.path)
+        self._categories = _categories(data, self.path)
+        if not isinstance(data["annotations"], list):
+            raise InputError(f"{self.path}: 'annotations' must be a list, got {type(data['annotations']).__name__}")
+        self._entries: list[Any] = data["annotations"]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[ListedAnnotation | BadAnnotation]:
+        """In the file's order; what was read is let go, so that the file and its masks are not held twice."""
+        seen: set[str] = set()
+        for index, entry in enumerate(self._entries):
+            self._entries[index] = None
+            where = f"{self.path}, annotations[{index}]"
+            name: str | None = None
+            try:
+                if not isinstance(entry, dict):
+                    raise InputError(f"{where}: expected an object, got {type(entry).__name__}")
+                name = str(_identity(entry, "id", where))
+                where = f"{where} (id {name:.80})"
+                if name in seen:
+                    raise InputError(f"{where}: an earlier annotation has this id too")
+                seen.add(name)
+                yield self._annotation(entry, name, where)
+            except InputError as error:
+                yield BadAnnotation(name, str(error))
+
+    def load_image(self, name: str) -> Image:
+        """The picture with this ``file_name``. Raises ``InputError``."""
+        return load_image(path_inside(self.images_dir, name, str(self.path), "file_name"))
+
+    def _annotation(self, entry: dict[str, Any], name: str, where: str) -> ListedAnnotation:
+        image_id, category_id = _identity(entry, "image_id", where), _identity(entry, "category_id", where)
+        if image_id not in self._images:
+            raise InputError(f"{where}: image_id {image_id!r:.80} is not in 'images'")
+        if category_id not in self._categories:
+            raise InputError(f"{where}: category_id {category_id!r:.80} is not in 'categories'")
+        image, height, width = self._images[image_id]
+        try:
+            rle = segmentation_rle(entry.get("segmentation"), height, width)
+        except ValueError as error:
+            raise InputError(f"{where}: {error}") from error
+        bbox = entry.get("bbox")
+        if bbox is not None and (not is_numbers(bbox) or len(bbox) != 4):
+            raise InputError(f"{where}: 'bbox' must be four numbers, got {bbox!r:.80}")
+        other = {key: value for key, value in entry.items() if key not in _OWN_KEYS}
+        box = None if bbox is None else tuple(float(value) for value in bbox)
+        return ListedAnnotation(name, image, self._categories[category_id], rle, box, other)
+
+
+def _images(images: list[dict[str, Any]], path: Path) -> dict[Id, tuple[str, int, int]]:
+    """Name, height and width by id."""
+    by_id: dict[Id, tuple[str, int, int]] = {}
+    for index, entry in enumerate(images):
+        where = f"{path}, images[{index}]"
+        image_id = _identity(entry, "id", where)
+        if image_id in by_id:
+            raise InputError(f"{where}: id {image_id!r:.80} is that of an earlier image too")
+        name = entry.get("file_name")
+        if not isinstance(name, str) or not name:
+            raise InputError(f"{where}: 'file_name' must be a name, got {name!r:.80}")
+        height, width = _length(entry, "height", where), _length(entry, "width", where)
+        if height * width > DEFAULT_MAX_PIXELS:
+            raise InputError(f"{where}: {width} x {height} pixels are more than can be read ({DEFAULT_MAX_PIXELS})")
+        by_id[image_id] = (name, height, width)
+    return by_id
+
+
+def _categories(data: dict[str, Any], path: Path) -> dict[Id, str]:
+    """Names by id."""
+    names: dict[Id, str] = {}
+    for index, entry in enumerate(_listed(data, "categories", path)):
+        where = f"{path}, categories[{index}]"
+        category = entry.get("name")
+        if not isinstance(category, str) or not category.strip():
+            raise InputError(f"{where}: 'name' must be words, got {category!r:.80}")
+        names[_identity(entry, "id", where)] = category
+    return names

@@ -1,0 +1,68 @@
+"""Pages as one HTML file that needs nothing else: no server, no network, no other file.
+
+Everything that comes from data sets, models or file names is escaped; a page's policy forbids loading anything.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+
+from segagent.evaluation.report.tables import Table
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c1c22; margin: 2rem auto; max-width: 1400px; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }
+th { background: #f5f5f7; } td:first-child { font-weight: 600; }
+.note { color: #555; font-size: .9rem; }
+svg { max-width: 100%; height: auto; margin: .5rem 1rem .5rem 0; }
+svg text { font: 12px system-ui, sans-serif; fill: #333; } svg .title { font-weight: 600; }
+svg .end { text-anchor: end; } svg .mid { text-anchor: middle; }
+svg .grid { stroke: #e4e4e8; } svg .diagonal { stroke: #999; stroke-dasharray: 4 4; }
+figure { margin: 1rem 0; padding: .8rem; border: 1px solid #ddd; border-radius: 6px; }
+figure .strip { max-width: 100%; height: auto; display: block; margin-top: .5rem; }
+figcaption .group { color: #555; }
+input { width: 5rem; } [hidden] { display: none; }
+"""
+
+
+def whole_page(title: str, parts: Sequence[str], *, script: str = "", style: str = "") -> str:
+    """A page with ``title`` as text, and ``parts``, ``script`` and more ``style`` as they are."""
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(title)}</title><style>{STYLE}{style}</style></head><body>",
+            f"<h1>{escape(title)}</h1>",
+            *parts,
+            f"<script>{script}</script></body></html>\n",
+        ]
+    )
+
+
+def table_element(table: Table) -> str:
+    """A table with its title above and its note below."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in table.header)
+    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
+    return (
+        f'<h2>{escape(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>{note}"
+    )
+
+
+def list_element(title: str, lines: Sequence[str]) -> str:
+    """A heading with a list of text below it."""
+    return f"<h2>{escape(title)}</h2><ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def data_uri(jpeg: bytes) -> str:
+    """A JPEG file as the source of an image."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

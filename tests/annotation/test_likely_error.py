@@ -1,0 +1,96 @@
+"""The likely error and the audit's order, of records written by hand."""
+
+import numpy as np
+import pytest
+
+from segagent.annotation.batch import ObjectRecord, audit_score, likely_error
+from segagent.core import Action, BoolMask, Click, Finish, InvalidAction, Step, Trajectory, encode_rle
+from segagent.core.trajectory import Start
+
+
+def box(x0: int, x1: int) -> BoolMask:
+    """Columns x0 to x1 - 1 of rows 5 to 24, in 30 x 100 pixels."""
+    mask = np.zeros((30, 100), np.bool_)
+    mask[5:25, x0:x1] = True
+    return mask
+
+
+GIVEN = box(20, 60)
+NONSENSE = InvalidAction("?", "no click")
+ADD, TAKE = Click(70, 10, True), Click(50, 10, False)
+
+
+def record(
+    *steps: tuple[Action, BoolMask, float | None],
+    given: BoolMask = GIVEN,
+    given_iou: float | None = 0.5,
+    outcome: str = "audited",
+    returned: int = 0,
+    doubts: tuple[str, ...] = (),
+) -> ObjectRecord:
+    made = tuple(
+        Step(action, "", encode_rle(mask), index, predicted, None, None, "no" if action == NONSENSE else None)
+        for index, (action, mask, predicted) in enumerate(steps)
+    )
+    start = Start("mask", encode_rle(given), given_iou)
+    trajectory = Trajectory("a", "a.png", 30, 100, "the box", "p", "t", 0, start, made, returned, "max_steps")
+    return ObjectRecord("a", outcome, trajectory, doubts=doubts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("label", "step", "calibrated"),
+    [
+        ("ok", (TAKE, box(20, 50), 0.95), 0.95),
+        ("ok", (Finish(), GIVEN, 0.5), 0.5),
+        ("ok", (ADD, box(20, 70), 0.4), 0.7),
+        ("wrong object", (ADD, box(65, 80), 0.9), 0.1),
+        ("wrong object", (TAKE, box(20, 50), 0.1), 0.1),
+        ("missing part", (ADD, box(20, 70), 0.8), 0.7),
+        ("missing part", (ADD, box(20, 70), 0.4), 0.5),
+        ("spill", (TAKE, box(20, 50), 0.8), 0.7),
+        ("rough edge", (ADD, box(25, 70), 0.8), 0.7),
+        ("rough edge", (TAKE, box(15, 50), 0.8), 0.7),
+        ("rough edge", (NONSENSE, GIVEN, 0.5), 0.5),
+        ("missing part", (ADD, box(20, 70), None), None),
+    ],
+)
+def test_labels(label: str, step: tuple[Action, BoolMask, float | None], calibrated: float | None) -> None:
+    found = likely_error(record(step), calibrated)
+    assert found.label == label
+    assert found.reason
+
+
+def test_an_empty_mask_is_missing_and_no_click_leaves_the_score() -> None:
+    empty = np.zeros((30, 100), np.bool_)
+    assert likely_error(record(given=empty), 0.95).label == "missing part"
+    assert likely_error(record(), 0.95).label == "ok"
+    assert likely_error(record(), 0.5).label == "rough edge"
+    assert likely_error(record(), 0.1).label == "wrong object"
+    assert likely_error(record(given_iou=None), None).label == "ok"
+
+
+def test_a_policy_with_doubts_does_not_say_that_the_object_is_wrong() -> None:
+    for step, label in (((ADD, box(65, 80), 0.9), "rough edge"), ((TAKE, box(20, 50), 0.1), "spill")):
+        assert likely_error(record(step), 0.1).label == "wrong object"
+        assert likely_error(record(step, doubts=("sees nothing",)), 0.1).label == label
+
+
+def test_a_repaired_mask_is_spoken_of_as_it_was_given() -> None:
+    steps = (ADD, box(20, 70), 0.6), (TAKE, box(20, 65), 0.97)
+    assert likely_error(record(*steps, outcome="repaired", returned=2), 0.5).label == "missing part"
+
+
+def test_of_an_annotated_object_the_answer_is_judged_by_what_was_tried_from_it() -> None:
+    steps = (ADD, box(20, 70), 0.7), (TAKE, box(20, 50), 0.72)
+    made = record(*steps, given=np.zeros((30, 100), np.bool_), outcome="made", returned=1)
+    assert likely_error(made, 0.7).label == "spill"
+    assert audit_score(made) == pytest.approx(0.7 - 2 * 0.02)
+
+
+def test_of_masks_thought_equally_good_the_one_that_a_click_betters_comes_first() -> None:
+    better, same, worse = (audit_score(record((ADD, box(20, 70), after))) for after in (0.9, 0.5, 0.1))
+    assert better is not None
+    assert same is not None
+    assert better < same == worse == 0.5
+    assert audit_score(record()) == 0.5
+    assert audit_score(record(given_iou=None)) is None
