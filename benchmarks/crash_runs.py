@@ -173,6 +173,7 @@ def cases(folder: Path, kind: str, data: str) -> list[Case]:
 
 
 def kill_and_resume(some: list[Case], folder: Path, kills: int, rng: random.Random, tally: Tally) -> None:
+    """All cases in turn, each to its end, until there were that many kills."""
     wanted = tally.kills + kills
     while tally.kills < wanted:
         for case in some:
@@ -182,8 +183,6 @@ def kill_and_resume(some: list[Case], folder: Path, kills: int, rng: random.Rand
                 pass
             check(case, out, tally)
             print(f"{tally.kills} kills, {tally.runs} runs", file=sys.stderr, flush=True)
-            if tally.kills >= wanted:
-                break
 
 
 def main() -> int:
