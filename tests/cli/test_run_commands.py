@@ -130,7 +130,9 @@ def test_a_server_that_dies_with_several_workers(
 def test_an_interrupt_ends_cleanly(data: Path, tmp_path: Path, server: Server, workers: int) -> None:
     out = tmp_path / "run"
     server.pause = 0.1
-    code = "import sys; from segagent.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    # Where the tests run in the background, interrupts are ignored from the start.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "import sys; from segagent.cli.main import main; sys.exit(main(sys.argv[1:]))"
     command = [*arguments("audit", data, out, server), "--workers", str(workers)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(

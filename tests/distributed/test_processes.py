@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import active_children
 from pathlib import Path
 
 import chores
@@ -176,9 +177,11 @@ def test_processes_killed_while_idle_are_replaced(tmp_path: Path) -> None:
     with worker_processes(chores.no_models, 2) as ask:
         items = [(number, str(tmp_path)) for number in range(4)]
         assert list(ask(chores.slowly, items)) == [100, 101, 102, 103]
-        for path in tmp_path.iterdir():
-            os.kill(int(path.name), signal.SIGKILL)
-            until(lambda path=path: not alive(int(path.name)))
+        pids = {int(path.name) for path in tmp_path.iterdir()}
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        # Seen as dead by whoever started them, which is a little later than in /proc.
+        until(lambda: not pids & {child.pid for child in active_children()})
         assert list(ask(chores.slowly, items)) == [100, 101, 102, 103]
 
 
@@ -191,10 +194,12 @@ def test_results_that_are_left_end_their_processes_soon(tmp_path: Path) -> None:
 
 
 PARENT = """
+import signal
 import sys
 import chores
 from segagent.distributed import worker_processes
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Ignored where the tests run in the background.
     with worker_processes(chores.no_models, 2) as ask:
         for result in ask(chores.slowly, [(number, sys.argv[1]) for number in range(100000)]):
             print(result, flush=True)
