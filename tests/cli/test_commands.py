@@ -174,3 +174,18 @@ def test_phases_are_progress_bars_one_after_the_other(capsys):
         update("first", 1, 2, "")
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_audit_of_one_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scenes", str(tmp_path / "set"), "--num", "1", "--seed", "3", "--split", "val"]) == 0
+    sample = json.loads((tmp_path / "set" / "manifest.json").read_text())["samples"][0]
+    capsys.readouterr()
+    picture, mask = (str(tmp_path / "set" / sample[key]) for key in ("image", "mask"))
+    assert main(["audit", picture, sample["text"], "--mask", mask, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 0 <= found["predicted_iou"] <= 1
+    assert found["likely_error"] in ("wrong object", "missing part", "spill", "rough edge", "ok")
+    assert main(["audit", picture, sample["text"]]) == 2
+    assert "--mask is missing" in capsys.readouterr().err
+    assert main(["audit", str(tmp_path / "set")]) == 2
+    assert "--out is missing" in capsys.readouterr().err

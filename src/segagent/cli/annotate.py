@@ -26,14 +26,19 @@ from segagent.cli.runs import (
     BudgetSecondsOption,
     ImagesOption,
     MaxCallsOption,
+    MaxMoneyOption,
     MaxSecondsOption,
+    OptionalTextArgument,
     PriceOption,
     RayOption,
     RetryOption,
+    SourceArgument,
     WorkersOption,
     dataset_spec,
     parse_budget,
     prompts_spec,
+    require_text,
+    require_unset,
     run_dataset,
 )
 
@@ -41,17 +46,6 @@ if TYPE_CHECKING:
     from segagent.core import Box, Image, Policy, Prompt, Trajectory
     from segagent.environment import StartSpec
 
-SourceArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="IMAGE|DATASET",
-        help="A picture file; or, without TEXT, a data set: a folder, COCO annotations, scheme:PATH.",
-        show_default=False,
-    ),
-]
-OptionalTextArgument = Annotated[
-    str | None, typer.Argument(metavar="[TEXT]", help="What to segment in the picture, in words.", show_default=False)
-]
 ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file.", show_default=False)]
 TextArgument = Annotated[str, typer.Argument(metavar="TEXT", help="What to segment, in words.", show_default=False)]
 OutOption = Annotated[
@@ -97,6 +91,7 @@ def annotate(
     ] = None,
     max_seconds: MaxSecondsOption = None,
     max_calls: MaxCallsOption = None,
+    max_money: MaxMoneyOption = None,
     prompts: Annotated[
         Path | None,
         typer.Option("--prompts", help="Data set: a CSV file with image,text or COCO JSON, for a folder of images."),
@@ -118,15 +113,16 @@ def annotate(
     choice = choose(
         preset=preset, policy=policy, policy_weights=policy_weights, tool=tool, tool_weights=tool_weights,
         first_box=first_box, steps=steps, candidates=candidates, max_seconds=max_seconds, max_calls=max_calls,
+        max_money=max_money, price=price,
     )  # fmt: skip
     if text is not None:
-        _require_unset(prompts=prompts, workers=workers, ray=ray, retry_failed=retry_failed, price=price)
+        require_unset(prompts=prompts, workers=workers, ray=ray, retry_failed=retry_failed)
         _episode(Path(source), text, out, choice, mask=mask, box=box, seed=seed, as_json=as_json)
         return
     from segagent.annotation.batch import RunConfig
 
-    _require_text(source)
-    _require_unset(seed_mask=mask, box=box)
+    require_text(source)
+    require_unset(seed_mask=mask, box=box)
     run_dataset(
         source if prompts is None else prompts_spec(source, prompts),
         out,
@@ -156,6 +152,7 @@ def refine(
     candidates: CandidatesOption = None,
     max_seconds: MaxSecondsOption = None,
     max_calls: MaxCallsOption = None,
+    max_money: MaxMoneyOption = None,
     images: ImagesOption = None,
     below: Annotated[
         float,
@@ -183,17 +180,20 @@ def refine(
     choice = choose(
         preset=preset, policy=policy, policy_weights=policy_weights, tool=tool, tool_weights=tool_weights,
         first_box=None, steps=steps, candidates=candidates, max_seconds=max_seconds, max_calls=max_calls,
+        max_money=max_money, price=price,
     )  # fmt: skip
     if text is not None:
-        _require_unset(images=images, workers=workers, ray=ray, retry_failed=retry_failed, price=price)
+        require_unset(images=images, workers=workers, ray=ray, retry_failed=retry_failed)
         if mask is None:
-            raise typer.BadParameter("missing option '--mask': the mask to improve")
+            from segagent.core import InputError
+
+            raise InputError("--mask is missing; give the mask to improve")
         _episode(Path(source), text, out, choice, mask=mask, seed=seed, as_json=as_json, refining=True)
         return
     from segagent.annotation.batch import RunConfig
 
-    _require_text(source)
-    _require_unset(mask=mask)
+    require_text(source)
+    require_unset(mask=mask)
     run_dataset(
         dataset_spec(source, images),
         out,
@@ -242,28 +242,6 @@ def score(
         )
     else:
         say(f"predicted IoU {predicted:.2f}" + ("" if calibrated is None else f", calibrated {calibrated:.2f}"))
-
-
-def _require_text(source: str) -> None:
-    """Raise ``InputError`` for one picture without words."""
-    from PIL import Image as Pillow
-
-    from segagent.core import InputError
-
-    if Path(source).suffix.lower() in Pillow.registered_extensions():
-        raise InputError(f"{source}: TEXT is missing; say what to segment in the picture")
-
-
-def _require_unset(**options: object) -> None:
-    """Raise ``InputError`` for an option that belongs to the other way of calling the command."""
-    from segagent.core import InputError
-
-    for name, value in options.items():
-        if value is not None and value is not False:
-            raise InputError(
-                f"--{name.replace('_', '-')}: one picture is given with TEXT, a data set without; "
-                "this option belongs to the other of the two"
-            )
 
 
 def _episode(

@@ -86,7 +86,11 @@ app.command(
     short_help="Improve given masks, or return them as they are.",
 )(refine)
 app.command(
-    epilog=_epilog("segagent audit coco.json --images images -o run", "segagent audit scenes:20 -o run --json"),
+    epilog=_epilog(
+        "segagent audit coco.json --images images -o run",
+        "segagent audit scenes:20 -o run --json",
+        'segagent audit photo.jpg "the dog" --mask dog.png',
+    ),
     short_help="Which masks of a data set are wrong?",
 )(audit)
 app.command(

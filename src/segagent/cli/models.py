@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from segagent.core import Policy, SegmentationTool
+    from segagent.core.usage import Prices
     from segagent.search import SearchConfig
 
 PresetOption = Annotated[
@@ -83,6 +84,22 @@ class Choice:
         return make_tool(self.tool)
 
 
+def parse_prices(text: str | None) -> Prices:
+    """``IN,OUT`` as prices, no text as none. Raises ``InputError`` if it is not two numbers of at least 0."""
+    from segagent.core import InputError
+    from segagent.core.usage import Prices
+
+    if text is None:
+        return Prices()
+    try:
+        read, written = (float(part) for part in text.split(","))
+        return Prices(read, written)
+    except ValueError as error:
+        raise InputError(
+            f"--price {text!r:.80}: expected two numbers IN,OUT of at least 0, for example 0.5,1.5"
+        ) from error
+
+
 def choose(
     *,
     preset: str | None,
@@ -95,6 +112,8 @@ def choose(
     candidates: int | None,
     max_seconds: float | None = None,
     max_calls: int | None = None,
+    max_money: float | None = None,
+    price: str | None = None,
 ) -> Choice:
     """The choice that options amount to; what is said by itself goes before the preset.
 
@@ -124,5 +143,8 @@ def choose(
         num_candidates=config.num_candidates if candidates is None else candidates,
         max_seconds=max_seconds,
         max_policy_calls=max_calls,
+        max_money=max_money,
+        # Without a limit they decide nothing, and may be given later.
+        prices=config.prices if max_money is None else parse_prices(price),
     )
     return Choice(policy or "embedded", tool or "embedded", box, first_box not in (None, "none"), config)

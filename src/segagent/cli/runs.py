@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segagent.cli.console import EXIT_SOME_FAILED, counting, print_object, reporting_errors, say, warn
+from segagent.cli.console import EXIT_SOME_FAILED, counting, print_object, reporting_errors, say, waiting, warn
 from segagent.cli.models import (
     Choice,
     PolicyOption,
@@ -17,6 +17,7 @@ from segagent.cli.models import (
     ToolOption,
     ToolWeightsOption,
     choose,
+    parse_prices,
 )
 
 if TYPE_CHECKING:
@@ -24,6 +25,20 @@ if TYPE_CHECKING:
 
 _MAX_LISTED = 20
 
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="IMAGE|DATASET",
+        help="A picture file; or, without TEXT, a data set: a folder, COCO annotations, scheme:PATH.",
+        show_default=False,
+    ),
+]
+OptionalTextArgument = Annotated[
+    str | None, typer.Argument(metavar="[TEXT]", help="What to segment in the picture, in words.", show_default=False)
+]
+MaskOption = Annotated[
+    Path | None, typer.Option("--mask", help="One picture: the mask, of its size; bright is object.")
+]
 ImagesOption = Annotated[
     Path | None, typer.Option("--images", help="Data set: the folder with the images of a .json file.")
 ]
@@ -44,6 +59,9 @@ MaxSecondsOption = Annotated[
 MaxCallsOption = Annotated[
     int | None, typer.Option("--max-calls", min=1, help="Most states that the policy is asked about, per object.")
 ]
+MaxMoneyOption = Annotated[
+    float | None, typer.Option("--max-money", help="Most money per object; needs --price, and a policy that tells.")
+]
 BudgetSecondsOption = Annotated[
     float | None, typer.Option("--budget-seconds", help="Data set: most seconds of computing for the run.")
 ]
@@ -55,17 +73,23 @@ BudgetMoneyOption = Annotated[
 ]
 PriceOption = Annotated[
     str | None,
-    typer.Option("--price", metavar="IN,OUT", help="What a million tokens read and written cost, for --budget-money."),
+    typer.Option(
+        "--price",
+        metavar="IN,OUT",
+        help="Of a million tokens read and written, for --max-money, --budget-money.",
+    ),
 ]
 
 
 @reporting_errors
 def audit(
-    dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", help="COCO annotations or any other data set.", show_default=False)
-    ],
+    source: SourceArgument,
+    text: OptionalTextArgument = None,
     *,
-    out: RunOption,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Data set: the run folder; one that is there is gone on with.")
+    ] = None,
+    mask: MaskOption = None,
     images: ImagesOption = None,
     policy: PolicyOption = None,
     tool: ToolOption = None,
@@ -82,15 +106,26 @@ def audit(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object, no progress.")] = False,
 ) -> None:
-    """Score every mask of a data set against its text, and say what is likely to be wrong with it."""
+    """Score a mask, or every mask of a data set, against its text, and say what is likely to be wrong with it."""
     from segagent.annotation.batch import RunConfig
+    from segagent.core import InputError
 
     choice = choose(
         preset=preset, policy=policy, policy_weights=policy_weights, tool=tool, tool_weights=tool_weights,
         first_box=None, steps=None, candidates=None,
     )  # fmt: skip
+    if text is not None:
+        require_unset(images=images, workers=workers, ray=ray, retry_failed=retry_failed, price=price, out=out)
+        if mask is None:
+            raise InputError("--mask is missing; give the mask to look at")
+        _audit_one(Path(source), text, mask, choice, seed=seed, as_json=as_json)
+        return
+    require_text(source)
+    require_unset(mask=mask)
+    if out is None:
+        raise InputError("--out is missing; give the run folder (-o RUN)")
     run_dataset(
-        dataset_spec(dataset, images),
+        dataset_spec(source, images),
         out,
         choice,
         RunConfig("audit", choice.search, seed=seed),
@@ -100,6 +135,56 @@ def audit(
         budget=parse_budget(budget_seconds, budget_calls, budget_money, price),
         as_json=as_json,
     )
+
+
+def _audit_one(image: Path, text: str, mask: Path, choice: Choice, *, seed: int, as_json: bool) -> None:
+    from segagent.annotation.batch import likely_error, make_models
+    from segagent.annotation.python_api import audit as audit_one
+
+    with waiting("loading the models", quiet=as_json):
+        models = make_models(choice.policy, choice.tool, "none")
+    with waiting("looking", quiet=as_json):
+        record = audit_one(image, text, mask, models=models, seed=seed)
+    assert record.given_iou is not None
+    calibrated = models.calibrated(record.given_iou)
+    likely = likely_error(record, calibrated)
+    if as_json:
+        print_object(
+            {
+                "predicted_iou": record.given_iou,
+                "calibrated_iou": calibrated,
+                "likely_error": likely.label,
+                "reason": likely.reason,
+                "policy": models.policy.name,
+                "doubts": list(record.doubts),
+            }
+        )
+        return
+    for doubt in record.doubts:
+        warn(f"policy {models.policy.name!r} {doubt}")
+    say(f"predicted IoU {record.given_iou:.2f}, calibrated {calibrated:.2f}; {likely.label}: {likely.reason}")
+
+
+def require_text(source: str) -> None:
+    """Raise ``InputError`` for one picture without words."""
+    from PIL import Image as Pillow
+
+    from segagent.core import InputError
+
+    if Path(source).suffix.lower() in Pillow.registered_extensions():
+        raise InputError(f"{source}: TEXT is missing; say what to segment in the picture")
+
+
+def require_unset(**options: object) -> None:
+    """Raise ``InputError`` for an option that belongs to the other way of calling the command."""
+    from segagent.core import InputError
+
+    for name, value in options.items():
+        if value is not None and value is not False:
+            raise InputError(
+                f"--{name.replace('_', '-')}: one picture is given with TEXT, a data set without; "
+                "this option belongs to the other of the two"
+            )
 
 
 def dataset_spec(dataset: str, images: Path | None) -> str:
@@ -128,16 +213,8 @@ def prompts_spec(source: str, prompts: Path) -> str:
 def parse_budget(seconds: float | None, calls: int | None, money: float | None, price: str | None) -> Budget:
     """The budget of a run. Raises ``InputError`` for prices that are not two numbers."""
     from segagent.annotation.batch import Budget
-    from segagent.core import InputError
 
-    prices = (0.0, 0.0)
-    if price is not None:
-        try:
-            read, written = (float(part) for part in price.split(","))
-        except ValueError as error:
-            raise InputError(f"--price {price!r:.80}: expected two numbers IN,OUT, for example 0.5,1.5") from error
-        prices = (read, written)
-    return Budget(seconds, calls, money, *prices)
+    return Budget(seconds, calls, money, parse_prices(price))
 
 
 def run_dataset(

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from segagent.core import InputError
+from segagent.core.usage import Prices
 from segagent.search import SearchConfig
 
 Job: TypeAlias = Literal["audit", "refine", "annotate"]
@@ -17,23 +18,19 @@ JOBS: tuple[Job, ...] = get_args(Job)
 class Budget:
     """Limits of a whole run, None for no limit. A run that reaches one stops as if interrupted and can be gone on with.
 
-    ``seconds`` of computing, ``policy_calls`` (states that the policy was asked about), ``money`` in the currency of
-    ``prompt_price`` and ``completion_price``, which are per million tokens read and written.
+    ``seconds`` of computing, ``policy_calls`` (states that the policy was asked about), ``money`` at ``prices``.
     """
 
     seconds: float | None = None
     policy_calls: int | None = None
     money: float | None = None
-    prompt_price: float = 0.0
-    completion_price: float = 0.0
+    prices: Prices = Prices()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
         given = (self.seconds, self.policy_calls, self.money)
         if any(value is not None and not value > 0 for value in given):
             raise InputError("a budget must be above 0; leave it out for no limit")
-        if not min(self.prompt_price, self.completion_price) >= 0:
-            raise InputError("prices must be at least 0")
-        if self.money is not None and not self.prompt_price + self.completion_price > 0:
+        if self.money is not None and self.prices == Prices():
             raise InputError("a budget in money needs the prices per million tokens (--price IN,OUT)")
 
 

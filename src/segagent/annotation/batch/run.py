@@ -147,12 +147,6 @@ def run_job(
     return progress
 
 
-def money(cost: Mapping[str, float], budget: Budget) -> float:
-    """What tokens have cost at the budget's prices."""
-    read, written = cost.get("prompt_tokens", 0), cost.get("completion_tokens", 0)
-    return (read * budget.prompt_price + written * budget.completion_price) / 1e6
-
-
 def _write(result: ImageResult, journal: Journal, costs: Journal, progress: Progress) -> None:
     journal.append(result.unit, result.records)
     costs.append(costs.next_unit, [{"cost": result.cost}])
@@ -179,7 +173,7 @@ def _tasks(dataset: Dataset, next_unit: int, failed: Sequence[Failure]) -> Itera
 
 def _over(progress: Progress, budget: Budget) -> str:
     """Which limit is reached, in words; empty for none."""
-    spent = money(progress.cost, budget)
+    spent = budget.prices.money(progress.cost["prompt_tokens"], progress.cost["completion_tokens"])
     for name, limit, used in (
         ("seconds", budget.seconds, progress.cost["seconds"]),
         ("policy calls", budget.policy_calls, progress.cost["policy_calls"]),
