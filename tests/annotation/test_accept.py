@@ -159,13 +159,18 @@ def test_on_the_command_line(tmp_path, capsys) -> None:
     out = capsys.readouterr().out
     assert "at --accept 0.9 (IoU >= 0.90): 2 of 6 objects accepted, expected precision 1.00 [" in out
     assert "4 for a person to see" in out
+    assert "cost per accepted mask: " in out
     right = np.zeros((10, 10), np.bool_)
     right[:4] = True
     coco = {"annotations": [{"id": "high", "segmentation": encode_rle(right)}]}
     checked = str(write_checks(tmp_path / "coco.json", coco))
     assert main(["summary", run, "--accept", "0.9", "--calibrate", checked, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)["accept"]
+    found = json.loads(capsys.readouterr().out)
+    told = found["accept"]
     assert "high" in told["to_see"]
+    assert found["cost_per_accepted"] == {
+        name: round(value / told["num_accepted"], 4) for name, value in found["cost"].items()
+    }
     assert main(["summary", run, "--calibrate", checked]) == 2
     assert "--accept" in capsys.readouterr().err
     assert main(["summary", run, "--accept", "1"]) == 2

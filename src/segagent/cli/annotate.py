@@ -28,6 +28,7 @@ from segagent.cli.runs import (
     MaxCallsOption,
     MaxSecondsOption,
     PriceOption,
+    RayOption,
     RetryOption,
     WorkersOption,
     dataset_spec,
@@ -104,6 +105,7 @@ def annotate(
         float, typer.Option("--found", help="Data set: a calibrated predicted IoU below this means 'not found'.")
     ] = 0.3,
     workers: WorkersOption = None,
+    ray: RayOption = None,
     retry_failed: RetryOption = False,
     budget_seconds: BudgetSecondsOption = None,
     budget_calls: BudgetCallsOption = None,
@@ -118,7 +120,7 @@ def annotate(
         first_box=first_box, steps=steps, candidates=candidates, max_seconds=max_seconds, max_calls=max_calls,
     )  # fmt: skip
     if text is not None:
-        _require_unset(prompts=prompts, workers=workers, retry_failed=retry_failed, price=price)
+        _require_unset(prompts=prompts, workers=workers, ray=ray, retry_failed=retry_failed, price=price)
         _episode(Path(source), text, out, choice, mask=mask, box=box, seed=seed, as_json=as_json)
         return
     from segagent.annotation.batch import RunConfig
@@ -131,6 +133,7 @@ def annotate(
         choice,
         RunConfig("annotate", choice.search, found=found, seed=seed),
         workers=workers,
+        ray=ray,
         retry_failed=retry_failed,
         budget=parse_budget(budget_seconds, budget_calls, budget_money, price),
         as_json=as_json,
@@ -167,6 +170,7 @@ def refine(
         typer.Option("--sure", help="Data set: and only by one whose calibrated predicted IoU is at least this."),
     ] = 0.9,
     workers: WorkersOption = None,
+    ray: RayOption = None,
     retry_failed: RetryOption = False,
     budget_seconds: BudgetSecondsOption = None,
     budget_calls: BudgetCallsOption = None,
@@ -181,7 +185,7 @@ def refine(
         first_box=None, steps=steps, candidates=candidates, max_seconds=max_seconds, max_calls=max_calls,
     )  # fmt: skip
     if text is not None:
-        _require_unset(images=images, workers=workers, retry_failed=retry_failed, price=price)
+        _require_unset(images=images, workers=workers, ray=ray, retry_failed=retry_failed, price=price)
         if mask is None:
             raise typer.BadParameter("missing option '--mask': the mask to improve")
         _episode(Path(source), text, out, choice, mask=mask, seed=seed, as_json=as_json, refining=True)
@@ -196,6 +200,7 @@ def refine(
         choice,
         RunConfig("refine", choice.search, below=below, margin=margin, sure=sure, seed=seed),
         workers=workers,
+        ray=ray,
         retry_failed=retry_failed,
         budget=parse_budget(budget_seconds, budget_calls, budget_money, price),
         as_json=as_json,

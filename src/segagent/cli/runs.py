@@ -31,6 +31,10 @@ RunOption = Annotated[Path, typer.Option("--out", "-o", help="The run folder; on
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Data set: processes, each with its own models. [default: cores]")
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="ADDRESS|local", help="Data set: work on a Ray cluster; needs the extra 'ray'."),
+]
 RetryOption = Annotated[
     bool, typer.Option("--retry-failed", help="Data set: try again the objects that failed in earlier sessions.")
 ]
@@ -69,6 +73,7 @@ def audit(
     policy_weights: PolicyWeightsOption = None,
     tool_weights: ToolWeightsOption = None,
     workers: WorkersOption = None,
+    ray: RayOption = None,
     retry_failed: RetryOption = False,
     budget_seconds: BudgetSecondsOption = None,
     budget_calls: BudgetCallsOption = None,
@@ -90,6 +95,7 @@ def audit(
         choice,
         RunConfig("audit", choice.search, seed=seed),
         workers=workers,
+        ray=ray,
         retry_failed=retry_failed,
         budget=parse_budget(budget_seconds, budget_calls, budget_money, price),
         as_json=as_json,
@@ -141,6 +147,7 @@ def run_dataset(
     config: RunConfig,
     *,
     workers: int | None,
+    ray: str | None,
     retry_failed: bool,
     budget: Budget,
     as_json: bool,
@@ -151,25 +158,40 @@ def run_dataset(
 
     from segagent.annotation.batch import make_models, open_run, run_job, summarise_run
     from segagent.annotation.batch.summary import SUMMARY_FILE
+    from segagent.core import SegAgentError
     from segagent.datasets import open_dataset
     from segagent.distributed import available_cores
+    from segagent.distributed.ray_workers import ray_workers
     from segagent.imaging.writing import write_bytes
 
     opened = open_dataset(spec)
     first_box = choice.first_box if config.job == "annotate" else "none"
     config = replace(config, search=choice.search)
+    begun = False
     with counting(config.job, opened.num_images, unit="images", quiet=as_json) as update:
-        progress = run_job(
-            opened,
-            partial(make_models, choice.policy, choice.tool, first_box),
-            out,
-            config,
-            workers=min(workers or available_cores(), max(opened.num_images, 1)),
-            budget=budget,
-            retry_failed=retry_failed,
-            notes={"policy": choice.policy, "tool": choice.tool},
-            watch=lambda progress: update(min(progress.num_images, opened.num_images), _note(progress)),
-        )
+
+        def watch(progress: Progress) -> None:
+            nonlocal begun
+            begun = True
+            update(min(progress.num_images, opened.num_images), _note(progress))
+
+        try:
+            progress = run_job(
+                opened,
+                partial(make_models, choice.policy, choice.tool, first_box),
+                out,
+                config,
+                workers=min(workers or available_cores(), max(opened.num_images, 1)),
+                open_workers=None if ray is None else partial(ray_workers, address=ray, workers=workers),
+                budget=budget,
+                retry_failed=retry_failed,
+                notes={"policy": choice.policy, "tool": choice.tool},
+                watch=watch,
+            )
+        except (KeyboardInterrupt, SegAgentError):
+            if begun:
+                warn(f"what is done so far is in {out}; give the same command again to go on")
+            raise
     summary = summarise_run(open_run(out))
     summary["stopped"] = progress.stopped
     write_bytes(out / SUMMARY_FILE, json.dumps(summary, indent=1).encode("ascii") + b"\n")

@@ -35,12 +35,17 @@ def summary(
     opened = open_run(run)
     found = summarise_run(opened)
     decision = None if accept is None else decide(opened, accept, accept_iou, calibrate)
+    accepted = 0 if decision is None else len(decision.accepted)
+    cost = {name: round(value / accepted, 4) for name, value in found["cost"].items()} if accepted else None
     if as_json:
-        print_object(found if decision is None else {**found, "accept": decision.to_dict()})
+        about = {} if decision is None else {"accept": decision.to_dict(), "cost_per_accepted": cost}
+        print_object({**found, **about})
         return
     tell_summary(found)
     if decision is not None:
         tell_decision(decision)
+    if cost is not None:
+        say(f"cost per accepted mask: {cost.get('seconds', 0):.2f} s, {cost.get('policy_calls', 0):.1f} policy calls")
 
 
 @reporting_errors

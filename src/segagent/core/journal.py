@@ -9,6 +9,7 @@ deterministic, the finished file is the same, byte for byte, however often it wa
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -62,12 +63,15 @@ class Journal:
         if self.path.exists() and not self.path.is_file():
             raise InputError(f"{self.path}: is not a file; choose another name")
         try:
-            self._file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+            # Unbuffered: what could not be written must not be tried again when the file is closed.
+            self._file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
         except (OSError, ValueError) as error:
             raise InputError(f"{self.path}: cannot be opened for writing ({_reason(error)})") from error
         try:
             _lock(self._file, self.path)
-            end, self.next_unit = _scan(self._file, self.path, settings, kept)
+            reader = io.BufferedReader(self._file)
+            end, self.next_unit = _scan(reader, self.path, settings, kept)
+            reader.detach()
             self._file.truncate(end)
             self._file.seek(end)
             if end == 0:
@@ -115,9 +119,10 @@ class Journal:
         self.close()
 
     def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
         try:
-            self._file.write(data)
-            self._file.flush()
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise InputError(
                 f"{self.path}: cannot be written ({_reason(error)}); free some space and start again to go on"
@@ -234,7 +239,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
+def _lock(file: io.FileIO, path: Path) -> None:
     if sys.platform != "win32":
         import fcntl
 

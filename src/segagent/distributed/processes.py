@@ -1,53 +1,29 @@
-"""Work spread over processes, its results in order.
+"""Work spread over processes of this machine.
 
 Each process makes its own models and computes on one thread, so what comes out does not depend on how many there are.
+It is asked through a pipe of its own: which item a dead process was at is known, and no other process is disturbed.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
-from typing import Any, Protocol, TypeVar
+from multiprocessing.context import SpawnProcess
+from typing import Any, TypeVar
 
-import cv2
-
-from segagent.core import SegAgentError
+from segagent.distributed.answering import Answers, one_thread, question
+from segagent.distributed.ordered import Asking, Died, Ending, asking
 
 _M = TypeVar("_M")
-_M_co = TypeVar("_M_co", covariant=True)
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-
-_QUEUED_PER_WORKER = 2
-_MOST_DEATHS_IN_A_ROW = 3
-
-
-class Asking(Protocol[_M_co]):
-    """Runs functions that need the models."""
-
-    def __call__(
-        self,
-        function: Callable[[_M_co, _T], _R],
-        items: Iterable[_T],
-        *,
-        died: Callable[[_T], _R] | None = None,
-    ) -> Iterator[_R]:
-        """``function(models, item)`` for each item, in order, few items ahead of what was taken.
-
-        Where a process dies, the items that it may have been at are tried again, one by one. An item that ends a
-        process when it is alone too gets ``died(item)``; without ``died`` the first death raises ``SegAgentError``, as
-        do several items in a row that die alone: then it is not the items' fault.
-        """
-        ...
 
 
 @contextmanager
@@ -55,122 +31,132 @@ def worker_processes(make: Callable[[], _M], workers: int) -> Iterator[Asking[_M
     """Where functions that need what ``make`` makes run: ``workers`` processes, or this one for ``workers`` = 1.
 
     ``make``, functions, items and results must be picklable where there are several. Processes end with this one, even
-    if it is killed.
+    if it is killed. With one worker, what ends the process ends this one.
     """
     if workers == 1:
-        with _one_thread():
+        with one_thread():
             models = make()
 
             def ask_here(
                 function: Callable[[_M, _T], _R], items: Iterable[_T], *, died: Callable[[_T], _R] | None = None
             ) -> Iterator[_R]:
-                with _one_thread():
+                with one_thread():
                     for item in items:
                         yield function(models, item)
 
             yield ask_here
         return
-    pool = _Pool(make, workers)
-
-    def ask(
-        function: Callable[[_M, _T], _R], items: Iterable[_T], *, died: Callable[[_T], _R] | None = None
-    ) -> Iterator[_R]:
-        return _in_order(pool, partial(_with_models, function), items, died)
-
+    crew = _Processes(make, workers)
     try:
-        yield ask
+        yield asking(crew)
     finally:
-        pool.executor.shutdown(cancel_futures=True)
+        crew.end()
 
 
-class _Pool:
-    """An executor that can be replaced after one of its processes died."""
+@dataclass(eq=False)
+class _Worker:
+    """A process, this end of its pipe, and the number of what it is at (None: idle)."""
 
-    def __init__(self, make: Callable[[], Any], workers: int) -> None:
-        self.workers = workers
+    process: SpawnProcess
+    pipe: connection.Connection
+    number: int | None = None
+
+
+class _Processes:
+    """A :class:`segagent.distributed.ordered.Crew` of processes, started when first needed."""
+
+    def __init__(self, make: Callable[[], Any], size: int) -> None:
+        self.size = size
         self._make = make
-        self.executor = self._new()
+        self._workers: list[_Worker] = []
 
-    def renew(self) -> None:
-        """New processes for the broken ones."""
-        self.executor.shutdown(cancel_futures=True)
-        self.executor = self._new()
+    def idle(self) -> int:
+        return self.size - sum(worker.number is not None for worker in self._workers)
 
-    def _new(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.workers, get_context("spawn"), initializer=_begin, initargs=(self._make,))
-
-
-def _in_order(
-    pool: _Pool, function: Callable[[_T], _R], items: Iterable[_T], died: Callable[[_T], _R] | None
-) -> Iterator[_R]:
-    waiting: deque[tuple[_T, Future[_R] | None]] = deque()
-
-    def submit(item: _T) -> Future[_R] | None:
+    def begin(self, number: int, function: Callable[[Any, Any], Any], item: Any) -> None:
+        asked = question(function, item)
+        # One that died while it was idle is no item's fault.
+        for gone in [one for one in self._workers if one.number is None and not one.process.is_alive()]:
+            self._bury(gone)
+        worker = next((one for one in self._workers if one.number is None), None) or self._start()
+        worker.number = number
         try:
-            return pool.executor.submit(function, item)
-        except BrokenProcessPool:
-            return None  # Found out by whoever takes the result of an earlier item, or of this one.
+            worker.pipe.send_bytes(asked)
+        except OSError:
+            worker.process.kill()  # It is no more; that is noticed where its answer is waited for.
 
-    deaths = 0
+    def wait(self) -> list[tuple[int, Ending]]:
+        busy = {one.pipe: one for one in self._workers if one.number is not None}
+        ended: list[tuple[int, Ending]] = []
+        for pipe in connection.wait(list(busy)):
+            worker = busy[pipe]  # type: ignore[index]
+            number, worker.number = worker.number, None
+            assert number is not None
+            try:
+                ended.append((number, pickle.loads(worker.pipe.recv_bytes())))  # noqa: S301 - our own process
+            except (EOFError, OSError):
+                self._bury(worker)
+                ended.append((number, Died()))
+        return ended
 
-    def take() -> _R:
-        nonlocal deaths
-        item, future = waiting.popleft()
+    def drop(self) -> None:
+        for worker in [one for one in self._workers if one.number is not None]:
+            self._bury(worker)
+
+    def end(self) -> None:
+        """End all processes."""
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in list(self._workers):
+            self._bury(worker)
+
+    def _start(self) -> _Worker:
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self._make), daemon=True)
+        with _interrupts_held():
+            process.start()
+        theirs.close()
+        self._workers.append(_Worker(process, ours))
+        return self._workers[-1]
+
+    def _bury(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        worker.pipe.close()
+        worker.process.kill()
+        worker.process.join()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """A process started inside is not hit by an interrupt before it can say that it ignores them."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(pipe: connection.Connection, make: Callable[[], Any]) -> None:
+    """A worker process: answers until there is nobody left to ask."""
+    # The parent alone decides what an interrupt means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+    answers = Answers(make)
+    while True:
         try:
-            if future is not None:
-                result = future.result()
-                deaths = 0
-                return result
-        except BrokenProcessPool:
-            pass
-        if died is None:
-            raise SegAgentError(_DEATH)
-        # Which of the items under way did it is not known, so this one is tried again with nobody else at work.
-        pool.renew()
-        try:
-            result = pool.executor.submit(function, item).result()
-            deaths = 0
-        except BrokenProcessPool as error:
-            deaths += 1
-            if deaths >= _MOST_DEATHS_IN_A_ROW:
-                raise SegAgentError(_DEATH) from error
-            pool.renew()
-            result = died(item)
-        for place, (other, earlier) in enumerate(waiting):
-            if earlier is None or not earlier.done() or earlier.cancelled() or earlier.exception() is not None:
-                waiting[place] = (other, submit(other))
-        return result
-
-    for item in items:
-        waiting.append((item, submit(item)))
-        if len(waiting) > _QUEUED_PER_WORKER * pool.workers:
-            yield take()
-    while waiting:
-        yield take()
-
-
-_DEATH = (
-    "a worker process ended unexpectedly, perhaps for lack of memory; "
-    "start the same command again to go on, with fewer workers"
-)
+            asked = pipe.recv_bytes()
+        except (EOFError, OSError):
+            return
+        pipe.send_bytes(answers(asked))
 
 
 def available_cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-_MAKE: list[Callable[[], Any]] = []
-"""In a worker process: how its models are made."""
-
-
-def _begin(make: Callable[[], Any]) -> None:
-    # The parent alone decides what an interrupt means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    cv2.setNumThreads(1)
-    _MAKE[:] = [make]
 
 
 def end_with_parent() -> None:
@@ -184,37 +170,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
-
-
-@lru_cache(maxsize=1)
-def _models() -> Any:
-    models = _MAKE[0]()
-    _set_torch_threads(1)
-    return models
-
-
-def _with_models(function: Callable[[Any, _T], _R], item: _T) -> _R:
-    return function(_models(), item)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """OpenCV and, once loaded, torch on one thread; afterwards as before."""
-    before, torch_before = cv2.getNumThreads(), _set_torch_threads(1)
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
-        if torch_before is not None:
-            _set_torch_threads(torch_before)
-
-
-def _set_torch_threads(number: int) -> int | None:
-    """Set torch's number of threads if it is loaded; returns what it was."""
-    torch: Any = sys.modules.get("torch")
-    if torch is None:
-        return None
-    before = int(torch.get_num_threads())
-    torch.set_num_threads(number)
-    return before
