@@ -181,6 +181,16 @@ def test_a_missing_image_costs_only_its_picture(tmp_path: Path, capsys: pytest.C
     assert main([*arguments, "--images", str(tmp_path / "nowhere")]) == 2
 
 
+def test_without_any_images_masks_are_drawn_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = coco(tmp_path / "old.json", [annotation(1, square(5, 5, 10))])
+    new = coco(tmp_path / "new.json", [annotation(1, square(6, 5, 10))])
+    for picture in (tmp_path / "images").iterdir():
+        picture.unlink()
+    assert main(["diff", str(old), str(new), "-o", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err.count("--images") == 1
+    assert (tmp_path / "out" / "index.html").read_text(encoding="utf-8").count("<img ") == 4
+
+
 def test_a_run_beside_the_file_it_was_made_of(tmp_path: Path) -> None:
     file = coco(tmp_path / "data" / "coco.json", [annotation(n, square(10, 10, 8), note="n") for n in (1, 2, 3, 4)])
     records = [record("1", "kept", 0.9, 0.4), record("2", "repaired", 0.1, 0.9), record("3", "not_found", None, 0.1)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from segagent.datasets.sample import path_inside
 from segagent.imaging import DEFAULT_MAX_PIXELS, load_image
 
 _OWN_KEYS = ("id", "image_id", "category_id", "segmentation", "area", "bbox")
+_LOOKED_FOR = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class CocoListing:
         data = parsed_coco(content, self.path)
         del content
         images = _listed(data, "images", self.path)
+        self._given = images_dir is not None
         self.images_dir = Path(images_dir) if images_dir is not None else _guessed_images(self.path, images)
         self._images = _images(images, self.path)
         self._categories = _categories(data, self.path)
@@ -83,6 +86,12 @@ class CocoListing:
                 yield self._annotation(entry, name, where)
             except InputError as error:
                 yield BadAnnotation(name, str(error))
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the folder of the images holds any of the first ones; a folder that was given is taken as it is."""
+        names = (name for name, _, _ in islice(self._images.values(), _LOOKED_FOR))
+        return self._given or any("\0" not in name and (self.images_dir / name).is_file() for name in names)
 
     def load_image(self, name: str) -> Image:
         """The picture with this ``file_name``. Raises ``InputError``."""

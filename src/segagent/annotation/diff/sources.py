@@ -66,7 +66,7 @@ def open_source(
         found = _of_run(run, source)
     else:
         listing = CocoListing(where, images)
-        if listing.images_dir.is_dir():
+        if listing.images_dir.is_dir() and listing.has_images:
             source.load_image = listing.load_image
         elif images is not None:
             raise InputError(f"{images}: no such folder; --images names the folder with the images")
