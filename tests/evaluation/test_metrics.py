@@ -150,7 +150,9 @@ def test_published_selection() -> None:
     assert published_state(trajectory(masks, said=[0.0, 0.9, 0.9, 1.0])) == 1
     # The first entry has nothing before it, so its own mask is taken.
     assert published_state(trajectory(masks, said=[0.5, 0.3, 0.2, 1.0])) == 1
-    assert published_state(trajectory(masks)) == 3
+    # A reply without an IoU: it gives up on all of them.
+    assert published_state(trajectory(masks)) == 1
+    assert published_state(trajectory(masks, said=[0.0, None, 0.9, 1.0])) == 1
     assert published_state(trajectory(masks[:1])) == 0
     assert published_state(trajectory(masks[:2], said=[0.2, 0.1])) == 1
     done = trajectory(masks, said=[0.0, 0.3, 0.9, 1.0], returned=1)

@@ -142,6 +142,19 @@ def test_a_picture_that_the_tool_refuses_does_not_take_others_with_it(tmp_path: 
     json.dumps(results, allow_nan=False)
 
 
+def test_an_image_without_samples_counts_as_done(tmp_path: Path) -> None:
+    groups = [ListedGroup("i0", (next(iter(open_dataset(DATA))),)), ListedGroup("i1", ())]
+
+    class Listed(type(open_dataset(DATA))):  # type: ignore[misc]
+        def groups(self):  # type: ignore[no-untyped-def]
+            return iter(groups)
+
+    evaluate(Listed(2), None, DiscTool(), tmp_path, EvaluationConfig("noc", max_clicks=2))
+    results, _ = measure_run(open_runs([tmp_path])[0])
+    assert results["complete"]
+    assert (results["counts"]["samples"], results["counts"]["skipped"], results["counts"]["images"]) == (1, 0, 2)
+
+
 def test_nothing_but_failures(tmp_path: Path) -> None:
     class Broken(DiscTool):
         def embed(self, images: Sequence[Image]) -> list[object]:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from segagent.evaluation.report.bars import Bar, Group, bar_chart
 from segagent.evaluation.report.charts import Series, line_chart
+from segagent.evaluation.report.complexity import complexity_chart, complexity_table
 from segagent.evaluation.report.gallery import Shown, choose
 from segagent.evaluation.report.html import html_report
 from segagent.evaluation.report.markdown import escaped, markdown_report
 from segagent.evaluation.report.paper import COLUMNS, TABLE_1, paper_column
-from segagent.evaluation.report.tables import report_tables, run_labels
+from segagent.evaluation.report.tables import report_tables, run_labels, short_names
 from segagent.evaluation.results import Found
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror="alert(2)">|`*_ \u202e\n# big'
@@ -131,3 +133,41 @@ def test_charts() -> None:
     chart = line_chart("t", ("x", "y"), [Series("a", ((1, 0.5),), ((0.4, 0.6),))], diagonal=True)
     ET.fromstring(chart)
     assert escaped("a|b\nc") == "a\\|b c"
+    runs = [result("noc", NOC, "/a/b/easy"), result("noc", NOC, "/a/b/hard")]
+    assert run_labels(runs) == ["p + t on easy", "p + t on hard"]
+
+
+def test_short_names() -> None:
+    assert short_names(["/a/b/easy", "refcoco:/a/refer:split=val", "scenes:5:split=val"]) == [
+        "easy",
+        "refcoco:refer:split=val",
+        "scenes:5:split=val",
+    ]
+    assert short_names(["/a/x", "/b/x"]) == ["/a/x", "/b/x"]
+
+
+def test_complexity_of_data_sets() -> None:
+    hard = {"NoC@80": one(12.0, failures=3), "NoC@85": {"value": 14.0, "low": None, "high": None, "failures": 4}}
+    runs = [
+        result("noc", NOC, "/a/easy"),
+        result("noc", hard, "/a/easy", "q"),
+        result("res", RES, "/a/easy"),
+        result("noc", hard, f"/a/{HOSTILE}"),
+    ]
+    (table,) = complexity_table(runs)
+    assert [row[0] for row in table.rows] == ["easy", HOSTILE.rsplit("/", maxsplit=1)[-1], "easy"]
+    assert table.rows[1][2:] == ("5", "12.00 (3) [11.99, 12.01]", "14.00 (4)")
+    assert table.rows[0][-1] == ""
+    svg = ET.fromstring(complexity_chart(runs))
+    bars = [e for e in svg.iter("{http://www.w3.org/2000/svg}rect") if e.get("width") != "12"]
+    assert [round(float(e.get("height", "0")) / float(bars[1].get("height", "1")), 2) for e in bars] == [
+        0.25,
+        1.0,
+        1.17,
+        1.0,
+        1.17,
+    ]
+    assert complexity_table(runs[:3]) == []
+    assert complexity_chart(runs[:3]) == ""
+    assert bar_chart("t", "u", ["a"], [Group("g", (None,))]) == ""
+    assert "<rect" in bar_chart("t", "u", ["a"], [Group("g", (Bar(0.0),))])

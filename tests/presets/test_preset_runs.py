@@ -155,3 +155,16 @@ def test_presets_are_listed_and_printed(capsys: Captured) -> None:
     assert [line.split()[0] for line in listed.splitlines()] == preset_names()
     assert main(["presets", "box+sam"]) == 0
     assert 'kind = "sam"' in capsys.readouterr().out
+
+
+def test_a_preset_is_evaluated(weights: dict[str, Path], tmp_path: Path, capsys: Captured) -> None:
+    """One command per row of Table 1, on the same path as ``annotate``."""
+    arguments = [
+        "evaluate", "scenes:1:size=64,sentences=1", "--preset", "box+sam", "--policy-weights",
+        f"{weights['qwen']}?max_tokens=6&device=cpu", "--tool-weights", f"{weights['sam']}?device=cpu",
+        "-o", str(tmp_path / "out"), "--json",
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert results["counts"]["trajectories"] == 1
+    assert results["metrics"]["invalid replies"]["value"] == 1.0

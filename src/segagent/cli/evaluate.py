@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,16 @@ import typer
 
 from segagent.cli.common import TextTemplateOption
 from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_object, reporting_errors, say, warn
+from segagent.cli.models import (
+    CandidatesOption,
+    FirstBoxOption,
+    PolicyWeightsOption,
+    PresetOption,
+    StepsOption,
+    ToolOption,
+    ToolWeightsOption,
+    choose,
+)
 
 if TYPE_CHECKING:
     from segagent.evaluation.protocols import EvaluationConfig
@@ -63,11 +74,13 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
-    steps: Annotated[int, typer.Option("--steps", min=1, help="res: at most so many actions.")] = 7,
-    candidates: Annotated[
-        int, typer.Option("--candidates", min=1, help="res: actions tried per step; the predicted IoU chooses.")
-    ] = 1,
+    tool: ToolOption = None,
+    preset: PresetOption = None,
+    policy_weights: PolicyWeightsOption = None,
+    tool_weights: ToolWeightsOption = None,
+    first_box: FirstBoxOption = None,
+    steps: StepsOption = None,
+    candidates: CandidatesOption = None,
     no_prm: Annotated[
         bool, typer.Option("--no-prm", help="res: make all steps and take the last mask, whatever IoU is predicted.")
     ] = False,
@@ -105,17 +118,22 @@ def evaluate(
     from segagent.evaluation.protocols import EvaluationConfig, Shard
     from segagent.evaluation.results import measure_run, open_runs, write_results
     from segagent.evaluation.run import evaluate as run_evaluation
-    from segagent.policies import make_policy
-    from segagent.search import SearchConfig
-    from segagent.tools import make_tool
 
-    search = SearchConfig(steps, candidates, use_prm=not no_prm)
-    if all_steps and not no_prm:
-        search = SearchConfig(steps, candidates, stop_iou=2.0, patience=steps)
+    simulated = protocol is Protocol.NOC and preset is None and policy in (None, "simulated")
+    choice = choose(
+        preset=preset, policy=None if simulated else policy, policy_weights=policy_weights, tool=tool,
+        tool_weights=tool_weights, first_box=first_box, steps=steps, candidates=candidates,
+    )  # fmt: skip
+    search = choice.search
+    if no_prm:
+        search = replace(search, use_prm=False)
+    elif all_steps:
+        search = replace(search, stop_iou=2.0, patience=search.max_steps)
     config = EvaluationConfig(protocol.value, search, max_clicks, enough, draws, seed, Shard.parse(shard), batch_images)
     opened = open_dataset(dataset, text_template)
-    simulated = protocol is Protocol.NOC and policy in (None, "simulated")
-    player = None if simulated else make_policy(policy or "embedded")
+    # Masks to be judged or improved are given: no first box is asked for.
+    given = protocol in (Protocol.FILTER, Protocol.REFINE)
+    player = None if simulated else choice.make_policy(started=given)
     mine = len(range(config.shard.number - 1, opened.num_images, config.shard.of))
     with counting("evaluation", mine, unit="images", quiet=as_json) as update:
 
@@ -124,7 +142,7 @@ def evaluate(
             again = f", {progress.num_retried} images tried again" if progress.num_retried else ""
             update(progress.num_images, f"{progress.num_samples} samples{failed}{again}")
 
-        progress = run_evaluation(opened, player, make_tool(tool), out, config, watch=watch, retry=retry_failed)
+        progress = run_evaluation(opened, player, choice.make_tool(), out, config, watch=watch, retry=retry_failed)
     (run,) = open_runs([out])
     results, _ = measure_run(run, select.value)
     path = write_results(results, out)

@@ -18,6 +18,7 @@ from segagent.cli.demo import demo
 from segagent.cli.diff import diff
 from segagent.cli.doctor import doctor
 from segagent.cli.evaluate import evaluate
+from segagent.cli.exchange import export, import_
 from segagent.cli.export_examples import export_examples
 from segagent.cli.learn import learn
 from segagent.cli.presets import presets
@@ -98,6 +99,20 @@ app.command(
     ),
     short_help="What changed between two states of annotations?",
 )(diff)
+app.command(
+    epilog=_epilog(
+        "segagent export run --to coco -o out.json",
+        "segagent export run --to label-studio -o tasks.json --accept 0.9 --image-prefix 'http://host/images/'",
+    ),
+    short_help="Write a run's masks for other programs.",
+)(export)
+app.command(
+    name="import",
+    epilog=_epilog(
+        "segagent import tasks.json --run run -o corrected", "segagent import out.json --run run -o c --by Ann"
+    ),
+    short_help="Learn from people's corrections of a run.",
+)(import_)
 app.command(
     epilog=_epilog(
         "segagent summary run",

@@ -3,8 +3,9 @@
 Its points are ``[y, x]`` in pixels, ours ``x, y``. Trajectory file: ``{"data": [{image_name, height, width, gt_ann:
 {object_id, caption (a list), segmentation (RLE), bbox, area}, clicks_list: [{idx, coor, is_positive, mask (RLE), box,
 area, iou}]}]}``. Prediction file: ``[{img_path, height, width, caption, gt_mask (RLE), pred_list: [{click_id, clicks:
-{is_positive, coords}, used_box, mask (RLE after the click), outputs (raw text)}]}]``; the predicted IoU in ``outputs``
-speaks of the mask *before* its click. (https://github.com/aim-uofa/SegAgent, its ``evaltools`` and ``tools``.)
+{is_positive, coords}, used_box, mask (RLE after the click), outputs (raw text)}]}]``, and ``masks`` (null) and
+``click_id`` (0), without which its evaluation stops; the predicted IoU in ``outputs`` speaks of the mask *before* its
+click. (https://github.com/aim-uofa/SegAgent, its ``evaltools`` and ``tools``.)
 
 What the files cannot say is lost on the way out: predicted IoUs and raw replies (trajectory file), the predicted IoU of
 the last mask (prediction file), undone clicks and branches, costs. An episode with a box or a start of its own has no
@@ -14,7 +15,6 @@ place in them.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from segagent.core import (
     BoolMask,
     Box,
     Click,
+    Finish,
     InputError,
     InvalidAction,
     Rle,
@@ -39,9 +40,9 @@ from segagent.core import (
 )
 from segagent.datasets.coco_masks import decode_segmentation
 from segagent.datasets.listed import length_of, objects_of, parsed_json, read_file, text_of, told
+from segagent.datasets.published_replies import entry_taken, read_predicted_iou, with_predicted_iou
 from segagent.imaging import whole_file, write_bytes
 
-_IOU = re.compile(r"Current\s+m?IOU\s*:\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 _WANTED = "expected a file of the published SegAgent project"
 
 
@@ -130,8 +131,8 @@ def _trajectory_entry(number: int, episode: PublishedEpisode) -> dict[str, Any]:
 def read_published_predictions(path: str | Path) -> Iterator[PublishedEpisode]:
     """Every prediction of a file; ``returned`` is the state that the published evaluation takes.
 
-    That is the mask before the entry with the largest predicted IoU, the first entry's own where it is the first.
-    IoUs above 1 are percent. Raises ``InputError`` naming file and entry.
+    That is the mask before the entry with the largest predicted IoU, the first entry's own where it is the first or
+    where a reply names no IoU. IoUs above 1 are percent. Raises ``InputError`` naming file and entry.
     """
     file = Path(path)
     data = parsed_json(read_file(file, _WANTED), file)
@@ -143,7 +144,7 @@ def read_published_predictions(path: str | Path) -> Iterator[PublishedEpisode]:
         caption = captions[0] if isinstance(captions, list) and captions else captions
         text = text_of({"caption": caption}, "caption", where)
         entries = objects_of(entry.get("pred_list"), f"{where}, pred_list")
-        scores = [_predicted_iou(one.get("outputs"), f"{where}, pred_list[{i}]") for i, one in enumerate(entries)]
+        scores = [read_predicted_iou(one.get("outputs"), f"{where}, pred_list[{i}]") for i, one in enumerate(entries)]
         steps: list[Step] = []
         for index, one in enumerate(entries):
             place = f"{where}, pred_list[{index}]"
@@ -162,8 +163,7 @@ def read_published_predictions(path: str | Path) -> Iterator[PublishedEpisode]:
                     invalid=invalid,
                 )
             )
-        best = int(np.argmax([score or 0.0 for score in scores])) if scores else 0
-        returned = max(best, min(1, len(steps)))
+        returned = min(1 + entry_taken([one.get("outputs") for one in entries], scores), len(steps))
         image = text_of(entry, "img_path", where)
         first = scores[0] if scores else None
         yield _episode(str(number), image, text, height, width, target, steps, first, returned)
@@ -177,17 +177,15 @@ def write_published_predictions(path: str | Path, episodes: Iterable[PublishedEp
         entries = []
         for index, step in enumerate(_linear(trajectory, len(trajectory.steps))):
             action = _only_click(step.action, trajectory)
-            before, text = trajectory.predicted_iou_at(index), step.text
-            if _IOU.search(text) is None and before is not None:
-                sign = "Positive" if action.positive else "Negative"
-                text = f"Current IOU: {before:.6f}, " + (text or f"{sign} point: ({action.x}, {action.y})")
+            sign = "Positive" if action.positive else "Negative"
+            text = step.text or f"{sign} point: ({action.x}, {action.y})"
             entries.append(
                 {
                     "click_id": index,
                     "clicks": {"is_positive": action.positive, "coords": [action.y, action.x]},
                     "used_box": None,
                     "mask": step.mask,
-                    "outputs": text,
+                    "outputs": with_predicted_iou(text, trajectory.predicted_iou_at(step.parent)),
                 }
             )
         data.append(
@@ -195,7 +193,9 @@ def write_published_predictions(path: str | Path, episodes: Iterable[PublishedEp
                 "img_path": trajectory.image,
                 "height": trajectory.height,
                 "width": trajectory.width,
-                "caption": trajectory.text,
+                "caption": [trajectory.text],
+                "masks": None,
+                "click_id": 0,
                 "gt_mask": episode.target,
                 "pred_list": entries,
             }
@@ -264,23 +264,12 @@ def _predicted_action(entry: dict[str, Any], height: int, width: int, where: str
     return InvalidAction(outputs or "", "the published file holds no click here")
 
 
-def _predicted_iou(outputs: Any, where: str) -> float | None:
-    if outputs is None:
-        return None
-    if not isinstance(outputs, str):
-        raise InputError(f"{where}: 'outputs' must be text, got {told(outputs)}")
-    match = _IOU.search(outputs[:10_000])
-    if match is None:
-        return None
-    value = float(match.group(1))
-    return min(value if value <= 1 else value / 100, 1.0)
-
-
 def _linear(trajectory: Trajectory, state: int) -> list[Step]:
-    """The steps that lead to a state."""
+    """The steps that lead to a state; ``Finish`` has no entry in the published files."""
     if trajectory.start.kind != "empty":
         raise InputError(f"episode {trajectory.sample_id}: starts from a {trajectory.start.kind}, not from nothing")
-    return [trajectory.steps[index - 1] for index in trajectory.path_to(state)]
+    steps = [trajectory.steps[index - 1] for index in trajectory.path_to(state)]
+    return [step for step in steps if not isinstance(step.action, Finish)]
 
 
 def _only_click(action: Action, trajectory: Trajectory) -> Click:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-from segagent.core import Trajectory
+from segagent.core import Finish, InvalidAction, Trajectory
 from segagent.search.stopping import best_scored
 
 Selection: TypeAlias = Literal["returned", "published", "last"]
@@ -26,13 +26,18 @@ def published_state(trajectory: Trajectory) -> int:
     There an entry is a click with the reply that named it; the reply's predicted IoU speaks of the mask *before* that
     click. The entry with the largest predicted IoU is looked for (the first of equals), and the mask of the entry
     before it is taken; of the first entry, if that is the one. So the mask after the last click, which no reply speaks
-    of, is never taken unless it is the only one, and neither is the start. Without any predicted IoU it is the last
-    mask.
+    of, is never taken unless it is the only one, and neither is the start. Where a reply names no IoU, none of the
+    trajectory's is used there, and the first mask is taken. ``Finish`` and what cannot be read end an episode there and
+    leave no entry.
     """
-    best, chosen = -1.0, len(trajectory.steps)
+    best, chosen = -1.0, min(1, len(trajectory.steps))
     for step in trajectory.steps:
+        if isinstance(step.action, Finish | InvalidAction):
+            break
         said = trajectory.predicted_iou_at(step.parent)
-        if said is not None and said > best:
+        if said is None:
+            return 1
+        if said > best:
             best, chosen = said, max(1, step.parent)
     return chosen
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segagent.annotation.batch import ObjectRecord, Run, likely_error
+from segagent.annotation.batch import ObjectRecord, Run, audit_score, likely_error
 from segagent.annotation.batch.folder import JOURNAL_FILE
 from segagent.core import InputError
 from segagent.core.failures import Failure
@@ -23,6 +24,8 @@ class Entry:
     the policy, and what masks so predicted are worth (expected); ``given``: of the mask that was given. None where
     there is no such mask or nothing was predicted. ``likely_error`` and its ``evidence`` speak of the given mask, or of
     the answer where none was given; empty where the object failed or was not found, and ``reason`` says why it failed.
+    ``order``: by what objects are listed, lowest first; of an audited mask what :func:`audit_score` says, of others the
+    predicted IoU of the answer.
     """
 
     index: int
@@ -40,6 +43,7 @@ class Entry:
     num_clicks: int = 0
     doubts: tuple[str, ...] = ()
     reason: str = ""
+    order: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, without ``index``."""
@@ -82,16 +86,15 @@ def num_records(run: Run) -> int:
 
 
 def ranked(entries: Sequence[Entry]) -> list[Entry]:
-    """Worst first: failures, then objects not found, then the lowest expected IoU, the lowest predicted among equals.
+    """Worst first: failures, then objects not found, then the lowest ``order``.
 
     Where nothing was predicted, nothing speaks for the mask, so it goes before those with a prediction.
     """
 
-    def key(entry: Entry) -> tuple[int, float, float, int]:
+    def key(entry: Entry) -> tuple[int, float, int]:
         group = {FAILED: 0, "not_found": 1}.get(entry.outcome, 2)
-        expected = -1.0 if entry.expected_iou is None else entry.expected_iou
-        predicted = -1.0 if entry.predicted_iou is None else entry.predicted_iou
-        return group, expected if group == 2 else 0.0, predicted if group == 2 else 0.0, entry.index
+        order = -math.inf if entry.order is None else entry.order
+        return group, order if group == 2 else 0.0, entry.index
 
     return sorted(entries, key=key)
 
@@ -130,6 +133,7 @@ def _entry(index: int, record: ObjectRecord, run: Run) -> Entry:
         evidence=evidence,
         num_clicks=len(record.trajectory.clicks),
         doubts=record.doubts,
+        order=audit_score(record) if record.outcome == "audited" else record.predicted_iou,
     )
 
 

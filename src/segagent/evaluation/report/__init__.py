@@ -10,6 +10,7 @@ from typing import Any
 
 from segagent.core import InputError
 from segagent.datasets import Dataset, open_dataset
+from segagent.evaluation.report.complexity import complexity_table
 from segagent.evaluation.report.gallery import Shown, draw_gallery
 from segagent.evaluation.report.html import html_report
 from segagent.evaluation.report.markdown import markdown_report
@@ -69,7 +70,7 @@ def write_report(
         shown, missing = draw_gallery(run, found, gallery, dataset) if gallery else ([], [])
         galleries.append(shown)
         warnings += [reason] if reason else missing[:_MAX_WARNINGS]
-    tables, about = report_tables(results), _about(results)
+    tables, about = report_tables(results) + complexity_table(results), _about(results)
     whole = {"schema": REPORT_SCHEMA, "runs": results}
     write_bytes(folder / "results.json", (json.dumps(whole, indent=1, allow_nan=False) + "\n").encode("ascii"))
     write_bytes(folder / "report.md", markdown_report(tables, about).encode("utf-8", "backslashreplace"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from segagent.evaluation.measuring import CLICK_TARGETS
 from segagent.evaluation.report.charts import Series, line_chart
+from segagent.evaluation.report.complexity import complexity_chart
 from segagent.evaluation.report.elements import data_uri, list_element, table_element, whole_page
 from segagent.evaluation.report.gallery import Shown
 from segagent.evaluation.report.tables import Table, run_labels
@@ -44,7 +45,7 @@ def html_report(
 
 
 def _charts(labels: Sequence[str], runs: Sequence[dict[str, Any]]) -> list[str]:
-    """IoU by step or click, NoC by the IoU to be reached, and the reliability of predicted IoUs."""
+    """IoU by step or click, NoC by data set and by the IoU to be reached, and the reliability of predicted IoUs."""
     charts = []
     for protocol, word in (("res", "steps"), ("noc", "clicks")):
         steps = [
@@ -60,6 +61,7 @@ def _charts(labels: Sequence[str], runs: Sequence[dict[str, Any]]) -> list[str]:
     charts.append(
         line_chart("Clicks needed by IoU to be reached", ("IoU", "mean clicks"), _some(clicks), y_from_zero=True)
     )
+    charts.append(complexity_chart(runs))
     reliable = [
         Series(label, tuple((one["mean_predicted"], one["mean_true"]) for one in run["reliability"]))
         for label, run in zip(labels, runs, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,11 +60,20 @@ class Table:
 
 
 def run_labels(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A short name for each run, all different."""
+    """A short name for each run, all different; with the data set's where there are several."""
     labels = [f"{run['config']['policy']} + {run['config']['tool']}" for run in runs]
+    datasets = [run["dataset"] for run in runs]
+    if len(set(datasets)) > 1:
+        labels = [f"{label} on {name}" for label, name in zip(labels, short_names(datasets), strict=True)]
     if len(set(labels)) < len(labels):
         labels = [f"{number}: {label}" for number, label in enumerate(labels, 1)]
     return labels
+
+
+def short_names(datasets: Sequence[str]) -> list[str]:
+    """Data sets' specifications with only the last part of each path; as they are where that makes two alike."""
+    names = [re.sub(r"[^:,=]*/(?=[^/:,])", "", dataset) for dataset in datasets]
+    return names if len(set(names)) == len(set(datasets)) else list(datasets)
 
 
 def report_tables(runs: Sequence[Mapping[str, Any]]) -> list[Table]:
@@ -90,7 +100,7 @@ def _runs_table(runs: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Tab
 
 def _protocol_tables(protocol: str, chosen: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[Table]:
     names = [n for n in _COLUMNS[protocol] if any(n in run["metrics"] for _, run in chosen)]
-    rows = tuple((label, *(_cell(run["metrics"].get(name), name) for name in names)) for label, run in chosen)
+    rows = tuple((label, *(metric_cell(run["metrics"].get(name), name) for name in names)) for label, run in chosen)
     note = "IoUs and rates in percent, with 95 % bootstrap intervals, images resampled as a whole."
     if protocol == "noc":
         note += " In brackets after NoC: objects that never reached it, counted with all clicks."
@@ -109,7 +119,10 @@ def _beside_the_paper(chosen: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterat
     known = {label: paper_column(run["dataset"]) for label, run in chosen}
     columns = [column for column in COLUMNS if column in known.values()] or list(COLUMNS)
     rows = [
-        (label, *(_cell(run["metrics"].get("cIoU"), "cIoU") if known[label] == column else "" for column in columns))
+        (
+            label,
+            *(metric_cell(run["metrics"].get("cIoU"), "cIoU") if known[label] == column else "" for column in columns),
+        )
         for label, run in chosen
         if known[label] is not None
     ]
@@ -123,7 +136,7 @@ def _beside_the_paper(chosen: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterat
 
 
 def _by_step(protocol: str, chosen: Sequence[tuple[str, Mapping[str, Any]]], steps: Sequence[int]) -> Table:
-    rows = [(label, *(_cell(run["metrics"].get(f"IoU@{k}"), "IoU") for k in steps)) for label, run in chosen]
+    rows = [(label, *(metric_cell(run["metrics"].get(f"IoU@{k}"), "IoU") for k in steps)) for label, run in chosen]
     note = "Mean over samples; an episode that ended early keeps its last choice."
     if protocol == "res":
         for way, values in TABLE_2.items():
@@ -136,7 +149,11 @@ def _by_step(protocol: str, chosen: Sequence[tuple[str, Mapping[str, Any]]], ste
 
 def _agreement_table(protocol: str, scored: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
     rows = [
-        (label, str(run["counts"]["predicted_ious"]), *(_cell(run["metrics"].get(name), name) for name in _AGREEMENT))
+        (
+            label,
+            str(run["counts"]["predicted_ious"]),
+            *(metric_cell(run["metrics"].get(name), name) for name in _AGREEMENT),
+        )
         for label, run in scored
     ]
     note = "MAE in percentage points, MSE in squared ones."
@@ -148,7 +165,7 @@ def _agreement_table(protocol: str, scored: Sequence[tuple[str, Mapping[str, Any
     return Table("Predicted against true IoU", ("run", "masks", *_AGREEMENT), tuple(rows), note)
 
 
-def _cell(one: Mapping[str, Any] | None, name: str) -> str:
+def metric_cell(one: Mapping[str, Any] | None, name: str) -> str:
     """A metric as text: fractions in percent, NoC in clicks with its failures."""
     if one is None or one["value"] is None:
         return ""

@@ -1,0 +1,6 @@
+"""Runs in the formats of other programs, and people's corrections back: COCO, Label Studio, CVAT, YOLO and more."""
+
+from segagent.annotation.interop.export import WRITERS, ExportOptions, export_run
+from segagent.annotation.interop.importing import ImportOptions, ImportReport, import_corrections
+
+__all__ = ["WRITERS", "ExportOptions", "ImportOptions", "ImportReport", "export_run", "import_corrections"]

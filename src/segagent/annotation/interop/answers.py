@@ -1,0 +1,170 @@
+"""What a run has to say, ready to be written in any format: masks image by image, and all that has none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from segagent.annotation.batch import ObjectRecord, Run
+from segagent.annotation.batch.folder import JOURNAL_FILE
+from segagent.annotation.interop.provenance import provenance_of
+from segagent.core import BoolMask, Rle, decode_rle
+from segagent.core.failures import Failure
+from segagent.core.journal import read_journal
+from segagent.evaluation.rle import rle_areas
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One object with its mask. ``given``: the mask that a repaired one should take the place of."""
+
+    object_id: str
+    image: str
+    text: str
+    category: str | None
+    outcome: str
+    rle: Rle
+    given: Rle | None
+    accepted: bool | None
+    facts: dict[str, Any]
+
+    @property
+    def mask(self) -> BoolMask:
+        """Bool (height, width)."""
+        return decode_rle(self.rle)
+
+    @property
+    def label(self) -> str:
+        """The category, or the sentence where there is none."""
+        return self.category or self.text
+
+    @property
+    def score(self) -> float | None:
+        """The IoU to be expected, in [0, 1]."""
+        value: float | None = self.facts.get("calibrated_iou", self.facts.get("predicted_iou"))
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """An object without a mask that could be written. ``reason``: "not_found", "empty" or why it failed."""
+
+    object_id: str
+    image: str
+    reason: str
+    text: str = ""
+    size: tuple[int, int] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ImageAnswers:
+    """All that is known of one image; ``size`` is (height, width), None where only failures tell of it."""
+
+    image: str
+    size: tuple[int, int] | None = None
+    answers: list[Answer] = field(default_factory=list)
+    without: list[Without] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """What an export did: masks ``written`` by outcome, objects ``without`` one, images the run has not come to.
+
+    ``more``: what only some formats tell.
+    """
+
+    written: Counter[str] = field(default_factory=Counter)
+    num_accepted: int = 0
+    num_not_accepted: int = 0
+    without: list[Without] = field(default_factory=list)
+    num_images_left: int = 0
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+class Answers:
+    """The objects of a run, those ``accepted`` marked, read as often as is wanted.
+
+    ``accepted`` None: nobody asked. With ``only_accepted`` the others are left out, and counted in ``report``.
+    """
+
+    def __init__(self, run: Run, accepted: frozenset[str] | None = None, *, only_accepted: bool = False) -> None:
+        self.run = run
+        self.accepted = accepted
+        self.only_accepted = only_accepted and accepted is not None
+        self.labels: dict[str, int] = {}
+        """Every label with its number, in the run's order; there once :meth:`survey` was called."""
+        self._last: dict[str, int] = {}
+
+    def survey(self) -> Report:
+        """Look through the run once: labels, what is counted, where each image's last object is."""
+        report = Report()
+        for place, entry in enumerate(self.every()):
+            self._last[entry.image] = place
+            if isinstance(entry, Without):
+                report.without.append(Without(entry.object_id, entry.image, entry.reason, entry.text))
+                continue
+            if entry.accepted is not None:
+                report.num_accepted += entry.accepted
+                report.num_not_accepted += not entry.accepted
+            if not self._left_out(entry):
+                report.written[entry.outcome] += 1
+                self.labels.setdefault(entry.label, len(self.labels))
+        report.num_images_left = _images_left(self.run)
+        return report
+
+    def __iter__(self) -> Iterator[Answer]:
+        """The objects that have a mask and are not left out, in the run's order."""
+        return (entry for entry in self.every() if isinstance(entry, Answer) and not self._left_out(entry))
+
+    def every(self) -> Iterator[Answer | Without]:
+        """The last word on each object, in the run's order, nothing left out."""
+        for record in self.run.records():
+            if isinstance(record, Failure):
+                yield Without(record.sample_id, record.image, record.reason)
+            else:
+                yield self._answer(record)
+
+    def by_image(self) -> Iterator[ImageAnswers]:
+        """Image by image. In memory are one image's objects, and images with objects that were retried later."""
+        if not self._last:
+            self.survey()
+        waiting: dict[str, ImageAnswers] = {}
+        for place, entry in enumerate(self.every()):
+            image = waiting.setdefault(entry.image, ImageAnswers(entry.image))
+            if isinstance(entry, Answer):
+                image.size = (entry.rle["size"][0], entry.rle["size"][1])
+                if not self._left_out(entry):
+                    image.answers.append(entry)
+            else:
+                if not self.only_accepted:
+                    image.without.append(entry)
+                image.size = image.size or entry.size
+            if self._last[entry.image] == place:
+                yield waiting.pop(entry.image)
+
+    def _left_out(self, answer: Answer) -> bool:
+        return self.only_accepted and not answer.accepted
+
+    def _answer(self, record: ObjectRecord) -> Answer | Without:
+        accepted = None if self.accepted is None else record.object_id in self.accepted
+        trajectory = record.trajectory
+        facts = provenance_of(self.run, record, accepted)
+        rle = trajectory.rle_at(trajectory.returned)
+        if record.outcome == "not_found" or not rle_areas([rle])[0]:
+            reason = "not_found" if record.outcome == "not_found" else "empty"
+            size = (trajectory.height, trajectory.width)
+            return Without(record.object_id, record.image, reason, record.text, size, facts)
+        given = trajectory.start.mask if record.outcome == "repaired" else None
+        return Answer(
+            record.object_id, record.image, record.text, record.category, record.outcome, rle, given, accepted, facts
+        )
+
+
+def _images_left(run: Run) -> int:
+    """How many images of the data set the run has not come to."""
+    num_images = int(run.config.get("num_images", 0))
+    units = (int(record["unit"][0]) for record in read_journal(run.folder / JOURNAL_FILE)[1])
+    return max(num_images - 1 - max(units, default=-1), 0)

@@ -1,0 +1,143 @@
+"""``segagent export``: the masks of a run in the formats that other programs read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from segagent.annotation.batch import Run
+from segagent.annotation.interop import cvat, label_studio
+from segagent.annotation.interop.answers import Answers, Report
+from segagent.annotation.interop.coco_fresh import write_fresh_coco
+from segagent.annotation.interop.coco_source import write_into_source
+from segagent.annotation.interop.mask_folder import write_mask_folder
+from segagent.annotation.interop.outputs import new_file, new_folder, refuse_existing
+from segagent.annotation.interop.parquet_out import write_parquet
+from segagent.annotation.interop.pictures import Pictures
+from segagent.annotation.interop.yolo import write_yolo
+from segagent.core import InputError
+from segagent.datasets import CocoDataset, Dataset
+
+EXPORT_SCHEMA = "segagent.export/1"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """How to export.
+
+    ``accepted``: ids of the objects whose masks are final; None where that is not asked. ``only_accepted`` leaves the
+    others out. ``force`` replaces what is there. ``image_prefix`` stands before image names in Label Studio's tasks.
+    ``tolerance``: how far YOLO's polygons may lie from the mask's outline, in pixels.
+    """
+
+    accepted: frozenset[str] | None = None
+    only_accepted: bool = False
+    force: bool = False
+    image_prefix: str = "/data/local-files/?d="
+    tolerance: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.only_accepted and self.accepted is None:
+            raise InputError("leaving out all but the accepted masks needs to know them; give --accept too")
+        if not 0 <= self.tolerance <= 100:
+            raise InputError(f"the tolerance must lie in 0..100 pixels, got {self.tolerance}")
+
+
+@dataclass(frozen=True)
+class Exporting:
+    """What a writer of a format is given."""
+
+    run: Run
+    dataset: Dataset
+    answers: Answers
+    pictures: Pictures
+    options: ExportOptions
+    report: Report
+
+    def about(self, kind: str) -> dict[str, Any]:
+        """What is written into folders to say what they are."""
+        return {"schema": EXPORT_SCHEMA, "format": kind, "job": self.run.job, "dataset": self.run.notes.get("dataset")}
+
+
+Write: TypeAlias = Callable[[Exporting, Path], None]
+
+
+def _coco(exporting: Exporting, out: Path) -> None:
+    dataset = exporting.dataset
+    if isinstance(dataset, CocoDataset) and out.resolve() == dataset.path.resolve():
+        raise InputError(f"{out}: is what the run was made of and is never replaced; choose another name")
+    with new_file(out, force=exporting.options.force) as file:
+        if isinstance(dataset, CocoDataset):
+            num_left_out = write_into_source(exporting.answers, dataset.path, file)
+            if exporting.options.only_accepted:
+                exporting.report.more["left_out"] = num_left_out
+        else:
+            write_fresh_coco(exporting.answers, exporting.pictures, file)
+
+
+def _label_studio(exporting: Exporting, out: Path) -> None:
+    config = label_studio.config_file(out)
+    with (
+        new_file(out, force=exporting.options.force) as file,
+        new_file(config, force=exporting.options.force) as beside,
+    ):
+        label_studio.write_label_studio(exporting.answers, exporting.pictures, exporting.options.image_prefix, file)
+        beside.write(label_studio.labelling_config(exporting.answers.labels).encode("utf-8"))
+    exporting.report.more["config"] = str(config)
+
+
+def _cvat(exporting: Exporting, out: Path) -> None:
+    labels = cvat.labels_file(out)
+    with (
+        new_file(out, force=exporting.options.force) as file,
+        new_file(labels, force=exporting.options.force) as beside,
+    ):
+        cvat.write_cvat(exporting.answers, exporting.pictures, file)
+        beside.write(json.dumps(cvat.label_definitions(exporting.answers.labels), indent=1).encode("ascii") + b"\n")
+    exporting.report.more["labels"] = str(labels)
+
+
+def _yolo(exporting: Exporting, out: Path) -> None:
+    with new_folder(out, exporting.about("yolo-seg"), force=exporting.options.force) as folder:
+        write_yolo(exporting.answers, exporting.pictures, folder, exporting.options.tolerance, exporting.report)
+
+
+def _masks(exporting: Exporting, out: Path) -> None:
+    with new_folder(out, exporting.about("masks"), force=exporting.options.force) as folder:
+        write_mask_folder(exporting.answers.by_image(), exporting.pictures, folder)
+
+
+def _parquet(exporting: Exporting, out: Path) -> None:
+    with new_file(out, force=exporting.options.force) as file:
+        write_parquet(exporting.answers, exporting.pictures, file)
+
+
+WRITERS: dict[str, Write] = {
+    "coco": _coco,
+    "label-studio": _label_studio,
+    "cvat": _cvat,
+    "yolo-seg": _yolo,
+    "masks": _masks,
+    "parquet": _parquet,
+}
+"""By name, what writes a format."""
+
+
+def export_run(run: Run, kind: str, out: str | Path, options: ExportOptions = ExportOptions()) -> Report:
+    """Write the masks of ``run`` to ``out`` in the format ``kind``, whole or not at all.
+
+    The same run and options give the same bytes. Objects without a mask (not found, failed) are in the report.
+    Raises ``InputError`` for an unknown format, a run that nothing can be made of, or where ``out`` cannot be written.
+    """
+    if kind not in WRITERS:
+        raise InputError(f"format {kind!r:.80}: expected one of {', '.join(WRITERS)}")
+    target = Path(out)
+    refuse_existing(target, force=options.force)
+    dataset = run.dataset()
+    answers = Answers(run, options.accepted, only_accepted=options.only_accepted)
+    report = answers.survey()
+    WRITERS[kind](Exporting(run, dataset, answers, Pictures(dataset), options, report), target)
+    return report

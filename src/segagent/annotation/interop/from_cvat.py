@@ -1,0 +1,188 @@
+"""CVAT's "CVAT for images 1.1" XML, read as a stream and without trusting it.
+
+``<mask>`` and ``<polygon>`` elements with the attribute ``object_id`` are masks, several of one object united; those
+without are known by image and label. ``<points>`` with ``object_id`` are clicks, negative where the attribute
+``positive`` says false. Document types and entities, which XML bombs are made of, are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from xml.parsers import expat
+
+import numpy as np
+
+from segagent.annotation.interop.entries import Entry, Found, Problem, length
+from segagent.core import BoolMask, Click, InputError
+from segagent.datasets.coco_masks import decode_segmentation
+
+_CHUNK = 1 << 16
+_SHAPES = ("mask", "polygon", "points", "box", "polyline", "ellipse", "cuboid", "skeleton")
+
+
+@dataclass(slots=True)
+class _Shape:
+    kind: str
+    own: dict[str, str]
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Image:
+    own: dict[str, str]
+    shapes: list[_Shape] = field(default_factory=list)
+
+
+def read_cvat_corrections(path: Path) -> Found:
+    """The shapes of all images. Raises ``InputError`` where the file is no such XML."""
+    reader = _Reader(path)
+    for image in reader.images():
+        yield from _image_entries(image, reader.person)
+
+
+class _Reader:
+    """Gives one image's shapes at a time. ``person``: the task's assignee, or its owner."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._names: list[str] = []
+        self._text = ""
+        self._image: _Image | None = None
+        self._done: list[_Image] = []
+        self.person: str | None = None
+
+    def images(self) -> Iterator[_Image]:
+        parser = expat.ParserCreate()
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+        parser.StartDoctypeDeclHandler = self._refuse
+        parser.EntityDeclHandler = self._refuse
+        try:
+            with self._path.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    parser.Parse(chunk)
+                    yield from self._done
+                    self._done = []
+                parser.Parse(b"", True)
+        except OSError as error:
+            raise InputError(f"{self._path}: cannot be read ({error.strerror})") from error
+        except expat.ExpatError as error:
+            raise InputError(f"{self._path}: not valid XML ({error})") from error
+        yield from self._done
+
+    def _refuse(self, *_: object) -> None:
+        raise InputError(f"{self._path}: has a document type or entities, which no export of CVAT has; refused")
+
+    def _start(self, name: str, own: dict[str, str]) -> None:
+        if not self._names and name != "annotations":
+            raise InputError(f"{self._path}: its root is <{name:.40}>; expected <annotations>, 'CVAT for images 1.1'")
+        if self._names == ["annotations"] and name == "track":
+            raise InputError(f"{self._path}: holds tracks; export as 'CVAT for images 1.1', not for video")
+        self._names.append(name)
+        self._text = ""
+        if self._names == ["annotations", "image"]:
+            self._image = _Image(own)
+        elif self._image is not None and len(self._names) == 3 and name in _SHAPES:
+            self._image.shapes.append(_Shape(name, own))
+        elif self._image is not None and name == "attribute":
+            self._names[-1] = f"attribute {own.get('name', '')}"
+
+    def _characters(self, text: str) -> None:
+        self._text += text
+
+    def _end(self, name: str) -> None:
+        inner = self._names.pop()
+        if self._image is not None:
+            if inner.startswith("attribute ") and self._image.shapes:
+                self._image.shapes[-1].attributes[inner.removeprefix("attribute ")] = self._text.strip()
+            elif name == "image":
+                self._done.append(self._image)
+                self._image = None
+        elif name == "username" and (self._names[-1] == "assignee" or not self.person):
+            self.person = self._text.strip() or self.person
+
+
+def _image_entries(image: _Image, person: str | None) -> Found:
+    name = image.own.get("name", "")
+    try:
+        size = (length(_whole(image.own, "height"), "height"), length(_whole(image.own, "width"), "width"))
+    except ValueError as error:
+        yield Problem(f"image {name!r:.120}", str(error))
+        return
+    objects: defaultdict[str, list[_Shape]] = defaultdict(list)
+    clicks: defaultdict[str, list[Click]] = defaultdict(list)
+    for number, shape in enumerate(image.shapes):
+        where = f"image {name!r:.120}, {shape.kind} {number}"
+        key = shape.attributes.get("object_id") or ""
+        if shape.kind in ("mask", "polygon"):
+            objects[key or f"\0{number}"].append(shape)
+        elif shape.kind == "points" and key:
+            try:
+                clicks[key] += _clicks(shape, *size)
+            except ValueError as error:
+                yield Problem(where, str(error))
+        else:
+            yield Problem(where, "points need the attribute object_id" if shape.kind == "points" else "is no mask")
+    for key, shapes in objects.items():
+        yield Entry(
+            where=f"image {name!r:.120}, object {key!r:.80}" if key[0] != "\0" else f"image {name!r:.120}, a new mask",
+            object_id=key if key[0] != "\0" else None,
+            image=name,
+            label=shapes[0].own.get("label"),
+            size=size,
+            draw=partial(_drawn, shapes, *size),
+            confirmed=any(shape.own.get("source") != "auto" for shape in shapes),
+            by=person,
+            clicks=tuple(clicks[key]),
+        )
+
+
+def _drawn(shapes: Sequence[_Shape], height: int, width: int) -> BoolMask:
+    united = np.zeros((height, width), np.bool_)
+    for shape in shapes:
+        if shape.kind == "polygon":
+            corners = [number for point in _points(shape) for number in point]
+            united |= decode_segmentation([corners], height, width)
+            continue
+        left, top, wide, high = (_whole(shape.own, key) for key in ("left", "top", "width", "height"))
+        if not (left >= 0 and top >= 0 and wide > 0 and high > 0 and left + wide <= width and top + high <= height):
+            raise ValueError(f"the mask's box lies outside the picture of {width} x {height} pixels")
+        runs = [part.strip() for part in shape.own.get("rle", "").split(",")]
+        if not all(re.fullmatch(r"[0-9]{1,12}", run) for run in runs):
+            raise ValueError("'rle' must be run lengths separated by commas")
+        lengths = [int(run) for run in runs]
+        if sum(lengths) != wide * high:
+            raise ValueError(f"'rle' describes {sum(lengths)} pixels, its box has {wide} x {high}")
+        inside = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(high, wide)
+        united[top : top + high, left : left + wide] |= inside
+    return united
+
+
+def _clicks(shape: _Shape, height: int, width: int) -> list[Click]:
+    positive = shape.attributes.get("positive", "true").lower() != "false"
+    clicks = [Click(int(x), int(y), positive) for x, y in _points(shape)]
+    if not all(click.inside(height, width) for click in clicks):
+        raise ValueError("a point lies outside the picture")
+    return clicks
+
+
+def _points(shape: _Shape) -> list[tuple[float, float]]:
+    number = r"-?[0-9]{1,9}(?:\.[0-9]{1,20})?"
+    parts = shape.own.get("points", "").split(";")
+    found = [re.fullmatch(rf"\s*({number})\s*,\s*({number})\s*", part) for part in parts]
+    if not all(found):
+        raise ValueError("'points' must be x,y;x,y;...")
+    return [(float(match[1]), float(match[2])) for match in found if match is not None]
+
+
+def _whole(values: dict[str, str], key: str) -> int:
+    text = values.get(key, "")
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise ValueError(f"{key!r} must be a whole number, got {text!r:.40}")
+    return int(text)

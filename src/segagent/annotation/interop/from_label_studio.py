@@ -1,0 +1,177 @@
+"""Label Studio's JSON export, read: what people made of the tasks.
+
+Predictions are left alone, they are ours. Of several annotations of a task the one updated last counts. A region is
+known by its id; one that a person drew anew by its label. Brushes and polygons are masks, key points are clicks.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from segagent.annotation.interop.brush_rle import decode_brush
+from segagent.annotation.interop.entries import Entry, Found, Problem, length, words
+from segagent.annotation.interop.label_studio import PICTURE, object_of_region
+from segagent.annotation.interop.provenance import PROVENANCE_KEY
+from segagent.core import BoolMask, Click, InputError
+from segagent.datasets.coco_masks import decode_segmentation
+
+_MASKS = ("brushlabels", "brush", "polygonlabels", "polygon")
+_POINTS = ("keypointlabels", "keypoint")
+
+
+def read_label_studio_corrections(data: list[Any], path: Path) -> Found:
+    """The regions of people's annotations. Raises ``InputError`` where the file is no export of tasks."""
+    for index, task in enumerate(data):
+        if not isinstance(task, dict) or not isinstance(task.get("annotations"), list):
+            raise InputError(f"{path}, task {index}: has no 'annotations'; export as JSON, not as JSON-MIN")
+        where = f"task {words(task.get('id')) or index}"
+        done = [one for one in task["annotations"] if isinstance(one, dict) and not one.get("was_cancelled")]
+        if not done:
+            continue
+        done.sort(key=lambda one: words(one.get("updated_at")) or "")
+        for earlier in done[:-1]:
+            by = _who(earlier.get("completed_by"))
+            yield Problem(f"{where}, annotation {words(earlier.get('id'))}", f"by {by}: a later one takes its place")
+        yield from _annotation(task, done[-1], where)
+
+
+def _annotation(task: dict[str, Any], annotation: dict[str, Any], where: str) -> Found:
+    results = annotation.get("result")
+    if not isinstance(results, list) or not all(isinstance(one, dict) for one in results):
+        yield Problem(where, "'result' must be a list of regions")
+        return
+    regions: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    points: list[dict[str, Any]] = []
+    for number, result in enumerate(results):
+        kind = words(result.get("type"))
+        if kind in _MASKS:
+            regions[words(result.get("id")) or f"region {number}"].append(result)
+        elif kind in _POINTS:
+            points.append(result)
+        elif isinstance(result.get("value"), dict) and "original_width" in result and kind != "labels":
+            yield Problem(f"{where}, region {words(result.get('id'))}", f"a region of type {kind!r:.40} is no mask")
+    image = _image_of(task)
+    clicks: defaultdict[str, list[Click]] = defaultdict(list)
+    for result in points:
+        try:
+            clicks[_owner(result, list(regions))].append(_click(result))
+        except ValueError as error:
+            yield Problem(f"{where}, key point {words(result.get('id'))}", str(error))
+    who = _Who(_who(annotation.get("completed_by")), words(annotation.get("updated_at")))
+    for region, parts in regions.items():
+        place = f"{where}, region {region}"
+        try:
+            yield _entry(region, parts, place, image, tuple(clicks[region]), who)
+        except ValueError as error:
+            yield Problem(place, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Who:
+    by: str | None
+    when: str | None
+
+
+def _entry(
+    region: str, parts: Sequence[dict[str, Any]], where: str, image: str | None, clicks: tuple[Click, ...], who: _Who
+) -> Entry:
+    first = parts[0]
+    size = (
+        length(first.get("original_height"), "original_height"),
+        length(first.get("original_width"), "original_width"),
+    )
+    if any(part.get("image_rotation") for part in parts):
+        raise ValueError("the picture was rotated in Label Studio; turn it back and export again")
+    meta = first.get("meta")
+    facts = meta.get(PROVENANCE_KEY) if isinstance(meta, dict) else None
+    told = facts if isinstance(facts, dict) else {}
+    return Entry(
+        where=where,
+        object_id=object_of_region(region) or words(told.get("object_id")),
+        image=image,
+        label=_label(first),
+        size=size,
+        draw=partial(_drawn, parts, *size),
+        # An accepted mask was imported as an annotation; as long as it is the same, nobody has looked at it.
+        confirmed=told.get("accepted") is not True,
+        by=who.by,
+        when=who.when,
+        clicks=clicks,
+    )
+
+
+def _drawn(parts: Sequence[dict[str, Any]], height: int, width: int) -> BoolMask:
+    united = np.zeros((height, width), np.bool_)
+    for part in parts:
+        value = part.get("value")
+        if isinstance(value, dict) and "rle" in value:
+            united |= decode_brush(value["rle"], height, width)
+        elif isinstance(value, dict) and isinstance(value.get("points"), list):
+            corners = [_in_pixels(point, height, width) for point in value["points"]]
+            united |= decode_segmentation([[number for corner in corners for number in corner]], height, width)
+        else:
+            raise ValueError("a region needs 'rle' or 'points'")
+    return united
+
+
+def _in_pixels(point: Any, height: int, width: int) -> tuple[float, float]:
+    """A point in percent of the picture."""
+    match point:
+        case [int() | float() as x, int() | float() as y]:
+            return float(x) * width / 100, float(y) * height / 100
+        case _:
+            raise ValueError(f"a point must be [x, y] in percent, got {point!r:.80}")
+
+
+def _click(result: dict[str, Any]) -> Click:
+    height, width = length(result.get("original_height"), "height"), length(result.get("original_width"), "width")
+    value = result.get("value")
+    x, y = _in_pixels([value.get("x"), value.get("y")] if isinstance(value, dict) else None, height, width)
+    if not (0 <= x <= width and 0 <= y <= height):
+        raise ValueError("the key point lies outside the picture")
+    positive = result.get("is_positive")
+    if not isinstance(positive, bool):
+        positive = _label(result) != "negative"
+    return Click(min(int(x), width - 1), min(int(y), height - 1), positive)
+
+
+def _owner(result: dict[str, Any], regions: Sequence[str]) -> str:
+    parent = words(result.get("parentID"))
+    if parent in regions:
+        return str(parent)
+    if len(regions) == 1:
+        return regions[0]
+    raise ValueError("belongs to no mask; give it the mask's region as its parent, or click in tasks with one mask")
+
+
+def _label(result: dict[str, Any]) -> str | None:
+    value = result.get("value")
+    for kind in ("brushlabels", "polygonlabels", "keypointlabels", "labels"):
+        labels = value.get(kind) if isinstance(value, dict) else None
+        if isinstance(labels, list) and labels:
+            return words(labels[0])
+    return None
+
+
+def _image_of(task: dict[str, Any]) -> str | None:
+    data = task.get("data")
+    told = data.get(PROVENANCE_KEY) if isinstance(data, dict) else None
+    if isinstance(told, dict):
+        return words(told.get("image"))
+    address = data.get(PICTURE) if isinstance(data, dict) else None
+    return unquote(address) if isinstance(address, str) else None
+
+
+def _who(value: Any) -> str | None:
+    """``completed_by``: a number, or an object with an address."""
+    if isinstance(value, dict):
+        return words(value.get("email")) or words(value.get("id"))
+    return words(value)

@@ -1,0 +1,114 @@
+"""Label Studio tasks out: pictures by address, masks as brush regions, scores, and where they come from.
+
+One task per image. Masks that are final (``--accept``) are an annotation; all others are a prediction for people to
+look at. A region's id holds the object's id, and survives people's editing. Beside the tasks the labelling
+configuration is written that they belong to.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote, unquote
+from xml.sax.saxutils import quoteattr
+
+from segagent.annotation.interop.answers import Answer, Answers, ImageAnswers
+from segagent.annotation.interop.brush_rle import encode_brush
+from segagent.annotation.interop.pictures import Pictures
+from segagent.annotation.interop.provenance import PROVENANCE_KEY
+from segagent.annotation.interop.xml_text import xml_text
+
+BRUSH, PICTURE, CLICKS = "mask", "image", "clicks"
+"""The names of the configuration's tags."""
+
+_REGION = "segagent."
+
+
+def region_id(object_id: str) -> str:
+    """The id of an object's region. Label Studio cuts ids at ``#``, so anything special is written as %XX."""
+    return _REGION + quote(object_id, safe="")
+
+
+def object_of_region(region: Any) -> str | None:
+    """The object whose region has this id, None where it is not ours."""
+    if not isinstance(region, str) or not region.startswith(_REGION):
+        return None
+    return unquote(region.removeprefix(_REGION))
+
+
+def write_label_studio(answers: Answers, pictures: Pictures, image_prefix: str, out: IO[bytes]) -> None:
+    """Write the tasks, one per line of a JSON list."""
+    out.write(b"[")
+    for number, image in enumerate(answers.by_image()):
+        task = _task(image, image_prefix + quote(pictures.file_name(image.image)))
+        out.write((b",\n" if number else b"\n") + json.dumps(task).encode("ascii"))
+    out.write(b"\n]\n")
+
+
+def labelling_config(labels: dict[str, int]) -> str:
+    """The configuration: the image, a brush with one label per category, and points for clicks."""
+    lines = [f"    <Label value={quoteattr(xml_text(label))}/>" for label in labels]
+    return "\n".join(
+        [
+            "<View>",
+            f'  <Image name="{PICTURE}" value="$image" zoom="true"/>',
+            f'  <BrushLabels name="{BRUSH}" toName="{PICTURE}">',
+            *lines,
+            "  </BrushLabels>",
+            f'  <KeyPointLabels name="{CLICKS}" toName="{PICTURE}">',
+            '    <Label value="positive"/>',
+            '    <Label value="negative"/>',
+            "  </KeyPointLabels>",
+            "</View>",
+            "",
+        ]
+    )
+
+
+def _task(image: ImageAnswers, address: str) -> dict[str, Any]:
+    final = [answer for answer in image.answers if answer.accepted]
+    others = [answer for answer in image.answers if not answer.accepted]
+    missing = [{"object_id": one.object_id, "text": one.text, "reason": one.reason} for one in image.without]
+    task: dict[str, Any] = {
+        "data": {
+            PICTURE: address,
+            PROVENANCE_KEY: {"image": image.image, "without_mask": missing},
+        }
+    }
+    if final:
+        task["annotations"] = [{"result": [_region(answer) for answer in final], "was_cancelled": False}]
+    if others:
+        scores = [answer.score for answer in others if answer.score is not None]
+        first = others[0].facts
+        task["predictions"] = [
+            {
+                "model_version": f"segagent {first['versions'].get('segagent', '')} {first['policy']} {first['tool']}",
+                **({"score": min(scores)} if scores else {}),
+                "result": [_region(answer) for answer in others],
+            }
+        ]
+    return task
+
+
+def _region(answer: Answer) -> dict[str, Any]:
+    height, width = answer.rle["size"]
+    score = answer.score
+    told = answer.text if score is None else f"{answer.text} (expected IoU {score:.2f})"
+    return {
+        "id": region_id(answer.object_id),
+        "type": "brushlabels",
+        "from_name": BRUSH,
+        "to_name": PICTURE,
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "value": {"format": "rle", "rle": encode_brush(answer.mask), "brushlabels": [answer.label]},
+        **({} if score is None else {"score": score}),
+        "meta": {"text": [told], PROVENANCE_KEY: answer.facts},
+    }
+
+
+def config_file(tasks: Path) -> Path:
+    """Where the configuration of a file with tasks lies."""
+    return tasks.with_name(f"{tasks.stem}.config.xml")

@@ -1,0 +1,181 @@
+"""``segagent export`` and ``import``: masks to other programs, and people's corrections back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
+from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, reporting_errors, say, waiting, warn
+
+if TYPE_CHECKING:
+    from segagent.annotation.batch import Decision
+    from segagent.annotation.interop import ImportReport
+    from segagent.annotation.interop.answers import Report
+
+_MAX_LISTED = 20
+_NO_MASK = {"not_found": "was not found", "empty": "has an empty mask"}
+"""Reasons to have no mask that are answers, not failures."""
+
+
+@reporting_errors
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    *,
+    to: Annotated[str, typer.Option("--to", help="coco, label-studio, cvat, yolo-seg, masks or parquet.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file; for yolo-seg and masks the folder.")],
+    accept: AcceptOption = None,
+    accept_iou: AcceptIouOption = 0.9,
+    calibrate: CalibrateOption = None,
+    only_accepted: Annotated[bool, typer.Option("--only-accepted", help="Leave out what --accept does not.")] = False,
+    image_prefix: Annotated[
+        str, typer.Option("--image-prefix", help="label-studio: what stands before the images' names.")
+    ] = "/data/local-files/?d=",
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", min=0, help="yolo-seg: how far polygons may lie from outlines, in pixels.")
+    ] = 0.5,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export of that name.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+) -> None:
+    """Write a run's masks in a format that other programs read."""
+    from segagent.annotation.batch import decide, open_run
+    from segagent.annotation.interop import ExportOptions, export_run
+    from segagent.core import InputError
+
+    if accept is None and calibrate is not None:
+        raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
+    opened = open_run(run)
+    decision = None if accept is None else decide(opened, accept, accept_iou, calibrate)
+    accepted = None if decision is None else frozenset(decision.accepted)
+    with waiting("export", quiet=as_json):
+        report = export_run(opened, to, out, ExportOptions(accepted, only_accepted, force, image_prefix, tolerance))
+    if as_json:
+        print_object(_summary(report, to, out, decision))
+    else:
+        _tell(report, out)
+        if decision is not None:
+            tell_decision(decision)
+    if report.num_images_left or any(one.reason not in _NO_MASK for one in report.without):
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+@reporting_errors
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Label Studio's or COCO's JSON, or CVAT's XML, with corrected masks.",
+            show_default=False,
+        ),
+    ],
+    *,
+    run: Annotated[Path, typer.Option("--run", help="The run whose masks were corrected.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")],
+    kind: Annotated[
+        str | None, typer.Option("--format", help="coco, label-studio or cvat. [default: told by the file]")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Who made the corrections, where the file does not tell.")
+    ] = None,
+    unchanged_counts: Annotated[
+        bool, typer.Option("--unchanged-counts", help="Masks as they were exported count as seen by a person.")
+    ] = False,
+    tool: Annotated[
+        str | None, typer.Option("--tool", help="What turns clicks into masks. [default: the run's]")
+    ] = None,
+    max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="At most so many clicks.")] = 11,
+    tau_stop: Annotated[float, typer.Option("--tau-stop", help="Stop once the IoU reaches this.")] = 0.95,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier import of that name.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+) -> None:
+    """Make a data set, training data and checked masks of people's corrections."""
+    from functools import partial
+
+    from segagent.annotation.batch import open_run
+    from segagent.annotation.interop import ImportOptions, import_corrections
+    from segagent.core import InputError
+    from segagent.environment import GenerationConfig
+    from segagent.tools import make_tool
+
+    if not 0 <= tau_stop <= 1:
+        raise InputError("--tau-stop must lie in 0..1")
+    opened = open_run(run)
+    with waiting("import", quiet=as_json):
+        report = import_corrections(
+            opened,
+            file,
+            out,
+            partial(make_tool, tool or str(opened.notes.get("tool", "embedded"))),
+            ImportOptions(kind, by, unchanged_counts, GenerationConfig(max_steps, tau_stop), force),
+        )
+    if as_json:
+        print_object(_import_summary(report, out))
+    else:
+        _tell_import(report, out)
+    if report.problems or report.failures:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _import_summary(report: ImportReport, out: Path) -> dict[str, Any]:
+    return {
+        "import": str(out),
+        "masks": report.num_masks,
+        "changed": report.num_changed,
+        "untouched": report.num_untouched,
+        "trajectories": report.num_trajectories,
+        "checked": len(report.checked),
+        "problems": [{"where": one.where, "reason": one.reason} for one in report.problems],
+        "failed": [{"object_id": one.sample_id, "image": one.image, "reason": one.reason} for one in report.failures],
+    }
+
+
+def _tell_import(report: ImportReport, out: Path) -> None:
+    lines = [f"{one.where}: {one.reason}" for one in report.problems]
+    lines += [f"object {one.sample_id}: no trajectory: {one.reason}" for one in report.failures]
+    for line in lines[:_MAX_LISTED]:
+        warn(line)
+    if len(lines) > _MAX_LISTED:
+        warn(f"and {len(lines) - _MAX_LISTED} more; --json lists all")
+    say(f"{report.num_masks} masks by people, {report.num_changed} of them changed: {one_line(str(out))}")
+    if report.num_untouched:
+        say(f"{report.num_untouched} masks are as they were exported and were left out (--unchanged-counts takes them)")
+    say(f"{report.num_trajectories} trajectories for training: segagent train sft {out / 'trajectories.jsonl'}")
+    say(f"{len(report.checked)} checked masks: {out / 'checked.json'}")
+
+
+def _summary(report: Report, kind: str, out: Path, decision: Decision | None) -> dict[str, Any]:
+    listed = [{"object_id": o.object_id, "image": o.image, "text": o.text, "reason": o.reason} for o in report.without]
+    return {
+        "export": str(out),
+        "format": kind,
+        "masks": report.written.total(),
+        "outcomes": dict(sorted(report.written.items())),
+        **({} if decision is None else {"accept": decision.to_dict()}),
+        "not_found": [one for one in listed if one["reason"] == "not_found"],
+        "empty": [one for one in listed if one["reason"] == "empty"],
+        "failed": [one for one in listed if one["reason"] not in _NO_MASK],
+        "images_left": report.num_images_left,
+        **report.more,
+    }
+
+
+def _tell(report: Report, out: Path) -> None:
+    for one in report.without[:_MAX_LISTED]:
+        words = _NO_MASK.get(one.reason, f"failed: {one.reason}")
+        warn(f"object {one.object_id} {words}" + (f" ({one.text!r} in {one.image})" if one.text else ""))
+    if len(report.without) > _MAX_LISTED:
+        warn(f"and {len(report.without) - _MAX_LISTED} more objects without a mask; --json lists all")
+    if report.num_images_left:
+        warn(f"the run has not come to {report.num_images_left} of its images; go on with it and export again")
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(report.written.items()))
+    say(f"{report.written.total()} masks ({counts or 'none'}): {one_line(str(out))}")
+    reasons = Counter(one.reason if one.reason in _NO_MASK else "failed" for one in report.without)
+    if reasons:
+        parts = (f"{count} {name.replace('_', ' ')}" for name, count in sorted(reasons.items()))
+        say(f"without a mask: {', '.join(parts)}")
+    for name, value in report.more.items():
+        say(f"{name.replace('_', ' ')}: {value}")
