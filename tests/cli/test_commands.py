@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 import segagent
-from segagent.cli.main import main
+from segagent.cli.main import app, main
 from segagent.datasets.folder import FolderDataset
 
 Captured = pytest.CaptureFixture[str]
 
-COMMANDS = ["annotate", "refine", "score", "scenes", "demo", "benchmark", "leaderboard", "train-embedded"]
+COMMANDS = [info.name or str(info.callback.__name__) for info in app.registered_commands if info.callback is not None]
+COMMANDS = [name.replace("_", "-") for name in COMMANDS]
+GROUPS = {"reproduce": "miniature", "train": "sft", "train-embedded": "policy"}
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,7 @@ COMMANDS = ["annotate", "refine", "score", "scenes", "demo", "benchmark", "leade
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys; from segagent.cli.main import main; code = main(sys.argv[1:])\n"
+        "import sys; from segagent.cli.main import app, main; code = main(sys.argv[1:])\n"
         "heavy = {'torch', 'cv2', 'numpy', 'PIL', 'skimage', 'pycocotools', 'rich'} & set(sys.modules)\n"
         "print('loaded', sorted(heavy)); sys.exit(code)"
     )
@@ -37,7 +39,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 def test_annotating_with_weightless_parts_loads_no_torch(tmp_path: Path, photo: Path) -> None:
     code = (
-        "import sys; from segagent.cli.main import main; code = main(sys.argv[1:])\n"
+        "import sys; from segagent.cli.main import app, main; code = main(sys.argv[1:])\n"
         "print('torch' in sys.modules); sys.exit(code)"
     )
     arguments = ["annotate", photo, "x", "-o", tmp_path / "out", "--policy", "centre", "--tool", "disc", "--json"]
@@ -47,9 +49,8 @@ def test_annotating_with_weightless_parts_loads_no_torch(tmp_path: Path, photo: 
     assert done.stdout.splitlines()[-1] == "False"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_help_shows_an_example(command: str, capsys: Captured) -> None:
-    name = [command, "policy"] if command == "train-embedded" else [command]
+@pytest.mark.parametrize("name", [*([one] for one in COMMANDS), *map(list, GROUPS.items())], ids=" ".join)
+def test_each_help_shows_an_example(name: list[str], capsys: Captured) -> None:
     assert main([*name, "--help"]) == 0
     assert f"  segagent {' '.join(name)} " in capsys.readouterr().out.split("Examples:")[1]
 
@@ -59,7 +60,7 @@ def test_version_and_bare_command(capsys: Captured) -> None:
     assert capsys.readouterr().out == f"segagent {segagent.__version__}\n"
     assert main([]) == 0
     listed = capsys.readouterr().out
-    assert all(command in listed for command in COMMANDS)
+    assert all(command in listed for command in [*COMMANDS, *GROUPS])
 
 
 def test_scenes(tmp_path: Path, capsys: Captured) -> None:
