@@ -15,14 +15,17 @@ class GenerationConfig:
     """The three quality controls of the paper.
 
     ``max_steps``: length limit T. ``tau_stop``: stop once the reward reaches it. ``tau_diff``: an action is
-    discarded, and the trajectory
-    ends, unless it raises the reward by at least this much and by more than nothing: the rule would only propose
-    the same click again.
+    discarded, and the trajectory ends, unless it raises the reward by at least this much and by more than nothing: the
+    rule would only propose the same click again. None discards nothing.
     """
 
     max_steps: int = 11
     tau_stop: float = 0.95
-    tau_diff: float = 0.0
+    tau_diff: float | None = 0.0
+
+    def discards(self, gain: float) -> bool:
+        """Whether an action that raised the reward by ``gain`` is discarded."""
+        return self.tau_diff is not None and (gain < self.tau_diff or gain <= 0)
 
 
 def generate_trajectories(
@@ -67,8 +70,7 @@ def generate_trajectories(
         active = []
         for (index, _, click), state in zip(moves, stepped, strict=True):
             reward = targets[index].reward(state)
-            gain = reward - rewards[index]
-            if gain < config.tau_diff or gain <= 0:
+            if config.discards(reward - rewards[index]):
                 stopped[index] = "tau_diff"
                 continue
             steps[index].append(

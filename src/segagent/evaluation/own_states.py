@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from segagent.core import InputError, Policy, SegmentationTool
+from segagent.core import Policy, SegmentationTool
+from segagent.core.failures import Failure
 from segagent.datasets import Dataset
+from segagent.datasets.loading import load_samples
 from segagent.environment import Episode, Target
 from segagent.evaluation.evidence import Evidence
 from segagent.search import SearchConfig, rollout, with_rewards
@@ -48,15 +50,13 @@ def own_states(
     search = SearchConfig(max_steps, stop_iou=2.0, patience=max_steps)
     for number, group in enumerate(dataset.groups(), 1):
         episodes, targets = [], []
-        for sample in group.samples():
-            try:
-                image = sample.load_image()
-                target = Target(*sample.load_target(image))
-            except InputError as error:
-                states.failed.append((sample.sample_id, str(error)))
+        for one in load_samples(group.samples()):
+            if isinstance(one, Failure):
+                states.failed.append((one.sample_id, one.reason))
                 continue
-            episodes.append(Episode(image, sample.text, sample.sample_id, sample.image_name, seed=seed))
-            targets.append(target)
+            sample = one.sample
+            episodes.append(Episode(one.image, sample.text, sample.sample_id, sample.image_name, seed=seed))
+            targets.append(Target(one.mask, one.ignore))
         for done, target in zip(rollout(episodes, policy, tool, search), targets, strict=True):
             rewarded = with_rewards(done, target)
             for index in range(1, len(rewarded.steps) + 1):

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from segagent.core import Image, InputError, Policy, SegmentationTool, ToolError, encode_rle
+from segagent.core import Policy, SegmentationTool, ToolError, encode_rle
 from segagent.core.failures import Failure
 from segagent.datasets import SampleGroup
+from segagent.datasets.loading import load_samples
 from segagent.evaluation.protocols import EvaluationConfig, Task, play
 from segagent.evaluation.stored import EMPTY_SCHEMA, SKIPPED_SCHEMA
 
@@ -32,26 +33,15 @@ def play_groups(
 def _load(group: SampleGroup, config: EvaluationConfig) -> list[Task | dict[str, Any]]:
     """Each sample loaded, or the record that says why it is not played. The picture is read once."""
     found: list[Task | dict[str, Any]] = []
-    image: Image | str | None = None
-    for sample in group.samples():
-        try:
-            if image is None:
-                try:
-                    image = sample.load_image()
-                except InputError as error:
-                    image = str(error)
-            if isinstance(image, str):
-                raise InputError(image)
-            mask, ignore = sample.load_target(image)
-        except InputError as error:
-            found.append(Failure(sample.sample_id, sample.image_name, str(error)).to_dict())
-            continue
-        if config.protocol != "res" and not mask.any():
+    for one in load_samples(group.samples()):
+        if isinstance(one, Failure):
+            found.append(one.to_dict())
+        elif config.protocol != "res" and not one.mask.any():
             reason = "has no target; there is nothing to click"
-            skipped = {"sample_id": sample.sample_id, "image": sample.image_name, "reason": reason}
+            skipped = {"sample_id": one.sample.sample_id, "image": one.sample.image_name, "reason": reason}
             found.append({"schema": SKIPPED_SCHEMA, **skipped})
         else:
-            found.append(Task(sample, image, mask, ignore))
+            found.append(Task(one.sample, one.image, one.mask, one.ignore))
     return found
 
 

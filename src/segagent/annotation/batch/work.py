@@ -18,6 +18,7 @@ from segagent.annotation.single import checked_text, doubts, unknown_words
 from segagent.core import Image, InputError, ToolError, Trajectory
 from segagent.core.failures import Failure
 from segagent.datasets import Sample, SampleGroup
+from segagent.datasets.loading import OncePicture
 from segagent.environment import Episode, StartSpec
 from segagent.environment.seeds import episode_seed
 from segagent.search import SearchConfig, rollout
@@ -102,16 +103,10 @@ def _search(models: Models, config: RunConfig) -> SearchConfig:
 
 def _load(task: ImageTask, config: RunConfig) -> _Loaded:
     loaded = _Loaded(_wanted(task))
-    image: Image | str | None = None
+    picture = OncePicture()
     for sample in loaded.samples:
         try:
-            if image is None:
-                try:
-                    image = sample.load_image()
-                except InputError as error:
-                    image = str(error)
-            if isinstance(image, str):
-                raise InputError(image)
+            image = picture.of(sample)
             start = StartSpec()
             if config.job != "annotate":
                 mask, _ = sample.load_target(image)

@@ -113,8 +113,7 @@ def play_clicks(
         if why_invalid(state, click, tool) is not None:
             raise InputError(f"the person's click at {click.x}, {click.y} cannot be carried out")
         (state,) = step_batch([(embeddings[0], state, click)], tool)
-        gained = target.reward(state) - reward
-        if gained <= 0 or gained < config.tau_diff:
+        if config.discards(target.reward(state) - reward):
             stopped = "tau_diff"
             break
         reward = target.reward(state)

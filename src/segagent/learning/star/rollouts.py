@@ -7,9 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from segagent.core import SCHEMA, InputError, Observation, Policy, Proposal, SegAgentError, SegmentationTool, Trajectory
+from segagent.core import SCHEMA, Observation, Policy, Proposal, SegAgentError, SegmentationTool, Trajectory
 from segagent.core.journal import Journal, read_journal
 from segagent.datasets import Dataset, SampleGroup
+from segagent.datasets.loading import load_samples
 from segagent.environment import Episode, Target
 from segagent.learning.examples import Example
 from segagent.learning.star.config import StarConfig
@@ -98,23 +99,14 @@ def _records(
 
 def _episodes(group: SampleGroup, seed: int) -> Iterator[tuple[str, tuple[Episode, Target] | str]]:
     """Each sample's id with its episode and target, or with why it has none."""
-    samples = group.samples()
-    if not samples:
-        return
-    try:
-        image = samples[0].load_image()
-    except InputError as error:
-        yield from ((sample.sample_id, str(error)) for sample in samples)
-        return
-    for sample in samples:
-        try:
-            target = Target(*sample.load_target(image))
-        except InputError as error:
-            yield sample.sample_id, str(error)
+    for one in load_samples(group.samples()):
+        if isinstance(one, Failure):
+            yield one.sample_id, one.reason
             continue
+        sample = one.sample
         own_seed = episode_seed(seed, sample.sample_id)
-        episode = Episode(image, sample.text, sample.sample_id, sample.image_name, seed=own_seed)
-        yield sample.sample_id, (episode, target)
+        episode = Episode(one.image, sample.text, sample.sample_id, sample.image_name, seed=own_seed)
+        yield sample.sample_id, (episode, Target(one.mask, one.ignore))
 
 
 def rollout_examples(

@@ -38,7 +38,8 @@ class TrajectoryConfig:
             raise InputError(f"starts {','.join(self.starts)!r}: expected some of {','.join(STARTS)}, each once")
         if self.generation.max_steps < 1:
             raise InputError(f"max_steps must be at least 1, got {self.generation.max_steps}")
-        if not 0 <= self.generation.tau_stop <= 1 or not -1 <= self.generation.tau_diff <= 1:
+        tau_diff = self.generation.tau_diff
+        if not 0 <= self.generation.tau_stop <= 1 or (tau_diff is not None and not -1 <= tau_diff <= 1):
             raise InputError("tau_stop must lie in 0..1 and tau_diff in -1..1")
         if self.seed < 0 or self.batch_images < 1:
             raise InputError("seed must be at least 0 and batch_images at least 1")

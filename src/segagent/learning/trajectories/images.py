@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from segagent.core import BoolMask, Image, InputError, SegAgentError, SegmentationTool, Trajectory
+from segagent.core import BoolMask, SegAgentError, SegmentationTool, Trajectory
 from segagent.datasets import Sample, SampleGroup
+from segagent.datasets.loading import load_samples
 from segagent.environment import (
     Episode,
     StartSpec,
@@ -30,7 +31,6 @@ from segagent.learning.trajectories.records import Failure
 class _Loaded:
     """One image's samples. ``places``: for each sample its episodes' numbers, or why there are none."""
 
-    image: Image | None
     samples: Sequence[Sample]
     episodes: list[Episode] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
@@ -59,21 +59,13 @@ def trajectories_of(
 
 
 def _load(group: SampleGroup, tool: SegmentationTool, config: TrajectoryConfig) -> _Loaded:
-    samples = group.samples()
-    if not samples:
-        return _Loaded(None, samples)
-    try:
-        image = samples[0].load_image()
-    except InputError as error:
-        return _Loaded(None, samples, places=[str(error)] * len(samples))
-    loaded = _Loaded(image, samples)
+    loaded = _Loaded(group.samples())
     known: dict[tuple[bytes, bytes], range] = {}
-    for sample in samples:
-        try:
-            mask, ignore = sample.load_target(image)
-        except InputError as error:
-            loaded.places.append(str(error))
+    for one in load_samples(loaded.samples):
+        if isinstance(one, Failure):
+            loaded.places.append(one.reason)
             continue
+        sample, image, mask, ignore = one.sample, one.image, one.mask, one.ignore
         key = (np.packbits(mask).tobytes(), np.packbits(ignore).tobytes() if ignore is not None else b"")
         if key not in known:
             first = len(loaded.episodes)
