@@ -108,7 +108,7 @@ def test_coco_round_trips(tmp_path_factory: pytest.TempPathFactory, listed: list
     assert [sample.image_name for sample in dataset] == [one.image_name for one in kept]
     for sample, one in zip(dataset, kept, strict=True):
         assert np.array_equal(sample.load_target()[0], one.mask)
-        assert sample.text == (one.category or one.text)
+        assert sample.text == one.text
     for entry, one in zip(json.loads(path.read_text())["annotations"], kept, strict=True):
         x, y, width, height = entry["bbox"]
         assert one.mask[y : y + height, x : x + width].sum() == one.mask.sum() == entry["area"]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from segagent.core.errors import InputError
-from segagent.core.masks import decode_rle
+from segagent.datasets import CocoDataset
 from segagent.datasets.scenes import (
     CATEGORIES,
     COLORS,
@@ -315,7 +315,7 @@ def test_exported_scenes_read_back_as_they_were_drawn(tmp_path: Path):
     path = write_scenes(tmp_path / "a", num=3, seed=5, split="val", progress=done.append)
     assert done == [1, 2, 3]
     manifest = json.loads(path.read_text())
-    instances = json.loads((path.parent / "instances.json").read_text())
+    coco = CocoDataset(path.parent / "instances.json")
     assert (manifest["seed"], manifest["split"]) == (5, "val")
     originals = [generate_scene(scene_rng("val", 5, index)) for index in range(3)]
     assert len(manifest["samples"]) == sum(len(scene.expressions) for scene in originals)
@@ -328,10 +328,12 @@ def test_exported_scenes_read_back_as_they_were_drawn(tmp_path: Path):
         assert np.array_equal(mask, item.mask.astype(np.uint8) * 255)
         assert (sample["text"], sample["kind"]) in {(e.text, e.kind) for e in scene.expressions}
         assert (sample["height"], sample["width"]) == (256, 256)
-        rows = instances[Path(sample["image"]).stem]["instances"]
+        rows = [one for one in coco if one.image_name == Path(sample["image"]).name]
         assert len(rows) == len(scene.objects)
-        assert np.array_equal(decode_rle(rows[item.index]["segmentation"]), item.mask)
-        assert rows[item.index]["category"] == sample["category"] == item.category
+        assert np.array_equal(rows[item.index].load_target()[0], item.mask)
+        assert rows[item.index].category == sample["category"] == item.category
+        first = next(e.text for e in scene.expressions if e.target == item.index)
+        assert rows[item.index].text == first
     twin = write_scenes(tmp_path / "b", num=3, seed=5, split="val")
     files = [sorted(p.relative_to(q.parent) for p in q.parent.rglob("*") if p.is_file()) for q in (path, twin)]
     assert files[0] == files[1]

@@ -68,7 +68,8 @@ class CocoDataset:
         images_dir: where ``file_name`` is looked up. Default: ``images`` beside the file, the file's own folder, or the
             folder of the split beside the file's folder (``annotations/instances_val2017.json``, ``val2017``),
             whichever holds the first image.
-        text_template: the sentence; ``{category}`` stands for the category's name.
+        text_template: the sentence; ``{category}`` stands for the category's name. An annotation's own ``text`` goes
+            before the default.
     """
 
     def __init__(
@@ -186,9 +187,17 @@ def _samples(
             raise InputError(f"{where}: 'segmentation' must be polygons or RLE, got {entry.get('segmentation')!r:.60}")
         file, name, height, width = by_id[image_id]
         category = names[category_id]
-        text = template.replace("{category}", category)
+        text = _text_of(entry, template, category)
         samples.append(CocoSample(sample_id, file, name, height, width, text, category, entry["segmentation"], where))
     return tuple(samples), num_crowd
+
+
+def _text_of(entry: dict[str, Any], template: str, category: str) -> str:
+    """An annotation's own sentence where it has one and no other wording is asked for; else the template."""
+    own = entry.get("text")
+    if template == "{category}" and isinstance(own, str) and own.strip():
+        return own.strip()
+    return template.replace("{category}", category)
 
 
 def _listed(data: dict[str, Any], key: str, path: Path) -> list[dict[str, Any]]:

@@ -32,8 +32,8 @@ def write_scenes(
     """Write scenes 0 to ``num - 1`` of a split into the new or empty folder ``out``; returns the manifest's path.
 
     ``images/*.png`` and ``masks/*.png`` (255 object, 0 rest, one per object a sentence is about), ``instances.json``
-    (every object of every image, masks as COCO RLE) and last, so that its presence means the folder is complete,
-    ``manifest.json`` with one sample per sentence. ``progress`` is called with the number of scenes done.
+    (COCO: every object of every image, with the first sentence about it as ``text`` where there is one) and last, so
+    that its presence means the folder is complete, ``manifest.json`` with one sample per sentence. ``progress`` is called with the number of scenes done.
     The same arguments write the same bytes. Raises ``InputError`` where ``out`` holds something already.
     """
     if num < 1:
@@ -44,15 +44,15 @@ def write_scenes(
         for folder in ("images", "masks"):
             (out / folder).mkdir(parents=True, exist_ok=True)
         samples: list[dict[str, Any]] = []
-        instances: dict[str, Any] = {}
+        coco: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": [], "categories": []}
         for index in range(num):
             scene = generate_scene(scene_rng(split, seed, index), config)
             name = f"{split}_{seed}_{index:06d}"
             samples += _write_scene(out, name, index, scene)
-            instances[name] = _instances(scene)
+            _add_to_coco(coco, name, scene)
             if progress is not None:
                 progress(index + 1)
-        _write_json(out / "instances.json", instances)
+        _write_json(out / "instances.json", {"info": {"description": _DATASET_NAME}, "licenses": [], **coco})
         manifest = {
             "dataset": _DATASET_NAME,
             "generator": GENERATOR_VERSION,
@@ -102,25 +102,35 @@ def _mask_path(name: str, target: int) -> str:
     return f"masks/{name}_{target:02d}.png"
 
 
-def _instances(scene: Scene) -> dict[str, Any]:
-    """All objects of one scene; boxes are [x, y, width, height]."""
+def _add_to_coco(coco: dict[str, list[dict[str, Any]]], name: str, scene: Scene) -> None:
+    """Add one scene and all its objects, with what they look like beside COCO's own keys."""
     height, width = scene.image.shape[:2]
-    rows = []
+    image_id = len(coco["images"]) + 1
+    coco["images"].append({"id": image_id, "file_name": f"{name}.png", "height": height, "width": width})
+    categories = {one["name"]: one["id"] for one in coco["categories"]}
+    texts: dict[int, str] = {}
+    for expression in scene.expressions:
+        texts.setdefault(expression.target, expression.text)
     for item in scene.objects:
+        if item.category not in categories:
+            categories[item.category] = len(categories) + 1
+            coco["categories"].append({"id": categories[item.category], "name": item.category})
         x0, y0, x1, y1 = item.bbox
-        rows.append(
+        coco["annotations"].append(
             {
-                "index": item.index,
-                "category": item.category,
+                "id": len(coco["annotations"]) + 1,
+                "image_id": image_id,
+                "category_id": categories[item.category],
+                "iscrowd": 0,
+                "area": int(np.count_nonzero(item.mask)),
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "segmentation": encode_rle(item.mask),
+                **({"text": texts[item.index]} if item.index in texts else {}),
                 "color": item.color,
                 "pattern": item.pattern,
                 "size": item.size,
-                "bbox_xywh": [x0, y0, x1 - x0, y1 - y0],
-                "iscrowd": 0,
-                "segmentation": encode_rle(item.mask),
             }
         )
-    return {"width": width, "height": height, "instances": rows}
 
 
 def _write_png(path: Path, pixels: npt.NDArray[Any]) -> None:
