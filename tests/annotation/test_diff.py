@@ -55,6 +55,11 @@ def test_added_removed_changed_and_unchanged(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_where_a_mask_is_from_is_no_change_of_it(tmp_path: Path) -> None:
+    scored = annotation(1, square(5, 5, 10), segagent={"made_by": "given"})
+    assert compared(tmp_path, [annotation(1, square(5, 5, 10))], [scored]).num_unchanged == 1
+
+
 @pytest.mark.parametrize("form", [encode_rle, encode_counts])
 def test_another_way_to_write_the_same_mask_is_no_change(tmp_path: Path, form: Any) -> None:
     mask = polygon_mask()

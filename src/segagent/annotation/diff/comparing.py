@@ -11,6 +11,7 @@ import numpy as np
 
 from segagent.annotation.diff.matching import Matching, Pair, match
 from segagent.annotation.diff.sources import Annotation, Source
+from segagent.annotation.interop.provenance import PROVENANCE_KEY
 
 BBOX_PIXELS = 1.0
 """Boxes that differ by at most this on every side are the same box, rounded another way."""
@@ -137,7 +138,8 @@ def _changes(pair: Pair) -> dict[str, tuple[str, str]]:
     if before.bbox is not None and after.bbox is not None and _apart(before.bbox, after.bbox):
         changes["bbox"] = (_box(before.bbox), _box(after.bbox))
     if before.other is not None and after.other is not None:
-        for key in sorted(before.other.keys() | after.other.keys()):
+        # An export's note on where a mask is from is no change of the annotation.
+        for key in sorted((before.other.keys() | after.other.keys()) - {PROVENANCE_KEY}):
             values = before.other.get(key, ""), after.other.get(key, "")
             if values[0] != values[1]:
                 changes[f"key {key}"] = (values[0][:_MAX_VALUE], values[1][:_MAX_VALUE])

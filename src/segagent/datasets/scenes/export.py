@@ -33,8 +33,9 @@ def write_scenes(
 
     ``images/*.png`` and ``masks/*.png`` (255 object, 0 rest, one per object a sentence is about), ``instances.json``
     (COCO: every object of every image, with the first sentence about it as ``text`` where there is one) and last, so
-    that its presence means the folder is complete, ``manifest.json`` with one sample per sentence. ``progress`` is called with the number of scenes done.
-    The same arguments write the same bytes. Raises ``InputError`` where ``out`` holds something already.
+    that its presence means the folder is complete, ``manifest.json`` with one sample per sentence. ``progress`` is
+    called with the number of scenes done. The same arguments write the same bytes. Raises ``InputError`` where ``out``
+    holds something already.
     """
     if num < 1:
         raise InputError(f"cannot write {num} scenes: the number must be at least 1")
