@@ -28,8 +28,15 @@ def report(
         ),
     ] = Select.RETURNED,
     gallery: Annotated[
-        int, typer.Option("--gallery", min=0, help="So many best, median and worst trajectories as film strips.")
-    ] = 4,
+        int | None,
+        typer.Option(
+            "--gallery",
+            min=0,
+            help="So many best, median and worst trajectories of each run as film strips. "
+            "[default: 4, fewer where there are more than five runs]",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(

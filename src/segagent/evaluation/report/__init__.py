@@ -22,6 +22,8 @@ from segagent.imaging.writing import write_bytes
 __all__ = ["REPORT_SCHEMA", "Report", "write_report"]
 
 REPORT_SCHEMA = "segagent.report/1"
+_FEW_STRIPS = 20
+"""Of each group of a gallery and all runs together: a strip of twenty clicks on a photograph is half a megabyte."""
 _MAX_WARNINGS = 5
 
 
@@ -38,7 +40,7 @@ def write_report(
     report: str | Path,
     *,
     select: Selection = "returned",
-    gallery: int = 4,
+    gallery: int | None = None,
     data: str | None = None,
 ) -> Report:
     """Write report.html, report.md and results.json into the folder ``report``.
@@ -47,7 +49,7 @@ def write_report(
         outs: folders of ``segagent evaluate``; shards of one evaluation are put together.
         report: the folder, made where it is missing.
         select: which mask of a trajectory is measured.
-        gallery: so many best, median and worst trajectories of each run.
+        gallery: so many best, median and worst trajectories of each run; None for 4, fewer where there are many runs.
         data: specification of the data set that pictures are read from; None for each run's own.
 
     Raises:
@@ -60,7 +62,10 @@ def write_report(
         raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
     results, galleries, warnings = [], list[list[Shown]](), list[str]()
     chosen = open_dataset(data) if data is not None else None
-    for run in open_runs(outs):
+    runs = open_runs(outs)
+    if gallery is None:
+        gallery = max(1, min(4, _FEW_STRIPS // len(runs)))
+    for run in runs:
         measured, found = measure_run(run, select)
         results.append(measured)
         if not measured["complete"]:
