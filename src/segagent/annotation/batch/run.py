@@ -35,19 +35,17 @@ DIED = "a worker process ended while it worked on this image, perhaps for lack o
 
 @dataclass
 class Progress:
-    """What a run holds. ``num_kept_images`` of its images were there when this session of it began.
+    """What a run holds. Images are counted on through retries.
 
     ``failures`` by object id. ``cost``: sums of objects, seconds, policy_calls, tool_calls, prompt_tokens and
     completion_tokens. ``stopped``: which budget ended the session, in words; empty where none did.
     """
 
     num_images: int = 0
-    num_kept_images: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: dict[str, Failure] = field(default_factory=dict)
     cost: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     stopped: str = ""
-    _unit: int = -1
 
     @property
     def num_objects(self) -> int:
@@ -56,15 +54,17 @@ class Progress:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Count a record; a later one about the same object, after a retry, takes the place of its failure."""
-        unit = int(record["unit"][0])
-        self.num_images += unit != self._unit
-        self._unit = unit
+        self.pass_image(int(record["unit"][0]))
         failure = Failure.from_dict(dict(record))
         if failure is not None:
             self.failures[failure.sample_id] = failure
         else:
             self.failures.pop(str(record["object_id"]), None)
             self.outcomes[str(record["outcome"])] += 1
+
+    def pass_image(self, unit: int) -> None:
+        """Note that images are done up to the one of this number, those without any object included."""
+        self.num_images = max(self.num_images, unit + 1)
 
     def add_cost(self, record: Mapping[str, Any]) -> None:
         """Count what an image has cost."""
@@ -130,7 +130,6 @@ def run_job(
         )
         if about["calibration"] is not None and not (folder / CALIBRATION_NAME).exists():
             write_bytes(folder / CALIBRATION_NAME, about["calibration"].encode("ascii"))
-        progress.num_kept_images = progress.num_images
         if watch is not None:
             watch(progress)
         failed = list(progress.failures.values()) if retry_failed else []
@@ -152,6 +151,7 @@ def _write(result: ImageResult, journal: Journal, costs: Journal, progress: Prog
     costs.append(costs.next_unit, [{"cost": result.cost}])
     for record in result.records:
         progress.add({**record, "unit": [result.unit]})
+    progress.pass_image(result.unit)
     progress.add_cost(result.cost)
 
 
