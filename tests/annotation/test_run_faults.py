@@ -179,6 +179,7 @@ def deadly_models() -> Models:
     return Models(Deadly(), DiscTool())
 
 
+@pytest.mark.slow
 def test_an_object_that_ends_its_worker_is_a_failure(tmp_path: Path, whole: bytes) -> None:
     progress = run_job(TINY, deadly_models, tmp_path / "run", AUDIT, workers=2)
     assert sorted(progress.failures) == ["4-0", "4-1", "4-2"]

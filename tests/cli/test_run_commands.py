@@ -90,7 +90,9 @@ def journal(out: Path) -> bytes:
     return (out / JOURNAL_FILE).read_bytes()
 
 
-@pytest.mark.parametrize("job", ["audit", "refine", "annotate"])
+@pytest.mark.parametrize(
+    "job", ["audit", *(pytest.param(job, marks=pytest.mark.slow) for job in ("refine", "annotate"))]
+)
 def test_a_server_that_dies_for_good(
     job: str, data: Path, tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +112,7 @@ def test_a_server_that_dies_for_good(
     assert journal(out) == whole
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_with_several_workers(
     data: Path, tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,7 +129,7 @@ def test_a_server_that_dies_with_several_workers(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupt_ends_cleanly(data: Path, tmp_path: Path, server: Server, workers: int) -> None:
     out = tmp_path / "run"
     server.pause = 0.1

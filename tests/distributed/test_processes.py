@@ -157,6 +157,7 @@ def test_without_died_the_first_death_raises() -> None:
     assert taken == list(range(100, 105))
 
 
+@pytest.mark.slow
 def test_processes_killed_from_outside_cost_nothing(tmp_path: Path) -> None:
     items = [(number, str(tmp_path)) for number in range(40)]
     results: list[int] = []

@@ -118,7 +118,7 @@ def test_the_order_of_cases_does_not_matter(rows, random) -> None:
     np.testing.assert_allclose(chance(rows), chance(shuffled), atol=1e-9)
 
 
-@pytest.mark.parametrize("num_cases", [50, 400])
+@pytest.mark.parametrize("num_cases", [50, pytest.param(400, marks=pytest.mark.slow)])
 def test_the_promise_holds_on_fresh_masks(num_cases: int) -> None:
     """Of 60 pairs of known cases and fresh masks from one distribution: the real share lies in the interval."""
     inside, promised, real = [], [], []

@@ -172,6 +172,7 @@ def test_a_grown_network_says_what_the_small_one_said() -> None:
         grown(large, architecture(photographs=False))
 
 
+@pytest.mark.slow
 def test_training_with_photographs_from_nothing_and_from_weights(coco: Path, tmp_path: Path) -> None:
     tiny = replace(TINY, photographs=coco, photo_views=4, grounding_photo_views=4)
     trained = train_policy(tiny, tmp_path / "nothing")

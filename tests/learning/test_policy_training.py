@@ -34,6 +34,7 @@ TINY = PolicyTraining(
 )
 
 
+@pytest.mark.slow
 def test_the_whole_recipe_runs_and_resumes(tmp_path: Path) -> None:
     said: list[str] = []
     trained = train_policy(TINY, tmp_path, report=said.append)

@@ -68,6 +68,7 @@ def check(tmp_path: Path, scenes: str, tool: str, workers: int, kills: int, seed
     assert out.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_and_started_again(tmp_path: Path) -> None:
     check(tmp_path, "scenes:40:size=128", "disc", workers=1, kills=5, seed=int.from_bytes(os.urandom(4)))
 

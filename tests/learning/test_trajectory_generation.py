@@ -181,6 +181,7 @@ def test_a_tool_that_fails_on_one_image_fails_there_only(tmp_path: Path) -> None
     assert report.num_trajectories == 10
 
 
+@pytest.mark.slow
 def test_as_many_workers_as_you_like(tmp_path: Path) -> None:
     dataset = open_dataset("scenes:5:size=96")
     for workers, batch in ((1, 1), (2, 2)):

@@ -72,6 +72,7 @@ def without_times(results: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in results.items() if key not in ("episode_seconds", "training_seconds")}
 
 
+@pytest.mark.slow
 def test_end_to_end_and_nothing_is_done_twice(tmp_path: Path, stub: tuple[Guessing, Trainings]) -> None:
     policy, trainings = stub
     whole = reproduce_miniature(tmp_path / "whole", TINY)

@@ -166,7 +166,8 @@ RETAUGHT = tuple(
 )
 
 
-@pytest.mark.parametrize("name", ["llava", *(pytest.param(qwen, marks=pytest.mark.slow) for qwen in list(MAKERS)[1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["llava", *list(MAKERS)[1:]])
 def test_lora_on_a_trained_model(name: str, trained: Trained, short: str, tmp_path: Path) -> None:
     base = folder_of(trained[name])
     before = weights_of(base)
@@ -185,6 +186,7 @@ def test_lora_on_a_trained_model(name: str, trained: Trained, short: str, tmp_pa
     assert settings["base_model_name_or_path"] == str(base)
 
 
+@pytest.mark.slow
 def test_an_adapter_is_trained_on_or_merged(trained: Trained, short: str, tmp_path: Path) -> None:
     """What self-training does with a LoRA model: the recipe it was trained with is its default one."""
     base = folder_of(trained["llava"])
@@ -218,6 +220,7 @@ def stop_at(step: int) -> Callable[[str, int, int, float], None]:
     return progress
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, pytest.param(4, marks=pytest.mark.slow)])
 def test_interrupted_and_resumed_is_as_if_never_stopped(
     rank: int, folders: dict[str, Path], trained: Trained, short: str, tmp_path: Path
@@ -252,6 +255,7 @@ def test_without_resume_it_begins_anew(folders: dict[str, Path], short: str, tmp
     assert (tmp_path / "adapter_model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_micro_batches_are_one_batch(folders: dict[str, Path], short: str, tmp_path: Path) -> None:
     """The loss is the mean over all taught tokens of a batch, however it is cut up."""
     start, sets = f"hf:{folders['qwen3']}", [training_set()]
@@ -263,6 +267,7 @@ def test_micro_batches_are_one_batch(folders: dict[str, Path], short: str, tmp_p
         np.testing.assert_allclose(run.losses, runs[0].losses, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_mixed_precision_with_checkpointed_activations(folders: dict[str, Path], short: str, tmp_path: Path) -> None:
     for rank in (0, 4):
         settings = recipe(short, steps=20, dtype="bfloat16", gradient_checkpointing=True, lora_rank=rank)

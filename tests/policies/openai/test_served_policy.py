@@ -100,6 +100,7 @@ def test_trajectory_is_the_one_in_process(made: list[ServedModel]) -> None:
     assert policy.usage.retries == 0
 
 
+@pytest.mark.slow
 def test_faults_cost_patience_and_nothing_else(made: list[ServedModel], tmp_path: Path) -> None:
     check_faults(made, tmp_path, count=8, config=SearchConfig(max_steps=2, num_candidates=3))
 
