@@ -76,6 +76,14 @@ def test_a_run_budget_stops_and_says_so(tmp_path: Path) -> None:
     assert 0 < progress.num_objects < 8
 
 
+def test_a_budget_that_is_just_enough_stops_nothing(tmp_path: Path) -> None:
+    whole = run_job(open_dataset(SCENES), centre, tmp_path / "whole", ANNOTATE)
+    enough = Budget(policy_calls=int(whole.cost["policy_calls"]))
+    for _ in range(2):
+        progress = run_job(open_dataset(SCENES), centre, tmp_path / "run", ANNOTATE, budget=enough)
+        assert (progress.stopped, progress.num_objects) == ("", 8)
+
+
 @pytest.mark.parametrize("other", [RunConfig("annotate", SearchConfig(3, use_prm=False)), RunConfig("audit")])
 def test_other_settings_are_refused(tmp_path: Path, other: RunConfig) -> None:
     dataset = open_dataset(SCENES)

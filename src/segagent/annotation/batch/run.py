@@ -135,14 +135,17 @@ def run_job(
         failed = list(progress.failures.values()) if retry_failed else []
         todo = _tasks(dataset, journal.next_unit, failed)
         results = ask(partial(work_on, config=config), _batches(todo, config.batch_images), died=_died)
+        # A budget that the last image uses up has stopped nothing.
+        left = max(dataset.num_images - journal.next_unit, 0) + len({failure.image for failure in failed})
         with contextlib.closing(_closable(results)) as coming:
-            progress.stopped = _over(progress, budget)
+            progress.stopped = _over(progress, budget) if left > 0 else ""
             while not progress.stopped and (batch := next(coming, None)) is not None:
                 for result in batch:
                     _write(result, journal, costs, progress)
                 if watch is not None:
                     watch(progress)
-                progress.stopped = _over(progress, budget)
+                left -= len(batch)
+                progress.stopped = _over(progress, budget) if left > 0 else ""
     return progress
 
 

@@ -9,34 +9,24 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from segagent.core import InputError
+from segagent.imaging import whole_file
 
 MARKER = "segagent.json"
 """Lies in every folder that was written here; only a folder with it is ever replaced."""
 
 
 @contextmanager
-def new_file(path: Path, *, force: bool) -> Iterator[IO[bytes]]:
+def new_file(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     """A file to write to that takes its name when the block ends, and vanishes when it fails.
 
     Raises ``InputError`` if ``path`` is there already and not ``force``, or if it cannot be written.
     """
     refuse_existing(path, force=force)
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder and the disk") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with whole_file(path) as file:
+        yield file
 
 
 @contextmanager
@@ -72,9 +62,3 @@ def refuse_existing(path: Path, *, force: bool) -> None:
     """Raises ``InputError`` for something that is there, unless ``force``."""
     if path.exists() and not force:
         raise InputError(f"{path}: exists; give --force to replace it, or choose another name")
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current
