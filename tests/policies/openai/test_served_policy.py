@@ -24,7 +24,10 @@ from segagent.policies.openai import (
 from segagent.search import SearchConfig, rollout
 from segagent.tools.fake import DiscTool
 
-PATIENCE = Patience(timeout=1.5, retries=50, pause=0.001, max_pause=0.01)
+PATIENCE = Patience(timeout=60.0, retries=50, pause=0.001, max_pause=0.01)
+"""Where nothing hangs, a slow machine is no reason to ask again."""
+HURRIED = Patience(timeout=1.5, retries=50, pause=0.001, max_pause=0.01)
+"""Where replies hang on purpose."""
 CONFIG = SearchConfig(max_steps=3, num_candidates=3)
 
 
@@ -81,9 +84,15 @@ def made() -> Iterator[list[ServedModel]]:
         model.close()
 
 
-def client(url: str, made: list[ServedModel], folder: Path | None = None, budget: Budget | None = None) -> ChatPolicy:
+def client(
+    url: str,
+    made: list[ServedModel],
+    folder: Path | None = None,
+    budget: Budget | None = None,
+    patience: Patience = PATIENCE,
+) -> ChatPolicy:
     config = ServedModelConfig(
-        wide_seeds=True, log_probs=True, patience=PATIENCE, budget=budget or Budget(), concurrency=8
+        wide_seeds=True, log_probs=True, patience=patience, budget=budget or Budget(), concurrency=8
     )
     made.append(ServedModel("dice", url, config, ReplyCache(folder) if folder else None))
     return ChatPolicy("openai:test", made[-1], FORMATS["segagent"])
@@ -114,14 +123,14 @@ def check_faults(made: list[ServedModel], folder: Path, count: int, config: Sear
     given = without_pure_green(episodes(count))
     expected = run(DicePolicy(), given, config)
     with serving(DicePolicy()) as url, FaultProxy(url, rate=0.3, hang=2.0) as proxy:
-        policy = client(proxy.url, made, folder)
+        policy = client(proxy.url, made, folder, patience=HURRIED)
         assert run(policy, given, config) == expected
         assert len(proxy.faults) > 4
         assert policy.usage.retries > 0
         assert max(proxy.upstream.values()) == 1, "a question was asked again after its answer had arrived"
         asked = proxy.upstream.total()
         assert policy.usage.calls == asked + policy.usage.retries
-        again = client(proxy.url, made, folder)
+        again = client(proxy.url, made, folder, patience=HURRIED)
         assert run(again, given, config) == expected
         assert proxy.upstream.total() == asked, "the second run asked what the first one knew"
         assert again.usage.calls == 0
