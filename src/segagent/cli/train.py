@@ -26,7 +26,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 @train.command(
     "tool",
     epilog="\b\nExamples:\n  segagent train-embedded tool -o runs/tool --minutes 45\n"
-    "  segagent train-embedded tool -o runs/tool --minutes 45 --photographs coco_small",
+    "  segagent train-embedded tool -o runs/tool --minutes 100 --encoder efficientnet-lite0.pth --photographs coco_small",
 )
 @reporting_errors
 def train_tool_command(
@@ -35,7 +35,12 @@ def train_tool_command(
     minutes: MinutesOption = 45.0,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Training steps, instead of minutes.")] = None,
     photographs: Annotated[
-        Path | None, typer.Option("--photographs", help="A COCO-format folder; without it, generated scenes alone.")
+        list[Path] | None,
+        typer.Option("--photographs", help="A COCO-format folder (repeatable); without any, generated scenes alone."),
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option("--encoder", help="Published ImageNet weights of EfficientNet-Lite0 (.pth) to begin with."),
     ] = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
@@ -46,7 +51,14 @@ def train_tool_command(
     from segagent.learning.tool.config import ToolTraining
     from segagent.learning.tool.train import train_tool
 
-    config = ToolTraining(minutes=minutes, steps=steps, seed=seed, threads=threads, photographs=photographs)
+    config = ToolTraining(
+        minutes=minutes,
+        steps=steps,
+        seed=seed,
+        threads=threads,
+        photographs=tuple(photographs or ()),
+        encoder=encoder,
+    )
     total = steps if steps is not None else round(60 * minutes)
     counted = "step" if steps is not None else "seconds"
     with counting("training the tool", total, unit=counted, quiet=as_json) as update:

@@ -27,6 +27,7 @@ from segagent.core import (
     Segmentation,
     SegmentRequest,
     ToolError,
+    WeightsError,
     frozen_mask,
 )
 from segagent.tools.evidence import (
@@ -39,9 +40,11 @@ from segagent.tools.evidence import (
     no_clicks,
     view_evidence,
 )
-from segagent.tools.network import ClickNetwork, normalised
-from segagent.tools.views import Rectangle, around_object, click_disks, resized, resized_part, runs_out_of
+from segagent.tools.network import NUM_FINE, ClickNetwork
+from segagent.tools.views import Rectangle, around_object, box_fill, click_disks, resized, resized_part, runs_out_of
 from segagent.tools.weights import load_network
+from segagent.vision.encoder import Pyramid
+from segagent.vision.sight import SIDE, encoder_beside, fingerprint, sight_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +79,21 @@ class EmbeddedMemory:
     closer: tuple[Rectangle, Floats] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request's prompts by kind: the box it began with, if any, and all clicks."""
+
+    box: Box | None
+    clicks: list[Click]
+
+
 _EARLY_CLICKS = 2
 """So long the object's extent is a guess: the whole picture is read, and only small things are looked at closer."""
 _SMALL = 0.45
 _FIRST_CLICK_BIAS = 0.4
 """Added to the logits after the first click; chosen on photographs and scenes kept for validation."""
+_RECENT_VIEWS = 8
+_STEADY_UP_TO = 1.8
 
 
 class EmbeddedTool:
@@ -89,14 +102,20 @@ class EmbeddedTool:
     ``zoom``: whether to look a second time at the rectangle around the object.
     """
 
-    accepts_box = False
+    accepts_box = True
 
     def __init__(self, path: Path | None = None, *, zoom: bool = True) -> None:
         self.name = "embedded" if path is None else f"embedded:{path}"
-        network, meta = load_network(path if path is not None else packaged_weights())
+        path = path if path is not None else packaged_weights()
+        network, meta = load_network(path)
         self._network: ClickNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        encoder = encoder_beside(path)
+        if fingerprint(encoder) != meta.get("encoder"):
+            raise WeightsError(f"{path}: was trained with another encoder than {encoder}; keep both files together")
+        self._sight = sight_of(encoder)
         self._side = int(meta["side"])
         self._zoom = zoom
+        self._recent: dict[tuple[str, Rectangle], ViewEmbedding] = {}
 
     def embed(self, images: Sequence[Image]) -> list[object]:
         """One :class:`EmbeddedImage` per image."""
@@ -113,26 +132,27 @@ class EmbeddedTool:
         image = embedded.image
         if request.mask.shape != (image.height, image.width):
             raise ToolError(f"mask {request.mask.shape} differs in size from the image {image.height, image.width}")
-        clicks = _clicks(request.prompts, image)
-        if not clicks:
+        asked = _asked(request.prompts, image)
+        if not asked.clicks and asked.box is None:
             return Segmentation(frozen_mask(request.mask), request.memory)
         memory = self._recall(request)
         if memory is None:
-            return self._both(embedded, request, clicks, None, request.mask.astype(np.float32))
+            return self._both(embedded, request, asked, None, request.mask.astype(np.float32))
         before = np.array(resized(memory.probabilities, image.height, image.width))
         _paint(before, memory.closer)
-        part = self._part(request.mask, clicks)
-        if part is not None and len(clicks) > _EARLY_CLICKS:
-            closer = self._look_closer(image, part, clicks, before)
+        part = self._part(request.mask, asked)
+        if part is not None and len(asked.clicks) > _EARLY_CLICKS:
+            part = _steady(part, memory.closer)
+            closer = self._look_closer(image, part, asked, before)
             if not runs_out_of(closer >= 0.5, part, image.height, image.width):
                 return self._remembered(request, memory.evidence, memory.num_in_evidence, before, (part, closer))
-        return self._both(embedded, request, clicks, memory, before)
+        return self._both(embedded, request, asked, memory, before)
 
     def _both(
         self,
         embedded: EmbeddedImage,
         request: SegmentRequest,
-        clicks: list[Click],
+        asked: Asked,
         memory: EmbeddedMemory | None,
         before: Floats,
     ) -> Segmentation:
@@ -141,13 +161,15 @@ class EmbeddedTool:
         full: Rectangle = (0, 0, image.width, image.height)
         known = 0 if memory is None else memory.num_in_evidence
         earlier = no_clicks(1, self._side // 2) if memory is None else memory.evidence
-        evidence = add_clicks(embedded.full.evidence, earlier, _on_grid(clicks[known:], full))
+        evidence = add_clicks(embedded.full.evidence, earlier, _on_grid(asked.clicks[known:], full))
         previous = resized(before, self._side, self._side)
-        probabilities = self._answer(embedded.full, evidence, previous, clicks, full)
+        probabilities = self._answer(embedded.full, evidence, previous, asked, full)
         answer = resized(probabilities, image.height, image.width)
-        part = self._part(answer >= 0.5, clicks)
-        closer = None if part is None else (part, self._look_closer(image, part, clicks, answer))
-        return self._remembered(request, evidence, len(clicks), answer, closer)
+        part = self._part(answer >= 0.5, asked)
+        if part is not None and memory is not None:
+            part = _steady(part, memory.closer)
+        closer = None if part is None else (part, self._look_closer(image, part, asked, answer))
+        return self._remembered(request, evidence, len(asked.clicks), answer, closer)
 
     def _remembered(
         self,
@@ -166,12 +188,12 @@ class EmbeddedTool:
         memory = EmbeddedMemory(request.prompts, evidence, known, probabilities, closer)
         return Segmentation(frozen_mask(answer >= 0.5), memory)
 
-    def _part(self, mask: BoolMask, clicks: list[Click]) -> Rectangle | None:
+    def _part(self, mask: BoolMask, asked: Asked) -> Rectangle | None:
         """The rectangle to look at closer, if any; ``mask`` (height, width) is what is known of the object."""
         if not self._zoom:
             return None
-        part = around_object(mask, [c for c in clicks if c.positive])
-        if part is None or len(clicks) > _EARLY_CLICKS:
+        part = around_object(mask, [c for c in asked.clicks if c.positive] + _corners(asked.box))
+        if part is None or len(asked.clicks) > _EARLY_CLICKS or asked.box is not None:
             return part
         x0, y0, x1, y1 = part
         height, width = mask.shape
@@ -186,27 +208,42 @@ class EmbeddedTool:
             raise ToolError(f"expected a memory made by the tool 'embedded', got {type(memory).__name__}")
         return memory if request.prompts[: len(memory.prompts)] == memory.prompts else None
 
-    def _look_closer(self, image: Image, part: Rectangle, clicks: list[Click], answer: Floats) -> Floats:
+    def _look_closer(self, image: Image, part: Rectangle, asked: Asked, answer: Floats) -> Floats:
         x0, y0, x1, y1 = part
-        view = self._view(image, part)
-        inside = [c for c in clicks if x0 <= c.x < x1 and y0 <= c.y < y1]
+        view = self._closer_view(image, part)
+        inside = [c for c in asked.clicks if x0 <= c.x < x1 and y0 <= c.y < y1]
         evidence = add_clicks(view.evidence, no_clicks(1, self._side // 2), _on_grid(inside, part))
-        return self._answer(view, evidence, resized_part(answer, part, self._side), inside, part)
+        return self._answer(view, evidence, resized_part(answer, part, self._side), Asked(asked.box, inside), part)
+
+    def _closer_view(self, image: Image, part: Rectangle) -> ViewEmbedding:
+        """The view of ``part``; the latest are kept, for the next click mostly reads the same rectangle."""
+        key = (image.key, part)
+        view = self._recent.pop(key, None)
+        if view is None:
+            view = self._view(image, part)
+        self._recent[key] = view
+        if len(self._recent) > _RECENT_VIEWS:
+            self._recent.pop(next(iter(self._recent)))
+        return view
 
     def _view(self, image: Image, part: Rectangle) -> ViewEmbedding:
         pixels = resized_part(image.pixels, part, self._side)[None]
+        whole = part == (0, 0, image.width, image.height) and self._side == SIDE
+        pyramid: Pyramid = self._sight.whole(image) if whole else self._sight.views(pixels)
         with torch.inference_mode():
-            features = self._network.trunk(normalised(torch.from_numpy(pixels)))
+            features = self._network.trunk(pyramid)
         return ViewEmbedding(features, view_evidence(pixels))
 
     def _answer(
-        self, view: ViewEmbedding, evidence: ClickEvidence, previous: Floats, clicks: list[Click], part: Rectangle
+        self, view: ViewEmbedding, evidence: ClickEvidence, previous: Floats, asked: Asked, part: Rectangle
     ) -> Floats:
         """Mask probabilities float32 (side, side) of a view."""
         grid = self._side // 2
         coarse = resized(previous, grid, grid)[None]
-        disks = click_disks([(x, y, positive) for _, x, y, positive in _on_grid(clicks, part)], self._side)
-        fine = np.concatenate([previous[None], disks])[None]
+        fine = np.empty((1, NUM_FINE, self._side, self._side), np.float32)
+        fine[0, 0] = previous
+        fine[0, 1:3] = click_disks([(x, y, positive) for _, x, y, positive in _on_grid(asked.clicks, part)], self._side)
+        fine[0, 3] = box_fill(_box_in(asked.box, part), self._side)
         channels = evidence_channels(view.evidence, evidence, coarse)
         with torch.inference_mode():
             logits = self._network.click(
@@ -215,8 +252,8 @@ class EmbeddedTool:
                 torch.from_numpy(channels).contiguous(memory_format=torch.channels_last),
             )
             # One click tells little of an object's extent, and the network is too careful about it.
-            bias = _FIRST_CLICK_BIAS if len(clicks) == 1 and not previous.any() else 0.0
-            probabilities: Floats = (logits[0] + bias).sigmoid().numpy()
+            alone = len(asked.clicks) == 1 and asked.box is None and not previous.any()
+            probabilities: Floats = (logits[0] + (_FIRST_CLICK_BIAS if alone else 0.0)).sigmoid().numpy()
         return probabilities
 
 
@@ -225,15 +262,47 @@ def packaged_weights() -> Path:
     return Path(str(resources.files("segagent"))) / "weights" / "tool.safetensors"
 
 
-def _clicks(prompts: Sequence[Prompt], image: Image) -> list[Click]:
+def _asked(prompts: Sequence[Prompt], image: Image) -> Asked:
+    box: Box | None = None
     clicks = []
-    for prompt in prompts:
-        if isinstance(prompt, Box):
-            raise ToolError("the tool 'embedded' takes no box, only clicks")
+    for number, prompt in enumerate(prompts):
         if not prompt.inside(image.height, image.width):
             raise ToolError(f"{prompt} lies outside the image of {image.width} x {image.height} pixels")
-        clicks.append(prompt)
-    return clicks
+        if isinstance(prompt, Click):
+            clicks.append(prompt)
+        elif number == 0:
+            box = prompt
+        else:
+            raise ToolError("the tool 'embedded' takes a box as the first prompt only, clicks after it")
+    return Asked(box, clicks)
+
+
+def _corners(box: Box | None) -> list[Click]:
+    """The box's corner pixels, for what has to hold them all."""
+    return [] if box is None else [Click(box.x0, box.y0, True), Click(box.x1 - 1, box.y1 - 1, True)]
+
+
+def _box_in(box: Box | None, part: Rectangle) -> tuple[float, float, float, float] | None:
+    """The box in fractions of the rectangle's width and height, cut to it."""
+    if box is None:
+        return None
+    x0, y0, x1, y1 = part
+    xs = np.clip((np.array((box.x0, box.x1)) - x0) / (x1 - x0), 0, 1)
+    ys = np.clip((np.array((box.y0, box.y1)) - y0) / (y1 - y0), 0, 1)
+    return float(xs[0]), float(ys[0]), float(xs[1]), float(ys[1])
+
+
+def _steady(part: Rectangle, closer: tuple[Rectangle, Floats] | None) -> Rectangle:
+    """The rectangle of the step before, as long as it holds ``part`` and is not much larger: it is encoded already."""
+    if closer is None:
+        return part
+    before = closer[0]
+    holds = before[0] <= part[0] and before[1] <= part[1] and before[2] >= part[2] and before[3] >= part[3]
+    return before if holds and _area(before) <= _STEADY_UP_TO * _area(part) else part
+
+
+def _area(part: Rectangle) -> int:
+    return (part[2] - part[0]) * (part[3] - part[1])
 
 
 def _paint(answer: Floats, closer: tuple[Rectangle, Floats] | None) -> None:

@@ -1,4 +1,4 @@
-"""The embedded tool's network: an image trunk that runs once per picture and a click net that runs once per step.
+"""The embedded tool's network over the encoder's features: a trunk that runs once per view and a click net once per step.
 
 Both are convolutional over a square *view* (a rectangle of the picture resized to ``side`` x ``side``), so most of
 the arithmetic that does not depend on the clicks is paid once and shared by all branches of a search.
@@ -16,13 +16,18 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segagent.tools.evidence import NUM_EVIDENCE
+from segagent.vision.encoder import CHANNELS, Pyramid
+
+
+NUM_FINE = 4
+"""Channels that the click net reads at full resolution."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
     """Sizes of the network. ``widths``: channels at 1/2, 1/4, 1/8 and 1/16 of the view's side."""
 
-    widths: tuple[int, int, int, int] = (32, 64, 96, 96)
+    widths: tuple[int, int, int, int] = (32, 64, 96, 128)
     heads: int = 4
     num_attention: int = 2
     num_evidence: int = NUM_EVIDENCE
@@ -90,22 +95,20 @@ class Attention(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Image features that no click changes."""
+    """From the encoder's pyramid to the image features that the click net reads; no click changes them."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
+        c2, c4, c8, c16, c32 = CHANNELS
         w2, w4, w8, w16 = config.widths
-        self.scale2 = ConvNorm(12, w2)
-        self.scale4 = nn.Sequential(ConvNorm(w2, w4, stride=2), Residual(w4))
-        self.scale8 = nn.Sequential(ConvNorm(w4, w8, stride=2), Residual(w8))
-        self.scale16 = nn.Sequential(ConvNorm(w8, w16, stride=2), Residual(w16), Attention(w16, config.heads))
+        self.scale2, self.scale4, self.scale8 = nn.Conv2d(c2, w2, 1), nn.Conv2d(c4, w4, 1), nn.Conv2d(c8, w8, 1)
+        self.scale16, self.scale32 = nn.Conv2d(c16, w16, 1), nn.Conv2d(c32, w16, 1)
+        self.global16 = nn.Sequential(nn.ReLU(), Residual(w16), Attention(w16, config.heads))
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """RGB (batch, 3, side, side), about -2..2, to features at 1/2, 1/4, 1/8 and 1/16 of the side."""
-        half = self.scale2(functional.pixel_unshuffle(image, 2))
-        quarter = self.scale4(half)
-        eighth = self.scale8(quarter)
-        return half, quarter, eighth, self.scale16(eighth)
+    def forward(self, pyramid: Pyramid) -> tuple[Tensor, ...]:
+        """The encoder's features to maps at 1/2, 1/4, 1/8 and 1/16 of the side with the config's widths."""
+        coarse = self.global16(self.scale16(pyramid.stride16) + _double(self.scale32(pyramid.stride32)))
+        return self.scale2(pyramid.stride2), self.scale4(pyramid.stride4), self.scale8(pyramid.stride8), coarse
 
 
 class ClickNet(nn.Module):
@@ -114,7 +117,7 @@ class ClickNet(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         w2, w4, w8, w16 = config.widths
-        self.enter = ConvNorm(12 + config.num_evidence + w2, w2)
+        self.enter = ConvNorm(4 * NUM_FINE + config.num_evidence + w2, w2)
         self.scale2 = ConvNorm(w2, w2)
         self.down4, self.scale4 = ConvNorm(w2, w4, stride=2, relu=False), Residual(w4)
         self.down8, self.scale8 = ConvNorm(w4, w8, stride=2, relu=False), Residual(w8)
@@ -132,7 +135,8 @@ class ClickNet(nn.Module):
 
         Args:
             features: what :class:`Trunk` gave.
-            fine_input: (batch, 3, side, side): previous mask probabilities, positive and negative click disks.
+            fine_input: (batch, NUM_FINE, side, side): previous mask probabilities, positive and negative click disks,
+                the box.
             evidence: (batch, num_evidence, side/2, side/2).
         """
         f2, f4, f8, f16 = features
@@ -147,7 +151,7 @@ class ClickNet(nn.Module):
 
 
 class ClickNetwork(nn.Module):
-    """Trunk and click net together: one set of weights."""
+    """Trunk and click net together: one set of weights. The encoder is apart, since others read it too."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -168,8 +172,3 @@ class ClickNetwork(nn.Module):
 
 def _double(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2.0, mode="nearest")
-
-
-def normalised(pixels: Tensor) -> Tensor:
-    """uint8 RGB (batch, side, side, 3) to the float32 (batch, 3, side, side) that :class:`Trunk` reads."""
-    return (pixels.permute(0, 3, 1, 2).float() - 118.0) / 60.0

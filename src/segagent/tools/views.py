@@ -37,6 +37,22 @@ def click_disks(clicks: Sequence[tuple[float, float, bool]], side: int) -> npt.N
     return canvas.astype(np.float32)
 
 
+def box_fill(box: tuple[float, float, float, float] | None, side: int) -> npt.NDArray[np.float32]:
+    """The box of a view as float32 (side, side), each pixel the share of it inside; all 0 without a box.
+
+    ``box``: x0, y0, x1, y1 as fractions of the view's width and height.
+    """
+    if box is None:
+        return np.zeros((side, side), np.float32)
+    edges = np.arange(side + 1, dtype=np.float32)
+
+    def covered(low: float, high: float) -> npt.NDArray[np.float32]:
+        inside = np.clip(edges, low * side, high * side)
+        return np.asarray(inside[1:] - inside[:-1], np.float32)
+
+    return np.outer(covered(box[1], box[3]), covered(box[0], box[2])).astype(np.float32)
+
+
 def resized(values: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
     """``values`` (rows, columns[, 3]) resized to (height, width[, 3]): averaged when shrunk, else bilinear."""
     shrinks = height * width < values.shape[0] * values.shape[1]

@@ -15,7 +15,7 @@ from torch import Tensor
 from segagent.core import WeightsError
 from segagent.tools.network import ClickNetwork, NetworkConfig
 
-SCHEMA = "segagent.tool/1"
+SCHEMA = "segagent.tool/2"
 
 
 def save_network(network: ClickNetwork, path: Path, description: Mapping[str, Any], side: int) -> None:
@@ -37,7 +37,10 @@ def save_network(network: ClickNetwork, path: Path, description: Mapping[str, An
 
 
 def load_network(path: Path) -> tuple[ClickNetwork, dict[str, Any]]:
-    """The network ready to answer, float32, and its description. Raises ``WeightsError``."""
+    """The network ready to answer, float32, and its description. Raises ``WeightsError``.
+
+    ``encoder`` in the description is the fingerprint of the encoder it was trained with.
+    """
     meta_path = path.with_suffix(".json")
     for file in (path, meta_path):
         if not file.is_file():

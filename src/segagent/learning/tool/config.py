@@ -13,23 +13,30 @@ class ToolTraining:
     """How the embedded click tool is trained.
 
     The budget is ``steps`` if given, else ``minutes`` of training time (summed over resumptions); learning rate and
-    view size follow the fraction of the budget that is spent. ``photographs`` is a COCO-format folder; without
-    it training is on generated scenes alone.
+    view size follow the fraction of the budget that is spent. ``photographs`` are COCO-format folders, drawn from in
+    proportion to the square root of their number of objects; without any, training is on generated scenes alone.
+
+    ``encoder``: the published ImageNet weights of EfficientNet-Lite0 to begin with. Until ``frozen_fraction`` of the
+    budget the encoder stays as it is and runs once per episode; after that it is tuned, at ``encoder_rate`` times the
+    learning rate of the rest.
     """
 
     minutes: float = 45.0
     steps: int | None = None
     seed: int = 0
     threads: int = 1
-    photographs: Path | None = None
-    photograph_share: float = 0.45
-    pasted_share: float = 0.1
-    scene_share: float = 0.35
-    leaf_share: float = 0.1
+    photographs: tuple[Path, ...] = ()
+    photograph_share: float = 0.62
+    pasted_share: float = 0.12
+    scene_share: float = 0.2
+    leaf_share: float = 0.06
     batch: int = 16
-    small_side: int = 160
+    small_side: int = 192
     side: int = 256
-    small_fraction: float = 0.75
+    small_fraction: float = 0.5
+    encoder: Path | None = None
+    frozen_fraction: float = 0.6
+    encoder_rate: float = 0.1
     empty_share: float = 0.75
     learning_rate: float = 2e-3
     weight_decay: float = 0.01

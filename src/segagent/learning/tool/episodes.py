@@ -23,9 +23,14 @@ from segagent.tools.evidence import (
     no_clicks,
     view_evidence,
 )
-from segagent.tools.views import click_disks, resized
+from segagent.tools.network import NUM_FINE
+from segagent.tools.views import box_fill, click_disks, resized
 
 _ENOUGH = 0.97
+_BOX_SHARE = 0.2
+"""Of the episodes that start from nothing, so many start with a box instead of a click."""
+FractionBox = tuple[float, float, float, float]
+"""x0, y0, x1, y1 as fractions of the view's width and height."""
 
 
 @dataclass
@@ -36,6 +41,8 @@ class Episode:
     target: BoolMask
     previous: npt.NDArray[np.float32]
     steps_left: int
+    box: FractionBox | None = None
+    answered: bool = False
     clicks: list[Click] = field(default_factory=list)
 
 
@@ -43,14 +50,15 @@ class Episode:
 class Batch:
     """Network inputs and targets of one step.
 
-    ``pixels`` uint8 (n, side, side, 3); ``fine`` float32 (n, 3, side, side); ``evidence`` float32 (n, channels,
-    side/2, side/2); ``targets`` float32 (n, side, side).
+    ``pixels`` uint8 (n, side, side, 3); ``fine`` float32 (n, NUM_FINE, side, side); ``evidence`` float32 (n, channels,
+    side/2, side/2); ``targets`` float32 (n, side, side). ``fresh``: which pictures are others than in the step before.
     """
 
     pixels: Pixels
     fine: Floats
     evidence: Floats
     targets: Floats
+    fresh: list[int]
 
 
 class EpisodePool:
@@ -64,12 +72,17 @@ class EpisodePool:
         self._views = ViewEvidence(fresh.lab.copy(), (down, up, right, left), fresh.border.copy(), fresh.bins.copy())
         self._clicks = no_clicks(size, side // 2)
         self._clicks = add_clicks(self._views, self._clicks, self._early_clicks(range(size)))
+        self._fresh = list(range(size))
 
     def advance(self) -> Batch:
         """The next click of every episode, and what the network is to read and to answer."""
-        self._replace([i for i, e in enumerate(self._episodes) if e.steps_left <= 0])
+        over = [i for i, e in enumerate(self._episodes) if e.steps_left <= 0]
+        self._replace(over)
+        fresh, self._fresh = sorted({*over, *self._fresh}), []
         stuck, clicks = [], []
         for index, episode in enumerate(self._episodes):
+            if episode.box is not None and not episode.answered:
+                continue
             # Now and then the same question again: what the second, zoomed-in pass of the tool asks.
             if episode.clicks and self._rng.random() < 0.1:
                 continue
@@ -84,21 +97,24 @@ class EpisodePool:
             self._episodes[index].steps_left = 0
         grid = self._side // 2
         coarse = np.stack([resized(e.previous, grid, grid) for e in self._episodes])
-        fine = np.stack(
-            [np.concatenate([e.previous[None], click_disks(self._fractions(e), self._side)]) for e in self._episodes]
-        )
+        fine = np.empty((len(self._episodes), NUM_FINE, self._side, self._side), np.float32)
+        for place, episode in zip(fine, self._episodes, strict=True):
+            place[0] = episode.previous
+            place[1:3] = click_disks(self._fractions(episode), self._side)
+            place[3] = box_fill(episode.box, self._side)
         return Batch(
             np.stack([e.pixels for e in self._episodes]),
             fine,
             evidence_channels(self._views, self._clicks, coarse),
             np.stack([e.target for e in self._episodes]).astype(np.float32),
+            fresh,
         )
 
     def answer(self, probabilities: npt.NDArray[np.float32]) -> list[tuple[int, float]]:
         """Take the network's answers (n, side, side) as the new masks; (number of clicks, IoU) of each episode."""
         scores = []
         for episode, answer in zip(self._episodes, probabilities, strict=True):
-            episode.previous = answer
+            episode.previous, episode.answered = answer, True
             score = iou(answer >= 0.5, episode.target)
             scores.append((len(episode.clicks), score))
             episode.steps_left = 0 if score >= _ENOUGH else episode.steps_left - 1
@@ -111,7 +127,8 @@ class EpisodePool:
         pixels, target = view
         steps = 1 if self._rng.random() < 0.3 else int(self._rng.integers(2, 10))
         if self._rng.random() < self._empty_share:
-            return Episode(pixels, target, np.zeros(target.shape, np.float32), steps)
+            box = _loose_box(self._rng, target) if self._rng.random() < _BOX_SHARE else None
+            return Episode(pixels, target, np.zeros(target.shape, np.float32), steps, box)
         return Episode(pixels, target, faulty_probabilities(self._rng, target), steps)
 
     def _replace(self, over: list[int]) -> None:
@@ -166,3 +183,13 @@ class EpisodePool:
 
     def _fractions(self, episode: Episode) -> list[tuple[float, float, bool]]:
         return [((c.x + 0.5) / self._side, (c.y + 0.5) / self._side, c.positive) for c in episode.clicks]
+
+
+def _loose_box(rng: np.random.Generator, target: BoolMask) -> FractionBox:
+    """The box of ``target`` (side, side) as a person or a detector would give it: each edge off by up to a tenth."""
+    rows, columns = np.flatnonzero(target.any(axis=1)), np.flatnonzero(target.any(axis=0))
+    x0, y0, x1, y1 = (int(n) for n in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+    off = np.clip(rng.normal(0, 0.03, 4), -0.1, 0.1) if rng.random() < 0.7 else np.zeros(4)
+    edges = np.array((x0, y0, x1, y1)) + off * np.array((x1 - x0, y1 - y0) * 2)
+    left, top, right, bottom = (float(n) for n in np.clip(edges / target.shape[0], 0, 1))
+    return left, top, right, bottom

@@ -18,6 +18,10 @@ VALIDATION_MODULUS = 10
 """Photographs whose id is a multiple of this are kept for validation."""
 
 
+NOT_OBJECTS = ("group", "void")
+"""Kinds of annotations (key ``kind``, where a file has it) that outline no single thing."""
+
+
 class Source(Protocol):
     """Something that pictures with one target object can be drawn from."""
 
@@ -48,6 +52,7 @@ class Photographs:
             for annotation in data["annotations"]
             if int(annotation["image_id"]) in wanted
             and not annotation.get("iscrowd", 0)
+            and annotation.get("kind") not in NOT_OBJECTS
             and _area_fraction(annotation, wanted) >= min_area
         ]
         weights = np.array([_area_fraction(annotation, wanted) for annotation in self.objects]) ** 0.5

@@ -14,15 +14,17 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segagent.core import InputError
 from segagent.learning.tool.config import ToolTraining
 from segagent.learning.tool.episodes import Batch, EpisodePool
 from segagent.learning.tool.losses import mask_loss
 from segagent.learning.tool.sources import GeneratedScenes, LeafScenes, Mixture, Pasted, Photographs, Source
-from segagent.tools.network import ClickNetwork, normalised
+from segagent.tools.network import ClickNetwork
 from segagent.tools.weights import save_network
+from segagent.vision.encoder import Encoder, Pyramid, encoder_input, read_published
+from segagent.vision.sight import FILE, fingerprint, save_encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def train_tool(
     """Train the embedded click tool in the folder ``out``.
 
     Writes ``checkpoint.pt`` (all that resuming needs), ``log.jsonl`` (a line per ``log_every`` steps) and the weights
-    ``tool.safetensors`` + ``tool.json`` of the averaged model, every ``checkpoint_seconds`` and at the end.
+    ``encoder.safetensors`` and ``tool.safetensors`` + ``tool.json`` of the averaged model, every ``checkpoint_seconds`` and at the end.
     With ``resume`` an existing checkpoint is continued; the data stream then goes on from a new random state.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -62,11 +64,21 @@ def training_source(config: ToolTraining) -> Source:
     """The mixture of pictures that ``config`` asks for."""
     scenes, leaves = GeneratedScenes(config.seed), LeafScenes()
     parts: list[tuple[float, Source]] = [(config.scene_share, scenes), (config.leaf_share, leaves)]
-    if config.photographs is not None:
-        photographs = Photographs(config.photographs)
+    if config.photographs:
+        sets = [Photographs(folder) for folder in config.photographs]
+        photographs = Mixture([(len(one.objects) ** 0.5, one) for one in sets])
         parts.append((config.photograph_share, photographs))
         parts.append((config.pasted_share, Pasted(photographs, photographs)))
     return Mixture(parts)
+
+
+class _Model(nn.Module):
+    """What is trained together: the encoder, which others will read too, and the tool over it."""
+
+    def __init__(self, config: ToolTraining) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.tool = ClickNetwork(config.network)
 
 
 class _Run:
@@ -74,12 +86,18 @@ class _Run:
 
     def __init__(self, config: ToolTraining, out: Path) -> None:
         self.config, self.out = config, out
-        self.network = ClickNetwork(config.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = ClickNetwork(config.network)
+        self.network = _Model(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.encoder is not None:
+            self.network.encoder.load_state_dict(read_published(config.encoder))
+        self.average = _Model(config)
         self.average.load_state_dict(self.network.state_dict())
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        rest = [p for p in self.network.parameters() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": rest, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = []
+        net = self.network
+        for module, scale in ((net.encoder, config.encoder_rate), (net.tool.trunk, 1.0), (net.tool.click, 1.0)):
+            parameters = list(module.parameters())
+            groups.append({"params": [p for p in parameters if p.ndim > 1], "scale": scale})
+            groups.append({"params": [p for p in parameters if p.ndim <= 1], "scale": scale, "weight_decay": 0.0})
+        self.kept: list[Tensor] = []
         self.optimiser = torch.optim.AdamW(
             groups,
             lr=config.learning_rate,
@@ -119,7 +137,9 @@ class _Run:
             "seconds": round(self.seconds, 1),
             "torch": torch.__version__,
         }
-        save_network(self.average, self.out / "tool.safetensors", description, self.config.side)
+        save_encoder(self.average.encoder, self.out / FILE)
+        description["encoder"] = fingerprint(self.out / FILE)
+        save_network(self.average.tool, self.out / "tool.safetensors", description, self.config.side)
 
     def progress(self) -> float:
         if self.config.steps is not None:
@@ -168,11 +188,11 @@ class _Run:
         warm_up = min((self.step + 1) / 100, 1.0)
         rate = self.config.learning_rate * warm_up * max(0.5 * (1 + math.cos(math.pi * progress)), 0.01)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
-            features = self.network.trunk(_last(normalised(torch.from_numpy(batch.pixels))))
+            features = self.network.tool.trunk(self._pyramid(batch, frozen=progress < self.config.frozen_fraction))
             fine, evidence = torch.from_numpy(batch.fine), torch.from_numpy(batch.evidence)
-            logits: Tensor = self.network.click(features, _last(fine), _last(evidence))
+            logits: Tensor = self.network.tool.click(features, _last(fine), _last(evidence))
         loss = mask_loss(logits, torch.from_numpy(batch.targets))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -185,6 +205,22 @@ class _Run:
                 if mine.is_floating_point():
                     mine.lerp_(new, 1 - decay)
         return float(loss.detach()), logits.detach().sigmoid().numpy()
+
+
+    def _pyramid(self, batch: Batch, *, frozen: bool) -> Pyramid:
+        """Features of the batch's pictures. A frozen encoder runs only for those that were not there a step ago."""
+        encoder = self.network.encoder.eval()  # ImageNet's statistics are better than a batch of sixteen's
+        if not frozen:
+            return encoder(_last(encoder_input(torch.from_numpy(batch.pixels))))
+        if batch.fresh:
+            with torch.no_grad():
+                new = encoder(_last(encoder_input(torch.from_numpy(batch.pixels[batch.fresh]))))
+            if len(batch.fresh) == len(batch.pixels):
+                self.kept = list(new)
+            else:
+                for kept, part in zip(self.kept, new, strict=True):
+                    kept[batch.fresh] = part
+        return Pyramid(*self.kept)
 
 
 def _last(x: Tensor) -> Tensor:
@@ -201,6 +237,6 @@ def _by_click(scores: list[tuple[int, float]]) -> dict[str, float]:
 
 
 def _plain(config: ToolTraining) -> dict[str, Any]:
-    # Only the folder's name: where it lay on the training machine is nobody else's business.
-    values = dataclasses.asdict(config)
+    # Only names: where folders lay on the training machine is nobody else's business.
+    values = dataclasses.asdict(config) | {"photographs": [folder.name for folder in config.photographs]}
     return {key: value.name if isinstance(value, Path) else value for key, value in values.items()}

@@ -1,0 +1,1 @@
+"""What tool and policy see with: one convolutional encoder, run once per picture."""

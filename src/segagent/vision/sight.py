@@ -1,0 +1,128 @@
+"""One encoding per picture, whoever asks: the encoder with its weights, and what it saw last."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from segagent.core import Image, Pixels, WeightsError
+from segagent.vision.encoder import Encoder, Pyramid, encoder_input
+
+SIDE = 256
+"""Side of the square that a whole picture is resized to before it is encoded, in pixels."""
+FILE = "encoder.safetensors"
+_REMEMBERED = 16
+
+
+class Sight:
+    """An encoder ready for answering. Whole pictures are encoded once each and remembered (bounded)."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder.folded().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._seen: OrderedDict[str, Pyramid] = OrderedDict()
+        self._lock = threading.Lock()
+        self.num_encoded = 0
+        """How many pictures and views were encoded so far."""
+
+    def whole(self, image: Image) -> Pyramid:
+        """Features (1, channels, SIDE / stride, SIDE / stride) of the whole picture, its aspect ratio given up."""
+        with self._lock:
+            known = self._seen.get(image.key)
+            if known is not None:
+                self._seen.move_to_end(image.key)
+                return known
+        pyramid = self.views(square(image.pixels)[None])
+        with self._lock:
+            self._seen[image.key] = pyramid
+            if len(self._seen) > _REMEMBERED:
+                self._seen.popitem(last=False)
+        return pyramid
+
+    def views(self, views: Pixels) -> Pyramid:
+        """Features of square views, uint8 RGB (n, side, side, 3), ``side`` a multiple of 32."""
+        self.num_encoded += len(views)
+        with torch.inference_mode():
+            pictures = encoder_input(torch.from_numpy(views)).contiguous(memory_format=torch.channels_last)
+            pyramid: Pyramid = self._encoder(pictures)
+            return Pyramid(*(features.float() for features in pyramid))
+
+
+def square(pixels: Pixels) -> Pixels:
+    """Any picture uint8 (height, width, 3) as uint8 (SIDE, SIDE, 3)."""
+    shrinks = pixels.shape[0] * pixels.shape[1] > SIDE * SIDE
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(pixels), (SIDE, SIDE), interpolation=method), np.uint8)
+
+
+def packaged_encoder() -> Path:
+    """Where the encoder's weights that come with the package are."""
+    return Path(str(resources.files("segagent"))) / "weights" / FILE
+
+
+def encoder_beside(weights: Path) -> Path:
+    """The encoder that goes with a file of weights: the one in its folder, else the packaged one."""
+    own = weights.parent / FILE
+    return own if own.is_file() else packaged_encoder()
+
+
+def sight_of(path: Path) -> Sight:
+    """The encoder of ``path``, one for the whole process as long as the file stays the same.
+
+    Raises ``WeightsError`` where it is missing or damaged.
+    """
+    return _sight_of(path.absolute(), fingerprint(path))
+
+
+@lru_cache(maxsize=4)
+def _sight_of(path: Path, _print: str) -> Sight:
+    return Sight(load_encoder(path))
+
+
+def fingerprint(path: Path) -> str:
+    """The first 16 hexadecimal digits of the file's SHA-256. Raises ``WeightsError`` where there is none."""
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file; reinstall, or train one with 'segagent train-embedded tool'")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def save_encoder(encoder: Encoder, path: Path) -> None:
+    """Write ``path``: float16 safetensors, running statistics float32; whole or not at all."""
+    tensors = {
+        name: value.contiguous() if "running_" in name else value.half().contiguous()
+        for name, value in encoder.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial)
+    partial.chmod(0o644)  # safetensors leaves its files readable for the owner alone
+    partial.replace(path)
+
+
+def load_encoder(path: Path) -> Encoder:
+    """The encoder of :func:`save_encoder`, float32. Raises ``WeightsError``."""
+    try:
+        tensors = {name: value.float() for name, value in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
+    encoder = Encoder()
+    expected = {name for name in encoder.state_dict() if not name.endswith("num_batches_tracked")}
+    if expected != set(tensors):
+        odd = sorted(expected ^ set(tensors))[0]
+        raise WeightsError(f"{path}: weights of another architecture (for example {odd!r})")
+    try:
+        encoder.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: weights of another architecture: {str(error).splitlines()[-1].strip()}") from error
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise WeightsError(f"{path}: damaged, some weights are not finite numbers")
+    return encoder
