@@ -133,10 +133,9 @@ def train_detector(
     seed: int,
     *,
     resume: bool,
-    encoder: Encoder,
     batch_scale: float = 1.0,
 ) -> Detector:
-    """Train ``start``, or what its checkpoint has come to, over the ``encoder`` as it is; returns the averaged weights."""
+    """Train ``start``, or what its checkpoint has come to; returns the averaged weights."""
     torch.manual_seed(seed)
     stage = Stage("detector", deepcopy(start).requires_grad_(True), work, budget, resume=resume)
     network = stage.network
@@ -155,9 +154,7 @@ def train_detector(
         )
         cells = (batch.cells + jitter).clamp(0, side // CENTRE_STRIDE - 1)
         with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():
-                seen = encoder(batch.pictures.contiguous(memory_format=torch.channels_last))
-            features = network(seen)
+            features = network(batch.pictures.contiguous(memory_format=torch.channels_last))
             kernels = features.kernels[batch.picture_of, :, cells[:, 0], cells[:, 1]]
         places = (cells.flip(1).float() + 0.5) * CENTRE_STRIDE
         outlines = draw_outlines(features.masks.float()[batch.picture_of], kernels.float(), places)
