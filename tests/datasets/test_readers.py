@@ -276,3 +276,13 @@ def test_hostile_paths_are_refused(tmp_path: Path) -> None:
     (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_text("../../etc\n")
     with pytest.raises(InputError, match="line 1"):
         open_dataset(f"voc:{tmp_path}")
+
+
+def test_sources_that_list_categories_keep_their_order(tmp_path: Path) -> None:
+    formats.write_refer(tmp_path / "r", "refcoco", "unc")
+    formats.write_voc(tmp_path / "v")
+    formats.write_sbd(tmp_path / "s")
+    assert vars(open_dataset(f"refcoco:{tmp_path / 'r'}"))["categories"] == ("cat", "ball")
+    voc = vars(open_dataset(f"voc:{tmp_path / 'v'}"))["categories"]
+    assert vars(open_dataset(f"sbd:{tmp_path / 's'}"))["categories"] == voc
+    assert (len(voc), voc[0], voc[10]) == (20, "aeroplane", "dining table")

@@ -37,6 +37,10 @@ def export(
     tolerance: Annotated[
         float, typer.Option("--tolerance", min=0, help="yolo-seg: how far polygons may lie from outlines, in pixels.")
     ] = 0.5,
+    val: Annotated[
+        float, typer.Option("--val", help="yolo-seg: the share of pictures for validation; 0 to split nothing off.")
+    ] = 0.2,
+    split_seed: Annotated[int, typer.Option("--split-seed", help="yolo-seg: draws other pictures for it.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
 ) -> None:
@@ -51,7 +55,14 @@ def export(
     decision = None if accept is None else decide(opened, accept, accept_iou, calibrate)
     accepted = None if decision is None else frozenset(decision.accepted)
     with waiting("export", quiet=as_json):
-        report = export_run(opened, to, out, ExportOptions(accepted, only_accepted, force, image_prefix, tolerance))
+        report = export_run(
+            opened,
+            to,
+            out,
+            ExportOptions(
+                accepted, only_accepted, force, image_prefix, tolerance, val_share=val, split_seed=split_seed
+            ),
+        )
     if as_json:
         print_object(_summary(report, to, out, decision))
     else:
@@ -178,4 +189,5 @@ def _tell(report: Report, out: Path) -> None:
         parts = (f"{count} {name.replace('_', ' ')}" for name, count in sorted(reasons.items()))
         say(f"without a mask: {', '.join(parts)}")
     for name, value in report.more.items():
-        say(f"{name.replace('_', ' ')}: {value}")
+        told = ", ".join(f"{count} {what}" for what, count in value.items()) if isinstance(value, dict) else value
+        say(f"{name.replace('_', ' ')}: {told}")

@@ -63,6 +63,8 @@ class CocoSample:
 class CocoDataset:
     """The objects of a COCO instances file, sized, indexable and lazy.
 
+    ``categories``: the names of all categories of the file, in its order, those without an object too.
+
     Args:
         instances_json: the annotation file.
         images_dir: where ``file_name`` is looked up. Default: ``images`` beside the file, the file's own folder, or the
@@ -89,6 +91,7 @@ class CocoDataset:
         images = _listed(data, "images", self.path)
         self.images_dir = Path(images_dir) if images_dir is not None else _guessed_images(self.path, images)
         self._samples, self.num_crowd = _samples(data, images, self.path, self.images_dir, text_template)
+        self.categories = tuple(dict.fromkeys(str(entry["name"]) for entry in data["categories"]))
         self.spec = str(self.path.resolve())
 
     def _prepare(self, data: dict[str, Any]) -> None:

@@ -76,15 +76,23 @@ class ListedDataset:
         samples: in the data set's order.
         images_dir: the folder below which all images lie.
         num_skipped: how many annotated objects were left out on purpose (crowds, say).
+        categories: those that the source lists, in its order, whether or not an object has them.
     """
 
     def __init__(
-        self, spec: str, fingerprint: str, samples: Sequence[ListedSample], images_dir: Path, num_skipped: int = 0
+        self,
+        spec: str,
+        fingerprint: str,
+        samples: Sequence[ListedSample],
+        images_dir: Path,
+        num_skipped: int = 0,
+        categories: Sequence[str] = (),
     ) -> None:
         self.spec = spec
         self.fingerprint = fingerprint
         self.images_dir = images_dir
         self.num_skipped = num_skipped
+        self.categories = tuple(categories)
         self._samples = tuple(samples)
 
     @property
@@ -117,13 +125,22 @@ class ListedDataset:
 class GroupedDataset:
     """Images at hand, whose samples are looked up one image at a time. See :class:`segagent.datasets.Dataset`.
 
-    ``images_dir`` as in :class:`ListedDataset`; ``groups`` must be cheap, for example one file name each.
+    ``images_dir`` and ``categories`` as in :class:`ListedDataset`; ``groups`` must be cheap, for example one file name
+    each.
     """
 
-    def __init__(self, spec: str, fingerprint: str, groups: Sequence[SampleGroup], images_dir: Path) -> None:
+    def __init__(
+        self,
+        spec: str,
+        fingerprint: str,
+        groups: Sequence[SampleGroup],
+        images_dir: Path,
+        categories: Sequence[str] = (),
+    ) -> None:
         self.spec = spec
         self.fingerprint = fingerprint
         self.images_dir = images_dir
+        self.categories = tuple(categories)
         self._groups = groups
 
     @property

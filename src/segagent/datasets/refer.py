@@ -106,7 +106,7 @@ def open_refer(spec: str) -> ListedDataset:
     if again["images"] is not None:
         again["images"] = str(images_dir.resolve())
     fingerprint = fingerprint_of(*contents, name, str(split))
-    return ListedDataset(write_spec(name, root, again), fingerprint, samples, images_dir, skipped)
+    return ListedDataset(write_spec(name, root, again), fingerprint, samples, images_dir, skipped, index.categories())
 
 
 class _Instances:
@@ -132,6 +132,11 @@ class _Instances:
             name = file.relative_to(self._images_dir).as_posix()
             self._known[image_id] = file, name, length_of(entry, "height", place), length_of(entry, "width", place)
         return self._known[image_id]
+
+    def categories(self) -> list[str]:
+        """The names of all categories that have one, in the file's order."""
+        names = (entry.get("name") for entry in self._categories.values())
+        return list(dict.fromkeys(name for name in names if isinstance(name, str)))
 
     def object(self, ann_id: int | str, image_id: int | str, where: str) -> tuple[Any, str]:
         """Segmentation and category of an object."""

@@ -81,7 +81,7 @@ def open_voc(spec: str) -> GroupedDataset:
     text = _template(options)
     groups = [_VocGroup(root, name, wanted, text) for name in _names(content, file)]
     again = write_spec("voc", root, {"split": split, "text": options.get("text")})
-    return GroupedDataset(again, _fingerprint("voc", content, options), groups, root / "JPEGImages")
+    return GroupedDataset(again, _fingerprint("voc", content, options), groups, root / "JPEGImages", _categories())
 
 
 def open_sbd(spec: str) -> GroupedDataset:
@@ -98,7 +98,11 @@ def open_sbd(spec: str) -> GroupedDataset:
     text = _template(options)
     groups = [_SbdGroup(root, name, wanted, text) for name in _names(content, file)]
     again = write_spec("sbd", given, {"split": split, "text": options.get("text")})
-    return GroupedDataset(again, _fingerprint("sbd", content, options), groups, root / "img")
+    return GroupedDataset(again, _fingerprint("sbd", content, options), groups, root / "img", _categories())
+
+
+def _categories() -> list[str]:
+    return [_APART.get(name, name) for name in _CLASSES]
 
 
 def _template(options: dict[str, str]) -> str:

@@ -9,10 +9,12 @@ from typing import Any
 
 from segagent.annotation.batch import ObjectRecord, Run
 from segagent.annotation.batch.folder import JOURNAL_FILE
+from segagent.annotation.interop.labels import numbered_labels
 from segagent.annotation.interop.provenance import provenance_of
 from segagent.core import BoolMask, Rle, decode_rle
 from segagent.core.failures import Failure
 from segagent.core.journal import read_journal
+from segagent.datasets import Dataset
 from segagent.evaluation.rle import rle_areas
 
 
@@ -87,31 +89,43 @@ class Report:
 class Answers:
     """The objects of a run, those ``accepted`` marked, read as often as is wanted.
 
-    ``accepted`` None: nobody asked. With ``only_accepted`` the others are left out, and counted in ``report``.
+    ``dataset``: what the run was made of. ``accepted`` None: nobody asked. With ``only_accepted`` the others are left
+    out, and counted in ``report``.
     """
 
-    def __init__(self, run: Run, accepted: frozenset[str] | None = None, *, only_accepted: bool = False) -> None:
+    def __init__(
+        self, run: Run, dataset: Dataset, accepted: frozenset[str] | None = None, *, only_accepted: bool = False
+    ) -> None:
         self.run = run
         self.accepted = accepted
+        self._dataset = dataset
         self.only_accepted = only_accepted and accepted is not None
         self.labels: dict[str, int] = {}
-        """Every label with its number, in the run's order; there once :meth:`survey` was called."""
+        """Every label with its number, in the source's order; there once :meth:`survey` was called."""
+        self.images: dict[str, bool] = {}
+        """Every image of known size, and whether a mask of it is written; there once :meth:`survey` was called."""
         self._last: dict[str, int] = {}
 
     def survey(self) -> Report:
         """Look through the run once: labels, what is counted, where each image's last object is."""
         report = Report()
+        used: dict[str, None] = {}
         for place, entry in enumerate(self.every()):
             self._last[entry.image] = place
             if isinstance(entry, Without):
                 report.without.append(Without(entry.object_id, entry.image, entry.reason, entry.text))
+                if entry.size is not None:
+                    self.images.setdefault(entry.image, False)
                 continue
             if entry.accepted is not None:
                 report.num_accepted += entry.accepted
                 report.num_not_accepted += not entry.accepted
+            self.images.setdefault(entry.image, False)
             if not self._left_out(entry):
                 report.written[entry.outcome] += 1
-                self.labels.setdefault(entry.label, len(self.labels))
+                self.images[entry.image] = True
+                used[entry.label] = None
+        self.labels = numbered_labels(self._dataset, used)
         report.num_images_left = _images_left(self.run)
         return report
 

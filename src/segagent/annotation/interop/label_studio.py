@@ -40,9 +40,13 @@ def object_of_region(region: Any) -> str | None:
 def write_label_studio(answers: Answers, pictures: Pictures, image_prefix: str, out: IO[bytes]) -> None:
     """Write the tasks, one per line of a JSON list."""
     out.write(b"[")
-    for number, image in enumerate(answers.by_image()):
+    number = 0
+    for image in answers.by_image():
+        if image.size is None and not pictures.has_name(image.image):
+            continue  # An entry of the data set that is no sample; it is told among the failures.
         task = _task(image, image_prefix + quote(pictures.file_name(image.image)))
         out.write((b",\n" if number else b"\n") + json.dumps(task).encode("ascii"))
+        number += 1
     out.write(b"\n]\n")
 
 
@@ -103,7 +107,7 @@ def _region(answer: Answer) -> dict[str, Any]:
         "original_width": width,
         "original_height": height,
         "image_rotation": 0,
-        "value": {"format": "rle", "rle": encode_brush(answer.mask), "brushlabels": [answer.label]},
+        "value": {"format": "rle", "rle": encode_brush(answer.mask), "brushlabels": [xml_text(answer.label)]},
         **({} if score is None else {"score": score}),
         "meta": {"text": [told], PROVENANCE_KEY: answer.facts},
     }
