@@ -58,7 +58,7 @@ def diff(
     else:
         if made.note:
             warn(f"masks are drawn on a blank ground: {made.note}")
-        told = [*result["problems"], *(f"no picture: {line}" for line in made.missing)]
+        told = [*result["warnings"], *result["problems"], *(f"no picture: {line}" for line in made.missing)]
         for line in told[:_MAX_LISTED]:
             warn(line)
         if len(told) > _MAX_LISTED:

@@ -88,6 +88,11 @@ class CocoListing:
                 yield BadAnnotation(name, str(error))
 
     @property
+    def image_names(self) -> list[str]:
+        """The ``file_name`` of every image, in the file's order."""
+        return [name for name, _, _ in self._images.values()]
+
+    @property
     def has_images(self) -> bool:
         """Whether the folder of the images holds any of the first ones; a folder that was given is taken as it is."""
         names = (name for name, _, _ in islice(self._images.values(), _LOOKED_FOR))

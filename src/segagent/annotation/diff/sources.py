@@ -37,6 +37,7 @@ class Annotation:
 class Source:
     """All that one side holds. ``bad``: ids of entries that cannot be compared; ``problems`` says what is wrong.
 
+    ``images``: the names of all its pictures, also of those without an annotation.
     ``load_image``: None where there are no images, and ``no_images`` says why.
     """
 
@@ -44,6 +45,7 @@ class Source:
     annotations: list[Annotation] = field(default_factory=list)
     bad: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
+    images: dict[str, None] = field(default_factory=dict)
     load_image: Callable[[str], Image] | None = None
     no_images: str = ""
 
@@ -66,6 +68,7 @@ def open_source(
         found = _of_run(run, source)
     else:
         listing = CocoListing(where, images)
+        source.images = dict.fromkeys(listing.image_names)
         if listing.images_dir.is_dir() and listing.has_images:
             source.load_image = listing.load_image
         elif images is not None:
@@ -97,6 +100,7 @@ def _of_run(run: Run, source: Source) -> Iterator[Annotation]:
     except InputError as error:
         source.no_images = str(error)
     for record in run.records():
+        source.images[record.image] = None
         if not isinstance(record, ObjectRecord):
             source.problems.append(f"{run.folder}: object {record.sample_id:.80} failed: {record.reason}")
             source.bad.add(record.sample_id)
