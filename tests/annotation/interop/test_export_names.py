@@ -64,7 +64,10 @@ def test_all_labels_of_the_source_in_its_order_everywhere(tmp_path: Path) -> Non
     for loader in (yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         assert list(yaml.load(content, loader)["names"].items()) == list(enumerate(NAMES))
     config = ElementTree.parse(tmp_path / "t.config.xml")
-    assert [label.get("value") for label in config.findall("BrushLabels/Label")] == list(NAMES)
+    labels = config.findall("BrushLabels/Label")
+    assert [label.get("value") for label in labels] == list(NAMES)
+    # By this its converter numbers them.
+    assert [label.get("category") for label in labels] == [str(number) for number in range(len(NAMES))]
     xml = ElementTree.parse(tmp_path / "a.xml")
     assert [label.findtext("name") for label in xml.iter("label")] == list(NAMES)
     assert [label["name"] for label in json.loads((tmp_path / "a.labels.json").read_text())] == list(NAMES)

@@ -51,8 +51,11 @@ def write_label_studio(answers: Answers, pictures: Pictures, image_prefix: str, 
 
 
 def labelling_config(labels: dict[str, int]) -> str:
-    """The configuration: the image, a brush with one label per category, and points for clicks."""
-    lines = [f"    <Label value={quoteattr(xml_text(label))}/>" for label in labels]
+    """The configuration: the image, a brush with one label per category, and points for clicks.
+
+    ``category`` keeps the labels' numbers where Label Studio exports to COCO or YOLO; it sorts them by name otherwise.
+    """
+    lines = [f'    <Label value={quoteattr(xml_text(label))} category="{place}"/>' for label, place in labels.items()]
     return "\n".join(
         [
             "<View>",
