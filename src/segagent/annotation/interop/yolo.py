@@ -116,11 +116,9 @@ class _Name(str):
     """A label: always in quotes, for readers differ on what ``no`` or ``1e3`` is without them."""
 
 
-class _Dumper(yaml.SafeDumper):
-    """PyYAML's, with :class:`_Name`."""
-
-
-_Dumper.add_representer(_Name, lambda dumper, name: dumper.represent_scalar("tag:yaml.org,2002:str", name, style='"'))
+yaml.SafeDumper.add_representer(
+    _Name, lambda dumper, name: dumper.represent_scalar("tag:yaml.org,2002:str", name, style='"')
+)
 
 
 def _data_yaml(labels: Iterable[str], val: str) -> str:
@@ -128,7 +126,7 @@ def _data_yaml(labels: Iterable[str], val: str) -> str:
     names = {number: _Name(xml_text(label)) for number, label in enumerate(labels)}
     data = {"train": "images/train", "val": f"images/{val}", "names": names}
     # ASCII, so that a program that reads with its system's own encoding gets the same names.
-    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=sys.maxsize)
+    text: str = yaml.safe_dump(data, sort_keys=False, width=sys.maxsize)
     return text
 
 
