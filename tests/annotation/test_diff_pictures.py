@@ -59,7 +59,7 @@ def test_two_pictures(before: str, after: str) -> None:
     assert before in line
     assert after in line
     (line,) = match_pictures([before, "same.png"], [after, "same.png"]).warnings()
-    assert "1 only before, 1 only after" in line
+    assert "for 1 pictures before there is no picture of that name after, for 1 after none before" in line
 
 
 def test_folders_tell_names_apart() -> None:
@@ -76,7 +76,7 @@ def test_what_could_be_several_is_told() -> None:
     assert match.other_spelling == {"x/b.png": "b.png"}
     assert match.unclear == [(["a.png"], ["train/a.png", "val/a.png"])]
     (line,) = match.warnings()
-    assert "a.png before and train/a.png, val/a.png after" in line
+    assert "no picture was matched with a.png before and train/a.png, val/a.png after" in line
     many = match_pictures([f"{n}.png" for n in range(9)], [f"{s}/{n}.png" for n in range(9) for s in "ab"])
     assert (len(many.unclear), len(many.warnings())) == (9, 4)
 

@@ -58,8 +58,8 @@ class PictureMatch:
         lines = []
         for before, after in self.unclear[:_MAX_NAMED]:
             lines.append(
-                f"pictures not matched, for several could be meant, so their annotations count as removed and added: "
-                f"{_some(before)} before and {_some(after)} after"
+                f"no picture was matched with {_some(before)} before and {_some(after)} after, for several could be "
+                f"meant; their annotations count as removed and added"
             )
         if len(self.unclear) > _MAX_NAMED:
             lines.append(f"and {len(self.unclear) - _MAX_NAMED} more such names; diff.json has all")
@@ -67,8 +67,8 @@ class PictureMatch:
             names = f"before {_some(self.only_before)}; after {_some(self.only_after)}"
             if self.same or self.other_spelling:
                 lines.append(
-                    f"pictures by name: {len(self.only_before)} only before, {len(self.only_after)} only after; their "
-                    f"annotations count as removed and added ({names})"
+                    f"for {len(self.only_before)} pictures before there is no picture of that name after, for "
+                    f"{len(self.only_after)} after none before; their annotations count as removed and added ({names})"
                 )
             else:
                 lines.append(
