@@ -1,12 +1,9 @@
 """Exports read by the programs that they are for, each in an environment of its own.
 
     python benchmarks/read_exports.py make FOLDER        # here: a run, its exports, and what is true
-    ENV/bin/python benchmarks/read_exports.py ultralytics FOLDER
-    ENV/bin/python benchmarks/read_exports.py pycocotools FOLDER
-    ENV/bin/python benchmarks/read_exports.py datumaro FOLDER
-    ENV/bin/python benchmarks/read_exports.py label-studio FOLDER
+    ENV/bin/python benchmarks/read_exports.py PROGRAM FOLDER
 
-ENV has the named program (label-studio: label-studio-sdk) and not this one. Prints what was read and what is wrong;
+PROGRAM: ultralytics, supervision, pycocotools, datumaro or label-studio (label-studio-sdk); ENV has it and not this one. Prints what was read and what is wrong;
 exits with 1 if anything is. Labels and names of pictures are such as programs have stumbled over.
 """
 
@@ -172,6 +169,25 @@ def ultralytics(checked: Checked) -> None:
         checked.finish(f"ultralytics {version('ultralytics')}", f"{kind}: check_det_dataset and YOLODataset")
 
 
+def supervision(checked: Checked) -> None:
+    """Its reader of YOLO folders, which looks into no folder below."""
+    from supervision import DetectionDataset
+
+    for kind in ("source", "fresh"):
+        out = checked.folder / kind / "yolo"
+        pictures = [json.loads(line) for line in (out / "pictures.jsonl").read_text().splitlines()]
+        by_file = {str(out / one["file"]): one["picture"] for one in pictures}
+        for split in ("train", "val"):
+            folders = (str(out / "images" / split), str(out / "labels" / split))
+            dataset = DetectionDataset.from_yolo(*folders, str(out / "data.yaml"), force_masks=True)
+            checked.same("names", dataset.classes, labels_of(kind))
+            for file, _, found in dataset:
+                named = zip(found.class_id, found.mask, strict=True)
+                # It draws polygons at the picture's size, borders and bridges too, so thin masks grow.
+                checked.masks(by_file[file], [(dataset.classes[number], mask) for number, mask in named], 0.7)
+        checked.finish(f"supervision {version('supervision')}", f"{kind}: DetectionDataset.from_yolo")
+
+
 def pycocotools(checked: Checked) -> None:
     """Its reader and its evaluation of the masks against themselves, which needs ``info`` before 2.0.11."""
     from pycocotools.coco import COCO
@@ -271,7 +287,13 @@ def label_studio(checked: Checked) -> None:
             checked.finish(f"label-studio-sdk {version('label-studio-sdk')}", f"{kind}: Converter")
 
 
-READERS = {"ultralytics": ultralytics, "pycocotools": pycocotools, "datumaro": datumaro, "label-studio": label_studio}
+READERS = {
+    "ultralytics": ultralytics,
+    "supervision": supervision,
+    "pycocotools": pycocotools,
+    "datumaro": datumaro,
+    "label-studio": label_studio,
+}
 
 
 def main() -> int:
