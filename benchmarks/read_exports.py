@@ -3,8 +3,9 @@
     python benchmarks/read_exports.py make FOLDER        # here: a run, its exports, and what is true
     ENV/bin/python benchmarks/read_exports.py PROGRAM FOLDER
 
-PROGRAM: ultralytics, supervision, pycocotools, datumaro or label-studio (label-studio-sdk); ENV has it and not this one. Prints what was read and what is wrong;
-exits with 1 if anything is. Labels and names of pictures are such as programs have stumbled over.
+PROGRAM: ultralytics, supervision, pycocotools, datumaro or label-studio (label-studio-sdk). ENV has it and not this
+project. Prints what was read and what is wrong; exits with 1 if anything is. Labels and names of pictures are such as
+programs have stumbled over.
 """
 
 from __future__ import annotations
