@@ -160,14 +160,16 @@ def _actions(played: Played) -> list[Any]:
 
 def references_table(
     centre: Sequence[Played],
+    outline: Sequence[Played],
     upper: Sequence[Played],
     greedy: BySeed,
     shipped: Mapping[str, Sequence[Played]],
     steps: int,
 ) -> dict[str, Any]:
-    """What the numbers are to be seen beside: blind and single clicks below, the simulated annotator above."""
+    """What the numbers are to be seen beside: blind and single clicks and no click below, the annotator above."""
     rows = {
         "image centre, one click": Scores.of([centre], last_mask, 1),
+        "own outline, no click (the same for all models)": Scores.of([outline], last_mask, 0),
         "SFT, one greedy click": Scores.of(greedy, last_mask, 1),
         "simulated annotator (upper bound)": Scores.of([upper], best_mask, steps),
     }
