@@ -105,12 +105,19 @@ def sft(
     "star",
     epilog="\b\nExamples:\n"
     "  segagent train star model scenes:500:split=train,sentences=2 -o model2\n"
-    "  segagent train star model DATASET -o model2 --rounds 2 --variant star+ --temperature 1",
+    "  segagent train star model DATASET OTHER_DATASET -o model2 --rounds 2 --temperature 1",
 )
 @reporting_errors
 def star(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="S_0: a folder of 'segagent train sft'.")],
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="As for 'segagent trajectories'.")],
+    datasets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATASET...",
+            help="As for 'segagent trajectories'; several are rolled out on alike.",
+            show_default=False,
+        ),
+    ],
     *,
     out: OutOption,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="N.")] = 1,
@@ -118,6 +125,31 @@ def star(
     max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="T of the rollouts.")] = 11,
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 rolls out greedily.")] = 0.0,
     min_reward: Annotated[float, typer.Option("--min-reward", help="star: episodes that reach this are kept.")] = 0.8,
+    starts: Annotated[
+        str | None,
+        typer.Option(
+            "--starts",
+            help="What rollouts begin from: empty, box, random. [default: as MODEL's trajectories]",
+            show_default=False,
+        ),
+    ] = None,
+    tau_stop: Annotated[
+        float | None,
+        typer.Option(
+            "--tau-stop",
+            help="star+: from this IoU on Finish is right. [default: as MODEL's trajectories]",
+            show_default=False,
+        ),
+    ] = None,
+    tau_diff: Annotated[
+        float | None,
+        typer.Option(
+            "--tau-diff",
+            help="star+: a correction that raises the IoU by less, or not at all, is dropped. "
+            "[default: as MODEL's trajectories]",
+            show_default=False,
+        ),
+    ] = None,
     tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
     recipe: RecipeOption = None,
     epochs: EpochsOption = None,
@@ -129,7 +161,10 @@ def star(
     resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Improve a model on its own episodes: keep actions that raised the reward, correct the others, train again."""
+    """Improve a model on its own episodes: keep actions that raised the reward, correct the others, train again.
+
+    A correction is the simulated annotator's, tried out first: one that does not raise the reward is dropped.
+    """
     from dataclasses import replace
     from typing import cast
 
@@ -138,8 +173,12 @@ def star(
     from segagent.learning.sft import load_recipe, load_recipe_from, read_training_note
     from segagent.learning.star import StarConfig, run_star
     from segagent.learning.star.config import Variant
+    from segagent.learning.trajectories import parse_starts
 
-    config = StarConfig(cast(Variant, variant), rounds, max_steps, temperature, min_reward, tool, seed or 0)
+    config = StarConfig(
+        cast(Variant, variant), rounds, max_steps, temperature, min_reward, tool, seed or 0,
+        parse_starts(starts) if starts is not None else None, tau_stop, tau_diff,
+    )  # fmt: skip
     changes = {
         name: value
         for name, value in _changes(epochs, steps, learning_rate, batch_size, lora_rank, seed).items()
@@ -152,7 +191,7 @@ def star(
     with phases(unit="steps", quiet=as_json) as update:
         trained = run_star(
             model,
-            open_dataset(dataset),
+            [open_dataset(one) for one in datasets],
             out,
             config,
             recipe=settings,
