@@ -12,7 +12,7 @@ import typer
 from segagent.cli.console import one_line, phases, print_object, reporting_errors, say
 
 if TYPE_CHECKING:
-    from segagent.learning.sft import TrainedModel
+    from segagent.learning.sft import Fresh, TrainedModel
 
 learn = typer.Typer(
     help="Fine-tune a policy on trajectories (sft), and on its own rollouts (star).",
@@ -54,7 +54,20 @@ def sft(
     out: OutOption,
     policy: Annotated[str, typer.Option("--policy", help="embedded, embedded:DIR or hf:DIR.")] = "embedded",
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="embedded: forget all it knows of clicking, keep what it sees and reads.")
+        bool,
+        typer.Option(
+            "--fresh",
+            help="embedded: start with an untrained state head; it is built to click where the "
+            "annotator's rule would, so it clicks well before it has learnt anything.",
+        ),
+    ] = False,
+    fresh_bare: Annotated[
+        bool,
+        typer.Option(
+            "--fresh-bare",
+            help="embedded: the same without the rule: it has never clicked, and has to learn "
+            "where to. It keeps what it sees and reads.",
+        ),
     ] = False,
     recipe: RecipeOption = None,
     epochs: EpochsOption = None,
@@ -75,6 +88,7 @@ def sft(
         write_training_note,
     )
 
+    begun: Fresh = "bare" if fresh_bare else fresh
     changes = _changes(epochs, steps, learning_rate, batch_size, lora_rank, seed)
     settings = load_recipe(recipe, **changes) if recipe is not None else default_recipe(policy, **changes)
     sets = [load_annotator_set(path) for path in trajectories]
@@ -84,7 +98,7 @@ def sft(
             sets,
             out,
             settings,
-            fresh=fresh,
+            fresh=begun,
             resume=resume,
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
         )
@@ -92,7 +106,7 @@ def sft(
         "kind": "sft",
         "scheme": policy.partition(":")[0],
         "policy": policy,
-        "fresh": fresh,
+        "fresh": begun,
         "trajectories": [str(path.resolve()) for path in trajectories],
         "recipe": settings.to_dict(),
     }
@@ -231,11 +245,15 @@ def _tell(trained: TrainedModel, *, as_json: bool) -> None:
                 "policy": trained.spec,
                 "steps": trained.steps,
                 "examples": trained.examples,
+                "left_out": trained.left_out,
                 "losses": [list(pair) for pair in trained.losses],
                 "seconds": round(trained.seconds, 1),
             }
         )
         return
+    if trained.left_out:
+        why = "longer than max_length" if trained.spec.startswith("hf:") else "their objects are not found"
+        say(f"{trained.left_out} more examples were left out: {why}")
     first, last = trained.losses[0][1], trained.losses[-1][1]
     say(
         f"{trained.steps} steps on {trained.examples} examples in {trained.seconds:.0f} s, "
