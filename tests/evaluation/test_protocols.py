@@ -15,6 +15,8 @@ from segagent.core import (
     InputError,
     Observation,
     Proposal,
+    Segmentation,
+    SegmentRequest,
     ToolError,
     Trajectory,
     decode_rle,
@@ -23,9 +25,8 @@ from segagent.core import (
 from segagent.core.journal import read_journal
 from segagent.datasets import open_dataset
 from segagent.datasets.sample import ListedGroup
-from segagent.environment import Episode, Target
+from segagent.environment import Episode, Target, next_click
 from segagent.evaluation.clicking import click_trajectories
-from segagent.evaluation.noc import ClickTask, click_curves
 from segagent.evaluation.protocols import EvaluationConfig, Shard, Task, play
 from segagent.evaluation.report.tables import report_tables
 from segagent.evaluation.results import measure_run, open_runs, read_samples
@@ -73,10 +74,15 @@ def test_the_simulated_annotator_clicks_as_the_benchmark_protocol_does() -> None
     asked[1] = replace(asked[1], ignore=ignore)
     tool = make_tool("disc")
     made = play(asked, None, tool, EvaluationConfig("noc", max_clicks=6))
-    curves = click_curves(tool, [ClickTask(one.image, one.mask, one.ignore) for one in asked], max_clicks=6)
-    for task, (trajectory,), curve in zip(asked, made, curves, strict=True):
-        assert tuple(step.reward for step in trajectory.steps) == curve.ious
-        assert iou(trajectory.mask_at(3), task.mask, task.ignore) == curve.ious[2]
+    for task, (trajectory,) in zip(asked, made, strict=True):
+        (embedding,) = tool.embed([task.image])
+        state, clicks = Segmentation(np.zeros((64, 64), np.bool_), None), []
+        for step in trajectory.steps:
+            clicks.append(next_click(state.mask, task.mask, clicks, task.ignore))
+            assert step.action == clicks[-1]
+            (state,) = tool.segment([SegmentRequest(embedding, state.mask, state.memory, tuple(clicks))])
+            assert step.reward == iou(state.mask, task.mask, task.ignore)
+        assert len(clicks) == 6 or next_click(state.mask, task.mask, clicks, task.ignore) is None
     with pytest.raises(ValueError, match="without a single pixel"):
         click_trajectories([asked[0].episode(0)], [Target(np.zeros((64, 64), np.bool_))], tool)
 

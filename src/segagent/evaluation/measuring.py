@@ -82,7 +82,7 @@ def measure(sample: Judged, rules: Rules) -> Measured:
     if rules.protocol == "outline":
         return Measured(Sums.of(trajectory.image, ratios, ()), state, tuple(ious))
     if rules.protocol == "noc":
-        ratios |= _clicks(ious, rules.max_steps)
+        ratios |= click_metrics(ious, rules.max_steps)
     else:
         by_score = rules.use_prm and rules.select == "returned"
         ratios |= {
@@ -106,8 +106,8 @@ def _pairs(trajectory: Trajectory, ious: Sequence[float], first: int) -> list[Pa
     return [(float(predicted), true) for predicted, true in said if predicted is not None]
 
 
-def _clicks(ious: Sequence[float], max_clicks: int) -> dict[str, Ratio]:
-    """NoC, failures, IoU after each click and the area under that curve.
+def click_metrics(ious: Sequence[float], max_clicks: int) -> dict[str, Ratio]:
+    """NoC, failures, IoU after each click and the area under that curve; ``ious`` in [0, 1] begin before the first.
 
     ``NoC@85``: clicks until the IoU is at least 0.85, ``max_clicks`` for a failure. ``failed@85``: share of failures.
     ``AUC``: the mean over clicks 1 to ``max_clicks`` of the IoU after that click, in [0, 1]. Where an episode ended
