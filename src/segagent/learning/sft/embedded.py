@@ -47,7 +47,7 @@ def train_embedded(
     from segagent.learning.sft import TrainedModel
 
     base = weights_file(rest) if rest else SHIPPED
-    settings = {"base": rest, "fresh": fresh, "recipe": recipe.to_dict(), "examples": _digest(sets)}
+    settings: dict[str, object] = {"base": rest, "fresh": fresh, "recipe": recipe.to_dict(), "examples": _digest(sets)}
     finished = _finished(out, settings) if resume else None
     if finished is not None:
         return finished

@@ -49,8 +49,11 @@ class StarConfig:
     @property
     def rules(self) -> GenerationConfig:
         """The rules of corrections; what is not known yet as :class:`segagent.environment.GenerationConfig` has it."""
-        given = {"tau_stop": self.tau_stop, "tau_diff": self.tau_diff}
-        return GenerationConfig(**{name: value for name, value in given.items() if value is not None})
+        default = GenerationConfig()
+        return GenerationConfig(
+            tau_stop=default.tau_stop if self.tau_stop is None else self.tau_stop,
+            tau_diff=default.tau_diff if self.tau_diff is None else self.tau_diff,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""

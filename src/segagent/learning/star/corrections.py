@@ -115,7 +115,9 @@ def _records(
             clicks = {str(index): _to_dict(one) for index, one in next(made).items()}
             records.append({"schema": CORRECTIONS_SCHEMA, **about, "corrections": clicks})
         else:
-            records.append(Failure(*about.values(), "its picture or mask cannot be read any more").to_dict())
+            records.append(
+                Failure(trajectory.sample_id, trajectory.image, "its picture or mask cannot be read any more").to_dict()
+            )
     return records
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from segagent.core import InputError
 from segagent.core.journal import read_journal
 from segagent.datasets import Dataset
-from segagent.environment import GenerationConfig
 from segagent.learning.examples import fates, star_examples, star_plus_examples
 from segagent.learning.sft import (
     Progress,
@@ -127,16 +127,22 @@ def as_in_d_0(config: StarConfig, files: Sequence[str]) -> StarConfig:
     """
     headers = [read_journal(path)[0].get("config") for path in files]
     made = [header for header in headers if isinstance(header, dict)]
-    given = {str(name) for one in made if isinstance(one.get("starts"), list) for name in one["starts"]}
-    starts = config.starts or tuple(name for name in STARTS if name in given) or ("empty",)
-    rules = {"tau_stop": config.tau_stop, "tau_diff": config.tau_diff}
-    for name in [name for name, value in rules.items() if value is None]:
-        found = sorted({float(one[name]) for one in made if isinstance(one.get(name), int | float)})
-        if len(found) > 1:
-            values = " and ".join(f"{value:g}" for value in found)
-            raise InputError(f"the trajectories of S_0 were made with {name} {values}; say which one StaR is to use")
-        rules[name] = found[0] if found else getattr(GenerationConfig(), name)
-    return replace(config, starts=starts, **rules)
+    given_starts = {str(name) for one in made if isinstance(one.get("starts"), list) for name in one["starts"]}
+    starts = config.starts or tuple(name for name in STARTS if name in given_starts) or ("empty",)
+    tau_stop, tau_diff = (
+        given if given is not None else _rule(name, made)
+        for name, given in (("tau_stop", config.tau_stop), ("tau_diff", config.tau_diff))
+    )
+    return replace(config, starts=starts, tau_stop=tau_stop, tau_diff=tau_diff)
+
+
+def _rule(name: str, made: Sequence[dict[str, Any]]) -> float | None:
+    """The one value of a rule in the settings of trajectories files; None where they name none."""
+    found = sorted({float(one[name]) for one in made if isinstance(one.get(name), int | float)})
+    if len(found) > 1:
+        values = " and ".join(f"{value:g}" for value in found)
+        raise InputError(f"the trajectories of S_0 were made with {name} {values}; say which one StaR is to use")
+    return found[0] if found else None
 
 
 def _in_round(progress: Progress, number: int, what: str, done: int, total: int, loss: float) -> None:
