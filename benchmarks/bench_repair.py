@@ -17,11 +17,11 @@ from pathlib import Path
 
 import torch
 
+from repair_metrics import NAMED, Mended, RepairMetrics, repair_metrics
 from segagent.annotation.batch import ERROR_LABELS, RunConfig, audit_score, likely_error, make_models, open_run, run_job
 from segagent.core import iou
 from segagent.datasets import open_dataset
 from segagent.datasets.corrupted import read_truth
-from segagent.evaluation.repair import NAMED, Mended, RepairMetrics, repair_metrics
 
 
 def measure(audit: Path, refine: Path, truth: Path) -> list[Mended]:

@@ -43,7 +43,7 @@ def test_writes_the_four_files_and_prints_one_object(tmp_path: Path, photo: Path
     assert result["clicks"] == [{"x": 20, "y": 15, "positive": True}, {"x": 26, "y": 15, "positive": True}]
     assert result["stopped"] == "finish"
     assert result["mask"] == str(out / "mask.png")
-    assert result["seconds"] >= 0
+    assert result["seconds"] == round(json.loads((out / "trajectory.json").read_text())["seconds"], 3)
     assert result["warnings"] == []
 
     assert sorted(path.name for path in out.iterdir()) == ["mask.png", "overlay.png", "steps.png", "trajectory.json"]
@@ -167,8 +167,6 @@ def test_refine_never_returns_a_mask_scored_worse(tmp_path: Path, photo: Path, s
     script(["Current IoU: 70. Positive point: (1, 1)", "Current IoU: 71. Finish"])
     code, stdout, _ = run(capsys, *arguments, "--json")
     assert (code, json.loads(stdout)["predicted_iou"]) == (0, 0.71)
-    code, _, stderr = run(capsys, *arguments, "--policy", "centre")
-    assert code == 0 or "predicts no IoU" in stderr
 
 
 def test_refine_needs_a_policy_that_predicts(tmp_path: Path, photo: Path, capsys: Captured) -> None:

@@ -68,6 +68,17 @@ def test_best_score_first(tmp_path: Path) -> None:
     assert [label for label, _, _ in board.references()] == ["image centre", "simulated annotator"]
 
 
+def test_outlines_are_of_a_policy_and_of_no_tool(tmp_path: Path) -> None:
+    outlines = {"outline": {SCORE: figure(0.2)}, "centre": {SCORE: figure(0.1)}}
+    paths = written(tmp_path, *(card(name, 0.5, baselines=outlines) for name in ("a", "b")))
+    (board,) = make_leaderboard(paths).boards
+    assert [(label, tool) for label, tool, _ in board.references()] == [
+        ("image centre", "disc"),
+        ("own outline, no click: a", "-"),
+        ("own outline, no click: b", "-"),
+    ]
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -36,6 +36,7 @@ class Protocol(StrEnum):
     NOC = "noc"
     FILTER = "filter"
     REFINE = "refine"
+    OUTLINE = "outline"
 
 
 class Select(StrEnum):
@@ -63,7 +64,8 @@ def evaluate(
         typer.Option(
             "--protocol",
             help="res: text to mask. noc: clicks needed to reach an IoU. filter: can the policy's predicted IoU tell "
-            "good masks from bad ones? refine: improve degraded masks.",
+            "good masks from bad ones? refine: improve degraded masks. outline: the policy's own outline as the mask, "
+            "no click (embedded policies): what clicking has to beat.",
         ),
     ] = Protocol.RES,
     policy: Annotated[
@@ -132,7 +134,7 @@ def evaluate(
     config = EvaluationConfig(protocol.value, search, max_clicks, enough, draws, seed, Shard.parse(shard), batch_images)
     opened = open_dataset(dataset, text_template)
     # Masks to be judged or improved are given: no first box is asked for.
-    given = protocol in (Protocol.FILTER, Protocol.REFINE)
+    given = protocol in (Protocol.FILTER, Protocol.REFINE, Protocol.OUTLINE)
     player = None if simulated else choice.make_policy(started=given)
     mine = len(range(config.shard.number - 1, opened.num_images, config.shard.of))
     with counting("evaluation", mine, unit="images", quiet=as_json) as update:

@@ -13,7 +13,7 @@ from segagent.core.actions import (
 )
 from segagent.core.errors import InputError, MissingExtraError, SegAgentError, SpecError, ToolError, WeightsError
 from segagent.core.image import Image, Pixels
-from segagent.core.interfaces import Policy, Proposal, Segmentation, SegmentationTool, SegmentRequest
+from segagent.core.interfaces import Outliner, Policy, Proposal, Segmentation, SegmentationTool, SegmentRequest
 from segagent.core.masks import (
     BoolMask,
     Rle,
@@ -41,6 +41,7 @@ __all__ = [
     "InvalidAction",
     "MissingExtraError",
     "Observation",
+    "Outliner",
     "Pixels",
     "Policy",
     "Prompt",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from segagent.core.actions import Action, Prompt
 from segagent.core.image import Image
@@ -100,4 +100,13 @@ class Policy(Protocol):
         ``temperature`` 0 is greedy; above 0 the first reply is still the greedy one and the others are sampled.
         ``seeds`` (one per observation) make sampling repeatable and independent of how observations are batched.
         """
+        ...
+
+
+@runtime_checkable
+class Outliner(Policy, Protocol):
+    """A policy that outlines what is meant by itself; that outline is what its clicks have to be worth more than."""
+
+    def outline(self, image: Image, text: str) -> BoolMask:
+        """The object that is most likely meant, bool (height, width) of ``image``, before any click."""
         ...

@@ -36,7 +36,7 @@ def _load(group: SampleGroup, config: EvaluationConfig) -> list[Task | dict[str,
     for one in load_samples(group.samples()):
         if isinstance(one, Failure):
             found.append(one.to_dict())
-        elif config.protocol != "res" and not one.mask.any():
+        elif config.protocol not in ("res", "outline") and not one.mask.any():
             reason = "has no target; there is nothing to click"
             skipped = {"sample_id": one.sample.sample_id, "image": one.sample.image_name, "reason": reason}
             found.append({"schema": SKIPPED_SCHEMA, **skipped})

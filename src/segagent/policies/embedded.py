@@ -9,10 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
+import cv2
 import numpy as np
 import torch
 
-from segagent.core import Box, Image, InputError, Observation, Proposal, empty_mask
+from segagent.core import BoolMask, Box, Image, InputError, Observation, Proposal, empty_mask
 from segagent.policies.grounding import Words
 from segagent.policies.network import PolicyNetwork, load_network
 from segagent.policies.overlay import GREEN, Color
@@ -114,6 +115,13 @@ class EmbeddedPolicy:
         left, top = int(x0 * across), int(y0 * down)
         right, bottom = int(np.ceil((x1 + 1) * across)), int(np.ceil((y1 + 1) * down))
         return Box(left, top, min(right, image.width), min(bottom, image.height))
+
+    def outline(self, image: Image, text: str) -> BoolMask:
+        """The outline, bool (height, width), of the found object that is most likely meant; no click, no tool."""
+        reading = self.read(Observation(image, text, empty_mask(image.height, image.width)))
+        coverage = self._percept(image).coverage[int(reading.objects[1:].argmax())].numpy()
+        enlarged = cv2.resize(coverage, (image.width, image.height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(enlarged > 0.5, np.bool_)
 
     def doubts(self, image: Image, text: str) -> list[str]:
         """What speaks against relying on the model for this picture and sentence: nothing surely seen, nothing meant.

@@ -33,7 +33,7 @@ class Player:
     ``spec``: for ``make_policy``, or "simulated" for the simulated annotator. ``color``: of the mask it is shown, one
     of :data:`segagent.imaging.MASK_COLORS`. ``notation``: its replies are written and read again in this one of
     :data:`NOTATIONS`, "" for none. ``box``: "" or, for the first action, "box" (a box around its own best guess, for
-    tools that take one) or "filled" (episodes begin from that box as a mask).
+    tools that take one), "filled" (episodes begin from that box as a mask) or "outline" (they begin from its outline).
     """
 
     spec: str

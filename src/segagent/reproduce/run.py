@@ -220,6 +220,7 @@ class _Experiment:
         once = SearchConfig(1, use_prm=False)
         return references_table(
             self._play(f"{split}-centre", Player("centre"), once, dataset),
+            self._play(f"{split}-outline", Player(self._config.shipped, box="outline"), once, dataset),
             self._play(f"{split}-simulated", Player("simulated"), self._search_config("greedy"), dataset),
             greedy,
             {

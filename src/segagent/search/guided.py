@@ -90,7 +90,6 @@ class _Run:
     frontier: list[_Child] = field(default_factory=list)
     best: int = 0
     best_iou: float | None = None
-    stuck: bool = False
     stopped: str = ""
     policy_calls: int = 0
     tool_calls: int = 0

@@ -48,7 +48,8 @@ class Benchmark:
 
         ``full``: the policy from nothing, all T steps, so that one play tells what stopping early costs as well.
         ``refine``: the policy from degraded masks, stopping as it would. ``centre``: one click in the middle of the
-        image. ``annotator``: T clicks of the simulated annotator, who knows the target.
+        image. ``outline``: the policy's own outline, no click; only for one that has outlines. ``annotator``: T clicks
+        of the simulated annotator, who knows the target.
         """
         whole = SearchConfig(self.steps, stop_iou=2.0, patience=self.steps)
         same = EvaluationConfig(search=self.search, seed=self.seed, batch_images=self.batch_images)
@@ -56,6 +57,7 @@ class Benchmark:
             "full": replace(same, search=whole),
             "refine": replace(same, protocol="refine"),
             "centre": same,
+            "outline": replace(same, protocol="outline"),
             "annotator": replace(same, protocol="noc", max_clicks=self.steps),
         }
 

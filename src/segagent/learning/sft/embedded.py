@@ -23,7 +23,7 @@ from segagent.policies.network import load_network, save_network
 from segagent.policies.state_head import RewardHead, StateHead
 
 if TYPE_CHECKING:
-    from segagent.learning.sft import Progress, TrainedModel
+    from segagent.learning.sft import Fresh, Progress, TrainedModel
 
 _RESULT = "sft.json"
 _SETTINGS = "settings.json"
@@ -35,7 +35,7 @@ def train_embedded(
     out: Path,
     recipe: Recipe,
     *,
-    fresh: bool,
+    fresh: Fresh,
     resume: bool,
     progress: Progress,
 ) -> TrainedModel:
@@ -47,7 +47,7 @@ def train_embedded(
     from segagent.learning.sft import TrainedModel
 
     base = weights_file(rest) if rest else SHIPPED
-    settings = {"base": rest, "fresh": fresh, "recipe": recipe.to_dict(), "examples": _digest(sets)}
+    settings: dict[str, object] = {"base": rest, "fresh": fresh, "recipe": recipe.to_dict(), "examples": _digest(sets)}
     finished = _finished(out, settings) if resume else None
     if finished is not None:
         return finished
@@ -62,7 +62,7 @@ def train_embedded(
             raise InputError("none of the examples' objects is found by the model's detector; nothing can be learnt")
         torch.manual_seed(recipe.seed)
         if fresh:
-            network.state, network.reward = StateHead(), RewardHead()
+            network.state, network.reward = StateHead(depth_prior=fresh != "bare"), RewardHead()
         total = recipe.num_steps(len(rows.rows))
         budget = StageBudget(
             minutes=1e9,
@@ -86,7 +86,8 @@ def train_embedded(
     }
     save_network(out / SHIPPED.name, network.eval(), {"settings": settings, **result})
     (out / _RESULT).write_text(json.dumps({"settings": settings, **result}) + "\n")
-    return TrainedModel(f"embedded:{out}", total, len(rows.rows), tuple(losses), float(str(result["seconds"])))
+    seconds = float(str(result["seconds"]))
+    return TrainedModel(f"embedded:{out}", total, len(rows.rows), tuple(losses), seconds, rows.left_out)
 
 
 def _train(stage: Stage, rows: Rows, recipe: Recipe, progress: Progress) -> list[tuple[int, float]]:
@@ -150,7 +151,8 @@ def _finished(out: Path, settings: dict[str, object]) -> TrainedModel | None:
         result = json.loads(path.read_text())
         same = result["settings"] == json.loads(json.dumps(settings))
         losses = tuple((int(step), float(loss)) for step, loss in result["losses"])
-        model = TrainedModel(f"embedded:{out}", result["steps"], result["examples"], losses, result["seconds"])
+        counts = result["steps"], result["examples"]
+        model = TrainedModel(f"embedded:{out}", *counts, losses, result["seconds"], int(result["left_out"]))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}); remove the folder or choose another") from error
     if not same:

@@ -54,7 +54,8 @@ PUBLISHED = (
     "content, so that it covers the target object as accurately as possible. The object description is as follows:"
     "<ref>{{object}}</ref>"
 )
-"""The wording that the published SegAgent-Qwen checkpoint was tuned on: it answers to this and to nothing else."""
+"""The wording with which the published code asks its SegAgent-Qwen checkpoint. The longer prompt of the paper's Fig. 6
+is not here: the templates above say the same things in our words."""
 
 WIRE = """\
 The first picture is the image, the second the same image with the current mask in green. Say the IoU of the mask with

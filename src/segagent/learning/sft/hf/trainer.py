@@ -97,7 +97,9 @@ class InOrderTrainer(transformers.Trainer):  # type: ignore[misc]
         """Cross-entropy of the taught tokens, over ``num_items_in_batch`` of them in the whole batch."""
         labels = inputs["labels"]
         taught = labels != NOT_TAUGHT
-        first = max(1, int(taught.any(dim=0).nonzero()[0]))
+        columns = taught.any(dim=0).nonzero()
+        # A pass may hold nothing but examples that are left out; it is made all the same, for the other processes.
+        first = max(1, int(columns[0])) if len(columns) else labels.shape[1] - 1
         # Position i tells token i + 1; no logits are needed before the first reply of the batch.
         kept = labels.shape[1] - first + 1
         told = {name: value for name, value in inputs.items() if name != "labels"}
@@ -107,9 +109,9 @@ class InOrderTrainer(transformers.Trainer):  # type: ignore[misc]
             logits.flatten(0, 1), labels[:, first:].flatten(), ignore_index=NOT_TAUGHT, reduction="sum"
         )
         if num_items_in_batch is None:
-            loss = loss / taught.sum()
+            loss = loss / taught.sum().clamp(min=1)
         else:  # Counted over all processes, whose gradients are then averaged.
-            loss = loss * self.accelerator.num_processes / num_items_in_batch
+            loss = loss * self.accelerator.num_processes / max(int(num_items_in_batch), 1)
         return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
