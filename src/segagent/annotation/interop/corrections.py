@@ -82,7 +82,7 @@ class Matcher:
                 continue
             entry = one.drawn.entry
             if one.drawn.empty:
-                self.removed[record.object_id] = Sheet(entry.sheet, entry.where, record.image, entry.by, entry.when)
+                self.removed[record.object_id] = Sheet(entry.sheet, "", entry.where, record.image, entry.by, entry.when)
             elif self._untouched(one):
                 self.num_untouched += 1
             else:
@@ -102,9 +102,10 @@ class Matcher:
         if self._deletions:
             return True
         accepted = self._matched.accepted
-        return not (accepted[True] and not accepted[False]) and not (
-            sheet.divided and (accepted[True] or accepted[False])
-        )
+        if sheet.kind == "label-studio":
+            # Accepted masks are an annotation, the others a prediction: a person has one of the two before them.
+            return not (accepted[True] or accepted[False])
+        return not accepted[True] or bool(accepted[False])
 
     def _untouched(self, one: Pair) -> bool:
         """Whether the mask is as it was exported, and nobody says that a person has looked at it."""

@@ -18,16 +18,16 @@ MAX_JSON_BYTES = 2**30
 class Sheet:
     """One picture of the file, as a person left it; all of the file's masks of it are entries of this ``key``.
 
-    ``image``: what the file calls the picture. ``by``, ``when``: in the file's words, where it tells. ``divided``:
-    whether the export may have put some of the picture's masks elsewhere, which the person then did not have here.
+    ``kind``: the file's format. ``image``: what the file calls the picture. ``by``, ``when``: in the file's words,
+    where it tells.
     """
 
     key: str
+    kind: str
     where: str
     image: str | None
     by: str | None = None
     when: str | None = None
-    divided: bool = False
 
 
 @dataclass(frozen=True, slots=True)

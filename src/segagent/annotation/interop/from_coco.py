@@ -23,7 +23,8 @@ def read_coco_corrections(data: dict[str, Any], path: Path) -> Found:
     images = {words(entry.get("id")): entry for entry in _objects(data, "images", path)}
     categories = {words(entry.get("id")): words(entry.get("name")) for entry in _objects(data, "categories", path)}
     for key, image in images.items():
-        yield Sheet(str(key), f"image {words(image.get('file_name'))!r:.120}", words(image.get("file_name")))
+        name = words(image.get("file_name"))
+        yield Sheet(str(key), "coco", f"image {name!r:.120}", name)
     for index, annotation in enumerate(_objects(data, "annotations", path)):
         where = f"annotations[{index}] (id {annotation.get('id')!r:.40})"
         sheet = words(annotation.get("image_id"))

@@ -1,8 +1,9 @@
 """CVAT's "CVAT for images 1.1" XML, read as a stream and without trusting it.
 
 ``<mask>`` and ``<polygon>`` elements are masks, the attribute ``object_id`` says of which object. Several polygons of
-one object are its parts and united; a second mask of it, or a polygon that is another one moved, is a copy. ``<points>`` with ``object_id`` are clicks, negative where the attribute
-``positive`` says false. Document types and entities, which XML bombs are made of, are refused.
+one object are its parts and united; a second mask of it, or a polygon that is another one moved, is a copy.
+``<points>`` with ``object_id`` are clicks, negative where the attribute ``positive`` says false. Document types and
+entities, which XML bombs are made of, are refused.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class _Reader:
 def _image_entries(image: _Image, number: int, person: str | None) -> Found:
     name = image.own.get("name", "")
     sheet = str(number)
-    yield Sheet(sheet, f"image {name!r:.120}", name, person)
+    yield Sheet(sheet, "cvat", f"image {name!r:.120}", name, person)
     try:
         size = (length(_whole(image.own, "height"), "height"), length(_whole(image.own, "width"), "width"))
     except ValueError as error:

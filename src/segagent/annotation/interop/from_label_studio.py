@@ -27,7 +27,8 @@ from segagent.datasets.coco_masks import decode_segmentation
 _MASKS = ("brushlabels", "brush", "polygonlabels", "polygon")
 _POINTS = ("keypointlabels", "keypoint")
 _SAID = (
-    "choices", "datetime", "labels", "number", "pairwise", "ranker", "rating", "relation", "taxonomy", "text", "textarea",
+    "choices", "datetime", "labels", "number", "pairwise", "ranker", "rating", "relation", "taxonomy", "text",
+    "textarea",
 )  # fmt: skip
 """What is said about a region or a task. Its value may repeat the region's."""
 _GEOMETRY = ("x", "points", "vertices", "rle", "imageDataURL")
@@ -66,7 +67,7 @@ def _when(annotation: dict[str, Any]) -> str:
 
 def _annotation(task: dict[str, Any], annotation: dict[str, Any], where: str, sheet: str) -> Found:
     who = _Who(_who(annotation.get("completed_by")), words(annotation.get("updated_at")))
-    yield Sheet(sheet, where, _image_of(task), who.by, who.when, divided=True)
+    yield Sheet(sheet, "label-studio", where, _image_of(task), who.by, who.when)
     results = annotation.get("result")
     if not isinstance(results, list) or not all(isinstance(one, dict) for one in results):
         yield Problem(where, "'result' must be a list of regions", sheet)

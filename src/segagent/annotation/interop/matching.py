@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,8 +17,6 @@ from segagent.annotation.interop.pairing import Drawn, Known, Pair, pair, plain_
 from segagent.annotation.interop.picture_names import PictureNames
 from segagent.core import InputError, Rle, encode_rle
 from segagent.datasets import CocoDataset, Dataset, Sample
-from segagent.datasets.coco import CocoSample
-from segagent.datasets.coco_masks import segmentation_rle
 from segagent.evaluation.rle import rle_areas
 
 FORMATS = ("coco", "label-studio", "cvat")
@@ -80,16 +78,14 @@ def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
         else:
             entries[one.sheet].append(one)
             matched.accepted[one.accepted] += 1
-    known = known_objects(run, dataset)
-    image_of = {one.object_id: one.image for one in known}
-    names = PictureNames([*image_of.values(), *([] if dataset is None else _pictures(dataset))])
-    by_image: defaultdict[str, list[Known]] = defaultdict(list)
-    for one in known:
-        by_image[one.image].append(one)
+    image_of = {record.object_id: record.image for record in run.objects()}
+    if dataset is not None:
+        image_of = {sample.sample_id: sample.image_name for sample in dataset} | image_of
+    names = PictureNames(image_of.values())
     lying: defaultdict[str, list[Sheet]] = defaultdict(list)
     for sheet in sheets.values():
         ours = {image_of[e.object_id] for e in entries[sheet.key] if e.sure and e.object_id in image_of}
-        image = names.find(sheet.image, ours) if sheet.image is not None else ours.pop() if len(ours) == 1 else None
+        image = names.find(sheet.image, ours)
         if image is None and sheet.image is not None and entries[sheet.key] and dataset is not None:
             image = sheet.image if _can_be_read(dataset, sheet.image) else None
         if image is not None:
@@ -98,6 +94,7 @@ def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
         reason = f"the picture {sheet.image!r:.120} is none of the run, or could be several; nothing was taken from it"
         matched.problems += [Problem(entry.where, reason) for entry in entries[sheet.key] if not entry.crowd]
         nowhere |= {entry.object_id for entry in entries[sheet.key]}
+    by_image = _known_objects(run, dataset, lying)
     for image, several in lying.items():
         # Who worked last on a picture has the last word on it; the file's order where it tells no times.
         *earlier, last = sorted(several, key=lambda sheet: sheet.when or "")
@@ -106,7 +103,7 @@ def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
                 bad_sheets.add(last.key)
                 reason = f"{last.where} is the same picture ({image!r:.120}) and takes its place"
                 matched.problems.append(Problem(sheet.where, reason))
-        picture = _Picture(image, last, by_image[image], set(image_of), unclear=last.key in bad_sheets)
+        picture = _Picture(image, last, by_image[image], image_of.keys(), unclear=last.key in bad_sheets)
         picture.match(entries[last.key], matched)
     matched.unclear |= matched.absent.keys() & nowhere
     return matched
@@ -119,7 +116,7 @@ class _Picture:
     image: str
     sheet: Sheet
     known: Sequence[Known]
-    object_ids: set[str]
+    object_ids: Collection[str]
     unclear: bool
 
     def match(self, entries: Sequence[Entry], matched: Matched) -> None:
@@ -178,19 +175,28 @@ class _Picture:
         matched.problems.append(Problem(entry.where, reason))
 
 
-def known_objects(run: Run, dataset: Dataset | None = None) -> list[Known]:
-    """All objects of the run and, with its data set, those that it has not come to or that failed."""
-    samples: dict[str, Sample] = {} if dataset is None else {sample.sample_id: sample for sample in dataset}
-    # COCO files are given back as they were: they hold every object, with the data set's mask where there is no better.
-    whole = isinstance(dataset, CocoDataset)
-    known = []
+def _known_objects(run: Run, dataset: Dataset | None, lying: Mapping[str, Sequence[Sheet]]) -> dict[str, list[Known]]:
+    """The objects of the pictures that the file has; with the data set also those that the run has no answer for."""
+    samples: dict[str, Sample] = {}
+    if dataset is not None:
+        samples = {sample.sample_id: sample for sample in dataset if sample.image_name in lying}
+    given_back = isinstance(dataset, CocoDataset)
+    known: defaultdict[str, list[Known]] = defaultdict(list)
+
+    def whole(image: str) -> bool:
+        """COCO files are given back whole: with the data set's mask of every object that there is no better one of."""
+        return given_back and any(sheet.kind == "coco" for sheet in lying[image])
+
     for record in run.objects():
-        known.append(_of_record(record, _given_in(samples.pop(record.object_id, None)), whole=whole))
+        sample = samples.pop(record.object_id, None)
+        if record.image in lying:
+            given = _given_in(sample) if whole(record.image) else ()
+            known[record.image].append(_of_record(record, given, whole=whole(record.image)))
     for sample in samples.values():
-        given = _given_in(sample)
+        image, label = sample.image_name, sample.category or sample.text
+        given = _given_in(sample) if whole(image) else ()
         size = (given[0]["size"][0], given[0]["size"][1]) if given else None
-        label = sample.category or sample.text
-        known.append(Known(sample.sample_id, sample.image_name, label, size, given, answered=False, shown=whole))
+        known[image].append(Known(sample.sample_id, image, label, size, given, answered=False, shown=whole(image)))
     return known
 
 
@@ -211,19 +217,11 @@ def _of_record(record: ObjectRecord, given: tuple[Rle, ...], *, whole: bool) -> 
 
 
 def _given_in(sample: Sample | None) -> tuple[Rle, ...]:
-    """The mask that a COCO file has of the object, none where it cannot be read."""
-    if not isinstance(sample, CocoSample):
-        return ()
+    """The mask that the data set has of the object, none where it cannot be read."""
     try:
-        rle = segmentation_rle(sample.segmentation, sample.height, sample.width)
-        rle_areas([rle])
-    except ValueError:
+        return () if sample is None else (encode_rle(sample.load_target()[0]),)
+    except InputError:
         return ()
-    return (rle,)
-
-
-def _pictures(dataset: Dataset) -> Iterable[str]:
-    return (group.image_name for group in dataset.groups())
 
 
 def _can_be_read(dataset: Dataset, name: str) -> bool:

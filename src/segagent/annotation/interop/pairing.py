@@ -91,11 +91,11 @@ def pair(known: Sequence[Known], drawn: Sequence[Drawn]) -> list[Pair]:
     near = overlap >= OVERLAP
     rules: list[tuple[How, _Table]] = [
         ("id", named & same & sure),
-        ("id", named & same & (overlap >= best) & (free | near)),
+        ("id", named & same & near & (overlap >= best)),
         ("overlap", same & near & free),
         ("id", named & sure & near),
-        ("id", named & same & free),
         ("overlap", near & free),
+        ("id", named & same & free),
     ]
     found: dict[int, tuple[int, How]] = {}
     for how, allowed in rules:

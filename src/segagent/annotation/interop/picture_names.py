@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Set
 from pathlib import PurePosixPath
@@ -19,18 +20,19 @@ class PictureNames:
             # Exports call pictures that were no files what they are called and ".png".
             for spelled in (name, f"{name}.png"):
                 if spelled == name or spelled not in known:
-                    self._names[spelled] = name
-                    self._by_last[PurePosixPath(spelled).name].add(spelled)
+                    plain = _plain(spelled)
+                    self._names[spelled] = self._names[plain] = name
+                    self._by_last[PurePosixPath(plain).name].add(plain)
 
     def find(self, told: str | None, objects_lie_on: Collection[str] = ()) -> str | None:
-        """The picture that a file calls ``told``, None where none or several could be meant.
+        """The picture that a file calls ``told`` (None: nothing), None where none or several could be meant.
 
         Names agree where they are equal, or where one is the other with folders before it (``b.png``,
         ``images/b.png``, ``https://host/upload/1/0a1b2c3d-b.png``). Other folders are other pictures, unless the
         file's objects are known and lie on one picture of that file name: ``objects_lie_on``.
         """
         if told is None:
-            return None
+            return next(iter(objects_lie_on)) if len(objects_lie_on) == 1 else None
         if told in self._names:
             return self._names[told]
         spelled = _plain(told)
@@ -57,7 +59,7 @@ class PictureNames:
 
 def _plain(told: str) -> str:
     """As a path below a folder, without what only says where the folder is."""
-    path = told.replace("\\", "/").rpartition("?d=")[2]
+    path = unicodedata.normalize("NFC", told).replace("\\", "/").rpartition("?d=")[2]
     return "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
