@@ -96,8 +96,8 @@ def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
         nowhere |= {entry.object_id for entry in entries[sheet.key]}
     by_image = _known_objects(run, dataset, lying)
     for image, several in lying.items():
-        # Who worked last on a picture has the last word on it; the file's order where it tells no times.
-        *earlier, last = sorted(several, key=lambda sheet: sheet.when or "")
+        # Who worked last on a picture has the last word on it; where the file tells no times, what has its very name.
+        *earlier, last = sorted(several, key=lambda sheet: (sheet.when or "", sheet.image == image))
         for sheet in earlier:
             if entries[sheet.key]:
                 bad_sheets.add(last.key)
