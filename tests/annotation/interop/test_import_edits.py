@@ -193,7 +193,7 @@ def test_random_edits(
     content = WRITERS[form](things, data)
     path = tmp_path / "edited"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    found, removed = after(runs[source], path, form.split()[0])
+    found, removed = after(runs[source], path, form.partition(" ")[0])
     assert {one[1:] for one in found} == {(t.image, t.label, t.mask.tobytes()) for t in things}
     # Whatever was kept, however changed, is itself. A new mask may be that of an object whose own was deleted, where
     # nothing else of that picture and label is left.

@@ -1,4 +1,4 @@
-"""What people did beside mending masks: other classes, deleted and new objects, copies; and what is left untold by a file."""
+"""What people did beside mending masks: other classes, deleted and new objects, copies; and what no file tells."""
 
 import json
 import re

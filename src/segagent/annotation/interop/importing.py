@@ -186,8 +186,8 @@ class _Import:
         entry, by, label = one.entry, one.entry.by or self.options.by, one.entry.label or ""
         if size != entry.size:
             has = "which cannot be read" if size is None else f"which has {size[1]} x {size[0]} (width x height)"
-            told = f"is for a picture of {entry.size[1]} x {entry.size[0]}, not for {image!r:.120}, {has}"
-            self.report.problems.append(Problem(entry.where, told))
+            reason = f"is for a picture of {entry.size[1]} x {entry.size[0]}, not for {image!r:.120}, {has}"
+            self.report.problems.append(Problem(entry.where, reason))
             return None
         object_id = new_object_id(image, entry, one.rle["counts"])
         facts = {"schema": PROVENANCE_SCHEMA, "object_id": object_id, "text": label}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
 
@@ -50,8 +50,8 @@ class PictureNames:
         shorter = {
             self._names[name] for name in alike if any(_ends_with(PurePosixPath(name).parts, end) for end in ends)
         }
-        possible: Set[str] = shorter or {self._names[name] for name in alike}
-        meant = possible & set(objects_lie_on)
+        possible = shorter or {self._names[name] for name in alike}
+        meant = possible.intersection(objects_lie_on)
         if len(meant) == 1:
             return meant.pop()
         return next(iter(shorter)) if len(shorter) == 1 else None
