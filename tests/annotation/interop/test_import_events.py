@@ -321,3 +321,21 @@ def test_crowds_are_no_new_objects(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps(data))
     report = brought(run, tmp_path / "x.json", tmp_path / "out")
     assert (report.kinds, report.problems) == ({"corrected": 1}, [])
+
+
+@pytest.mark.parametrize("segmentation", [None, [], "missing"])
+def test_an_annotation_without_a_mask_removes_nothing(tmp_path: Path, segmentation: Any) -> None:
+    run = make_run(source_file(tmp_path), tmp_path / "run", "audit")
+    export_run(run, "coco", tmp_path / "x.json")
+    data = json.loads((tmp_path / "x.json").read_text())
+    data["annotations"][0]["segmentation"] = [[2, 2, 9, 2, 9, 8, 2, 8]]
+    data["annotations"][3]["segmentation"] = segmentation
+    if segmentation == "missing":
+        del data["annotations"][3]["segmentation"]
+    (tmp_path / "x.json").write_text(json.dumps(data))
+    report = brought(run, tmp_path / "x.json", tmp_path / "out")
+    assert (report.kinds, report.num_missing) == ({"corrected": 1}, 0)
+    assert [one.where for one in report.problems] == ["annotations[3] (id 8)"]
+    assert "has no segmentation" in report.problems[0].reason
+    found = read_checked(tmp_path / "x.json", run)
+    assert (set(found.checks), found.open, found.unknown) == ({"5", "7"}, 1, ())

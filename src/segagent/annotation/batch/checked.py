@@ -141,7 +141,8 @@ def _matched(data: dict[str, Any], path: Path, run: Run) -> Checked:
             record.object_id, iou=iou(trajectory.mask_at(trajectory.returned), decode_rle(one.drawn.rle))
         )
         num_by_overlap += one.how != "id"
-    return Checked(checks, 0, tuple(unknown), num_by_overlap)
+    num_open = sum(not one.crowd for one in matched.blank)
+    return Checked(checks, num_open, tuple(unknown), num_by_overlap)
 
 
 def _listed(entries: list[Any], prefix: str) -> _Entries:

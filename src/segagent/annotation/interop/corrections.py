@@ -70,7 +70,10 @@ class Matcher:
 
     def corrections(self) -> Iterator[Correction]:
         """The masks of objects that somebody has looked at or touched, in the run's order."""
+        blank = {one.object_id: one for one in self._matched.blank if not one.crowd}
         for object_id, sheet in self._matched.absent.items():
+            if object_id in blank:
+                continue
             if self._deleted(object_id, sheet):
                 self.removed[object_id] = sheet
             else:
@@ -79,6 +82,9 @@ class Matcher:
         for record in self._run.objects():
             one = pairs.pop(record.object_id, None)
             if one is None:
+                if record.object_id in blank and record.outcome != "not_found":
+                    reason = "has no segmentation; to remove the object, remove the annotation"
+                    self.problems.append(Problem(blank[record.object_id].where, reason))
                 continue
             entry = one.drawn.entry
             if one.drawn.empty:

@@ -48,6 +48,7 @@ class Entry:
         kept_given: whether the export had left the data set's own mask in its place, not the run's; None: unknown.
         accepted: what the export said of the mask; None where nobody had asked.
         crowd: whether it marks a crowd, which counts only where it is an object of the run.
+        blank: whether the file has the object's entry without a mask.
     """
 
     where: str
@@ -64,6 +65,7 @@ class Entry:
     kept_given: bool | None = False
     accepted: bool | None = None
     crowd: bool = False
+    blank: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ def _entry(
         kept_given=("proposal" in told or told.get("outcome") == "not_found") if told else None,
         accepted=accepted if isinstance(accepted, bool) else None,
         crowd=bool(annotation.get("iscrowd")),
+        blank=annotation.get("segmentation") in (None, []),
     )
 
 

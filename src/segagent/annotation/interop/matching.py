@@ -45,8 +45,8 @@ class Matched:
 
     ``pairs``: by object id. ``new``: masks that are no object of the run, each with its picture's name. ``absent``:
     objects that an export shows and a picture of the file does not have, with what the file says of the picture;
-    ``unclear`` are those of them that something which could not be read may be. ``accepted``: what the
-    masks were exported as (see :class:`Entry`), how often.
+    ``unclear`` are those of them that something which could not be read may be. ``blank``: entries without a mask.
+    ``accepted``: what the masks were exported as (see :class:`Entry`), how often.
     """
 
     pairs: dict[str, Pair] = field(default_factory=dict)
@@ -54,6 +54,7 @@ class Matched:
     absent: dict[str, Sheet] = field(default_factory=dict)
     unclear: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+    blank: list[Entry] = field(default_factory=list)
     accepted: Counter[bool | None] = field(default_factory=Counter)
 
 
@@ -75,6 +76,9 @@ def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
                 bad_sheets.add(one.sheet)
         elif isinstance(one, Sheet):
             sheets[one.key] = one
+        elif one.blank:
+            matched.blank.append(one)
+            nowhere.add(one.object_id)
         else:
             entries[one.sheet].append(one)
             matched.accepted[one.accepted] += 1
