@@ -185,7 +185,7 @@ WRITERS: dict[str, Write] = {
 
 @pytest.mark.parametrize("form", WRITERS)
 @pytest.mark.parametrize("source", ["folder", "coco"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(things=edits(), data=st.data())
 def test_random_edits(
     runs: dict[str, Run], tmp_path: Path, source: str, form: str, things: list[Thing], data: st.DataObject

@@ -89,11 +89,14 @@ def pair(known: Sequence[Known], drawn: Sequence[Drawn]) -> list[Pair]:
     free = ~np.array([mask.entry.crowd for mask in drawn])[:, None]
     best = np.where(same, overlap, -1.0).max(axis=1, keepdims=True)
     near = overlap >= OVERLAP
+    # Of several masks that name one object, the one that lies where it lay is not the copy.
+    alone = (named & sure).sum(axis=0, keepdims=True) == 1
     rules: list[tuple[How, _Table]] = [
-        ("id", named & same & sure),
+        ("id", named & same & sure & (near | alone)),
         ("id", named & same & near & (overlap >= best)),
         ("overlap", same & near & free),
         ("id", named & sure & near),
+        ("id", named & same & sure),
         ("overlap", near & free),
         ("id", named & same & free),
     ]
