@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from accept_runs import MASK, made_run, write_checks
 
-from segagent.annotation.batch.checked import Check, read_checked
+from segagent.annotation.batch.checked import Check, mask_digest, read_checked
 from segagent.annotation.batch.sampling import sample_to_check, write_sample
 from segagent.cli.main import main
 from segagent.core import InputError, encode_rle
@@ -28,6 +28,17 @@ def test_verdicts_and_values(tmp_path, run) -> None:
         assert found.unknown == ("absent", "z")
     assert [Check("x", iou=0.9).good(bar) for bar in (0.9, 0.91)] == [True, False]
     assert not Check("x", ok=False).good(0.1)
+
+
+def test_what_was_said_of_another_mask_or_text_is_left_out(tmp_path, run) -> None:
+    digest = mask_digest(next(run.objects()))
+    entries = [
+        {"object_id": "a", "verdict": "ok", "text": "dog", "mask": digest},
+        {"object_id": "b", "verdict": "ok", "text": "cat", "mask": digest},
+        {"object_id": "12", "verdict": "ok", "text": "dog", "mask": "0123"},
+    ]
+    found = read_checked(write_checks(tmp_path / "c.json", entries), run)
+    assert (set(found.checks), found.unknown) == ({"a"}, ("b", "12"))
 
 
 def test_right_masks_as_coco(tmp_path, run) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -95,6 +95,15 @@ def import_(
     unchanged_counts: Annotated[
         bool, typer.Option("--unchanged-counts", help="Masks as they were exported count as seen by a person.")
     ] = False,
+    deletions: Annotated[
+        bool | None,
+        typer.Option(
+            "--deletions/--no-deletions",
+            help="Whether objects that the file's pictures lack were deleted by a person. "
+            "[default: yes, unless the export was divided by --accept]",
+            show_default=False,
+        ),
+    ] = None,
     tool: Annotated[
         str | None, typer.Option("--tool", help="What turns clicks into masks. [default: the run's]")
     ] = None,
@@ -121,7 +130,7 @@ def import_(
             file,
             out,
             partial(make_tool, tool or str(opened.notes.get("tool", "embedded"))),
-            ImportOptions(kind, by, unchanged_counts, GenerationConfig(max_steps, tau_stop), force),
+            ImportOptions(kind, by, unchanged_counts, deletions, GenerationConfig(max_steps, tau_stop), force),
         )
     if as_json:
         print_object(_import_summary(report, out))
@@ -132,11 +141,16 @@ def import_(
 
 
 def _import_summary(report: ImportReport, out: Path) -> dict[str, Any]:
+    from segagent.annotation.interop.events import EventKind
+
     return {
         "import": str(out),
         "masks": report.num_masks,
         "changed": report.num_changed,
+        **{kind: report.kinds[kind] for kind in get_args(EventKind)},
         "untouched": report.num_untouched,
+        "missing": report.num_missing,
+        "matched_by": dict(sorted(report.matched.items())),
         "trajectories": report.num_trajectories,
         "checked": len(report.checked),
         "problems": [{"where": one.where, "reason": one.reason} for one in report.problems],
@@ -145,16 +159,30 @@ def _import_summary(report: ImportReport, out: Path) -> dict[str, Any]:
 
 
 def _tell_import(report: ImportReport, out: Path) -> None:
+    from segagent.annotation.interop.events import EventKind
+
     lines = [f"{one.where}: {one.reason}" for one in report.problems]
     lines += [f"object {one.sample_id}: no trajectory: {one.reason}" for one in report.failures]
     for line in lines[:_MAX_LISTED]:
         warn(line)
     if len(lines) > _MAX_LISTED:
         warn(f"and {len(lines) - _MAX_LISTED} more; --json lists all")
+    kinds = report.kinds
+    told = ", ".join(f"{kinds[kind]} {kind}" for kind in get_args(EventKind) if kinds[kind])
     say(f"{report.num_masks} masks by people, {report.num_changed} of them changed: {one_line(str(out))}")
+    say(f"what they did: {told} ({out / 'events.jsonl'})")
+    guessed = {"overlap": "picture and overlap", "label": "picture and label"}
+    for how, words in guessed.items():
+        if report.matched[how]:
+            say(f"{report.matched[how]} of them found by {words}, for their ids name other objects or none")
+    if kinds["removed"]:
+        say("removed: the file has their pictures, not them; if it was only a part of the export, give --no-deletions")
+    if report.num_missing:
+        say(f"{report.num_missing} objects are not in the file and were left as they are (--deletions removes them)")
     if report.num_untouched:
         say(f"{report.num_untouched} masks are as they were exported and were left out (--unchanged-counts takes them)")
-    say(f"{report.num_trajectories} trajectories for training: segagent train sft {out / 'trajectories.jsonl'}")
+    if report.num_trajectories:
+        say(f"{report.num_trajectories} trajectories for training: segagent train sft {out / 'trajectories.jsonl'}")
     say(f"{len(report.checked)} checked masks: {out / 'checked.json'}")
 
 

@@ -118,7 +118,8 @@ def test_import_tells_its_problems(run: Run, tmp_path: Path, capsys: Captured) -
         strict=True,
     ):
         entry.update(change)
-    data["annotations"].append({**data["annotations"][0], "id": 9, "sample_id": "who", "segagent": {}})
+    wild = {"id": 9, "sample_id": "who", "segagent": {}, "segmentation": [[20, 2, 28, 2, 28, 9]]}
+    data["annotations"].append({**data["annotations"][0], **wild})
     (tmp_path / "o.json").write_text(json.dumps(data))
     command = ["import", str(tmp_path / "o.json"), "--run", str(run.folder), "-o", str(tmp_path / "back")]
     assert main([*command, "--tool", "disc", "--json"]) == 1

@@ -221,6 +221,11 @@ def _warnings(run: Run, told: Checked, target: float, *, none: bool) -> Iterator
     if told.unknown:
         names = ", ".join(map(repr, told.unknown[:5])) + (" ..." if len(told.unknown) > 5 else "")
         yield f"{len(told.unknown)} checked objects are not masks of this run and were left out: {names}"
+    if told.num_by_overlap:
+        yield (
+            f"{told.num_by_overlap} right masks were found by picture, label and overlap, for their ids name other "
+            "objects or none"
+        )
     if told.open:
         yield f"{told.open} entries are not filled in; leaving out the hard ones makes the rest look too good"
     if told.checks and len(told.checks) < FEW_CHECKED:

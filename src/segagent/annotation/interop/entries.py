@@ -15,24 +15,46 @@ MAX_JSON_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True)
+class Sheet:
+    """One picture of the file, as a person left it; all of the file's masks of it are entries of this ``key``.
+
+    ``kind``: the file's format. ``image``: what the file calls the picture. ``by``, ``when``: in the file's words,
+    where it tells.
+    """
+
+    key: str
+    kind: str
+    where: str
+    image: str | None
+    by: str | None = None
+    when: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One mask by a person, not drawn yet.
 
     Args:
         where: names file and entry, for errors.
-        object_id: as far as the file tells; else ``image`` and ``label`` must do.
-        image: the picture's name in the run's data set.
+        sheet: the key of the :class:`Sheet` that it lies on.
+        object_id: which object it is of, as far as the file tells.
+        sure: whether ``object_id`` is ours, not a number that any program may have given anew.
+        label: the object's class, None where the file tells none.
         size: (height, width) of the picture, as the file has it.
         draw: the mask. Raises ``ValueError`` saying what is wrong.
         confirmed: whether a person has looked at the mask even where it is as it was exported.
         by: who made it, and ``when``, in the file's words.
         clicks: the person's own, in order.
-        kept_given: whether the export had left the data set's own mask in its place, not the run's.
+        kept_given: whether the export had left the data set's own mask in its place, not the run's; None: unknown.
+        accepted: what the export said of the mask; None where nobody had asked.
+        crowd: whether it marks a crowd, which counts only where it is an object of the run.
+        blank: whether the file has the object's entry without a mask.
     """
 
     where: str
+    sheet: str
     object_id: str | None
-    image: str | None
+    sure: bool
     label: str | None
     size: tuple[int, int]
     draw: Callable[[], BoolMask]
@@ -40,18 +62,24 @@ class Entry:
     by: str | None = None
     when: str | None = None
     clicks: tuple[Click, ...] = ()
-    kept_given: bool = False
+    kept_given: bool | None = False
+    accepted: bool | None = None
+    crowd: bool = False
+    blank: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An entry that nothing can be made of, and why."""
+    """An entry that nothing can be made of, and why. ``sheet``, ``object_id``: where a mask is missing for it."""
 
     where: str
     reason: str
+    sheet: str | None = None
+    object_id: str | None = None
 
 
-Found: TypeAlias = Iterator[Entry | Problem]
+Found: TypeAlias = Iterator[Sheet | Entry | Problem]
+"""A sheet stands before its entries."""
 
 
 def read_json(path: Path) -> Any:
@@ -74,5 +102,7 @@ def length(value: Any, name: str) -> int:
 
 
 def words(value: Any) -> str | None:
-    """Text or a number as text, None for anything else."""
+    """Text or a number as text (7.0 is "7"), None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
