@@ -100,10 +100,10 @@ def _train(
         recompute_activations,
         without_cache,
     )
-    from segagent.learning.sft.hf.trainer import InOrderTrainer, Watcher, loss_lines
+    from segagent.learning.sft.hf.trainer import InOrderTrainer, Watcher, computed_in, loss_lines
     from segagent.policies.hf import checkpoint_format
 
-    checkpoint = load_for_training(spec, recipe)
+    checkpoint = load_for_training(spec, recipe, computed_in(recipe, cpu=_on_cpu(spec)))
     limit_pictures(checkpoint, recipe.max_length)
     fmt = checkpoint_format(spec, checkpoint)
     order = training_order(sets, arguments.max_steps * recipe.batch_size, recipe.seed)
