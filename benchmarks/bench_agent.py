@@ -21,6 +21,7 @@ import torch
 
 from scene_samples import SceneSample, scene_samples
 from segagent.core import Click, Finish, Outliner, Proposal, Trajectory, intersection_and_union, iou
+from segagent.cpu import cpu_words
 from segagent.environment import GenerationConfig, generate_trajectories, next_click
 from segagent.evaluation.bootstrap import bootstrap_ratio
 from segagent.evaluation.selection import state_after
@@ -89,6 +90,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    print(cpu_words())
     samples = scene_samples(options.scenes, split=options.split, seed=options.seed, complexity=options.complexity)
     policy, tool = make_policy(options.policy), make_tool(options.tool)
     endless = {"stop_iou": 2.0, "patience": 10**6}

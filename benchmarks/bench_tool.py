@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from segagent.core import Click, Image, Segmentation, SegmentRequest, empty_mask
+from segagent.cpu import cpu_words
 from segagent.datasets.folder import FolderDataset
 from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
 from segagent.environment import Episode, Target
@@ -118,6 +119,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    print(cpu_words())
     cv2.setNumThreads(1)
 
     sets: dict[str, list[tuple[str, Task]]] = {}

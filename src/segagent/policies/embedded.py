@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from segagent.core import BoolMask, Box, Image, InputError, Observation, Proposal, empty_mask
+from segagent.cpu import on_one_thread, precision
 from segagent.policies.grounding import Words
 from segagent.policies.network import PolicyNetwork, load_network
 from segagent.policies.overlay import GREEN, Color
@@ -71,6 +72,7 @@ class EmbeddedPolicy:
     ) -> None:
         if iou_decoding not in ("mean", "sample"):
             raise InputError(f"iou_decoding is 'mean' or 'sample', not {iou_decoding!r}")
+        precision()  # An environment that asks for what there is not is told of here, not once per picture.
         self.network = network.eval()
         self._iou_decoding = iou_decoding
         self._color = GREEN
@@ -123,6 +125,7 @@ class EmbeddedPolicy:
         enlarged = cv2.resize(coverage, (image.width, image.height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(enlarged > 0.5, np.bool_)
 
+    @on_one_thread()
     def doubts(self, image: Image, text: str) -> list[str]:
         """What speaks against relying on the model for this picture and sentence: nothing surely seen, nothing meant.
 
@@ -170,13 +173,14 @@ class EmbeddedPolicy:
             proposals.append([_proposal(w, *observation.mask.shape) for w in written])
         return proposals
 
+    @on_one_thread()
     def read(self, observation: Observation) -> Reading:
         """The distributions that the reply to ``observation`` is written from."""
         percept = self._percept(observation.image)
         return read(self.network, percept, self._encoded(observation.text), observation.mask, self._color)
 
     def _percept(self, image: Image) -> Percept:
-        return self._percepts.get(image.key, lambda: self._perceive(image))
+        return self._percepts.get(f"{precision()} {image.key}", lambda: self._perceive(image))
 
     def _perceive(self, image: Image) -> Percept:
         return perceive(self.network.detector, self.network.encoder, image.pixels)

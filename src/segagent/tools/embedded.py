@@ -4,7 +4,7 @@ The first clicks read the whole picture at the network's own resolution and, whe
 more the rectangle around it. Later clicks read only that rectangle, so that thin and small things get pixels enough;
 where the object turns out to go on beyond it, the whole picture again. Requests are answered one
 by one: batched float arithmetic gives last-bit differences with the batch size, and on CPU a batch saves almost
-nothing.
+nothing. All is computed in float32 on one thread, see :mod:`segagent.cpu`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from segagent.core import (
     ToolError,
     frozen_mask,
 )
+from segagent.cpu import on_one_thread
 from segagent.tools.evidence import (
     ClickEvidence,
     Floats,
@@ -98,10 +99,12 @@ class EmbeddedTool:
         self._side = int(meta["side"])
         self._zoom = zoom
 
+    @on_one_thread()
     def embed(self, images: Sequence[Image]) -> list[object]:
         """One :class:`EmbeddedImage` per image."""
         return [EmbeddedImage(image, self._view(image, (0, 0, image.width, image.height))) for image in images]
 
+    @on_one_thread()
     def segment(self, requests: Sequence[SegmentRequest]) -> list[Segmentation]:
         """See :class:`segagent.core.SegmentationTool`."""
         return [self._segment(request) for request in requests]

@@ -284,6 +284,24 @@ def test_mixed_precision_with_checkpointed_activations(folders: dict[str, Path],
 
 
 @pytest.mark.parametrize("rank", [0, 2])
+def test_a_recipe_in_bfloat16_on_a_cpu_without_it(
+    rank: int, folders: dict[str, Path], short: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is computed with in float32, as the log says; what is written is what the recipe says."""
+    monkeypatch.setenv("SEGAGENT_PRECISION", "float32")
+    settings = recipe(short, steps=1, dtype="bfloat16", lora_rank=rank)
+    start = f"hf:{folders['qwen2.5']}?device=cpu"
+    model = train_policy_on(start, [training_set()], tmp_path, settings)
+    (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert json.loads(line)["precision"] == "float32"
+    if rank == 0:
+        assert {value.dtype for value in weights_of(tmp_path).values()} == {torch.bfloat16}
+    # Nothing in the folder forbids another kind of machine.
+    monkeypatch.setenv("SEGAGENT_PRECISION", "bfloat16")
+    assert train_policy_on(start, [training_set()], tmp_path, settings) == model
+
+
+@pytest.mark.parametrize("rank", [0, 2])
 def test_inference_shrinks_pictures_as_training_did(
     rank: int, folders: dict[str, Path], short: str, tmp_path: Path
 ) -> None:

@@ -23,7 +23,7 @@ from segagent.datasets import Dataset
 from segagent.distributed import Asking, worker_processes
 from segagent.environment.fingerprint import tool_answers
 from segagent.evaluation.calibration import calibration_content
-from segagent.evaluation.run import policy_answers
+from segagent.evaluation.run import known_answers, policy_answers
 from segagent.imaging.writing import write_bytes
 from segagent.search.versions import package_versions
 
@@ -115,13 +115,13 @@ def run_job(
     progress = Progress()
     with ExitStack() as stack:
         ask = stack.enter_context((open_workers or partial(_processes, workers=workers))(make_models))
-        (about,) = ask(_describe, [None])
+        (about,) = ask(_describe, [known_answers(folder / JOURNAL_FILE)])
         settings = {"what": config.job, "dataset": dataset.fingerprint, "num_images": dataset.num_images}
         journal = stack.enter_context(
             Journal(
                 folder / JOURNAL_FILE,
                 {**settings, **about["settings"], **config.to_dict()},
-                {"dataset": dataset.spec, "versions": package_versions(), **(notes or {})},
+                {"dataset": dataset.spec, "versions": about["versions"], **(notes or {})},
                 kept=progress.add,
             )
         )
@@ -187,11 +187,12 @@ def _over(progress: Progress, budget: Budget) -> str:
     return ""
 
 
-def _describe(models: Models, _: None) -> dict[str, Any]:
+def _describe(models: Models, known: str) -> dict[str, Any]:
     return {
+        "versions": package_versions(),  # Those of the machine that works, and of what the models have loaded there.
         "settings": {
             "policy": models.policy.name,
-            "policy_answers": policy_answers(models.policy),
+            "policy_answers": policy_answers(models.policy, known),
             "tool": models.tool.name,
             "tool_answers": tool_answers(models.tool),
             "calibration": None if models.calibration is None else models.calibration.to_dict(),

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from segagent.core import InputError
+from segagent.cpu import precision
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.train_states import judge, state_loss
 from segagent.learning.sft.data import TrainingSet
@@ -83,6 +84,7 @@ def train_embedded(
         "left_out": rows.left_out,
         "losses": losses,
         "seconds": round(time.perf_counter() - began, 1),
+        "precision": precision(),  # Of this session; the log tells it of every line. It decides no resumption.
     }
     save_network(out / SHIPPED.name, network.eval(), {"settings": settings, **result})
     (out / _RESULT).write_text(json.dumps({"settings": settings, **result}) + "\n")

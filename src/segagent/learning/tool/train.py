@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from segagent.core import InputError
+from segagent.cpu import autocast, precision
 from segagent.learning.tool.config import ToolTraining
 from segagent.learning.tool.episodes import Batch, EpisodePool
 from segagent.learning.tool.losses import mask_loss
@@ -118,6 +119,7 @@ class _Run:
             "steps": self.step,
             "seconds": round(self.seconds, 1),
             "torch": torch.__version__,
+            "precision": precision(),
         }
         save_network(self.average, self.out / "tool.safetensors", description, self.config.side)
 
@@ -152,7 +154,7 @@ class _Run:
                     self.loss = float(np.mean(losses))
                     line = {"step": self.step, "seconds": round(self.seconds, 1), "side": side, "loss": self.loss}
                     line |= _by_click(scores)
-                    log.write(json.dumps(line) + "\n")
+                    log.write(json.dumps(line | {"precision": precision()}) + "\n")
                     log.flush()
                     if report is not None:
                         report(line)
@@ -169,7 +171,7 @@ class _Run:
         rate = self.config.learning_rate * warm_up * max(0.5 * (1 + math.cos(math.pi * progress)), 0.01)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
+        with autocast():
             features = self.network.trunk(_last(normalised(torch.from_numpy(batch.pixels))))
             fine, evidence = torch.from_numpy(batch.fine), torch.from_numpy(batch.evidence)
             logits: Tensor = self.network.click(features, _last(fine), _last(evidence))

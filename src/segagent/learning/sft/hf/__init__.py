@@ -100,10 +100,10 @@ def _train(
         recompute_activations,
         without_cache,
     )
-    from segagent.learning.sft.hf.trainer import InOrderTrainer, Watcher, loss_lines
+    from segagent.learning.sft.hf.trainer import InOrderTrainer, Watcher, computed_in, loss_lines
     from segagent.policies.hf import checkpoint_format
 
-    checkpoint = load_for_training(spec, recipe)
+    checkpoint = load_for_training(spec, recipe, computed_in(recipe, cpu=_on_cpu(spec)))
     # Pictures stay as large as they were when the training began, whatever max_length has become.
     limit_pictures(checkpoint, int(folder.begun_with("max_length")))
     fmt = checkpoint_format(spec, checkpoint)

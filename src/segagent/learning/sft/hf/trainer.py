@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import SequentialSampler
 
 from segagent.core import InputError
+from segagent.cpu import precision
 from segagent.learning.sft import Progress
 from segagent.learning.sft.hf.encoding import NOT_TAUGHT
 from segagent.learning.sft.hf.folder import TrainingFolder
@@ -22,6 +23,14 @@ from segagent.learning.sft.recipe import Recipe
 _LOGS = 200
 _CHECKPOINTS = 20
 """At most so many lines of log and checkpoints in a training, unless it is short."""
+
+
+def computed_in(recipe: Recipe, *, cpu: bool) -> str:
+    """The number format of forward and backward pass: ``recipe.dtype``, but no bfloat16 on a CPU that is slow at it.
+
+    What is written is ``recipe.dtype`` either way, and a training may go on on another kind of machine.
+    """
+    return precision() if cpu and recipe.dtype == "bfloat16" else recipe.dtype
 
 
 def training_arguments(recipe: Recipe, steps: int, folder: TrainingFolder, *, cpu: bool) -> Any:
@@ -53,7 +62,7 @@ def training_arguments(recipe: Recipe, steps: int, folder: TrainingFolder, *, cp
             max_grad_norm=1.0,
             average_tokens_across_devices=True,
             seed=recipe.seed,
-            bf16=recipe.dtype == "bfloat16",
+            bf16=computed_in(recipe, cpu=cpu) == "bfloat16",
             fp16=recipe.dtype == "float16",
             use_cpu=cpu,
             ddp_find_unused_parameters=not recipe.freeze_vision and recipe.lora_rank == 0,
@@ -162,6 +171,7 @@ class Watcher(transformers.TrainerCallback):  # type: ignore[misc]
         if not math.isfinite(line["loss"]):
             raise InputError(f"the loss is no number any more at step {state.global_step}; lower the learning rate")
         line["seconds"] = round(self.seconds(), 3)
+        line["precision"] = "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32"
         if state.is_world_process_zero:
             self._folder.log([line])
             self._progress("training", state.global_step, state.max_steps, line["loss"])
