@@ -286,16 +286,16 @@ def _note(progress: Progress) -> str:
 
 
 def tell_summary(summary: dict[str, Any]) -> None:
-    """Say what a summary holds, failures first."""
+    """Say what a summary holds: on stdout what goes before all figures, then the figures; on stderr the failures."""
     job = summary["job"]
     for failure in summary["failed"][:_MAX_LISTED]:
         warn(f"object {failure['object_id']} failed: {failure['reason']}")
     if len(summary["failed"]) > _MAX_LISTED:
         warn(f"and {len(summary['failed']) - _MAX_LISTED} more failed objects; summary.json lists all")
-    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in summary["outcomes"].items())
-    say(f"{job}: {summary['objects']} objects: {counts or 'none done'}, {len(summary['failed'])} failed")
+    tell_counts(summary)
     if summary["likely_errors"] is not None:
-        say("likely errors: " + ", ".join(f"{count} {label}" for label, count in summary["likely_errors"].items()))
+        counts = [f"{count} {label}" for label, count in summary["likely_errors"].items() if count]
+        say("likely errors: " + (", ".join(counts) or "none"))
     if summary["expected_iou_given"] is not None:
         say(f"expected IoU of the given masks {summary['expected_iou_given']:.3f}")
     if job != "audit" and summary["expected_iou"] is not None:
@@ -305,3 +305,13 @@ def tell_summary(summary: dict[str, Any]) -> None:
     if summary.get("stopped"):
         warn(f"{summary['stopped']}; give a larger budget to the same command to go on")
     say(f"run: {summary['run']}; next: segagent review {summary['run']}")
+
+
+def tell_counts(summary: dict[str, Any]) -> None:
+    """Say what goes before all figures, a line each, and then how many objects there are of each outcome."""
+    for line in summary["warnings"]:
+        say(line)
+    counts = [f"{count} {name.replace('_', ' ')}" for name, count in summary["outcomes"].items()]
+    doubts = f"; the policy doubts {summary['doubted']}" if summary["doubted"] else ""
+    counted = f"{', '.join(counts) or 'none done'}, {len(summary['failed'])} failed{doubts}"
+    say(f"{summary['job']}: {summary['objects']} objects: {counted}")

@@ -96,12 +96,28 @@ class Run:
         return total
 
     @property
+    def num_images(self) -> int:
+        """How many images with objects the data set has."""
+        return int(self.config.get("num_images", 0))
+
+    def num_images_left(self) -> int:
+        """How many of them the run has not come to."""
+        done = 0
+        for record in read_journal(self.folder / JOURNAL_FILE)[1]:
+            number, part, parts = record["unit"]
+            if part + 1 == parts:
+                done = max(done, number + 1)
+        # An image without objects leaves no record, but it has its line among the costs.
+        costs = self.folder / COSTS_FILE
+        passed = sum(1 for _ in read_journal(costs)[1]) if costs.is_file() else 0
+        return max(self.num_images - max(done, passed), 0)
+
+    @property
     def _retried(self) -> dict[str, int]:
         """For objects with several records, how many there are."""
-        num_images = int(self.config.get("num_images", 0))
         later: Counter[str] = Counter()
         for data in read_journal(self.folder / JOURNAL_FILE)[1]:
-            if data["unit"][0] >= num_images:
+            if data["unit"][0] >= self.num_images:
                 later[str(data.get("object_id", data.get("sample_id")))] += 1
         return {name: count + 1 for name, count in later.items()}
 

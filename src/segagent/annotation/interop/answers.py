@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segagent.annotation.batch import ObjectRecord, Run
-from segagent.annotation.batch.folder import JOURNAL_FILE
 from segagent.annotation.interop.provenance import provenance_of
 from segagent.core import BoolMask, Rle, decode_rle
 from segagent.core.failures import Failure
-from segagent.core.journal import read_journal
 from segagent.evaluation.rle import rle_areas
 
 
@@ -112,7 +110,7 @@ class Answers:
             if not self._left_out(entry):
                 report.written[entry.outcome] += 1
                 self.labels.setdefault(entry.label, len(self.labels))
-        report.num_images_left = _images_left(self.run)
+        report.num_images_left = self.run.num_images_left()
         return report
 
     def __iter__(self) -> Iterator[Answer]:
@@ -161,10 +159,3 @@ class Answers:
         return Answer(
             record.object_id, record.image, record.text, record.category, record.outcome, rle, given, accepted, facts
         )
-
-
-def _images_left(run: Run) -> int:
-    """How many images of the data set the run has not come to."""
-    num_images = int(run.config.get("num_images", 0))
-    units = (int(record["unit"][0]) for record in read_journal(run.folder / JOURNAL_FILE)[1])
-    return max(num_images - 1 - max(units, default=-1), 0)
