@@ -41,7 +41,7 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
 ) -> None:
     """Write a run's masks in a format that other programs read."""
-    from segagent.annotation.batch import decide, open_run
+    from segagent.annotation.batch import decide, open_run, warnings_of
     from segagent.annotation.interop import ExportOptions, export_run
     from segagent.core import InputError
 
@@ -52,9 +52,12 @@ def export(
     accepted = None if decision is None else frozenset(decision.accepted)
     with waiting("export", quiet=as_json):
         report = export_run(opened, to, out, ExportOptions(accepted, only_accepted, force, image_prefix, tolerance))
+    warnings = warnings_of(opened)
     if as_json:
-        print_object(_summary(report, to, out, decision))
+        print_object({**_summary(report, to, out, decision), "warnings": warnings})
     else:
+        for line in warnings:
+            warn(line)
         _tell(report, out)
         if decision is not None:
             tell_decision(decision)
@@ -169,8 +172,6 @@ def _tell(report: Report, out: Path) -> None:
         warn(f"object {one.object_id} {words}" + (f" ({one.text!r} in {one.image})" if one.text else ""))
     if len(report.without) > _MAX_LISTED:
         warn(f"and {len(report.without) - _MAX_LISTED} more objects without a mask; --json lists all")
-    if report.num_images_left:
-        warn(f"the run has not come to {report.num_images_left} of its images; go on with it and export again")
     counts = ", ".join(f"{count} {name}" for name, count in sorted(report.written.items()))
     say(f"{report.written.total()} masks ({counts or 'none'}): {one_line(str(out))}")
     reasons = Counter(one.reason if one.reason in _NO_MASK else "failed" for one in report.without)

@@ -7,7 +7,7 @@ from segagent.annotation.batch.likely_error import ERROR_LABELS, LikelyError, au
 from segagent.annotation.batch.models import Models, make_models
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.annotation.batch.run import Progress, run_job
-from segagent.annotation.batch.summary import mostly_doubted, summarise_run, unfinished
+from segagent.annotation.batch.summary import summarise_run, unfinished, warnings_of
 
 __all__ = [
     "ERROR_LABELS",
@@ -24,9 +24,9 @@ __all__ = [
     "decide",
     "likely_error",
     "make_models",
-    "mostly_doubted",
     "open_run",
     "run_job",
     "summarise_run",
     "unfinished",
+    "warnings_of",
 ]

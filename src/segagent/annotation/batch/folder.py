@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +108,11 @@ class Run:
             number, part, parts = record["unit"]
             if part + 1 == parts:
                 done = max(done, number + 1)
-        # An image without objects leaves no record, but it has its line among the costs.
+        # An image without objects leaves no record, but it has its line among the costs, in the same order.
         costs = self.folder / COSTS_FILE
-        passed = sum(1 for _ in read_journal(costs)[1]) if costs.is_file() else 0
-        return max(self.num_images - max(done, passed), 0)
+        later = islice(read_journal(costs)[1], done, None) if costs.is_file() else iter(())
+        done += sum(1 for _ in takewhile(lambda record: not record["cost"].get("objects", 1), later))
+        return max(self.num_images - done, 0)
 
     @property
     def _retried(self) -> dict[str, int]:

@@ -15,14 +15,15 @@ from segagent.annotation.batch.records import ObjectRecord
 SUMMARY_FILE = "summary.json"
 
 
-def summarise_run(run: Run) -> dict[str, Any]:
+def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
     """Counts by outcome and by the given masks' likely errors, failures, mean expected IoUs, costs.
 
     ``likely_errors`` and expected IoUs are None where there is nothing to speak of. ``doubted`` objects are those that
     the policy itself has doubts about, ``unscored`` ones those whose mask it predicted no IoU of; ``images_left`` is
     how many images the run has not come to. ``warnings``: what goes before all figures, as clauses, the weightiest
-    first.
+    first. Without ``judge`` the likely errors, which cost the most time, are None too.
     """
+    judged = judge and run.job != "annotate"
     outcomes: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     failures: list[dict[str, Any]] = []
@@ -36,7 +37,7 @@ def summarise_run(run: Run) -> dict[str, Any]:
         outcomes[record.outcome] += 1
         doubted += bool(record.doubts)
         unscored += record.predicted_iou is None
-        if run.job != "annotate":
+        if judged:
             errors[likely_error(record, run.calibrated(record.given_iou)).label] += 1
         for values, predicted in ((before, record.given_iou), (after, record.predicted_iou)):
             calibrated = run.calibrated(predicted)
@@ -49,7 +50,7 @@ def summarise_run(run: Run) -> dict[str, Any]:
         "outcomes": dict(sorted(outcomes.items())),
         "doubted": doubted,
         "unscored": unscored,
-        "likely_errors": {label: errors[label] for label in ERROR_LABELS} if run.job != "annotate" else None,
+        "likely_errors": {label: errors[label] for label in ERROR_LABELS} if judged else None,
         "failed": failures,
         "images": run.num_images,
         "images_left": run.num_images_left(),
@@ -60,14 +61,23 @@ def summarise_run(run: Run) -> dict[str, Any]:
     return {**summary, "warnings": list(_warnings(summary))}
 
 
+def warnings_of(run: Run) -> list[str]:
+    """What anyone who goes on with the run's masks must know first; see :func:`summarise_run`."""
+    warnings: list[str] = summarise_run(run, judge=False)["warnings"]
+    return warnings
+
+
 def unfinished(num_left: int, num_images: int) -> str:
     """That images are missing, in words; empty where none is."""
     if not num_left:
         return ""
-    return f"unfinished: {num_left} of {num_images} images are missing; give the command that made the run again"
+    return (
+        f"unfinished: the run has not come to {num_left} of its images, {num_images} in all, so they are missing here; "
+        "give the command that made it again"
+    )
 
 
-def mostly_doubted(num_doubted: int, num_objects: int) -> str:
+def _mostly_doubted(num_doubted: int, num_objects: int) -> str:
     """That the policy doubts most of the objects, in words; empty where it does not."""
     if 2 * num_doubted <= num_objects:
         return ""
@@ -80,7 +90,7 @@ def _warnings(summary: Mapping[str, Any]) -> Iterator[str]:
         yield "there is no object in it" if summary["images_left"] == 0 else "no object is done yet"
     elif not done:
         yield f"all {summary['objects']} objects failed"
-    if words := mostly_doubted(summary["doubted"], done):
+    if words := _mostly_doubted(summary["doubted"], done):
         yield words
     if words := unfinished(summary["images_left"], summary["images"]):
         yield words
