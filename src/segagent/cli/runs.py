@@ -115,7 +115,10 @@ def audit(
         first_box=None, steps=None, candidates=None,
     )  # fmt: skip
     if text is not None:
-        require_unset(images=images, workers=workers, ray=ray, retry_failed=retry_failed, price=price, out=out)
+        require_unset(
+            images=images, workers=workers, ray=ray, retry_failed=retry_failed, price=price, out=out,
+            budget_seconds=budget_seconds, budget_calls=budget_calls, budget_money=budget_money,
+        )  # fmt: skip
         if mask is None:
             raise InputError("--mask is missing; give the mask to look at")
         _audit_one(Path(source), text, mask, choice, seed=seed, as_json=as_json)
@@ -185,6 +188,14 @@ def require_unset(**options: object) -> None:
                 f"--{name.replace('_', '-')}: one picture is given with TEXT, a data set without; "
                 "this option belongs to the other of the two"
             )
+
+
+def require_use_of_price(price: str | None, max_money: float | None) -> None:
+    """Raise ``InputError`` for the price of one picture that limits nothing."""
+    from segagent.core import InputError
+
+    if price is not None and max_money is None:
+        raise InputError("--price: limits nothing by itself; give --max-money too, or leave it out")
 
 
 def dataset_spec(dataset: str, images: Path | None) -> str:
