@@ -21,6 +21,7 @@ from segagent.evaluation.playing import play_groups
 from segagent.evaluation.protocols import EvaluationConfig
 from segagent.evaluation.retrying import retry_failed
 from segagent.evaluation.stored import EMPTY_SCHEMA, TRAJECTORIES_FILE, merged_units, retried_files
+from segagent.policies import require_predicted_iou
 from segagent.search.versions import package_versions
 
 
@@ -88,6 +89,10 @@ def evaluate(
     """
     if policy is None and config.protocol != "noc":
         raise InputError(f"the protocol {config.protocol!r} needs a policy; only 'noc' has the simulated annotator")
+    if policy is not None and config.protocol == "filter":
+        require_predicted_iou(policy, "the protocol 'filter'")
+    if policy is not None and config.protocol != "filter" and config.search.num_candidates > 1:
+        require_predicted_iou(policy, "a choice between candidates")
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)

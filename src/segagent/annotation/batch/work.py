@@ -145,7 +145,7 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
     else:
         given = trajectory.start.predicted_iou
         if given is None or predicted is None:
-            return _failed(sample, f"the reply of policy {models.policy.name!r} predicts no IoU of the given mask")
+            return _failed(sample, no_iou(models.policy.name))
         better = predicted > given + config.margin and models.calibrated(predicted) >= config.sure
         if config.job == "refine" and trajectory.returned and better and not against:
             outcome = "repaired"
@@ -153,6 +153,11 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
             outcome = "audited" if config.job == "audit" else "kept"
             trajectory = replace(trajectory, returned=0)
     return ObjectRecord(sample.sample_id, outcome, trajectory, sample.category, against).to_dict()
+
+
+def no_iou(policy: str) -> str:
+    """Why an object fails that the policy of this name has answered without the IoU of its mask."""
+    return f"the reply of policy {policy!r} predicts no IoU of the given mask"
 
 
 def made_or_not_found(trajectory: Trajectory, models: Models, found: float) -> Outcome:
