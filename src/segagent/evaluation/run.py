@@ -25,6 +25,24 @@ from segagent.policies import require_predicted_iou
 from segagent.search.versions import package_versions
 
 
+OPTIONS = {
+    "protocol": "--protocol",
+    "policy": "--policy",
+    "tool": "--tool",
+    "max_steps": "--steps",
+    "num_candidates": "--candidates",
+    "use_prm": "--no-prm",
+    "stop_iou": "--all-steps",
+    "patience": "--all-steps",
+    "max_clicks": "--max-clicks",
+    "enough": "--enough",
+    "draws": "--draws",
+    "seed": "--seed",
+    "shard": "--shard",
+}
+"""How an evaluation's settings are given to the commands."""
+
+
 @dataclass
 class Progress:
     """What a journal holds. ``num_kept_images`` of its images were there when this run began.
@@ -112,7 +130,11 @@ def evaluate(
     notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": package_versions()}
     progress = Progress()
     with Journal(
-        folder / TRAJECTORIES_FILE, settings, notes, kept=lambda record: progress.add(record["unit"][0], record)
+        folder / TRAJECTORIES_FILE,
+        settings,
+        notes,
+        kept=lambda record: progress.add(record["unit"][0], record),
+        options=OPTIONS,
     ) as journal:
         progress.num_kept_images = progress.num_images
         _refuse_strays(journal)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,6 +30,25 @@ from segagent.search.versions import package_versions
 
 OpenWorkers: TypeAlias = Callable[[MakeModels], AbstractContextManager[Asking[Models]]]
 """Where the work runs: :func:`segagent.distributed.worker_processes` with a number of processes, or Ray."""
+
+OPTIONS = {
+    "job": "the command",
+    "policy": "--policy",
+    "tool": "--tool",
+    "search.max_steps": "--steps",
+    "search.num_candidates": "--candidates",
+    "search.max_seconds": "--max-seconds",
+    "search.max_policy_calls": "--max-calls",
+    "search.max_money": "--max-money",
+    "search.prices.prompt": "--price",
+    "search.prices.completion": "--price",
+    "below": "--below",
+    "margin": "--margin",
+    "sure": "--sure",
+    "found": "--found",
+    "seed": "--seed",
+}
+"""How a run's settings are given to the commands."""
 
 ENOUGH_WITHOUT_IOU = 3
 """After so many first objects without a predicted IoU a policy is taken to predict none."""
@@ -120,6 +139,11 @@ def run_job(
     with ExitStack() as stack:
         ask = stack.enter_context((open_workers or partial(_processes, workers=workers))(make_models))
         (about,) = ask(partial(_describe, config=config), [None])
+        do = partial(work_on, config=config)
+        first: Iterator[list[ImageResult]] | None = None
+        if config.job != "annotate" and not (folder / JOURNAL_FILE).exists():
+            coming = ask(do, _batches(_tasks(dataset, 0, ()), config.batch_images), died=_died)
+            first = _refused_without_iou(coming, about["settings"]["policy"], config.job)
         settings = {"what": config.job, "dataset": dataset.fingerprint, "num_images": dataset.num_images}
         journal = stack.enter_context(
             Journal(
@@ -127,6 +151,7 @@ def run_job(
                 {**settings, **about["settings"], **config.to_dict()},
                 {"dataset": dataset.spec, "versions": package_versions(), **(notes or {})},
                 kept=progress.add,
+                options=OPTIONS,
             )
         )
         costs = stack.enter_context(
@@ -138,11 +163,9 @@ def run_job(
             watch(progress)
         failed = list(progress.failures.values()) if retry_failed else []
         todo = _tasks(dataset, journal.next_unit, failed)
-        results = ask(partial(work_on, config=config), _batches(todo, config.batch_images), died=_died)
+        results = first or ask(do, _batches(todo, config.batch_images), died=_died)
         # A budget that the last image uses up has stopped nothing.
         left = max(dataset.num_images - journal.next_unit, 0) + len({failure.image for failure in failed})
-        if config.job != "annotate" and not progress.num_objects:
-            results = _refused_without_iou(results, about["settings"]["policy"], config.job)
         with contextlib.closing(_closable(results)) as coming:
             progress.stopped = _over(progress, budget) if left > 0 else ""
             while not progress.stopped and (batch := next(coming, None)) is not None:
@@ -158,9 +181,9 @@ def run_job(
 def _refused_without_iou(
     results: Iterator[list[ImageResult]], policy: str, job: str
 ) -> Iterator[list[ImageResult]]:
-    """The same results, the first ones held back until one object was given an IoU.
+    """The same results, the first ones waited for until one object was given an IoU.
 
-    Whether a served policy predicts IoUs only its replies can tell. Raises ``InputError``, before anything is written,
+    Whether a served policy predicts IoUs only its replies can tell. Raises ``InputError``, before there is a journal,
     where the first :data:`ENOUGH_WITHOUT_IOU` objects that it answered, or all if they are fewer, got none.
     """
     held: list[list[ImageResult]] = []
@@ -174,8 +197,7 @@ def _refused_without_iou(
             break
     if without and not answered:
         raise InputError(f"{no_iou(policy)}, which {job} needs; use another policy, or a prompt that asks for it")
-    yield from held
-    yield from results
+    return chain(held, results)
 
 
 def _write(result: ImageResult, journal: Journal, costs: Journal, progress: Progress) -> None:
