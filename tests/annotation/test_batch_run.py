@@ -89,7 +89,10 @@ def test_a_budget_that_is_just_enough_stops_nothing(tmp_path: Path) -> None:
     ("other", "told"),
     [
         (RunConfig("annotate", SearchConfig(3, use_prm=False)), "search.max_steps 2, now 3 (--steps)"),
-        (RunConfig("annotate", SearchConfig(2, use_prm=False, max_seconds=4.0)), "search.max_seconds null, now 4.0 (--max-seconds)"),
+        (
+            RunConfig("annotate", SearchConfig(2, use_prm=False, max_seconds=4.0)),
+            "search.max_seconds null, now 4.0 (--max-seconds)",
+        ),
         (RunConfig("annotate", ANNOTATE.search, found=0.5), "found 0.3, now 0.5 (--found)"),
         (RunConfig("annotate", ANNOTATE.search, seed=7), "seed 0, now 7 (--seed)"),
         (RunConfig("refine"), 'job "annotate", now "refine" (the command)'),

@@ -91,9 +91,7 @@ def test_the_command_gives_the_same_mask(
     save_png(tmp_path / "m.png", square())
     models, search = Models(Drawing(), DiscTool()), SearchConfig(max_steps=2, num_candidates=2)
     if job == "refine":
-        record = segagent.refine(
-            tmp_path / "a.png", "x", tmp_path / "m.png", models=models, search=search, seed=seed
-        )
+        record = segagent.refine(tmp_path / "a.png", "x", tmp_path / "m.png", models=models, search=search, seed=seed)
     else:
         record = segagent.annotate(tmp_path / "a.png", "x", models=models, search=search, seed=seed)
     monkeypatch.setattr(segagent.policies, "make_policy", lambda spec: Drawing())

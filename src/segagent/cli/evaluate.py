@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segagent.cli.common import TextTemplateOption
-from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_object, reporting_errors, say, warn
+from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, one_line, print_object, reporting_errors, say, warn
 from segagent.cli.models import (
     CandidatesOption,
     FirstBoxOption,
@@ -135,12 +135,12 @@ def evaluate(
     given = protocol in (Protocol.FILTER, Protocol.REFINE)
     player = None if simulated else choice.make_policy(started=given)
     mine = len(range(config.shard.number - 1, opened.num_images, config.shard.of))
-    with counting("evaluation", mine, unit="images", quiet=as_json) as update:
+    with counting_parts("evaluation", mine, unit="images", part="samples", quiet=as_json) as update:
 
         def watch(progress: Progress) -> None:
-            failed = f", {len(progress.failures)} failed" if progress.failures else ""
-            again = f", {progress.num_retried} images tried again" if progress.num_retried else ""
-            update(progress.num_images, f"{progress.num_samples} samples{failed}{again}")
+            failed = [f"{len(progress.failures)} failed"] if progress.failures else []
+            again = [f"{progress.num_retried} images tried again"] if progress.num_retried else []
+            update(progress.num_images, progress.num_samples, ", ".join([*failed, *again]))
 
         progress = run_evaluation(opened, player, choice.make_tool(), out, config, watch=watch, retry=retry_failed)
     (run,) = open_runs([out])

@@ -37,6 +37,13 @@ def export(
     tolerance: Annotated[
         float, typer.Option("--tolerance", min=0, help="yolo-seg: how far polygons may lie from outlines, in pixels.")
     ] = 0.5,
+    best_tries: Annotated[
+        bool,
+        typer.Option(
+            "--best-tries",
+            help="label-studio, cvat: what came nearest to an object that was not found too, with its low score.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
 ) -> None:
@@ -50,8 +57,9 @@ def export(
     opened = open_run(run)
     decision = None if accept is None else decide(opened, accept, accept_iou, calibrate)
     accepted = None if decision is None else frozenset(decision.accepted)
+    options = ExportOptions(accepted, only_accepted, force, image_prefix, tolerance, best_tries)
     with waiting("export", quiet=as_json):
-        report = export_run(opened, to, out, ExportOptions(accepted, only_accepted, force, image_prefix, tolerance))
+        report = export_run(opened, to, out, options)
     warnings = warnings_of(opened)
     if as_json:
         print_object({**_summary(report, to, out, decision), "warnings": warnings})
@@ -172,7 +180,7 @@ def _tell(report: Report, out: Path) -> None:
         warn(f"object {one.object_id} {words}" + (f" ({one.text!r} in {one.image})" if one.text else ""))
     if len(report.without) > _MAX_LISTED:
         warn(f"and {len(report.without) - _MAX_LISTED} more objects without a mask; --json lists all")
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(report.written.items()))
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(report.written.items()))
     say(f"{report.written.total()} masks ({counts or 'none'}): {one_line(str(out))}")
     reasons = Counter(one.reason if one.reason in _NO_MASK else "failed" for one in report.without)
     if reasons:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segagent.cli.console import EXIT_SOME_FAILED, counting, print_object, reporting_errors, say, waiting, warn
+from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, print_object, reporting_errors, say, waiting, warn
 from segagent.cli.models import (
     Choice,
     PolicyOption,
@@ -206,6 +206,8 @@ def dataset_spec(dataset: str, images: Path | None) -> str:
         return dataset
     if not Path(dataset).is_file() or not dataset.endswith(".json"):
         raise InputError(f"{dataset}: --images goes with a .json file; a folder or scheme:PATH knows its images")
+    if not images.is_dir():
+        raise InputError(f"{images}: no such folder; --images names the folder with the images")
     return f"coco:{dataset}:images={images}"
 
 
@@ -256,12 +258,12 @@ def run_dataset(
     first_box = choice.first_box if config.job == "annotate" else "none"
     config = replace(config, search=choice.search)
     begun = False
-    with counting(config.job, opened.num_images, unit="images", quiet=as_json) as update:
+    with counting_parts(config.job, opened.num_images, unit="images", part="objects", quiet=as_json) as update:
 
         def watch(progress: Progress) -> None:
             nonlocal begun
             begun = True
-            update(min(progress.num_images, opened.num_images), _note(progress))
+            update(min(progress.num_images, opened.num_images), progress.num_objects, _note(progress))
 
         try:
             progress = run_job(

@@ -205,9 +205,7 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             )
 
 
-def _require_equal(
-    path: Path, before: dict[str, Any], now: dict[str, Any], options: Mapping[str, str] | None
-) -> None:
+def _require_equal(path: Path, before: dict[str, Any], now: dict[str, Any], options: Mapping[str, str] | None) -> None:
     """Refuse settings other than those of the header ``before``."""
     config, notes = before.get("config"), before.get("notes")
     old, new = config if isinstance(config, dict) else {}, now["config"]

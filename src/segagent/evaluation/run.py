@@ -24,7 +24,6 @@ from segagent.evaluation.stored import EMPTY_SCHEMA, TRAJECTORIES_FILE, merged_u
 from segagent.policies import require_predicted_iou
 from segagent.search.versions import package_versions
 
-
 OPTIONS = {
     "protocol": "--protocol",
     "policy": "--policy",

@@ -91,7 +91,9 @@ def _claim(folder: Path, config: MiniConfig) -> None:
     if before is None:
         write_bytes(path, json.dumps(now, indent=1).encode("ascii") + b"\n")
     elif before != now:
-        options = {name: f"--{name.replace('_', '-')}" for name in ("seed", "seeds", "train_scenes", "test_scenes", "quick")}
+        options = {
+            name: f"--{name.replace('_', '-')}" for name in ("seed", "seeds", "train_scenes", "test_scenes", "quick")
+        }
         told = changed_settings(before, now, options)
         raise InputError(f"{folder}: was begun with other settings ({told}); choose another folder")
 

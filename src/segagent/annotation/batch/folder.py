@@ -52,7 +52,7 @@ class Run:
 
     def dataset(self) -> Dataset:
         """The data set that was worked on. Raises ``InputError`` if it is not there any more or has changed."""
-        opened = open_dataset(str(self.notes.get("dataset")))
+        opened = open_dataset(str(self.notes.get("dataset")), pictures=False)
         if opened.fingerprint != self.config.get("dataset"):
             raise InputError(
                 f"{opened.spec}: has changed since {self.folder} was made; give the run the annotations it was made of"

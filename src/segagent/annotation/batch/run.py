@@ -178,9 +178,7 @@ def run_job(
     return progress
 
 
-def _refused_without_iou(
-    results: Iterator[list[ImageResult]], policy: str, job: str
-) -> Iterator[list[ImageResult]]:
+def _refused_without_iou(results: Iterator[list[ImageResult]], policy: str, job: str) -> Iterator[list[ImageResult]]:
     """The same results, the first ones waited for until one object was given an IoU.
 
     Whether a served policy predicts IoUs only its replies can tell. Raises ``InputError``, before there is a journal,

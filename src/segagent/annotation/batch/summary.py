@@ -1,4 +1,4 @@
-"""A run in numbers: what was done, how good it is expected to be, what it has cost, and what to know before all that."""
+"""A run in numbers: what was done, how good it is expected to be, what it cost, and what to know before all that."""
 
 from __future__ import annotations
 

@@ -85,13 +85,22 @@ class Report:
 class Answers:
     """The objects of a run, those ``accepted`` marked, read as often as is wanted.
 
-    ``accepted`` None: nobody asked. With ``only_accepted`` the others are left out, and counted in ``report``.
+    ``accepted`` None: nobody asked. With ``only_accepted`` the others are left out, and counted in ``report``. With
+    ``best_tries`` an object that was not found is told with the mask that came nearest, where there is one.
     """
 
-    def __init__(self, run: Run, accepted: frozenset[str] | None = None, *, only_accepted: bool = False) -> None:
+    def __init__(
+        self,
+        run: Run,
+        accepted: frozenset[str] | None = None,
+        *,
+        only_accepted: bool = False,
+        best_tries: bool = False,
+    ) -> None:
         self.run = run
         self.accepted = accepted
         self.only_accepted = only_accepted and accepted is not None
+        self.best_tries = best_tries
         self.labels: dict[str, int] = {}
         """Every label with its number, in the run's order; there once :meth:`survey` was called."""
         self._last: dict[str, int] = {}
@@ -149,9 +158,11 @@ class Answers:
     def _answer(self, record: ObjectRecord) -> Answer | Without:
         accepted = None if self.accepted is None else record.object_id in self.accepted
         trajectory = record.trajectory
-        facts = provenance_of(self.run, record, accepted)
         rle = trajectory.rle_at(trajectory.returned)
-        if record.outcome == "not_found" or not rle_areas([rle])[0]:
+        empty = not rle_areas([rle])[0]
+        best_try = self.best_tries and record.outcome == "not_found" and not empty
+        facts = provenance_of(self.run, record, accepted, best_try=best_try)
+        if empty or (record.outcome == "not_found" and not best_try):
             reason = "not_found" if record.outcome == "not_found" else "empty"
             size = (trajectory.height, trajectory.width)
             return Without(record.object_id, record.image, reason, record.text, size, facts)

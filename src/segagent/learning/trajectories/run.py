@@ -23,7 +23,9 @@ MakeTool: TypeAlias = Callable[[], SegmentationTool]
 """Makes the tool; it is sent to other processes, so it must be picklable (``partial(make_tool, "embedded")``)."""
 
 
-OPTIONS = {name: f"--{name.replace('_', '-')}" for name in ("tool", "max_steps", "tau_stop", "tau_diff", "starts", "seed")}
+OPTIONS = {
+    name: f"--{name.replace('_', '-')}" for name in ("tool", "max_steps", "tau_stop", "tau_diff", "starts", "seed")
+}
 """How the settings are given to the command."""
 
 
