@@ -316,6 +316,9 @@ def _episode(
                 picture, text, annotator, segmenter, choice.search, start=start, seed=seed, image_name=str(image_path)
             )
         write_result(out, picture, trajectory)
+    if not trajectory.mask_at(trajectory.returned).any():
+        warnings.append("nothing was found: the mask is empty")
+        warn(warnings[-1])
     if as_json:
         print_object(result_dict(trajectory, out, warnings))
     else:

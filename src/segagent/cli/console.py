@@ -201,7 +201,7 @@ class _Lines:
         now = time.monotonic()
         if self._kept is None:
             # Rates are of what this session does, not of what it goes on from.
-            self._kept, self._began = (done, parts), now
+            self._kept, self._began, self._last = (done, parts), now, now
         finished = self._total is not None and done >= self._total
         if now - self._last < 10 and not (finished and now - self._began > 2):
             return

@@ -154,12 +154,24 @@ def evaluate(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
+def nothing_measured(results: dict[str, Any]) -> str:
+    """Why there is no figure, in words; empty where there are some."""
+    counts = results["counts"]
+    if counts["samples"]:
+        return ""
+    if counts["failed"]:
+        return f"nothing was measured: every sample failed ({counts['failed']})"
+    return "nothing was measured: there is no sample" + (" but skipped ones" if counts["skipped"] else "")
+
+
 def _tell(results: dict[str, Any], config: EvaluationConfig, progress: Progress, path: Path) -> None:
     for failure in progress.failures[:_MAX_LISTED]:
         warn(f"sample {failure.sample_id} failed: {failure.reason}")
     if len(progress.failures) > _MAX_LISTED:
         warn(f"and {len(progress.failures) - _MAX_LISTED} more failed samples; {path} lists all")
     counts = results["counts"]
+    if words := nothing_measured(results):
+        say(words)
     part = f", part {config.shard}" if config.shard.of > 1 else ""
     skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
     say(f"{counts['samples']} samples on {counts['images']} images{part}{skipped}")

@@ -105,6 +105,8 @@ def trajectories(
             warn(f"sample {failure.sample_id} failed: {failure.reason}")
         if len(report.failures) > _MAX_LISTED:
             warn(f"and {len(report.failures) - _MAX_LISTED} more failed samples; --json lists all")
+        if not report.num_trajectories:
+            say("no trajectory was made: " + ("every sample failed" if report.failures else "there is no sample"))
         made = report.num_samples - kept[0]
         say(
             f"{report.num_trajectories} trajectories of {report.num_samples - len(report.failures)} samples on "

@@ -87,9 +87,9 @@ def _mostly_doubted(num_doubted: int, num_objects: int) -> str:
 def _warnings(summary: Mapping[str, Any]) -> Iterator[str]:
     done = sum(summary["outcomes"].values())
     if not summary["objects"]:
-        yield "there is no object in it" if summary["images_left"] == 0 else "no object is done yet"
+        yield "no object is done yet" if summary["images_left"] else "the data set holds no object: nothing was done"
     elif not done:
-        yield f"all {summary['objects']} objects failed"
+        yield f"every object failed ({summary['objects']})"
     if words := _mostly_doubted(summary["doubted"], done):
         yield words
     if words := unfinished(summary["images_left"], summary["images"]):
