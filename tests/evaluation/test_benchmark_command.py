@@ -209,7 +209,7 @@ def test_another_benchmark_in_the_same_folder_is_refused(tmp_path: Path, capsys:
     assert benchmark(tmp_path) == 0
     capsys.readouterr()
     assert benchmark(tmp_path, "--seed", "1") == 2
-    assert "was begun with other settings (seed 0, now 1)" in capsys.readouterr().err
+    assert "was begun with other settings (seed 0, now 1 (--seed))" in capsys.readouterr().err
     assert benchmark(tmp_path, "--tool", "grabcut") == 2
 
 

@@ -39,6 +39,7 @@ from segagent.cli.runs import (
     prompts_spec,
     require_text,
     require_unset,
+    require_use_of_price,
     run_dataset,
 )
 
@@ -97,8 +98,11 @@ def annotate(
         typer.Option("--prompts", help="Data set: a CSV file with image,text or COCO JSON, for a folder of images."),
     ] = None,
     found: Annotated[
-        float, typer.Option("--found", help="Data set: a calibrated predicted IoU below this means 'not found'.")
-    ] = 0.3,
+        float | None,
+        typer.Option(
+            "--found", help="Data set: a calibrated predicted IoU below this means 'not found'. [default: 0.3]"
+        ),
+    ] = None,
     workers: WorkersOption = None,
     ray: RayOption = None,
     retry_failed: RetryOption = False,
@@ -116,7 +120,11 @@ def annotate(
         max_money=max_money, price=price,
     )  # fmt: skip
     if text is not None:
-        require_unset(prompts=prompts, workers=workers, ray=ray, retry_failed=retry_failed)
+        require_unset(
+            prompts=prompts, found=found, workers=workers, ray=ray, retry_failed=retry_failed,
+            budget_seconds=budget_seconds, budget_calls=budget_calls, budget_money=budget_money,
+        )  # fmt: skip
+        require_use_of_price(price, max_money)
         _episode(Path(source), text, out, choice, mask=mask, box=box, seed=seed, as_json=as_json)
         return
     from segagent.annotation.batch import RunConfig
@@ -127,7 +135,7 @@ def annotate(
         source if prompts is None else prompts_spec(source, prompts),
         out,
         choice,
-        RunConfig("annotate", choice.search, found=found, seed=seed),
+        RunConfig("annotate", choice.search, seed=seed).with_given(found=found),
         workers=workers,
         ray=ray,
         retry_failed=retry_failed,
@@ -155,17 +163,23 @@ def refine(
     max_money: MaxMoneyOption = None,
     images: ImagesOption = None,
     below: Annotated[
-        float,
-        typer.Option("--below", help="Data set: masks whose calibrated predicted IoU is at least this stay."),
-    ] = 0.85,
+        float | None,
+        typer.Option(
+            "--below", help="Data set: masks whose calibrated predicted IoU is at least this stay. [default: 0.85]"
+        ),
+    ] = None,
     margin: Annotated[
-        float,
-        typer.Option("--margin", help="Data set: replace a mask if its predicted IoU rises by more than this."),
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            "--margin", help="Data set: replace a mask if its predicted IoU rises by more than this. [default: 0.2]"
+        ),
+    ] = None,
     sure: Annotated[
-        float,
-        typer.Option("--sure", help="Data set: and only by one whose calibrated predicted IoU is at least this."),
-    ] = 0.9,
+        float | None,
+        typer.Option(
+            "--sure", help="Data set: and only by one whose calibrated predicted IoU is at least this. [default: 0.9]"
+        ),
+    ] = None,
     workers: WorkersOption = None,
     ray: RayOption = None,
     retry_failed: RetryOption = False,
@@ -183,7 +197,11 @@ def refine(
         max_money=max_money, price=price,
     )  # fmt: skip
     if text is not None:
-        require_unset(images=images, workers=workers, ray=ray, retry_failed=retry_failed)
+        require_unset(
+            images=images, below=below, margin=margin, sure=sure, workers=workers, ray=ray, retry_failed=retry_failed,
+            budget_seconds=budget_seconds, budget_calls=budget_calls, budget_money=budget_money,
+        )  # fmt: skip
+        require_use_of_price(price, max_money)
         if mask is None:
             from segagent.core import InputError
 
@@ -198,7 +216,7 @@ def refine(
         dataset_spec(source, images),
         out,
         choice,
-        RunConfig("refine", choice.search, below=below, margin=margin, sure=sure, seed=seed),
+        RunConfig("refine", choice.search, seed=seed).with_given(below=below, margin=margin, sure=sure),
         workers=workers,
         ray=ray,
         retry_failed=retry_failed,
@@ -298,6 +316,9 @@ def _episode(
                 picture, text, annotator, segmenter, choice.search, start=start, seed=seed, image_name=str(image_path)
             )
         write_result(out, picture, trajectory)
+    if not trajectory.mask_at(trajectory.returned).any():
+        warnings.append("nothing was found: the mask is empty")
+        warn(warnings[-1])
     if as_json:
         print_object(result_dict(trajectory, out, warnings))
     else:

@@ -46,6 +46,8 @@ def corrupt(
     if as_json:
         print_object({"folder": str(out), "truth": str(out / TRUTH_FILE), "kinds": counts, "seed": seed})
         return
+    if not counts:
+        say("nothing was spoiled: the data set holds no object")
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
     say(f"{sum(counts.values())} objects of {total} images: {kinds or 'none'}")
     say(f"data set {out}; truth {out / TRUTH_FILE}; next: segagent audit {out} -o RUN")

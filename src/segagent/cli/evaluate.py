@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segagent.cli.common import TextTemplateOption
-from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_object, reporting_errors, say, warn
+from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, one_line, print_object, reporting_errors, say, warn
 from segagent.cli.models import (
     CandidatesOption,
     FirstBoxOption,
@@ -137,12 +137,12 @@ def evaluate(
     given = protocol in (Protocol.FILTER, Protocol.REFINE, Protocol.OUTLINE)
     player = None if simulated else choice.make_policy(started=given)
     mine = len(range(config.shard.number - 1, opened.num_images, config.shard.of))
-    with counting("evaluation", mine, unit="images", quiet=as_json) as update:
+    with counting_parts("evaluation", mine, unit="images", part="samples", quiet=as_json) as update:
 
         def watch(progress: Progress) -> None:
-            failed = f", {len(progress.failures)} failed" if progress.failures else ""
-            again = f", {progress.num_retried} images tried again" if progress.num_retried else ""
-            update(progress.num_images, f"{progress.num_samples} samples{failed}{again}")
+            failed = [f"{len(progress.failures)} failed"] if progress.failures else []
+            again = [f"{progress.num_retried} images tried again"] if progress.num_retried else []
+            update(progress.num_images, progress.num_samples, ", ".join([*failed, *again]))
 
         progress = run_evaluation(opened, player, choice.make_tool(), out, config, watch=watch, retry=retry_failed)
     (run,) = open_runs([out])
@@ -156,12 +156,24 @@ def evaluate(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
+def nothing_measured(results: dict[str, Any]) -> str:
+    """Why there is no figure, in words; empty where there are some."""
+    counts = results["counts"]
+    if counts["samples"]:
+        return ""
+    if counts["failed"]:
+        return f"nothing was measured: every sample failed ({counts['failed']})"
+    return "nothing was measured: there is no sample" + (" but skipped ones" if counts["skipped"] else "")
+
+
 def _tell(results: dict[str, Any], config: EvaluationConfig, progress: Progress, path: Path) -> None:
     for failure in progress.failures[:_MAX_LISTED]:
         warn(f"sample {failure.sample_id} failed: {failure.reason}")
     if len(progress.failures) > _MAX_LISTED:
         warn(f"and {len(progress.failures) - _MAX_LISTED} more failed samples; {path} lists all")
     counts = results["counts"]
+    if words := nothing_measured(results):
+        say(words)
     part = f", part {config.shard}" if config.shard.of > 1 else ""
     skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
     say(f"{counts['samples']} samples on {counts['images']} images{part}{skipped}")

@@ -41,11 +41,18 @@ def export(
         float, typer.Option("--val", help="yolo-seg: the share of pictures for validation; 0 to split nothing off.")
     ] = 0.2,
     split_seed: Annotated[int, typer.Option("--split-seed", help="yolo-seg: draws other pictures for it.")] = 0,
+    best_tries: Annotated[
+        bool,
+        typer.Option(
+            "--best-tries",
+            help="label-studio, cvat: what came nearest to an object that was not found too, with its low score.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
 ) -> None:
     """Write a run's masks in a format that other programs read."""
-    from segagent.annotation.batch import decide, open_run
+    from segagent.annotation.batch import decide, open_run, warnings_of
     from segagent.annotation.interop import ExportOptions, export_run
     from segagent.core import InputError
 
@@ -54,18 +61,24 @@ def export(
     opened = open_run(run)
     decision = None if accept is None else decide(opened, accept, accept_iou, calibrate)
     accepted = None if decision is None else frozenset(decision.accepted)
+    options = ExportOptions(
+        accepted=accepted,
+        only_accepted=only_accepted,
+        force=force,
+        image_prefix=image_prefix,
+        tolerance=tolerance,
+        val_share=val,
+        split_seed=split_seed,
+        best_tries=best_tries,
+    )
     with waiting("export", quiet=as_json):
-        report = export_run(
-            opened,
-            to,
-            out,
-            ExportOptions(
-                accepted, only_accepted, force, image_prefix, tolerance, val_share=val, split_seed=split_seed
-            ),
-        )
+        report = export_run(opened, to, out, options)
+    warnings = warnings_of(opened)
     if as_json:
-        print_object(_summary(report, to, out, decision))
+        print_object({**_summary(report, to, out, decision), "warnings": warnings})
     else:
+        for line in warnings:
+            warn(line)
         _tell(report, out)
         if decision is not None:
             tell_decision(decision)
@@ -208,9 +221,7 @@ def _tell(report: Report, out: Path) -> None:
         warn(f"object {one.object_id} {words}" + (f" ({one.text!r} in {one.image})" if one.text else ""))
     if len(report.without) > _MAX_LISTED:
         warn(f"and {len(report.without) - _MAX_LISTED} more objects without a mask; --json lists all")
-    if report.num_images_left:
-        warn(f"the run has not come to {report.num_images_left} of its images; go on with it and export again")
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(report.written.items()))
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(report.written.items()))
     say(f"{report.written.total()} masks ({counts or 'none'}): {one_line(str(out))}")
     reasons = Counter(one.reason if one.reason in _NO_MASK else "failed" for one in report.without)
     if reasons:

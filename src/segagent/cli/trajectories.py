@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segagent.cli.common import TextTemplateOption
-from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_object, reporting_errors, say, warn
+from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, one_line, print_object, reporting_errors, say, warn
 
 _MAX_LISTED = 20
 
@@ -68,13 +68,12 @@ def trajectories(
         warn(f"{opened.path}: {opened.num_crowd} crowd annotations are no single object and left out")
     began = time.monotonic()
     kept: list[int] = []
-    with counting("trajectories", opened.num_images, unit="images", quiet=as_json) as update:
+    with counting_parts("trajectories", opened.num_images, unit="images", part="samples", quiet=as_json) as update:
 
         def progress(report: Report) -> None:
             kept[:] = kept or [report.num_samples]
-            rate = (report.num_samples - kept[0]) / max(time.monotonic() - began, 1e-9) * 60
-            failed = f", {len(report.failures)} failed" if report.failures else ""
-            update(report.num_images, f"{report.num_samples} samples ({rate:.0f}/min){failed}")
+            failed = f"{len(report.failures)} failed" if report.failures else ""
+            update(report.num_images, report.num_samples, failed)
 
         report = generate_dataset(
             opened,
@@ -106,6 +105,8 @@ def trajectories(
             warn(f"sample {failure.sample_id} failed: {failure.reason}")
         if len(report.failures) > _MAX_LISTED:
             warn(f"and {len(report.failures) - _MAX_LISTED} more failed samples; --json lists all")
+        if not report.num_trajectories:
+            say("no trajectory was made: " + ("every sample failed" if report.failures else "there is no sample"))
         made = report.num_samples - kept[0]
         say(
             f"{report.num_trajectories} trajectories of {report.num_samples - len(report.failures)} samples on "

@@ -69,7 +69,7 @@ _IN_A_FOLDER: dict[str, Callable[[Path], Dataset]] = {
 """What a folder holds, the first one found deciding, and how it is opened."""
 
 
-def open_dataset(spec: str, text_template: str | None = None) -> Dataset:
+def open_dataset(spec: str, text_template: str | None = None, *, pictures: bool = True) -> Dataset:
     """The data set that ``spec`` names.
 
     ===================================  =========================================================================
@@ -95,12 +95,21 @@ def open_dataset(spec: str, text_template: str | None = None) -> Dataset:
 
     Options follow the path, ``refcoco:data:by=unc,split=val``. docs/datasets.md tells which files each one wants. A
     manifest goes before instances. ``text_template`` is the option ``text=``, for those that have it; if ``spec`` has
-    it too they must be the same. Raises ``InputError`` for anything else, and for a data set that is malformed.
+    it too they must be the same. Without ``pictures`` the folder of the images need not be there. Raises
+    ``InputError`` for anything else, and for a data set that is malformed.
     """
+    opened = _opened(spec, text_template)
+    folder = getattr(opened, "images_dir", None)
+    if pictures and folder is not None and opened.num_images and not Path(folder).is_dir():
+        raise InputError(f"{folder}: no such folder; the images of {spec} are looked for there")
+    return opened
+
+
+def _opened(spec: str, text_template: str | None) -> Dataset:
     scheme, _, rest = spec.partition(":")
     if text_template is not None:
         named = scheme if scheme in _SCHEMES and (rest or scheme == "scenes") else None
-        return open_dataset(with_text_template(spec, named, text_template))
+        return _opened(with_text_template(spec, named, text_template), None)
     if scheme in _SCHEMES and (rest or scheme == "scenes"):
         return _SCHEMES[scheme](spec)
     if "\0" in spec or not spec:

@@ -167,7 +167,8 @@ def _judge(
     for number, (episode, state, proposals) in enumerate(zip(starts, states, replies, strict=True)):
         said = proposals[0].predicted_iou
         if said is None:
-            raise InputError(f"policy {policy.name!r:.200} predicts no IoU, so it cannot filter annotations")
+            # A policy that never does is refused before; of others a reply without it fails its sample alone.
+            raise ValueError(f"the reply of policy {policy.name!r:.200} predicts no IoU of the mask to be judged")
         reward = targets[number // draws].reward(state)
         start = Start(episode.start.kind, encode_rle(state.mask), said, reward, state.prompts)
         usage = total_usage([proposal.usage for proposal in proposals])

@@ -21,7 +21,25 @@ from segagent.evaluation.playing import play_groups
 from segagent.evaluation.protocols import EvaluationConfig
 from segagent.evaluation.retrying import retry_failed
 from segagent.evaluation.stored import EMPTY_SCHEMA, TRAJECTORIES_FILE, merged_units, retried_files
+from segagent.policies import require_predicted_iou
 from segagent.search.versions import package_versions
+
+OPTIONS = {
+    "protocol": "--protocol",
+    "policy": "--policy",
+    "tool": "--tool",
+    "max_steps": "--steps",
+    "num_candidates": "--candidates",
+    "use_prm": "--no-prm",
+    "stop_iou": "--all-steps",
+    "patience": "--all-steps",
+    "max_clicks": "--max-clicks",
+    "enough": "--enough",
+    "draws": "--draws",
+    "seed": "--seed",
+    "shard": "--shard",
+}
+"""How an evaluation's settings are given to the commands."""
 
 
 @dataclass
@@ -88,6 +106,10 @@ def evaluate(
     """
     if policy is None and config.protocol != "noc":
         raise InputError(f"the protocol {config.protocol!r} needs a policy; only 'noc' has the simulated annotator")
+    if policy is not None and config.protocol == "filter":
+        require_predicted_iou(policy, "the protocol 'filter'")
+    if policy is not None and config.protocol != "filter" and config.search.num_candidates > 1:
+        require_predicted_iou(policy, "a choice between candidates")
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +129,11 @@ def evaluate(
     notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": package_versions()}
     progress = Progress()
     with Journal(
-        folder / TRAJECTORIES_FILE, settings, notes, kept=lambda record: progress.add(record["unit"][0], record)
+        folder / TRAJECTORIES_FILE,
+        settings,
+        notes,
+        kept=lambda record: progress.add(record["unit"][0], record),
+        options=OPTIONS,
     ) as journal:
         progress.num_kept_images = progress.num_images
         _refuse_strays(journal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
-from segagent.core import Policy, SpecError
+from segagent.core import InputError, Policy, SpecError
 from segagent.policies.centre import CentrePolicy
 from segagent.policies.reply import format_reply, parse_reply
 from segagent.policies.scripted import ScriptedPolicy
@@ -17,6 +17,7 @@ __all__ = [
     "format_reply",
     "make_policy",
     "parse_reply",
+    "require_predicted_iou",
     "with_first_box",
 ]
 
@@ -82,6 +83,16 @@ def _boxed_if_asked(policy: Policy) -> Policy:
     from segagent.policies.first_box import begin_with_own_box
 
     return begin_with_own_box(policy) if isinstance(policy, ChatPolicy) and policy.format.first_box else policy
+
+
+def require_predicted_iou(policy: Policy, purpose: str) -> None:
+    """Refuse a policy that never predicts an IoU, before anything is done that needs one.
+
+    Such a policy says so by an attribute ``predicts_iou`` that is false; of one without the attribute only its replies
+    can tell. Raises ``InputError`` naming the policy and ``purpose``.
+    """
+    if not getattr(policy, "predicts_iou", True):
+        raise InputError(f"policy {policy.name!r:.200} predicts no IoU, which {purpose} needs; use another policy")
 
 
 def with_first_box(policy: Policy, choice: str) -> Policy:

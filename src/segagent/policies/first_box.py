@@ -26,6 +26,11 @@ class FirstBoxPolicy:
         """See :class:`segagent.core.Policy`."""
         return self._name
 
+    @property
+    def predicts_iou(self) -> bool:
+        """Whether the clicker ever predicts an IoU; see :func:`segagent.policies.require_predicted_iou`."""
+        return bool(getattr(self.clicker, "predicts_iou", True))
+
     def propose(
         self,
         observations: Sequence[Observation],

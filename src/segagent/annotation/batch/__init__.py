@@ -7,7 +7,7 @@ from segagent.annotation.batch.likely_error import ERROR_LABELS, LikelyError, au
 from segagent.annotation.batch.models import Models, make_models
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.annotation.batch.run import Progress, run_job
-from segagent.annotation.batch.summary import summarise_run
+from segagent.annotation.batch.summary import summarise_run, unfinished, warnings_of
 
 __all__ = [
     "ERROR_LABELS",
@@ -27,4 +27,6 @@ __all__ = [
     "open_run",
     "run_job",
     "summarise_run",
+    "unfinished",
+    "warnings_of",
 ]

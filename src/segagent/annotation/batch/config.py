@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from segagent.core import InputError
@@ -67,6 +67,10 @@ class RunConfig:
             raise InputError("the seed must be at least 0 and batch_images at least 1")
         if self.job != "annotate" and not self.search.use_prm:
             raise InputError(f"{self.job} needs the predicted IoU; use it in the search")
+
+    def with_given(self, **settings: float | None) -> RunConfig:
+        """The same with those of ``settings`` that are not None."""
+        return replace(self, **{name: value for name, value in settings.items() if value is not None})  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
         """What changes a record: settings of other jobs left out."""

@@ -8,14 +8,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from segagent.annotation.batch.config import Budget, RunConfig
 from segagent.annotation.batch.folder import CALIBRATION_NAME, COSTS_FILE, JOURNAL_FILE
 from segagent.annotation.batch.models import MakeModels, Models
-from segagent.annotation.batch.work import ImageResult, ImageTask, fail_all, work_on
+from segagent.annotation.batch.work import ImageResult, ImageTask, fail_all, no_iou, work_on
 from segagent.core import InputError
 from segagent.core.failures import Failure
 from segagent.core.journal import Journal
@@ -25,10 +25,33 @@ from segagent.environment.fingerprint import tool_answers
 from segagent.evaluation.calibration import calibration_content
 from segagent.evaluation.run import known_answers, policy_answers
 from segagent.imaging.writing import write_bytes
+from segagent.policies import require_predicted_iou
 from segagent.search.versions import package_versions
 
 OpenWorkers: TypeAlias = Callable[[MakeModels], AbstractContextManager[Asking[Models]]]
 """Where the work runs: :func:`segagent.distributed.worker_processes` with a number of processes, or Ray."""
+
+OPTIONS = {
+    "job": "the command",
+    "policy": "--policy",
+    "tool": "--tool",
+    "search.max_steps": "--steps",
+    "search.num_candidates": "--candidates",
+    "search.max_seconds": "--max-seconds",
+    "search.max_policy_calls": "--max-calls",
+    "search.max_money": "--max-money",
+    "search.prices.prompt": "--price",
+    "search.prices.completion": "--price",
+    "below": "--below",
+    "margin": "--margin",
+    "sure": "--sure",
+    "found": "--found",
+    "seed": "--seed",
+}
+"""How a run's settings are given to the commands."""
+
+ENOUGH_WITHOUT_IOU = 3
+"""After so many first objects without a predicted IoU a policy is taken to predict none."""
 
 DIED = "a worker process ended while it worked on this image, perhaps for lack of memory; see --retry-failed"
 
@@ -115,7 +138,12 @@ def run_job(
     progress = Progress()
     with ExitStack() as stack:
         ask = stack.enter_context((open_workers or partial(_processes, workers=workers))(make_models))
-        (about,) = ask(_describe, [known_answers(folder / JOURNAL_FILE)])
+        (about,) = ask(partial(_describe, config=config), [known_answers(folder / JOURNAL_FILE)])
+        do = partial(work_on, config=config)
+        first: Iterator[list[ImageResult]] | None = None
+        if config.job != "annotate" and not (folder / JOURNAL_FILE).exists():
+            coming = ask(do, _batches(_tasks(dataset, 0, ()), config.batch_images), died=_died)
+            first = _refused_without_iou(coming, about["settings"]["policy"], config.job)
         settings = {"what": config.job, "dataset": dataset.fingerprint, "num_images": dataset.num_images}
         journal = stack.enter_context(
             Journal(
@@ -123,6 +151,7 @@ def run_job(
                 {**settings, **about["settings"], **config.to_dict()},
                 {"dataset": dataset.spec, "versions": about["versions"], **(notes or {})},
                 kept=progress.add,
+                options=OPTIONS,
             )
         )
         costs = stack.enter_context(
@@ -134,7 +163,7 @@ def run_job(
             watch(progress)
         failed = list(progress.failures.values()) if retry_failed else []
         todo = _tasks(dataset, journal.next_unit, failed)
-        results = ask(partial(work_on, config=config), _batches(todo, config.batch_images), died=_died)
+        results = first or ask(do, _batches(todo, config.batch_images), died=_died)
         # A budget that the last image uses up has stopped nothing.
         left = max(dataset.num_images - journal.next_unit, 0) + len({failure.image for failure in failed})
         with contextlib.closing(_closable(results)) as coming:
@@ -147,6 +176,26 @@ def run_job(
                 left -= len(batch)
                 progress.stopped = _over(progress, budget) if left > 0 else ""
     return progress
+
+
+def _refused_without_iou(results: Iterator[list[ImageResult]], policy: str, job: str) -> Iterator[list[ImageResult]]:
+    """The same results, the first ones waited for until one object was given an IoU.
+
+    Whether a served policy predicts IoUs only its replies can tell. Raises ``InputError``, before there is a journal,
+    where the first :data:`ENOUGH_WITHOUT_IOU` objects that it answered, or all if they are fewer, got none.
+    """
+    held: list[list[ImageResult]] = []
+    without, answered = 0, False
+    for batch in results:
+        held.append(batch)
+        reasons = [record.get("reason") for result in batch for record in result.records]
+        without += sum(reason == no_iou(policy) for reason in reasons)
+        answered = any(reason is None for reason in reasons)
+        if answered or without >= ENOUGH_WITHOUT_IOU:
+            break
+    if without and not answered:
+        raise InputError(f"{no_iou(policy)}, which {job} needs; use another policy, or a prompt that asks for it")
+    return chain(held, results)
 
 
 def _write(result: ImageResult, journal: Journal, costs: Journal, progress: Progress) -> None:
@@ -187,7 +236,11 @@ def _over(progress: Progress, budget: Budget) -> str:
     return ""
 
 
-def _describe(models: Models, known: str) -> dict[str, Any]:
+def _describe(models: Models, known: str, *, config: RunConfig) -> dict[str, Any]:
+    if config.job != "annotate":
+        require_predicted_iou(models.policy, config.job)
+    if config.search.num_candidates > 1:
+        require_predicted_iou(models.policy, "a choice between candidates")
     return {
         "versions": package_versions(),  # Those of the machine that works, and of what the models have loaded there.
         "settings": {

@@ -14,7 +14,7 @@ from typing import Any
 from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.models import Models
 from segagent.annotation.batch.records import ObjectRecord, Outcome
-from segagent.annotation.single import checked_text, doubts, unknown_words
+from segagent.annotation.single import checked_text, speaks_against
 from segagent.core import Image, InputError, ToolError, Trajectory
 from segagent.core.failures import Failure
 from segagent.datasets import Sample, SampleGroup
@@ -139,24 +139,33 @@ def _failed(sample: Sample, reason: str) -> dict[str, Any]:
 def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models, config: RunConfig) -> dict[str, Any]:
     outcome: Outcome
     predicted = trajectory.predicted_iou_at(trajectory.returned)
-    words = unknown_words(models.policy, trajectory.text)
-    against = [f"does not know {', '.join(map(repr, words))}"] if words else []
-    against += doubts(models.policy, image, trajectory.text)
+    against = speaks_against(models.policy, image, trajectory.text)
     if config.job == "annotate":
-        area = trajectory.mask_at(trajectory.returned).any()
-        seen = area and (predicted is None or models.calibrated(predicted) >= config.found)
-        outcome = "made" if seen else "not_found"
+        outcome = made_or_not_found(trajectory, models, config.found)
     else:
         given = trajectory.start.predicted_iou
         if given is None or predicted is None:
-            return _failed(sample, f"the reply of policy {models.policy.name!r} predicts no IoU of the given mask")
+            return _failed(sample, no_iou(models.policy.name))
         better = predicted > given + config.margin and models.calibrated(predicted) >= config.sure
         if config.job == "refine" and trajectory.returned and better and not against:
             outcome = "repaired"
         else:
             outcome = "audited" if config.job == "audit" else "kept"
             trajectory = replace(trajectory, returned=0)
-    return ObjectRecord(sample.sample_id, outcome, trajectory, sample.category, tuple(against)).to_dict()
+    return ObjectRecord(sample.sample_id, outcome, trajectory, sample.category, against).to_dict()
+
+
+def no_iou(policy: str) -> str:
+    """Why an object fails that the policy of this name has answered without the IoU of its mask."""
+    return f"the reply of policy {policy!r} predicts no IoU of the given mask"
+
+
+def made_or_not_found(trajectory: Trajectory, models: Models, found: float) -> Outcome:
+    """Whether the returned mask is an answer: it is not empty, and its calibrated predicted IoU at least ``found``."""
+    predicted = trajectory.predicted_iou_at(trajectory.returned)
+    if not trajectory.mask_at(trajectory.returned).any():
+        return "not_found"
+    return "made" if predicted is None or models.calibrated(predicted) >= found else "not_found"
 
 
 def _cost(played: Sequence[Trajectory]) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
-from segagent.annotation.batch import ObjectRecord, Run, open_run
+from segagent.annotation.batch import ObjectRecord, Run, open_run, unfinished
 from segagent.annotation.batch.folder import JOURNAL_FILE
 from segagent.annotation.review.entries import num_records
 from segagent.core import Image, InputError, Rle
@@ -95,8 +96,14 @@ def _of_file(listing: CocoListing, source: Source) -> Iterator[Annotation]:
 
 
 def _of_run(run: Run, source: Source) -> Iterator[Annotation]:
+    if words := unfinished(run.num_images_left(), run.num_images):
+        source.problems.append(f"{run.folder}: {words}")
     try:
-        source.load_image = run.dataset().load_image
+        dataset = run.dataset()
+        source.load_image = dataset.load_image
+        # What the run has not come to is not removed.
+        for group in islice(dataset.groups(), run.num_images - run.num_images_left(), None):
+            source.bad |= {sample.sample_id for sample in group.samples()}
     except InputError as error:
         source.no_images = str(error)
     for record in run.records():

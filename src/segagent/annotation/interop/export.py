@@ -32,6 +32,8 @@ class ExportOptions:
     others out. ``force`` replaces what is there. ``image_prefix`` stands before image names in Label Studio's tasks.
     ``tolerance``: how far YOLO's polygons may lie from the mask's outline, in pixels. ``val_share`` of YOLO's pictures
     is for validation, in [0, 1); 0: none, and the training pictures are named for both. ``split_seed`` draws them.
+    ``best_tries``: what came nearest to an object that was not found is written as a mask for people to look at; only
+    in :data:`FOR_PEOPLE`.
     """
 
     accepted: frozenset[str] | None = None
@@ -41,6 +43,7 @@ class ExportOptions:
     tolerance: float = 0.5
     val_share: float = 0.2
     split_seed: int = 0
+    best_tries: bool = False
 
     def __post_init__(self) -> None:
         if self.only_accepted and self.accepted is None:
@@ -138,6 +141,9 @@ WRITERS: dict[str, Write] = {
 }
 """By name, what writes a format."""
 
+FOR_PEOPLE = ("label-studio", "cvat")
+"""Formats whose masks people look at before anything is made of them."""
+
 
 def export_run(run: Run, kind: str, out: str | Path, options: ExportOptions = ExportOptions()) -> Report:
     """Write the masks of ``run`` to ``out`` in the format ``kind``, whole or not at all.
@@ -147,10 +153,17 @@ def export_run(run: Run, kind: str, out: str | Path, options: ExportOptions = Ex
     """
     if kind not in WRITERS:
         raise InputError(f"format {kind!r:.80}: expected one of {', '.join(WRITERS)}")
+    if options.best_tries and kind not in FOR_PEOPLE:
+        raise InputError(
+            f"format {kind!r}: holds final masks, and an object that was not found has none; best tries go into "
+            f"{' and '.join(FOR_PEOPLE)} only"
+        )
     target = Path(out)
     refuse_existing(target, force=options.force)
     dataset = run.dataset()
-    answers = Answers(run, dataset, options.accepted, only_accepted=options.only_accepted)
+    answers = Answers(
+        run, dataset, options.accepted, only_accepted=options.only_accepted, best_tries=options.best_tries
+    )
     report = answers.survey()
     WRITERS[kind](Exporting(run, dataset, answers, Pictures(dataset), options, report), target)
     return report

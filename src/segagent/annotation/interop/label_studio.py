@@ -101,7 +101,9 @@ def _task(image: ImageAnswers, address: str) -> dict[str, Any]:
 def _region(answer: Answer) -> dict[str, Any]:
     height, width = answer.rle["size"]
     score = answer.score
-    told = answer.text if score is None else f"{answer.text} (expected IoU {score:.2f})"
+    notes = ["not found, best try"] if answer.outcome == "not_found" else []
+    notes += [] if score is None else [f"expected IoU {score:.2f}"]
+    told = f"{answer.text} ({'; '.join(notes)})" if notes else answer.text
     return {
         "id": region_id(answer.object_id),
         "type": "brushlabels",

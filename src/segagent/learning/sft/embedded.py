@@ -7,12 +7,13 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from segagent.core import InputError
+from segagent.core.settings import changed_settings
 from segagent.cpu import precision
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.train_states import judge, state_loss
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 _RESULT = "sft.json"
 _SETTINGS = "settings.json"
+_OPTIONS = {
+    "base": "--policy",
+    "fresh": "--fresh",
+    **{f"recipe.{n}": f"--{n.replace('_', '-')}" for n in ("epochs", "steps", "batch_size", "learning_rate", "seed")},
+}
 
 
 def train_embedded(
@@ -136,10 +142,19 @@ def _claim(out: Path, settings: dict[str, object], *, resume: bool) -> None:
     """Put the settings into the folder before a checkpoint is. Raises ``InputError`` where others were begun there."""
     path = out / _SETTINGS
     out.mkdir(parents=True, exist_ok=True)
-    now = json.dumps(settings)
-    if resume and path.exists() and path.read_text() != now:
-        raise InputError(f"{out}: holds a training begun with other settings or examples; choose another folder")
-    path.write_text(now)
+    if resume and path.exists():
+        try:
+            before = json.loads(path.read_text())
+        except ValueError as error:
+            raise InputError(f"{path}: damaged; remove the folder or choose another") from error
+        _require_same(out, before, settings)
+    path.write_text(json.dumps(settings))
+
+
+def _require_same(out: Path, before: Any, settings: dict[str, object]) -> None:
+    told = changed_settings(before, json.loads(json.dumps(settings)), _OPTIONS)
+    if told:
+        raise InputError(f"{out}: was begun with other settings ({told}); use the same ones, or another folder")
 
 
 def _finished(out: Path, settings: dict[str, object]) -> TrainedModel | None:
@@ -151,12 +166,11 @@ def _finished(out: Path, settings: dict[str, object]) -> TrainedModel | None:
         return None
     try:
         result = json.loads(path.read_text())
-        same = result["settings"] == json.loads(json.dumps(settings))
+        before = dict(result["settings"])
         losses = tuple((int(step), float(loss)) for step, loss in result["losses"])
         counts = result["steps"], result["examples"]
         model = TrainedModel(f"embedded:{out}", *counts, losses, result["seconds"], int(result["left_out"]))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}); remove the folder or choose another") from error
-    if not same:
-        raise InputError(f"{out}: holds a model trained with other settings; choose another folder")
+    _require_same(out, before, settings)
     return model
