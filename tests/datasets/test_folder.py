@@ -67,7 +67,6 @@ GOOD = {"image": "a.png", "mask": None, "text": "x"}
         ({**GOOD, "image": None}, "path within the folder"),
         ({**GOOD, "image": ""}, "path within the folder"),
         ({**GOOD, "image": "a\0.png"}, "path within the folder"),
-        ({"image": "a.png", "text": "x"}, "'mask' is missing"),
         ({**GOOD, "text": None}, "'text' or 'category'"),
         ({**GOOD, "text": "  "}, "'text' or 'category'"),
         ({**GOOD, "text": 3}, "must be text"),

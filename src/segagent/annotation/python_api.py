@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from segagent.annotation.batch import Models, ObjectRecord, Run, RunConfig, make
 from segagent.annotation.batch.work import ImageTask, work_on
 from segagent.core import BoolMask, Image, InputError
 from segagent.core.failures import Failure
-from segagent.datasets import Dataset, open_dataset
+from segagent.datasets import Dataset, ListedDataset, open_dataset
 from segagent.datasets.sample import ListedGroup
 from segagent.imaging import load_image, load_mask
 from segagent.search import SearchConfig
@@ -245,7 +246,10 @@ def _picture(source: Any) -> Image:
 
 
 def _opened(source: Any) -> Dataset:
-    return open_dataset(str(source)) if isinstance(source, str | Path) else source
+    opened = open_dataset(str(source)) if isinstance(source, str | Path) else source
+    for note in opened.notes if isinstance(opened, ListedDataset) else ():
+        warnings.warn(note, stacklevel=4)
+    return opened
 
 
 def _name(source: Any) -> str:

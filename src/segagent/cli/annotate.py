@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from segagent.cli.common import CrowdsOption
 from segagent.cli.console import print_object, reporting_errors, say, waiting, warn
 from segagent.cli.models import (
     CandidatesOption,
@@ -96,6 +97,7 @@ def annotate(
         Path | None,
         typer.Option("--prompts", help="Data set: a CSV file with image,text or COCO JSON, for a folder of images."),
     ] = None,
+    crowds: CrowdsOption = False,
     found: Annotated[
         float, typer.Option("--found", help="Data set: a calibrated predicted IoU below this means 'not found'.")
     ] = 0.3,
@@ -116,7 +118,7 @@ def annotate(
         max_money=max_money, price=price,
     )  # fmt: skip
     if text is not None:
-        require_unset(prompts=prompts, workers=workers, ray=ray, retry_failed=retry_failed)
+        require_unset(prompts=prompts, crowds=crowds, workers=workers, ray=ray, retry_failed=retry_failed)
         _episode(Path(source), text, out, choice, mask=mask, box=box, seed=seed, as_json=as_json)
         return
     from segagent.annotation.batch import RunConfig
@@ -128,6 +130,7 @@ def annotate(
         out,
         choice,
         RunConfig("annotate", choice.search, found=found, seed=seed),
+        crowds=crowds,
         workers=workers,
         ray=ray,
         retry_failed=retry_failed,
@@ -154,6 +157,7 @@ def refine(
     max_calls: MaxCallsOption = None,
     max_money: MaxMoneyOption = None,
     images: ImagesOption = None,
+    crowds: CrowdsOption = False,
     below: Annotated[
         float,
         typer.Option("--below", help="Data set: masks whose calibrated predicted IoU is at least this stay."),
@@ -183,7 +187,7 @@ def refine(
         max_money=max_money, price=price,
     )  # fmt: skip
     if text is not None:
-        require_unset(images=images, workers=workers, ray=ray, retry_failed=retry_failed)
+        require_unset(images=images, crowds=crowds, workers=workers, ray=ray, retry_failed=retry_failed)
         if mask is None:
             from segagent.core import InputError
 
@@ -199,6 +203,7 @@ def refine(
         out,
         choice,
         RunConfig("refine", choice.search, below=below, margin=margin, sure=sure, seed=seed),
+        crowds=crowds,
         workers=workers,
         ray=ray,
         retry_failed=retry_failed,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from segagent.cli.common import CrowdsOption, open_data
 from segagent.cli.console import counting, print_object, reporting_errors, say
 
 
@@ -16,6 +17,7 @@ def corrupt(
         str, typer.Argument(metavar="DATASET", help="Any data set, for example scenes:100.", show_default=False)
     ],
     *,
+    crowds: CrowdsOption = False,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new or empty folder.")],
     share: Annotated[float, typer.Option("--share", min=0, max=1, help="This share of masks is spoiled.")] = 0.5,
     per_image: Annotated[
@@ -32,13 +34,12 @@ def corrupt(
     from segagent.annotation import require_folder_or_nothing
     from segagent.cli.scenes import appearing_when_complete
     from segagent.core import InputError
-    from segagent.datasets import open_dataset
     from segagent.datasets.corrupted import TRUTH_FILE, Spoiling, write_corrupted
 
     require_folder_or_nothing(out)
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out}: holds something already; choose another folder or empty it")
-    opened = open_dataset(dataset)
+    opened = open_data(dataset, crowds=crowds)
     spoiling = Spoiling(share, per_image, max_images, seed)
     total = min(opened.num_images, max_images or opened.num_images)
     with counting("corrupt", total, unit="images", quiet=as_json) as update, appearing_when_complete(out) as partial:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segagent.cli.common import CrowdsOption, open_data
 from segagent.cli.console import one_line, phases, print_object, reporting_errors, say
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def star(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="S_0: a folder of 'segagent train sft'.")],
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="As for 'segagent trajectories'.")],
     *,
+    crowds: CrowdsOption = False,
     out: OutOption,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="N.")] = 1,
     variant: Annotated[str, typer.Option("--variant", help="star+ (Alg. 1) or star (Alg. 4).")] = "star+",
@@ -134,7 +136,6 @@ def star(
     from typing import cast
 
     from segagent.core import InputError
-    from segagent.datasets import open_dataset
     from segagent.learning.sft import load_recipe, load_recipe_from, read_training_note
     from segagent.learning.star import StarConfig, run_star
     from segagent.learning.star.config import Variant
@@ -152,7 +153,7 @@ def star(
     with phases(unit="steps", quiet=as_json) as update:
         trained = run_star(
             model,
-            open_dataset(dataset),
+            open_data(dataset, crowds=crowds),
             out,
             config,
             recipe=settings,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, TypeAlias
 from segagent.annotation.batch.folder import Run
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.core import InputError, iou
+from segagent.core.texts import read_json
 from segagent.datasets.coco_masks import decode_segmentation
 
 CHECKED_SCHEMA = "segagent.checked/1"
@@ -59,12 +59,7 @@ def read_checked(path: str | Path, run: Run) -> Checked:
     Raises ``InputError`` naming the file and the entry that is not right, or where no entry is about a mask of the run.
     """
     name = Path(path)
-    try:
-        data = json.loads(name.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror}); expected JSON with checked masks") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name}: not valid JSON ({error})") from error
+    data = read_json(name, "expected JSON with checked masks")
     if isinstance(data, dict) and isinstance(data.get("annotations"), list):
         entries = _coco(data["annotations"], name)
     elif isinstance(data, dict) and isinstance(data.get("checked"), list):

@@ -23,8 +23,8 @@ def read_coco_corrections(data: dict[str, Any], path: Path) -> Found:
     categories = {str(entry.get("id")): words(entry.get("name")) for entry in _objects(data, "categories", path)}
     for index, annotation in enumerate(_objects(data, "annotations", path)):
         where = f"annotations[{index}] (id {annotation.get('id')!r:.40})"
-        if annotation.get("iscrowd"):
-            continue
+        if annotation.get("iscrowd") and PROVENANCE_KEY not in annotation:
+            continue  # A crowd that was taken as an object has a provenance.
         try:
             yield _entry(annotation, images, categories, where)
         except ValueError as error:
