@@ -6,6 +6,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from segagent.core import InputError
+from segagent.datasets import open_dataset
 from segagent.datasets.folder import FolderDataset
 
 
@@ -109,3 +110,25 @@ def test_missing_manifest(tmp_path: Path) -> None:
         FolderDataset(tmp_path)
     with pytest.raises(InputError):
         FolderDataset(tmp_path / "manifest.json")
+
+
+def test_a_sample_without_the_key_mask_fails_alone_and_only_where_a_mask_is_needed(tmp_path: Path) -> None:
+    dataset = FolderDataset(write(tmp_path, [GOOD, {"image": "a.png", "text": "x"}]))
+    PillowImage.new("RGB", (3, 2)).save(tmp_path / "a.png")
+    assert not dataset[0].load_target()[0].any()
+    assert dataset[1].load_image().width == 3
+    with pytest.raises(InputError, match=r"samples\[1\]: 'mask' is missing; write null"):
+        dataset[1].load_target()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.jsonl"])
+def test_encodings_of_a_manifest(tmp_path: Path, encoding: str, name: str) -> None:
+    entry = {**GOOD, "text": "caf\u00e9"}
+    text = json.dumps({"samples": [entry]} if name.endswith("json") else entry, ensure_ascii=False)
+    (tmp_path / name).write_bytes((text + "\r\n").encode(encoding))
+    if encoding == "utf-16" and name.endswith("jsonl"):
+        with pytest.raises(InputError, match="is UTF-16 text, which is not read as a stream; save it as UTF-8"):
+            list(open_dataset(str(tmp_path)))
+    else:
+        assert [sample.text for sample in open_dataset(str(tmp_path))] == ["caf\u00e9"]
