@@ -21,7 +21,14 @@ def brush_export(folder: Path, *crowds: int) -> Path:
     """COCO as brush exporters write it: run lengths with iscrowd 1, and perhaps without."""
     PillowImage.new("RGB", (32, 24), "#204060").save(folder / "a.png")
     annotations = [
-        {"id": number, "image_id": 1, "category_id": 1, "iscrowd": crowd, "area": 1, "segmentation": encode_counts(DISC)}
+        {
+            "id": number,
+            "image_id": 1,
+            "category_id": 1,
+            "iscrowd": crowd,
+            "area": 1,
+            "segmentation": encode_counts(DISC),
+        }
         for number, crowd in enumerate(crowds, 1)
     ]
     images = [{"id": 1, "file_name": "a.png", "width": 32, "height": 24}]
@@ -34,7 +41,6 @@ def brush_export(folder: Path, *crowds: int) -> Path:
 def commands(folder: Path, file: Path) -> dict[str, list[str]]:
     return {
         "annotate": ["annotate", str(file), "-o", str(folder / "annotate"), *MODELS],
-        "audit": ["audit", str(file), "-o", str(folder / "audit"), "--policy", "embedded", "--tool", "disc"],
         "evaluate": ["evaluate", str(file), "-o", str(folder / "evaluate"), *MODELS],
         "trajectories": ["trajectories", str(file), "-o", str(folder / "t.jsonl"), "--tool", "disc", "--workers", "1"],
         "corrupt": ["corrupt", str(file), "-o", str(folder / "corrupt")],
@@ -45,7 +51,7 @@ def commands(folder: Path, file: Path) -> dict[str, list[str]]:
 
 def num_done(folder: Path, command: str) -> int:
     match command:
-        case "annotate" | "audit":
+        case "annotate":
             return len(list(open_run(folder / command).objects()))
         case "evaluate":
             return int(json.loads((folder / "evaluate" / "results.json").read_text())["counts"]["samples"])
@@ -53,7 +59,7 @@ def num_done(folder: Path, command: str) -> int:
             lines = [json.loads(line) for line in (folder / "t.jsonl").read_text().splitlines()[1:]]
             return len({line["sample_id"] for line in lines})
         case "corrupt":
-            return len((folder / "corrupt" / "manifest.json").read_text().split('"id":')) - 1
+            return len(json.loads((folder / "corrupt" / "manifest.json").read_text())["samples"])
     return int(json.loads((folder / "card" / "card.json").read_text())["data"][0]["counts"]["sentences"])
 
 

@@ -254,7 +254,7 @@ def test_crowds_are_named_and_left_out_or_taken(tmp_path: Path) -> None:
     lvis = open_dataset(f"lvis:{path}:crowds=objects,images={path.parent / 'images'}")
     assert len(list(lvis)) == len(list(open_dataset(lvis.spec, crowds=True))) == 4
     for spec in ("scenes:3", "refcoco:data", "voc:data"):
-        with pytest.raises(SpecError, match="nothing in .* is left out as a crowd; --crowds goes with COCO files"):
+        with pytest.raises(SpecError, match=r"nothing in .* is left out as a crowd; --crowds goes with COCO files"):
             open_dataset(spec, crowds=True)
 
 

@@ -84,7 +84,10 @@ def test_other_shapes_are_told(shape: dict[str, Any], complaint: str) -> None:
 @pytest.mark.parametrize(
     ("shape", "complaint"),
     [
-        (target("mask", [[0, 0], [3, 3]], mask=stored(np.ones((2, 2), np.uint8))), "2 x 2 pixels, but the image has 4 x 4"),
+        (
+            target("mask", [[0, 0], [3, 3]], mask=stored(np.ones((2, 2), np.uint8))),
+            "2 x 2 pixels, but the image has 4 x 4",
+        ),
         (target("mask", [[9, 9], [20, 10]], mask=stored(np.ones((2, 2), np.uint8))), "lies outside the image"),
         (target("mask", [[0, 0], [1, 1]], mask="AAAA"), "not a picture"),
         (target("circle", [[8, 6], [8, 1e5]]), "far outside the image"),

@@ -131,16 +131,13 @@ def test_an_object_without_a_segmentation_fails_alone(tmp_path: Path, name: str,
     (file.parent / "instances.json").write_text(json.dumps(data))
     samples = list(open_dataset(f"{name}:{tmp_path}"))
     assert len(samples) == 4
-    failed = []
     for number, sample in enumerate(samples):
         assert sample.load_image().width == WIDTH
-        try:
+        if number in ((0, 1, 3) if name == "grefcoco" else (3,)):
+            with pytest.raises(InputError, match=r"3 of .*has no segmentation"):
+                sample.load_target()
+        else:
             sample.load_target()
-        except InputError as error:
-            failed.append(number)
-            assert "has no segmentation" in str(error)
-            assert "3 of" in str(error)
-    assert failed == ([0, 1, 3] if name == "grefcoco" else [3])
 
 
 def test_numbers_and_sizes_of_instances_as_tables_write_them(tmp_path: Path) -> None:

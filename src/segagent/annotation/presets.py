@@ -70,7 +70,7 @@ def load_preset(name: str) -> Preset:
     if not name.endswith(".toml") and name not in preset_names():
         raise SpecError(f"unknown preset {name!r:.200}; expected a .toml file or one of: {', '.join(preset_names())}")
     try:
-        text = read_text(path)
+        text = read_text(path, "expected a preset")
         data = tomllib.loads(text)
     except ValueError as error:
         raise InputError(f"{path}: the preset cannot be read ({error})") from error

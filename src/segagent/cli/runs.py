@@ -117,7 +117,9 @@ def audit(
         first_box=None, steps=None, candidates=None,
     )  # fmt: skip
     if text is not None:
-        require_unset(images=images, crowds=crowds, workers=workers, ray=ray, retry_failed=retry_failed, price=price, out=out)
+        require_unset(
+            images=images, crowds=crowds, workers=workers, ray=ray, retry_failed=retry_failed, price=price, out=out
+        )
         if mask is None:
             raise InputError("--mask is missing; give the mask to look at")
         _audit_one(Path(source), text, mask, choice, seed=seed, as_json=as_json)

@@ -31,8 +31,8 @@ def segmentation_rle(segmentation: Any, height: int, width: int) -> Rle:
     The text of an RLE that is compressed already is given as it is: whether it describes as many pixels as the image
     has is told by whoever reads it.
     """
-    if _is_empty(segmentation):
-        raise ValueError("has no segmentation; a box or a label alone is no mask (annotate needs none)")
+    if is_no_mask(segmentation):
+        raise ValueError("has no segmentation; a box or a label alone is no mask")
     if isinstance(segmentation, dict):
         counts = _counts(segmentation, height, width)
         if isinstance(counts, str):
@@ -68,7 +68,7 @@ def is_numbers(values: Any) -> bool:
     )
 
 
-def _is_empty(segmentation: Any) -> bool:
+def is_no_mask(segmentation: Any) -> bool:
     """Whether there is no mask at all: missing, null, a table's "not a number", ``[]``, ``[[]]`` or ``{}``."""
     if isinstance(segmentation, list):
         return all(isinstance(part, list | np.ndarray) and len(part) == 0 for part in segmentation)

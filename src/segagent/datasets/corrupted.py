@@ -121,7 +121,7 @@ def read_truth(folder: str | Path) -> dict[str, Truth]:
 def _spoiled(
     samples: Sequence[Sample], spoiling: Spoiling, failures: list[Failure]
 ) -> Iterator[tuple[Loaded, Corrupted]]:
-    """The chosen samples of one image in its order and what becomes of each; what cannot be read goes to ``failures``."""
+    """The chosen samples of one image in its order, and what becomes of each; ``failures`` gets what cannot be read."""
     loaded = load_samples(samples)
     failures += [one for one in loaded if isinstance(one, Failure)]
     distinct: dict[bytes, int] = {}

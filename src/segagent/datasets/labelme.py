@@ -77,7 +77,7 @@ class Shape:
     def _placed(self, height: int, width: int) -> BoolMask:
         (x0, y0), (x1, y1) = self.points.astype(np.int64).tolist()
         if not (0 <= x0 <= x1 < width and 0 <= y0 <= y1 < height):
-            raise ValueError(f"a mask's place {x0},{y0} to {x1},{y1} lies outside the image of {width} x {height} pixels")
+            raise ValueError(f"a mask from {x0},{y0} to {x1},{y1} lies outside the image of {width} x {height} pixels")
         whole = np.zeros((height, width), np.bool_)
         whole[y0 : y1 + 1, x0 : x1 + 1] = load_mask(Path("of a shape"), y1 - y0 + 1, x1 - x0 + 1, content=self.stored)
         return whole
@@ -121,7 +121,9 @@ def _shape(entry: dict[str, Any], ignored: bool, place: str) -> Shape:
     kind, points = entry.get("shape_type"), entry.get("points")
     kind = "polygon" if is_missing(kind) else kind
     if kind in _WITHOUT_AREA:
-        raise InputError(f"{place}: a shape of type {kind!r} has no area and is no mask; draw a polygon round the object")
+        raise InputError(
+            f"{place}: a shape of type {kind!r} has no area and is no mask; draw a polygon round the object"
+        )
     if not isinstance(kind, str) or kind not in _NUM_POINTS:
         raise InputError(f"{place}: 'shape_type' must be one of {', '.join(_NUM_POINTS)}, got {told(kind)}")
     if not isinstance(points, list) or len(points) > _MAX_POINTS or not all(map(_is_point, points)):

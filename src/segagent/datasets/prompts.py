@@ -34,10 +34,10 @@ def open_prompts(spec: str) -> ListedDataset:
     header = [name.lower() for name in next((row for _, row in rows if any(row)), [])]
     while header and not header[-1]:
         header.pop()
-    if not _NEEDED <= set(header) or len(set(header)) < len(header):
+    if not _NEEDED.issubset(header) or len(set(header)) < len(header):
         raise InputError(
-            f"{path}: the first line must name the columns, image,text and where wanted id,category, divided by commas, "
-            f"semicolons or tabs; got {','.join(header)!r:.120}"
+            f"{path}: the first line must name the columns, image,text and where wanted id,category, divided by "
+            f"commas, semicolons or tabs; got {','.join(header)!r:.120}"
         )
     samples = []
     seen: set[str] = set()
@@ -75,7 +75,7 @@ def _rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     """
     told = re.match(r"sep=(.)[\r\n]+", text)
     first = re.split(r"[\r\n]", text[told.end() if told else 0 :].lstrip(), maxsplit=1)[0]
-    divider = told[1] if told else next((mark for mark in _DIVIDERS if _NEEDED <= _names(first, mark)), ",")
+    divider = told[1] if told else next((mark for mark in _DIVIDERS if _NEEDED.issubset(_names(first, mark))), ",")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=divider)
     line = 1
     while True:

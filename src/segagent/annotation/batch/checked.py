@@ -13,7 +13,8 @@ from segagent.annotation.batch.folder import Run
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.core import InputError, iou
 from segagent.core.texts import read_json
-from segagent.datasets.coco_masks import decode_segmentation
+from segagent.datasets.coco_masks import decode_segmentation, is_no_mask
+from segagent.datasets.listed import id_of
 
 CHECKED_SCHEMA = "segagent.checked/1"
 
@@ -54,7 +55,7 @@ def read_checked(path: str | Path, run: Run) -> Checked:
     - A list of ``{"object_id": ..., "iou": 0.83}`` or ``{"object_id": ..., "verdict": "ok"}`` (or ``"wrong"``; null
       is an entry not filled in), as it is or as ``checked`` in an object, which is what ``segagent check`` writes.
     - COCO annotations that hold the right masks; the first there of ``object_id``, ``sample_id`` and ``id`` names the
-      object.
+      object. One without a segmentation is not filled in.
 
     Raises ``InputError`` naming the file and the entry that is not right, or where no entry is about a mask of the run.
     """
@@ -116,8 +117,6 @@ def _coco(annotations: list[Any], path: Path) -> _Entries:
     for index, entry in enumerate(annotations):
         where = f"{path}, annotations[{index}]"
         object_id = _object_id(entry, ("object_id", "sample_id", "id"), where)
-        if not isinstance(entry.get("segmentation"), list | dict):
-            raise InputError(f"{where}: 'segmentation' must be polygons or RLE")
         yield where, object_id, partial(_compare, entry=entry, where=where)
 
 
@@ -125,8 +124,10 @@ def _told(_: ObjectRecord, check: Check | None) -> Check | None:
     return check
 
 
-def _compare(record: ObjectRecord, entry: dict[str, Any], where: str) -> Check:
+def _compare(record: ObjectRecord, entry: dict[str, Any], where: str) -> Check | None:
     trajectory = record.trajectory
+    if is_no_mask(entry.get("segmentation")):
+        return None
     try:
         right = decode_segmentation(entry["segmentation"], trajectory.height, trajectory.width)
     except ValueError as error:
@@ -137,7 +138,4 @@ def _compare(record: ObjectRecord, entry: dict[str, Any], where: str) -> Check:
 def _object_id(entry: Any, keys: tuple[str, ...], where: str) -> str:
     if not isinstance(entry, dict):
         raise InputError(f"{where}: expected an object, got {type(entry).__name__}")
-    value = next((entry[key] for key in keys if key in entry), None)
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise InputError(f"{where}: {keys[0]!r} must name an object of the run, got {value!r:.80}")
-    return str(value)
+    return str(id_of(entry, next((key for key in keys if key in entry), keys[0]), where))
