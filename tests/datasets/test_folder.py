@@ -121,6 +121,15 @@ def test_a_sample_without_the_key_mask_fails_alone_and_only_where_a_mask_is_need
         dataset[1].load_target()
 
 
+def test_ids_as_tables_write_them(tmp_path: Path) -> None:
+    entries = [{**GOOD, "id": 1.0}, {**GOOD, "id": float("nan")}, {**GOOD, "id": None}, {**GOOD, "sample_id": "1.0"}]
+    assert [sample.sample_id for sample in FolderDataset(write(tmp_path, entries))] == ["1", "000001", "000002", "1.0"]
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    streamed = open_dataset(str(tmp_path / "manifest.jsonl"))
+    assert [sample.sample_id for sample in streamed] == ["1", "000001", "000002", "1.0"]
+    assert [s.sample_id for group in streamed.groups() for s in group.samples()] == ["1", "000001", "000002", "1.0"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("name", ["manifest.json", "manifest.jsonl"])
 def test_encodings_of_a_manifest(tmp_path: Path, encoding: str, name: str) -> None:

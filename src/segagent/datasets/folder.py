@@ -15,6 +15,7 @@ from typing import Any
 
 from segagent.core import BoolMask, Image, InputError, empty_mask
 from segagent.core.texts import parse_json, read_file
+from segagent.datasets.listed import id_of, is_missing
 from segagent.datasets.mask_sources import NoMask
 from segagent.datasets.sample import ListedGroup, content_fingerprint, grouped, path_inside
 from segagent.imaging import load_image, load_mask_with_ignore
@@ -127,11 +128,8 @@ def folder_sample(folder: Path, entry: Any, where: str, index: int) -> FolderSam
     text = _optional_text(entry, "text", where) or category
     if not text or not text.strip():
         raise InputError(f"{where}: expected 'text' or 'category' to be words, got neither")
-    sample_id = entry.get("id", entry.get("sample_id"))
-    if sample_id is not None and not isinstance(sample_id, str | int):
-        raise InputError(f"{where}: 'id' must be text or a whole number, got {sample_id!r}")
     return FolderSample(
-        sample_id=str(sample_id) if sample_id is not None else f"{index:06d}",
+        sample_id=entry_id(entry, where, index),
         image=image,
         image_name=str(image.relative_to(folder).as_posix()),
         text=text,
@@ -139,6 +137,12 @@ def folder_sample(folder: Path, entry: Any, where: str, index: int) -> FolderSam
         kind=_optional_text(entry, "kind", where),
         category=category,
     )
+
+
+def entry_id(entry: dict[str, Any], where: str, index: int) -> str:
+    """The id of the ``index``-th entry, by default that number. Raises ``InputError``."""
+    key = "id" if "id" in entry else "sample_id"
+    return f"{index:06d}" if is_missing(entry.get(key)) else str(id_of(entry, key, where))
 
 
 def _optional_text(entry: dict[str, Any], key: str, where: str) -> str | None:

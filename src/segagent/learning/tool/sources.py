@@ -66,7 +66,7 @@ class Photographs:
         pixels = self._load(int(image["id"]), str(image["file_name"]))
         height, width = pixels.shape[:2]
         try:
-            return pixels, decode_segmentation(annotation["segmentation"], height, width)
+            return pixels, decode_segmentation(annotation.get("segmentation"), height, width)
         except ValueError as error:
             raise InputError(f"object {index} of {self._folder}: {error}") from error
 
