@@ -20,7 +20,8 @@ DEEP = "segagent: more than 8 bits"
 def eight_bit(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Values from 0 to 65535 scaled to 0..255, rounded, from the fewest bits, 8 at least, that hold the brightest."""
     largest = 2 ** max(int(values.max(initial=0)).bit_length(), 8) - 1
-    return ((values.astype(np.int64) * 255 + largest // 2) // largest).astype(np.uint8)
+    scaled: npt.NDArray[np.uint8] = ((values.astype(np.int64) * 255 + largest // 2) // largest).astype(np.uint8)
+    return scaled
 
 
 def is_deep(picture: PillowImage.Image) -> bool:
