@@ -215,7 +215,7 @@ def test_a_changed_data_set_is_told(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         ("picture,text\na,b\n", "first line"),
-        ("image,text\na.png\n", "row 1: has 1 fields"),
+        ("image,text\na.png\n", "line 2: has 1 fields"),
         ("image,text\na.png,\n", "text is empty"),
         ("image,text\n../a.png,x\n", "outside"),
         ("image,text,id\na.png,x,1\na.png,y,1\n", "earlier row"),

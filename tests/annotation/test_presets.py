@@ -93,5 +93,5 @@ def test_unknown_names() -> None:
         load_preset("segagent-gpt+sam")
     with pytest.raises(SpecError):
         load_preset("../presets/box+sam")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such file; expected a preset"):
         load_preset("none.toml")

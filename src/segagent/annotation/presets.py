@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from segagent.core import InputError, SpecError
+from segagent.core.texts import read_text
 from segagent.policies import SCHEMES
 from segagent.search import SearchConfig
 from segagent.tools import TOOLS
@@ -69,9 +70,9 @@ def load_preset(name: str) -> Preset:
     if not name.endswith(".toml") and name not in preset_names():
         raise SpecError(f"unknown preset {name!r:.200}; expected a .toml file or one of: {', '.join(preset_names())}")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, "expected a preset")
         data = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: the preset cannot be read ({error})") from error
     return _preset(name, data, text)
 

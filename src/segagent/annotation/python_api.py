@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from segagent.annotation.batch.work import ImageTask, made_or_not_found, work_on
 from segagent.annotation.single import annotate_image, refine_image, speaks_against
 from segagent.core import BoolMask, Image, InputError, Trajectory
 from segagent.core.failures import Failure
-from segagent.datasets import Dataset, open_dataset
+from segagent.datasets import Dataset, ListedDataset, open_dataset
 from segagent.datasets.sample import ListedGroup
 from segagent.imaging import load_image, load_mask
 from segagent.policies import require_predicted_iou
@@ -268,7 +269,10 @@ def _picture(source: Any) -> Image:
 
 
 def _opened(source: Any) -> Dataset:
-    return open_dataset(str(source)) if isinstance(source, str | Path) else source
+    opened = open_dataset(str(source)) if isinstance(source, str | Path) else source
+    for note in opened.notes if isinstance(opened, ListedDataset) else ():
+        warnings.warn(note, stacklevel=4)
+    return opened
 
 
 def _name(source: Any) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from segagent.cli.common import CrowdsOption
 from segagent.cli.console import print_object, reporting_errors, say, waiting, warn
 from segagent.cli.models import (
     CandidatesOption,
@@ -97,6 +98,7 @@ def annotate(
         Path | None,
         typer.Option("--prompts", help="Data set: a CSV file with image,text or COCO JSON, for a folder of images."),
     ] = None,
+    crowds: CrowdsOption = False,
     found: Annotated[
         float | None,
         typer.Option(
@@ -121,7 +123,7 @@ def annotate(
     )  # fmt: skip
     if text is not None:
         require_unset(
-            prompts=prompts, found=found, workers=workers, ray=ray, retry_failed=retry_failed,
+            crowds=crowds, prompts=prompts, found=found, workers=workers, ray=ray, retry_failed=retry_failed,
             budget_seconds=budget_seconds, budget_calls=budget_calls, budget_money=budget_money,
         )  # fmt: skip
         require_use_of_price(price, max_money)
@@ -136,6 +138,7 @@ def annotate(
         out,
         choice,
         RunConfig("annotate", choice.search, seed=seed).with_given(found=found),
+        crowds=crowds,
         workers=workers,
         ray=ray,
         retry_failed=retry_failed,
@@ -162,6 +165,7 @@ def refine(
     max_calls: MaxCallsOption = None,
     max_money: MaxMoneyOption = None,
     images: ImagesOption = None,
+    crowds: CrowdsOption = False,
     below: Annotated[
         float | None,
         typer.Option(
@@ -198,7 +202,8 @@ def refine(
     )  # fmt: skip
     if text is not None:
         require_unset(
-            images=images, below=below, margin=margin, sure=sure, workers=workers, ray=ray, retry_failed=retry_failed,
+            images=images, crowds=crowds, below=below, margin=margin, sure=sure, workers=workers, ray=ray,
+            retry_failed=retry_failed,
             budget_seconds=budget_seconds, budget_calls=budget_calls, budget_money=budget_money,
         )  # fmt: skip
         require_use_of_price(price, max_money)
@@ -217,6 +222,7 @@ def refine(
         out,
         choice,
         RunConfig("refine", choice.search, seed=seed).with_given(below=below, margin=margin, sure=sure),
+        crowds=crowds,
         workers=workers,
         ray=ray,
         retry_failed=retry_failed,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segagent.cli.common import TextTemplateOption
+from segagent.cli.common import CrowdsOption, TextTemplateOption, open_data
 from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, one_line, print_object, reporting_errors, say, warn
 from segagent.cli.models import (
     CandidatesOption,
@@ -59,6 +59,7 @@ def evaluate(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder; one that is there already is gone on with.")],
     text_template: TextTemplateOption = None,
+    crowds: CrowdsOption = False,
     protocol: Annotated[
         Protocol,
         typer.Option(
@@ -116,7 +117,6 @@ def evaluate(
     Writes OUT/trajectories.jsonl, all that happened, and OUT/results.json. A run that was stopped, even killed, goes on
     where it stopped when started again, and ends with the same results. The policy never sees a true mask.
     """
-    from segagent.datasets import open_dataset
     from segagent.evaluation.protocols import EvaluationConfig, Shard
     from segagent.evaluation.results import measure_run, open_runs, write_results
     from segagent.evaluation.run import evaluate as run_evaluation
@@ -132,7 +132,7 @@ def evaluate(
     elif all_steps:
         search = replace(search, stop_iou=2.0, patience=search.max_steps)
     config = EvaluationConfig(protocol.value, search, max_clicks, enough, draws, seed, Shard.parse(shard), batch_images)
-    opened = open_dataset(dataset, text_template)
+    opened = open_data(dataset, text_template, crowds=crowds)
     # Masks to be judged or improved are given: no first box is asked for.
     given = protocol in (Protocol.FILTER, Protocol.REFINE, Protocol.OUTLINE)
     player = None if simulated else choice.make_policy(started=given)

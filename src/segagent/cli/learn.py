@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segagent.cli.common import CrowdsOption, open_data
 from segagent.cli.console import one_line, phases, print_object, reporting_errors, say
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def star(
         ),
     ],
     *,
+    crowds: CrowdsOption = False,
     out: OutOption,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="N.")] = 1,
     variant: Annotated[str, typer.Option("--variant", help="star+ (Alg. 1) or star (Alg. 4).")] = "star+",
@@ -183,7 +185,6 @@ def star(
     from typing import cast
 
     from segagent.core import InputError
-    from segagent.datasets import open_dataset
     from segagent.learning.sft import load_recipe, load_recipe_from, read_training_note
     from segagent.learning.star import StarConfig, run_star
     from segagent.learning.star.config import Variant
@@ -205,7 +206,7 @@ def star(
     with phases(unit="steps", quiet=as_json) as update:
         trained = run_star(
             model,
-            [open_dataset(one) for one in datasets],
+            [open_data(one, crowds=crowds) for one in datasets],
             out,
             config,
             recipe=settings,

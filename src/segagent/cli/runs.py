@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segagent.cli.common import CrowdsOption, open_data
 from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, print_object, reporting_errors, say, waiting, warn
 from segagent.cli.models import (
     Choice,
@@ -91,6 +92,7 @@ def audit(
     ] = None,
     mask: MaskOption = None,
     images: ImagesOption = None,
+    crowds: CrowdsOption = False,
     policy: PolicyOption = None,
     tool: ToolOption = None,
     preset: PresetOption = None,
@@ -132,6 +134,7 @@ def audit(
         out,
         choice,
         RunConfig("audit", choice.search, seed=seed),
+        crowds=crowds,
         workers=workers,
         ray=ray,
         retry_failed=retry_failed,
@@ -236,6 +239,7 @@ def run_dataset(
     choice: Choice,
     config: RunConfig,
     *,
+    crowds: bool,
     workers: int | None,
     ray: str | None,
     retry_failed: bool,
@@ -249,12 +253,11 @@ def run_dataset(
     from segagent.annotation.batch import make_models, open_run, run_job, summarise_run
     from segagent.annotation.batch.summary import SUMMARY_FILE
     from segagent.core import SegAgentError
-    from segagent.datasets import open_dataset
     from segagent.distributed import available_cores
     from segagent.distributed.ray_workers import ray_workers
     from segagent.imaging.writing import write_bytes
 
-    opened = open_dataset(spec)
+    opened = open_data(spec, crowds=crowds)
     first_box = choice.first_box if config.job == "annotate" else "none"
     config = replace(config, search=choice.search)
     begun = False

@@ -23,13 +23,13 @@ from xml.etree import ElementTree
 import numpy as np
 
 from segagent.core import BoolMask, InputError, frozen_mask
+from segagent.core.texts import decode_text, read_file
 from segagent.datasets.broken import BrokenSample
 from segagent.datasets.listed import (
     GroupedDataset,
     ListedSample,
     MaskSource,
     fingerprint_of,
-    read_file,
 )
 from segagent.datasets.mask_sources import LabelValue
 from segagent.datasets.matlab import read_struct
@@ -119,7 +119,7 @@ def _fingerprint(name: str, content: bytes, options: dict[str, str]) -> str:
 def _names(content: bytes, file: Path) -> list[str]:
     """The names in a list file, each once; a second column is left alone."""
     found: dict[str, None] = {}
-    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
+    for number, line in enumerate(decode_text(content, file).splitlines(), start=1):
         words = line.split()
         if not words:
             continue

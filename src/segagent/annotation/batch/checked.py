@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from typing import Any, TypeAlias
 from segagent.annotation.batch.folder import Run
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.core import InputError, decode_rle, iou
-from segagent.datasets.coco_masks import decode_segmentation
+from segagent.core.texts import read_json
+from segagent.datasets.coco_masks import decode_segmentation, is_no_mask
+from segagent.datasets.listed import id_of
 
 CHECKED_SCHEMA = "segagent.checked/1"
 
@@ -64,17 +65,13 @@ def read_checked(path: str | Path, run: Run) -> Checked:
       entry that also tells the object's ``text`` or ``mask`` (:func:`mask_digest`) is about that one alone.
     - COCO annotations that hold the right masks. Those with images are found as ``segagent import`` finds them: by id
       where picture and label agree, else by picture, label and overlap. Without images, ``object_id``, ``sample_id`` or
-      ``id`` names the object, the first that is there.
+      ``id`` names the object, the first that is there. One without a segmentation is
+      not filled in.
 
     Raises ``InputError`` naming the file and the entry that is not right, or where no entry is about a mask of the run.
     """
     name = Path(path)
-    try:
-        data = json.loads(name.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror}); expected JSON with checked masks") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name}: not valid JSON ({error})") from error
+    data = read_json(name, "expected JSON with checked masks")
     if isinstance(data, dict) and isinstance(data.get("annotations"), list):
         found = _matched(data, name, run) if data.get("images") else _checked(_coco(data["annotations"], name), run)
     elif isinstance(data, dict) and isinstance(data.get("checked"), list):
@@ -172,8 +169,6 @@ def _coco(annotations: list[Any], path: Path) -> _Entries:
     for index, entry in enumerate(annotations):
         where = f"{path}, annotations[{index}]"
         object_id = _object_id(entry, ("object_id", "sample_id", "id"), where)
-        if not isinstance(entry.get("segmentation"), list | dict):
-            raise InputError(f"{where}: 'segmentation' must be polygons or RLE")
         yield where, object_id, partial(_compare, entry=entry, where=where)
 
 
@@ -184,8 +179,10 @@ def _told(record: ObjectRecord, check: Check | None, entry: dict[str, Any]) -> C
     return check
 
 
-def _compare(record: ObjectRecord, entry: dict[str, Any], where: str) -> Check:
+def _compare(record: ObjectRecord, entry: dict[str, Any], where: str) -> Check | None:
     trajectory = record.trajectory
+    if is_no_mask(entry.get("segmentation")):
+        return None
     try:
         right = decode_segmentation(entry["segmentation"], trajectory.height, trajectory.width)
     except ValueError as error:
@@ -196,7 +193,4 @@ def _compare(record: ObjectRecord, entry: dict[str, Any], where: str) -> Check:
 def _object_id(entry: Any, keys: tuple[str, ...], where: str) -> str:
     if not isinstance(entry, dict):
         raise InputError(f"{where}: expected an object, got {type(entry).__name__}")
-    value = next((entry[key] for key in keys if key in entry), None)
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise InputError(f"{where}: {keys[0]!r} must name an object of the run, got {value!r:.80}")
-    return str(value)
+    return str(id_of(entry, next((key for key in keys if key in entry), keys[0]), where))

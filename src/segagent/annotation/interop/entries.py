@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from segagent.core import BoolMask, Click, InputError
+from segagent.core import BoolMask, Click
+from segagent.core.texts import read_json as read_json_file
 
 MAX_JSON_BYTES = 2**30
 """Larger JSON files are refused: they are read whole."""
@@ -84,14 +84,7 @@ Found: TypeAlias = Iterator[Sheet | Entry | Problem]
 
 def read_json(path: Path) -> Any:
     """A whole JSON file. Raises ``InputError`` naming it."""
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise InputError(f"{path}: larger than {MAX_JSON_BYTES >> 20} MB; export it in parts")
-        return json.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({str(error)[:120]})") from error
+    return read_json_file(path, max_bytes=MAX_JSON_BYTES)
 
 
 def length(value: Any, name: str) -> int:

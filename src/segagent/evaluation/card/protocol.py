@@ -83,13 +83,16 @@ class DataSet:
     dataset: Dataset
 
 
-def data_sets(num_scenes: int, specs: Sequence[str]) -> list[DataSet]:
-    """The generated scenes (none for 0) and each given data set. Raises ``InputError`` for none, or one given twice."""
+def data_sets(num_scenes: int, specs: Sequence[str], *, crowds: bool = False) -> list[DataSet]:
+    """The generated scenes (none for 0) and each given data set, with ``crowds`` as in ``open_dataset``.
+
+    Raises ``InputError`` for none, or one given twice.
+    """
     opened = []
     if num_scenes:
         opened.append((f"generated scenes ({num_scenes})", "scenes", open_dataset(SCENES.format(num=num_scenes))))
     for spec in specs:
-        dataset = open_dataset(spec)
+        dataset = open_dataset(spec, crowds=crowds)
         digest = hashlib.blake2b(dataset.fingerprint.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
         opened.append((without_folders(spec), f"data-{digest}", dataset))
     if not opened:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from segagent.core import InputError, SpecError
+from segagent.core.texts import read_json
 from segagent.policies.chat.families import FORMATS
 from segagent.policies.chat.format import ChatFormat
 from segagent.policies.chat.resizing import resize_from_dict, resize_to_dict
@@ -84,11 +84,7 @@ def load_format(name: str) -> ChatFormat:
     path = Path(name)
     if not path.is_file():
         raise SpecError(f"unknown chat format {name!r:.200}; expected a file or one of: {', '.join(FORMATS)}")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: the chat format cannot be read ({error})") from error
-    return format_from_dict(data, str(path))
+    return format_from_dict(read_json(path, "expected a chat format"), str(path))
 
 
 def _space(data: object, source: str) -> Space:
