@@ -178,7 +178,7 @@ def _judge(
                 stopped="scored",
                 num_policy_calls=1,
                 num_tool_calls=len(state.prompts),
-                versions=package_versions(),
+                versions=package_versions(policy),
                 usage=total_usage([proposal.usage for proposal in proposals]),
             )
         )

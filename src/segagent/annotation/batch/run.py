@@ -189,7 +189,7 @@ def _over(progress: Progress, budget: Budget) -> str:
 
 def _describe(models: Models, known: str) -> dict[str, Any]:
     return {
-        "versions": package_versions(),  # Those of the machine that works, and of what the models have loaded there.
+        "versions": package_versions(models.policy),  # Those of the machine that works.
         "settings": {
             "policy": models.policy.name,
             "policy_answers": policy_answers(models.policy, known),
