@@ -239,9 +239,10 @@ def test_an_evaluation_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> 
         evaluate(dataset, PrecisePolicy((20, 20)), DiscTool(), tmp_path, config)
 
 
-def test_what_needs_no_network_does_not_load_torch_to_say_so() -> None:
+def test_other_policies_have_no_precision_and_load_no_torch_to_say_so() -> None:
     asked = (
         "import sys; from segagent.search.versions import package_versions as v; "
-        "assert 'embedded policy precision' not in v(); assert 'torch' not in sys.modules"
+        "from segagent.policies import CentrePolicy; "
+        "assert 'embedded policy precision' not in v(CentrePolicy()); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", asked], check=True)

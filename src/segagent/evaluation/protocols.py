@@ -205,6 +205,6 @@ def _without_steps(
         stopped="scored",
         num_policy_calls=1,
         num_tool_calls=len(start.prompts),
-        versions=package_versions(),
+        versions=package_versions(policy),
         usage=usage,
     )

@@ -126,7 +126,7 @@ def evaluate(
         **config.to_dict(),
         "shard": str(config.shard),
     }
-    notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": package_versions()}
+    notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": package_versions(policy)}
     progress = Progress()
     with Journal(
         folder / TRAJECTORIES_FILE,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import segagent
+from segagent.core import Policy
 
 
 @cache
@@ -20,15 +20,15 @@ def _installed() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def package_versions() -> dict[str, str]:
+def package_versions(policy: Policy | None = None) -> dict[str, str]:
     """Versions of the packages that a result depends on, by distribution name; absent ones are left out.
 
-    Where this process has loaded the embedded policy's network, ``embedded policy precision`` is the number format that
-    it computes in here, see :mod:`segagent.cpu`.
+    For an embedded ``policy`` also ``embedded policy precision``: the number format that its networks compute in here,
+    see :mod:`segagent.cpu`.
     """
     versions = dict(_installed())
-    if "segagent.policies.network" in sys.modules:  # Else torch would be loaded for those who do without it.
-        from segagent.cpu import precision
+    if policy is not None and policy.name.startswith("embedded"):
+        from segagent.cpu import precision  # Not above: it loads torch, which other policies do without.
 
         versions["embedded policy precision"] = precision()
     return versions

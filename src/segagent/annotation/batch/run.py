@@ -242,7 +242,7 @@ def _describe(models: Models, known: str, *, config: RunConfig) -> dict[str, Any
     if config.search.num_candidates > 1:
         require_predicted_iou(models.policy, "a choice between candidates")
     return {
-        "versions": package_versions(),  # Those of the machine that works, and of what the models have loaded there.
+        "versions": package_versions(models.policy),  # Those of the machine that works.
         "settings": {
             "policy": models.policy.name,
             "policy_answers": policy_answers(models.policy, known),
