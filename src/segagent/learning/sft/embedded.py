@@ -154,7 +154,7 @@ def _claim(out: Path, settings: dict[str, object], *, resume: bool) -> None:
 def _require_same(out: Path, before: Any, settings: dict[str, object]) -> None:
     told = changed_settings(before, json.loads(json.dumps(settings)), _OPTIONS)
     if told:
-        raise InputError(f"{out}: was begun with other settings ({told}); use the same ones, or another folder")
+        raise InputError(f"{out}: was begun with other settings or examples ({told}); choose another folder")
 
 
 def _finished(out: Path, settings: dict[str, object]) -> TrainedModel | None:
