@@ -11,7 +11,15 @@ from segagent.core.actions import (
     action_from_dict,
     action_to_dict,
 )
-from segagent.core.errors import InputError, MissingExtraError, SegAgentError, SpecError, ToolError, WeightsError
+from segagent.core.errors import (
+    InputError,
+    MissingExtraError,
+    RefusedError,
+    SegAgentError,
+    SpecError,
+    ToolError,
+    WeightsError,
+)
 from segagent.core.image import Image, Pixels
 from segagent.core.interfaces import Policy, Proposal, Segmentation, SegmentationTool, SegmentRequest
 from segagent.core.masks import (
@@ -45,6 +53,7 @@ __all__ = [
     "Policy",
     "Prompt",
     "Proposal",
+    "RefusedError",
     "Rle",
     "SegAgentError",
     "SegmentRequest",

@@ -234,7 +234,8 @@ def _why_stop(run: _Run, config: SearchConfig) -> str:
     if config.max_policy_calls is not None and run.policy_calls >= config.max_policy_calls:
         return "max_policy_calls"
     if config.max_money is not None and run.usage is not None:
-        spent = config.prices.money(run.usage.prompt_tokens, run.usage.completion_tokens)
+        used = run.usage
+        spent = config.prices.money(used.prompt_tokens, used.completion_tokens, used.cached_tokens, used.money)
         if spent >= config.max_money:
             return "max_money"
     return ""

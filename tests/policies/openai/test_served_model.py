@@ -171,21 +171,25 @@ def test_cut_reply_names_no_action(made: list[ServedModel]) -> None:
     assert action.reason.startswith("truncated")
 
 
-def test_content_in_parts_missing_content_usage_and_log_probs(made: list[ServedModel]) -> None:
-    def answer(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
-        parts = [{"type": "text", "text": "Positive "}, {"type": "text", "text": "point"}]
-        choice = {"message": {"content": parts}, "logprobs": {"content": [{"logprob": -1.5}, {"logprob": -0.5}]}}
-        if body["messages"][0]["content"][-1]["text"] == "none":
-            choice = {"message": {"content": None}}
-        usage = {"prompt_tokens": 100, "completion_tokens": 7}
-        return 200, {}, json.dumps({"choices": [choice], "usage": usage}).encode()
-
-    with Scripted(answer) as server:
+def test_content_in_parts_usage_and_log_probs(made: list[ServedModel]) -> None:
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "Negative"}], "text": "Negative"},
+        {"type": "text", "text": "Positive "},
+        {"type": "text", "text": "point"},
+    ]
+    choice = {"message": {"content": parts}, "logprobs": {"content": [{"logprob": -1.5}, {"logprob": -0.5}]}}
+    usage = {
+        "prompt_tokens": 100, "completion_tokens": 7, "cost": 0.25, "prompt_tokens_details": {"cached_tokens": 64},
+    }  # fmt: skip
+    answer = 200, {}, json.dumps({"choices": [choice], "usage": usage}).encode()
+    with Scripted(lambda body: answer) as server:
         served = model(server, made)
         replies = served.reply([QUESTION, Question((), "none")], 1, temperature=0.0, seeds=None)
-    assert texts(replies) == [["Positive point"], [""]]
+    assert texts(replies) == [["Positive point"]] * 2
     assert replies[0][0].log_prob == -2.0
-    assert (served.usage.prompt_tokens, served.usage.completion_tokens, served.usage.replies) == (200, 14, 2)
+    used = served.usage
+    assert (used.prompt_tokens, used.completion_tokens, used.cached_tokens, used.money) == (200, 14, 128, 0.5)
+    assert used.replies == 2
 
 
 def test_pictures_are_sent_as_asked(made: list[ServedModel]) -> None:

@@ -20,7 +20,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What it answered. ``cut``: it was stopped by a limit, so the end is missing.
+    """What it answered. ``cut``: it was stopped by a limit, so the end is missing. ``greedy``: False for a reply that was
+    to be greedy and had to be sampled.
 
     ``usage``: what it cost; what several replies to one question share lies with one of them.
     """
@@ -28,6 +29,7 @@ class Reply:
     text: str
     log_prob: float | None = None
     cut: bool = False
+    greedy: bool = True
     usage: Usage | None = field(default=None, compare=False)
 
 
@@ -102,6 +104,6 @@ def ask(fmt: ChatFormat, observation: Observation) -> Question:
 def read_answer(fmt: ChatFormat, observation: Observation, reply: Reply) -> Proposal:
     """The proposal that a reply makes. A reply whose end is missing names no action, whatever stands in it."""
     action, predicted = fmt.parse(reply.text, observation.image.height, observation.image.width)
-    if reply.cut and not isinstance(action, InvalidAction):
+    if reply.cut:
         action = InvalidAction(reply.text, "truncated: the reply was stopped by a length limit")
     return Proposal(action, predicted, reply.log_prob, reply.text, reply.usage)

@@ -69,8 +69,8 @@ class Tally:
     def usage(self) -> Usage:
         """Everything counted so far."""
         with self._lock:
-            whole = {name: round(self._count(name)) for name in Usage.__slots__ if name != "seconds"}
-            return Usage(**whole, seconds=self._count("seconds"))
+            counts = {name: self._count(name) for name in Usage.__slots__}
+            return Usage(**{n: c if n in ("seconds", "money") else round(c) for n, c in counts.items()})
 
     def _count(self, name: str) -> float:
         return self._counts.get(name, 0)
