@@ -21,7 +21,14 @@ from segagent.core.errors import (
     WeightsError,
 )
 from segagent.core.image import Image, Pixels
-from segagent.core.interfaces import Policy, Proposal, Segmentation, SegmentationTool, SegmentRequest
+from segagent.core.interfaces import (
+    Policy,
+    Proposal,
+    Segmentation,
+    SegmentationTool,
+    SegmentRequest,
+    predicts_iou,
+)
 from segagent.core.masks import (
     BoolMask,
     Rle,
@@ -76,5 +83,6 @@ __all__ = [
     "frozen_mask",
     "intersection_and_union",
     "iou",
+    "predicts_iou",
     "total_usage",
 ]

@@ -101,3 +101,8 @@ class Policy(Protocol):
         ``seeds`` (one per observation) make sampling repeatable and independent of how observations are batched.
         """
         ...
+
+
+def predicts_iou(policy: Policy) -> bool:
+    """Whether the policy ever states an IoU; one that never does says so by an attribute of this name."""
+    return bool(getattr(policy, "predicts_iou", True))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from segagent.core import Policy, SegmentationTool, ToolError, encode_rle
+from segagent.core import Policy, RefusedError, SegmentationTool, ToolError, encode_rle
 from segagent.core.failures import Failure
 from segagent.datasets import SampleGroup
 from segagent.datasets.loading import load_samples
@@ -53,7 +53,7 @@ def _play(
         return []
     try:
         played = play(tasks, policy, tool, config)
-    except (ToolError, ValueError) as error:
+    except (ToolError, RefusedError, ValueError) as error:
         if len(tasks) > 1:
             return [records for task in tasks for records in _play([task], policy, tool, config)]
         sample = tasks[0].sample

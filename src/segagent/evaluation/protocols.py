@@ -13,10 +13,12 @@ from segagent.core import (
     Image,
     InputError,
     Policy,
+    RefusedError,
     SegmentationTool,
     Start,
     Trajectory,
     encode_rle,
+    predicts_iou,
     total_usage,
 )
 from segagent.datasets import Sample
@@ -150,17 +152,20 @@ def _judge(
 
     One trajectory without steps per mask: its start is the mask.
     """
+    if not predicts_iou(policy):
+        raise InputError(f"policy {policy.name!r:.200} predicts no IoU, so it cannot filter annotations")
     starts = []
     for episode, target in zip(episodes, targets, strict=True):
         rng = np.random.default_rng(episode.seed)
         starts += [replace(episode, start=random_clicks_start(target.mask, rng)) for _ in range(draws)]
     states = reset(starts, embed_images(tool, [episode.image for episode in starts]), tool)
     replies = policy.propose([observe(e, s) for e, s in zip(starts, states, strict=True)])
-    made = []
+    made: list[Trajectory] = []
     for number, (episode, state, proposals) in enumerate(zip(starts, states, replies, strict=True)):
         said = proposals[0].predicted_iou
         if said is None:
-            raise InputError(f"policy {policy.name!r:.200} predicts no IoU, so it cannot filter annotations")
+            reason = getattr(proposals[0].action, "reason", "it names an action only")
+            raise RefusedError(f"the reply states no IoU of the mask ({reason:.200}): {proposals[0].text[:100]!r}")
         reward = targets[number // draws].reward(state)
         made.append(
             Trajectory(

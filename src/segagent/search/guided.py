@@ -35,6 +35,7 @@ from segagent.core import (
     Trajectory,
     Usage,
     encode_rle,
+    predicts_iou,
     total_usage,
 )
 from segagent.environment import Episode, embed_images, observe, reset, step_batch, why_invalid
@@ -113,7 +114,12 @@ def run_search(
     (``keep_iou``), ``converged``
     (``patience``), ``max_seconds``,
     ``max_policy_calls`` and ``max_money``.
+
+    A reply that states no IoU makes the lowest score there is. Raises ``InputError`` where several candidates are
+    wanted of a policy that never states one, ``RefusedError`` where the policy has no answer to one of the episodes.
     """
+    if config.num_candidates > 1 and not predicts_iou(policy):
+        raise InputError(f"policy {policy.name!r} predicts no IoU, so it cannot choose between candidates; use 1")
     began = time.perf_counter()
     if embeddings is None:
         embeddings = embed_images(tool, [episode.image for episode in episodes])
@@ -261,10 +267,6 @@ def _ask(policy: Policy, questions: Sequence[_Question], config: SearchConfig) -
             seeds=[_seed(questions[i]) for i in group],
         )
         for i, proposals in zip(group, replies, strict=True):
-            if config.num_candidates > 1 and proposals[0].predicted_iou is None:
-                raise InputError(
-                    f"policy {policy.name!r} predicts no IoU, so it cannot choose between candidates; use 1"
-                )
             spent = total_usage([proposal.usage for proposal in proposals])
             nodes[i] = _Node(questions[i].state, proposals[stuck:], proposals[0].predicted_iou, spent)
     return [nodes[i] for i in range(len(questions))]

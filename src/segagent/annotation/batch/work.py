@@ -15,7 +15,7 @@ from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.models import Models
 from segagent.annotation.batch.records import ObjectRecord, Outcome
 from segagent.annotation.single import checked_text, doubts, unknown_words
-from segagent.core import Image, InputError, ToolError, Trajectory
+from segagent.core import Image, InputError, RefusedError, ToolError, Trajectory
 from segagent.core.failures import Failure
 from segagent.datasets import Sample, SampleGroup
 from segagent.datasets.loading import OncePicture
@@ -126,7 +126,7 @@ def _play(episodes: Sequence[Episode], models: Models, search: SearchConfig) -> 
         return []
     try:
         return list(rollout(episodes, models.policy, models.tool, search))
-    except (ToolError, ValueError) as error:
+    except (ToolError, RefusedError, ValueError) as error:
         if len(episodes) > 1:
             return [one for episode in episodes for one in _play([episode], models, search)]
         return [str(error) or type(error).__name__]
