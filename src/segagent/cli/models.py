@@ -68,6 +68,12 @@ class Choice:
     box_asked: bool
     search: SearchConfig
 
+    @property
+    def waits(self) -> bool:
+        """Whether most of the work is waiting for a server, so that it is done in one process, side by side."""
+        others = () if self.first_box in (None, "none", "own") else (str(self.first_box),)
+        return all(spec.startswith("openai:") for spec in (self.policy, *others))
+
     def make_policy(self, *, started: bool) -> Policy:
         """The policy. ``started``: the episode begins with a mask or box that was given, so none is asked for."""
         from segagent.policies import make_policy, with_first_box

@@ -44,7 +44,13 @@ ImagesOption = Annotated[
 ]
 RunOption = Annotated[Path, typer.Option("--out", "-o", help="The run folder; one that is there is gone on with.")]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Data set: processes, each with its own models. [default: cores]")
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Data set: processes, each with its own models. [default: cores]. "
+        "Left out, an openai: policy is asked about many images at once from one process.",
+    ),
 ]
 RayOption = Annotated[
     str | None,
@@ -258,7 +264,9 @@ def run_dataset(
                 partial(make_models, choice.policy, choice.tool, first_box),
                 out,
                 config,
-                workers=min(workers or available_cores(), max(opened.num_images, 1)),
+                workers=None
+                if workers is None and choice.waits
+                else min(workers or available_cores(), max(opened.num_images, 1)),
                 open_workers=None if ray is None else partial(ray_workers, address=ray, workers=workers),
                 budget=budget,
                 retry_failed=retry_failed,

@@ -27,6 +27,7 @@ from segagent.core.interfaces import (
     Segmentation,
     SegmentationTool,
     SegmentRequest,
+    concurrency_of,
     predicts_iou,
 )
 from segagent.core.masks import (
@@ -77,6 +78,7 @@ __all__ = [
     "WeightsError",
     "action_from_dict",
     "action_to_dict",
+    "concurrency_of",
     "decode_rle",
     "empty_mask",
     "encode_rle",

@@ -12,10 +12,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from segagent.core import Image, InputError, Observation, Policy, SegmentationTool
+from segagent.core import Image, InputError, Observation, Policy, SegmentationTool, concurrency_of
 from segagent.core.failures import Failure
 from segagent.core.journal import Journal
 from segagent.datasets import Dataset, SampleGroup
+from segagent.distributed import Lanes
 from segagent.environment.fingerprint import tool_answers
 from segagent.evaluation.playing import play_groups
 from segagent.evaluation.protocols import EvaluationConfig
@@ -115,9 +116,14 @@ def evaluate(
             watch(progress)
         groups = islice(enumerate(dataset.groups()), journal.next_unit, None)
         mine = ((place, group) for place, group in groups if config.shard.takes(place))
-        for batch in _batches(mine, config.batch_images):
-            made = play_groups([group for _, group in batch], policy, tool, config)
-            for (place, _), records in zip(batch, made, strict=True):
+        lanes = Lanes(concurrency_of(policy))
+
+        def played(batch: Sequence[tuple[int, SampleGroup]]) -> list[tuple[int, list[dict[str, Any]]]]:
+            made = play_groups([group for _, group in batch], policy, tool, config, lanes)
+            return [(place, records) for (place, _), records in zip(batch, made, strict=True)]
+
+        for made in lanes.map(played, _batches(mine, config.batch_images)):
+            for place, records in made:
                 journal.append(place, records)
                 for record in records:
                     progress.add(place, record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from segagent.core import Observation, Policy, Proposal, SpecError, predicts_iou
+from segagent.core import Observation, Policy, Proposal, SpecError, concurrency_of, predicts_iou
 from segagent.policies.chat import ChatPolicy
 
 
@@ -30,6 +30,11 @@ class FirstBoxPolicy:
     def predicts_iou(self) -> bool:
         """Whether the clicker ever states an IoU."""
         return predicts_iou(self.clicker)
+
+    @property
+    def concurrency(self) -> int:
+        """How many threads may ask at once, and gain by it."""
+        return min(concurrency_of(self.clicker), self.grounder.concurrency)
 
     def propose(
         self,

@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from segagent.core import Policy, SegmentationTool
+from segagent.core import Policy, SegmentationTool, concurrency_of
+from segagent.distributed import Lanes
 from segagent.evaluation.calibration import Calibration, load_with_evidence
 from segagent.evaluation.evidence import Evidence
 from segagent.policies import make_policy, with_first_box
@@ -36,6 +37,11 @@ class Models:
         """
         reached = self._calibrated_hundredths >= calibrated_iou
         return float(np.argmax(reached)) / 100 if reached.any() else 2.0
+
+    @cached_property
+    def lanes(self) -> Lanes:
+        """How many images are worked on at once in one process: as many as the policy takes questions."""
+        return Lanes(concurrency_of(self.policy))
 
     @cached_property
     def _calibrated_hundredths(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -12,11 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from segagent.annotation.batch.config import Budget, RunConfig
+from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.folder import CALIBRATION_NAME, COSTS_FILE, JOURNAL_FILE
 from segagent.annotation.batch.models import MakeModels, Models
 from segagent.annotation.batch.work import ImageResult, ImageTask, fail_all, work_on
 from segagent.core import InputError
+from segagent.core.budget import Budget, over_budget
 from segagent.core.failures import Failure
 from segagent.core.journal import Journal
 from segagent.datasets import Dataset
@@ -38,7 +39,7 @@ class Progress:
     """What a run holds. Images are counted on through retries.
 
     ``failures`` by object id. ``cost``: sums of objects, seconds, policy_calls, tool_calls, prompt_tokens and
-    completion_tokens. ``stopped``: which budget ended the session, in words; empty where none did.
+    completion_tokens; of cached_tokens, money and not_greedy where a server tells of them. ``stopped``: which budget ended the session, in words; empty where none did.
     """
 
     num_images: int = 0
@@ -81,7 +82,7 @@ def run_job(
     out: str | Path,
     config: RunConfig,
     *,
-    workers: int = 1,
+    workers: int | None = None,
     open_workers: OpenWorkers | None = None,
     budget: Budget = Budget(),  # noqa: B008 - frozen
     retry_failed: bool = False,
@@ -100,7 +101,8 @@ def run_job(
         make_models: see :data:`MakeModels`.
         out: the run folder, made where it is missing. One with another data set, settings or weights is refused.
         config: what to do.
-        workers: processes, where ``open_workers`` is not given; 1 works in this one.
+        workers: processes, where ``open_workers`` is not given, each working on one image at a time; 1 works in this
+            one. None works in this one too, on as many images at once as a policy behind a server takes questions.
         open_workers: where the work runs instead.
         budget: of the run, earlier sessions included.
         retry_failed: try again what failed in earlier sessions.
@@ -134,18 +136,21 @@ def run_job(
             watch(progress)
         failed = list(progress.failures.values()) if retry_failed else []
         todo = _tasks(dataset, journal.next_unit, failed)
-        results = ask(partial(work_on, config=config), _batches(todo, config.batch_images), died=_died)
         # A budget that the last image uses up has stopped nothing.
         left = max(dataset.num_images - journal.next_unit, 0) + len({failure.image for failure in failed})
+
+        def ready(ahead: int) -> bool:
+            return not over_budget(progress.cost, costs.next_unit, budget, ahead)
+
+        results = ask(partial(work_on, config=config), _batches(todo, config.batch_images), died=_died, ready=ready)
         with contextlib.closing(_closable(results)) as coming:
-            progress.stopped = _over(progress, budget) if left > 0 else ""
-            while not progress.stopped and (batch := next(coming, None)) is not None:
+            for batch in coming:
                 for result in batch:
                     _write(result, journal, costs, progress)
                 if watch is not None:
                     watch(progress)
                 left -= len(batch)
-                progress.stopped = _over(progress, budget) if left > 0 else ""
+        progress.stopped = over_budget(progress.cost, costs.next_unit, budget) if left > 0 else ""
     return progress
 
 
@@ -174,19 +179,6 @@ def _tasks(dataset: Dataset, next_unit: int, failed: Sequence[Failure]) -> Itera
             yield ImageTask(offset + place, group, wanted)
 
 
-def _over(progress: Progress, budget: Budget) -> str:
-    """Which limit is reached, in words; empty for none."""
-    spent = budget.prices.money(progress.cost["prompt_tokens"], progress.cost["completion_tokens"])
-    for name, limit, used in (
-        ("seconds", budget.seconds, progress.cost["seconds"]),
-        ("policy calls", budget.policy_calls, progress.cost["policy_calls"]),
-        ("money", budget.money, spent),
-    ):
-        if limit is not None and used >= limit:
-            return f"the run's budget of {limit:g} {name} is used up ({used:g})"
-    return ""
-
-
 def _describe(models: Models, _: None) -> dict[str, Any]:
     return {
         "settings": {
@@ -203,7 +195,7 @@ def _describe(models: Models, _: None) -> dict[str, Any]:
     }
 
 
-def _processes(make: MakeModels, *, workers: int) -> AbstractContextManager[Asking[Models]]:
+def _processes(make: MakeModels, *, workers: int | None) -> AbstractContextManager[Asking[Models]]:
     return worker_processes(make, workers)
 
 

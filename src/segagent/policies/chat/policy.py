@@ -66,6 +66,11 @@ class ChatPolicy:
         """What the policy has cost so far; the difference of two readings is the cost of what lies between."""
         return self.model.usage
 
+    @property
+    def concurrency(self) -> int:
+        """How many threads may ask at once, and gain by it."""
+        return int(getattr(self.model, "concurrency", 1))
+
     def propose(
         self,
         observations: Sequence[Observation],

@@ -61,7 +61,7 @@ def make_openai_policy(rest: str) -> ChatPolicy:
     limits = {name: spec.number(name, _MANY, 0, _MANY) if name in spec.options else None for name in OPTIONS[4:7]}
     config = ServedModelConfig(
         max_tokens=round(spec.number("max_tokens", 1024, 1, 1e6)),
-        concurrency=round(spec.number("concurrency", 8, 1, 256)),
+        concurrency=round(spec.number("concurrency", 64, 1, 1024)),
         wide_seeds=fmt.name == "segagent",
         log_probs=spec.number("logprobs", 0, 0, 1) == 1,
         encoding=PictureEncoding("png" if kind == "png" else "jpeg"),
