@@ -226,7 +226,7 @@ def score(
     picture = load_image(image)
     given = load_mask(mask, picture.height, picture.width)
     with waiting("looking", quiet=as_json):
-        annotator = make_policy(policy or "embedded")
+        annotator = make_policy(policy or "embedded", unknown_format="refuse")
         predicted = score_mask(picture, text, given, annotator)
     calibration = load_calibration(policy or "embedded")
     calibrated = None if calibration is None else calibration(predicted)
@@ -325,6 +325,10 @@ def summarise(trajectory: Trajectory, out: Path) -> None:
             f"  policy: {usage.calls} calls{cached}; {usage.prompt_tokens} tokens read, {usage.completion_tokens} "
             f"written; {usage.seconds:.1f} s"
         )
+        if usage.not_greedy:
+            say(
+                f"  {usage.not_greedy} replies were sampled: the policy's server takes no temperature, so none is greedy"
+            )
     if trajectory.num_invalid:
         say(f"  {trajectory.num_invalid} replies of the policy were not valid actions; see the film strip")
     say(f"  film strip  {out / 'steps.png'}")

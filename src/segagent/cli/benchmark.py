@@ -52,7 +52,7 @@ def benchmark(
     card_name(name, policy)  # Refused now rather than after all is played.
     config = Benchmark(steps, seed, batch_images)
     sets = data_sets(scenes, data or [])
-    player, made_tool = make_policy(policy), make_tool(tool)
+    player, made_tool = make_policy(policy, unknown_format="refuse"), make_tool(tool)
     with phases(unit="images", quiet=as_json) as update:
         failures = play_benchmark(sets, player, made_tool, out, config, watch=update)
     card = write_card(sets, out, config, name=name, gallery=gallery)

@@ -52,7 +52,7 @@ def calibrate(
     opened = open_dataset(dataset)
     with counting("episodes", opened.num_images, unit="images", quiet=as_json) as update:
         states = own_states(
-            make_policy(policy),
+            make_policy(policy, unknown_format="refuse"),
             make_tool(tool),
             opened,
             max_steps=steps,

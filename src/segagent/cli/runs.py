@@ -74,15 +74,13 @@ BudgetSecondsOption = Annotated[
 BudgetCallsOption = Annotated[
     int | None, typer.Option("--budget-calls", min=1, help="Data set: most states asked about for the run.")
 ]
-BudgetMoneyOption = Annotated[
-    float | None, typer.Option("--budget-money", help="Data set: most money for the run; needs --price.")
-]
+BudgetMoneyOption = Annotated[float | None, typer.Option("--budget-money", help="Data set: most money for the run.")]
 PriceOption = Annotated[
     str | None,
     typer.Option(
         "--price",
-        metavar="IN,OUT",
-        help="Of a million tokens read and written, for --max-money, --budget-money.",
+        metavar="IN,OUT[,CACHED]",
+        help="Of a million tokens read and written, for --max-money, --budget-money, where the server tells no cost.",
     ),
 ]
 
@@ -309,7 +307,12 @@ def tell_summary(summary: dict[str, Any]) -> None:
     if job != "audit" and summary["expected_iou"] is not None:
         say(f"expected IoU of the answers     {summary['expected_iou']:.3f}")
     cost = summary["cost"]
-    say(f"cost: {cost.get('seconds', 0):.1f} s, {cost.get('policy_calls', 0):.0f} policy calls")
+    money = f", {cost['money']:.4g} of money as the server tells" if cost.get("money") else ""
+    say(f"cost: {cost.get('seconds', 0):.1f} s, {cost.get('policy_calls', 0):.0f} policy calls{money}")
+    if cost.get("not_greedy"):
+        warn(
+            f"{cost['not_greedy']:.0f} replies were sampled: the policy's server takes no temperature, so none is greedy"
+        )
     if summary.get("stopped"):
         warn(f"{summary['stopped']}; give a larger budget to the same command to go on")
     say(f"run: {summary['run']}; next: segagent review {summary['run']}")

@@ -25,4 +25,4 @@ def serve_policy(
         say(f"serving {policy} at {url}")
         say(f"use it as --policy 'openai:segagent@{url}'")
 
-    serve(create_app(make_policy(policy)), port, ready)
+    serve(create_app(make_policy(policy, unknown_format="refuse")), port, ready)

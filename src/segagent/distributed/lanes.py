@@ -2,11 +2,13 @@
 
 A policy behind a server is slow to answer and does not mind being asked many things at once. So each image is worked on
 by a thread of its own, as many as the policy takes questions. All else is bounded: pictures are loaded one at a time,
-as long as there is room for them, and the tool is used by one thread at a time, since it need not bear more.
+as long as there is room for them, and the tool is used by one thread at a time, or where it says that it bears more
+(``thread_safe``), by as many as there are cores.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -15,6 +17,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, TypeVar
+
+import cv2
 
 from segagent.core import Image, Segmentation, SegmentationTool, SegmentRequest
 from segagent.distributed.ordered import Ready
@@ -34,16 +38,15 @@ class Lanes:
         self.count = count
         self._room = room
         self._loading = threading.Lock()
-        self._using = threading.Lock()
+        self._using = threading.BoundedSemaphore(1)
+        self._using_many = threading.BoundedSemaphore(os.cpu_count() or 1)
         self._change = threading.Condition()
         self._held = 0
         self._active = 0
         self._clock = 0.0
         self._read = time.perf_counter()
 
-    def map(
-        self, function: Callable[[_T], _R], items: Iterable[_T], ready: Ready | None = None
-    ) -> Iterator[_R]:
+    def map(self, function: Callable[[_T], _R], items: Iterable[_T], ready: Ready | None = None) -> Iterator[_R]:
         """``function(item)`` for each item, in order; at most twice as many items as threads ahead of what was taken.
 
         What one raises is raised in its place; those under way then end by themselves and are forgotten. ``ready``: see
@@ -58,16 +61,18 @@ class Lanes:
         jobs: SimpleQueue[tuple[Future[_R], Any] | None] = SimpleQueue()
         waiting: deque[Future[_R]] = deque()
         threads = 0
-        source = iter(items)
+        source: Iterator[Any] = iter(items)
+        before = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # Threads that divide their small work among still more of them wait for each other.
         try:
             while True:
                 while len(waiting) < 2 * self.count and (ready is None or ready(len(waiting))):
                     with self._loading:  # Items may come from the file that pictures are loaded from.
-                        item = next(source, _END)
-                    if item is _END:
+                        found = next(source, _END)
+                    if found is _END:
                         break
                     waiting.append(Future())
-                    jobs.put((waiting[-1], item))
+                    jobs.put((waiting[-1], found))
                     if threads < self.count:
                         threads += 1
                         # Daemons: a command that is stopped does not wait for a server.
@@ -76,6 +81,7 @@ class Lanes:
                     return
                 yield waiting.popleft().result()
         finally:
+            cv2.setNumThreads(before)
             for future in waiting:
                 future.cancel()
             for _ in range(threads):
@@ -109,9 +115,10 @@ class Lanes:
                 self._held -= needed
                 self._change.notify_all()
 
-    def alone(self, tool: SegmentationTool) -> SegmentationTool:
-        """``tool``, used by one thread at a time."""
-        return tool if self.count == 1 else _TakingTurns(tool, self._using)
+    def in_turns(self, tool: SegmentationTool) -> SegmentationTool:
+        """``tool``, used by no more threads at a time than it bears."""
+        many = getattr(tool, "thread_safe", False)
+        return tool if self.count == 1 else _TakingTurns(tool, self._using_many if many else self._using)
 
     def _work(self, function: Callable[[Any], Any], jobs: SimpleQueue[Any]) -> None:
         while (job := jobs.get()) is not None:
@@ -141,9 +148,9 @@ class Lanes:
 
 
 class _TakingTurns:
-    """A tool behind a lock."""
+    """A tool that few may use at once."""
 
-    def __init__(self, tool: SegmentationTool, lock: threading.Lock) -> None:
+    def __init__(self, tool: SegmentationTool, lock: threading.BoundedSemaphore) -> None:
         self._tool = tool
         self._lock = lock
         self.name = tool.name

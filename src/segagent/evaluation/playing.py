@@ -25,7 +25,7 @@ def play_groups(
     began = lanes.clock()
     with lanes.holding(lambda: [_load(group, config) for group in groups], _pixels) as loaded:
         tasks = [task for one in loaded for task in one if isinstance(task, Task)]
-        made = iter(_play(tasks, policy, lanes.alone(tool), config))
+        made = iter(_play(tasks, policy, lanes.in_turns(tool), config))
         share = (lanes.clock() - began) / max(len(tasks), 1)
         played = [[record for task in one for record in _records(task, made, share)] for one in loaded]
     return [

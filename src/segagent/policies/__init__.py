@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
 
 from segagent.core import Policy, SpecError
 from segagent.policies.centre import CentrePolicy
 from segagent.policies.reply import format_reply, parse_reply
 from segagent.policies.scripted import ScriptedPolicy
+
+if TYPE_CHECKING:
+    from segagent.policies.chat import ChatFormat
 
 __all__ = [
     "POLICIES",
@@ -17,6 +22,7 @@ __all__ = [
     "format_reply",
     "make_policy",
     "parse_reply",
+    "told_format",
     "with_first_box",
 ]
 
@@ -58,22 +64,45 @@ SCHEMES: MappingProxyType[str, Callable[[str], Policy]] = MappingProxyType(
 """What makes policies of specifications "SCHEME:REST", given REST."""
 
 
-def make_policy(spec: str) -> Policy:
+def make_policy(spec: str, *, unknown_format: Literal["warn", "refuse", "guess"] = "warn") -> Policy:
     """The policy that a specification names.
 
     "embedded" (small vision-language model, shipped), "embedded:DIR" (one that ``segagent train`` made), "centre"
     (baseline), "hf:DIR" (a checkpoint of transformers) or "openai:MODEL@URL" (a server), the latter two with options
     as in "hf:DIR?format=qwen3".
-    Raises ``SpecError`` for anything else, and ``WeightsError`` where a model's weights cannot be used.
+    ``unknown_format``: what to do about a served model of which nothing says what its numbers mean: "warn" (Python's
+    ``UserWarning``) and take them for ``qwen3``'s, "refuse" it as the commands do, or "guess" without a word, for those
+    who find out. Raises ``SpecError`` for anything else, and ``WeightsError`` where a model's weights cannot be used.
     """
     make = POLICIES.get(spec)
     if make is not None:
         return make()
     scheme, colon, rest = spec.partition(":")
     if colon and scheme in SCHEMES:
-        return _boxed_if_asked(SCHEMES[scheme](rest))
+        policy = SCHEMES[scheme](rest)
+        guessed = getattr(policy, "format_is_guessed", "")
+        if guessed and unknown_format == "refuse":
+            raise SpecError(f"{spec:.300}: {guessed}")
+        if guessed and unknown_format == "warn":
+            warnings.warn(f"{spec:.300}: {guessed}; read as format 'qwen3' for now", stacklevel=2)
+        return _boxed_if_asked(policy)
     known = ", ".join([*sorted(POLICIES), "embedded:DIR", "hf:DIR", "openai:MODEL@URL"])
     raise SpecError(f"unknown policy {spec!r}; expected one of: {known}")
+
+
+def told_format(spec: str) -> ChatFormat | None:
+    """The format that the model of a specification says it was trained in; None where it says nothing.
+
+    "hf:DIR" says it by a file beside the weights, "openai:MODEL@URL" by its server. Raises ``InputError`` if that is
+    damaged.
+    """
+    from segagent.policies.chat import ChatPolicy, recorded_format
+
+    scheme, _, rest = spec.partition(":")
+    if scheme == "hf":
+        return recorded_format(rest.partition("?")[0])
+    policy = make_policy(spec, unknown_format="guess") if scheme == "openai" else None
+    return policy.format if isinstance(policy, ChatPolicy) and policy.format_is_told else None
 
 
 def _boxed_if_asked(policy: Policy) -> Policy:
@@ -97,4 +126,4 @@ def with_first_box(policy: Policy, choice: str) -> Policy:
         return plain
     if choice == "own":
         return begin_with_own_box(plain)
-    return begin_with_box_of(plain, make_policy(choice))
+    return begin_with_box_of(plain, make_policy(choice, unknown_format="refuse"))

@@ -49,7 +49,7 @@ class Player:
 @lru_cache(maxsize=2)
 def load_player(player: Player) -> Policy:
     """The policy. Raises ``InputError`` for changes that only the embedded policy takes."""
-    policy = make_policy(player.spec)
+    policy = make_policy(player.spec, unknown_format="refuse")
     if player.color != "green" or player.box:
         if not isinstance(policy, EmbeddedPolicy):
             raise InputError(f"policy {player.spec!r}: mask colours and its own box are for embedded policies")

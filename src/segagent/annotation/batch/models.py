@@ -57,7 +57,7 @@ def make_models(policy: str, tool: str, first_box: str | None = None) -> Models:
 
     ``first_box``: see :func:`segagent.policies.with_first_box`; None leaves it to the policy's specification.
     """
-    made = make_policy(policy)
+    made = make_policy(policy, unknown_format="refuse")
     if first_box is not None:
         made = with_first_box(made, first_box)
     return Models(made, make_tool(tool), *load_with_evidence(policy))

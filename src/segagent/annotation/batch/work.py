@@ -137,7 +137,7 @@ def _play(episodes: Sequence[Episode], models: Models, search: SearchConfig) -> 
     if not episodes:
         return []
     try:
-        return list(rollout(episodes, models.policy, models.lanes.alone(models.tool), search))
+        return list(rollout(episodes, models.policy, models.lanes.in_turns(models.tool), search))
     except (ToolError, RefusedError, ValueError) as error:
         if len(episodes) > 1:
             return [one for episode in episodes for one in _play([episode], models, search)]

@@ -65,7 +65,7 @@ def run_star(
         rollouts = (rollouts_in or folder) / f"rollouts_{number}.jsonl"
         settings = {"model": previous, "dataset": dataset.fingerprint, "round": number, **config.rollout_settings()}
         roll_out(
-            make_policy(previous),
+            make_policy(previous, unknown_format="refuse"),
             make_tool(config.tool),
             dataset,
             rollouts,

@@ -29,8 +29,8 @@ class Reply:
     text: str
     log_prob: float | None = None
     cut: bool = False
-    greedy: bool = True
     usage: Usage | None = field(default=None, compare=False)
+    greedy: bool = True
 
 
 class ChatModel(Protocol):
@@ -49,12 +49,18 @@ class ChatModel(Protocol):
 
 
 class ChatPolicy:
-    """See the module. ``name`` is the specification string; ``format`` and ``model`` are its two halves."""
+    """See the module. ``name`` is the specification string; ``format`` and ``model`` are its two halves.
+
+    ``format_is_told``: whether the model's server tells it. ``format_is_guessed``: what to do about one that nothing
+    speaks for; empty where something does.
+    """
 
     def __init__(self, name: str, model: ChatModel, fmt: ChatFormat) -> None:
         self._name = name
         self.model = model
         self.format = fmt
+        self.format_is_told = False
+        self.format_is_guessed = ""
 
     @property
     def name(self) -> str:

@@ -44,7 +44,9 @@ _PASSING = re.compile(
     r"|temporar|capacity|upstream|loading|returned error",
     _FLAGS,
 )
-_NOT_THERE = re.compile(r"not.?found|does not exist|not available|(?:unknown|no such) model|unexpected endpoint", _FLAGS)
+_NOT_THERE = re.compile(
+    r"not.?found|does not exist|not available|(?:unknown|no such) model|unexpected endpoint", _FLAGS
+)
 _WRONG = re.compile(
     r"invalid|unsupported|not support|too (?:large|long|big|many)|exceed|malformed|bad.?request|unprocessable|context",
     _FLAGS,
@@ -145,7 +147,7 @@ def usage_of(data: Mapping[str, Any]) -> dict[str, float]:
         "completion_tokens": usage.get("completion_tokens"),
         "cached_tokens": cached,
     }
-    amounts: dict[str, float] = {name: value for name, value in told.items() if _is_count(value)}
+    amounts: dict[str, float] = {name: value for name, value in told.items() if value is not None and _is_count(value)}
     cost = usage.get("cost")
     cost = cost.get("total_cost", cost.get("total")) if isinstance(cost, dict) else cost
     if isinstance(cost, int | float) and not isinstance(cost, bool) and math.isfinite(cost) and cost >= 0:

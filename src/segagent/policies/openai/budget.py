@@ -69,8 +69,9 @@ class Tally:
     def usage(self) -> Usage:
         """Everything counted so far."""
         with self._lock:
-            counts = {name: self._count(name) for name in Usage.__slots__}
-            return Usage(**{n: c if n in ("seconds", "money") else round(c) for n, c in counts.items()})
+            fractions = {name: self._count(name) for name in ("seconds", "money")}
+            whole = {name: round(self._count(name)) for name in Usage.__slots__ if name not in fractions}
+            return Usage(**whole, **fractions)
 
     def _count(self, name: str) -> float:
         return self._counts.get(name, 0)

@@ -58,7 +58,8 @@ class ReplyCache:
             return None
         try:
             data = json.loads(row[0])
-            reply = Reply(str(data["text"]), data["log_prob"], bool(data["cut"]), greedy=data.get("greedy") is not False)
+            greedy = data.get("greedy") is not False
+            reply = Reply(str(data["text"]), data["log_prob"], bool(data["cut"]), greedy=greedy)
             if reply.text.strip() or reply.cut:
                 return reply
         except (ValueError, KeyError, TypeError):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segagent.policies.chat import Question, Reply, Usage
+from segagent.policies.chat import ChatFormat, Question, Reply, Usage, format_from_dict, recorded_format
 from segagent.policies.openai.budget import Budget, Tally
 from segagent.policies.openai.cache import ReplyCache, cache_key
 from segagent.policies.openai.encoding import EncodedPictures, PictureEncoding, UrlMarks
@@ -89,6 +89,28 @@ class ServedModel:
     def concurrency(self) -> int:
         """How many questions may be under way at once; it may be asked by several threads."""
         return self._config.concurrency
+
+    def send_wide_seeds(self) -> None:
+        """Send seeds of 63 bits from now on; a policy of ours behind a server takes them."""
+        self._config = replace(self._config, wide_seeds=True)
+
+    def told_format(self) -> ChatFormat | None:
+        """The chat format that the server says its model was made for; None where it says nothing.
+
+        It is told in the entry of the model in /v1/models, as ``segagent_format``; an entry whose ``root`` is a folder
+        of this machine tells it by the file in there. Raises ``InputError`` for one that is damaged.
+        """
+        listed = self._transport.models()
+        own = [one for one in listed if one.get("id") == self._model]
+        for one in own or (listed if len(listed) == 1 else []):
+            where = f"{self._transport.url}/models"
+            if one.get("segagent_format") is not None:
+                return format_from_dict(one["segagent_format"], where)
+            root = one.get("root")
+            recorded = recorded_format(root) if isinstance(root, str) and is_loopback(self._transport.url) else None
+            if recorded is not None:
+                return recorded
+        return None
 
     def close(self) -> None:
         """End all connections and workers."""

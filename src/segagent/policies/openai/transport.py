@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 KEY_VARIABLES = ("SEGAGENT_API_KEY", "OPENAI_API_KEY")
 _EMPTY_TRIES = 3
 """How often a question is asked that gets empty replies: where no word comes by then, none will."""
-_SEVERAL_TRIES = 3
-"""How often several replies at once are asked for where the server fails: it may know one at a time only."""
+_SEVERAL_TRIES = 4
+"""How often several replies at once are asked for where the server fails and has never given several: it may know one
+at a time only.
+"""
 _MAX_BODY = 16 << 20
 _MODELS_TIMEOUT = 5.0
 
@@ -111,9 +113,11 @@ class Transport:
         self._patience = patience
         self._jitter = random.Random()  # noqa: S311
         self._stop = threading.Event()
+        self._gave_several = False
         here = is_loopback(self._url)
         key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), "")
         self._secret = key if here or self._url.startswith("https://") else ""
+        self._completions = httpx.URL(f"{self._url}/chat/completions")
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {self._secret}"} if self._secret else {},
             timeout=httpx.Timeout(patience.timeout, connect=min(10.0, patience.timeout)),
@@ -162,7 +166,8 @@ class Transport:
                     f"{self._url}: still failing after {attempt + 1} tr{'ies' if attempt else 'y'}, "
                     f"last: {self._clean(str(failure))}"
                 )
-                if "n" in sent and failure.failing and (last or failing >= _SEVERAL_TRIES):
+                once = "n" in sent and failure.failing and not self._gave_several
+                if once and (last or failing >= _SEVERAL_TRIES):
                     raise UnsupportedParameterError(frozenset({"n"}), text) from None
                 if failure.kind != "passing" and (last or empty >= _EMPTY_TRIES):
                     raise QuestionRefusedError(text) from None
@@ -205,9 +210,7 @@ class Transport:
         received = bytearray()
         try:
             headers = {"Content-Type": "application/json"}
-            with self._client.stream(
-                "POST", f"{self._url}/chat/completions", content=content, headers=headers
-            ) as response:
+            with self._client.stream("POST", self._completions, content=content, headers=headers) as response:
                 for chunk in response.iter_bytes():
                     received += chunk
                     if len(received) > _MAX_BODY:
@@ -238,6 +241,7 @@ class Transport:
         faults = [reply for reply in replies if isinstance(reply, Fault)]
         if len(faults) == len(replies):
             raise self._error(faults[0], response)
+        self._gave_several |= "n" in sent
         return [None if isinstance(reply, Fault) else reply for reply in replies]
 
     def _error(self, fault: Fault, response: httpx.Response) -> Exception:
