@@ -1,7 +1,8 @@
 """How many requests a policy behind a server has in flight: a server of 0.25 s a reply and no limit, 48 pictures.
 
 Runs ``evaluate``, ``annotate`` and ``audit`` of one data set with default options, and once more as they were before
-images were worked on side by side (one image at a time, at most 8 requests; ``annotate`` and ``audit`` in two processes).
+images were worked on side by side (one image at a time, at most 8 requests; ``annotate`` and ``audit`` in two
+processes).
 Requests are counted where they arrive, from the first one to the last reply; the mean is weighted by time.
 
     python benchmarks/bench_in_flight.py [--tool disc] [--size 480x640] [--former]

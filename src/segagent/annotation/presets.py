@@ -48,8 +48,8 @@ class Preset:
     def policy_spec(self, weights: str) -> str:
         """The policy of a folder, a hub name, or a whole specification such as "openai:MODEL@URL".
 
-        A model that says itself what format it was trained in, by the file beside its weights or by its server, is asked
-        in that and not in the preset's.
+        A model that says itself what format it was trained in, by the file beside its weights or by its server, is
+        asked in that and not in the preset's.
         """
         spec = _with_options(weights, "hf", SCHEMES, ())
         options = self.policy_options if self.gives_way_to(weights) is None else ()

@@ -34,7 +34,8 @@ def annotate(
 @overload
 def annotate(
     source: str | Path | Dataset, *, out: str | Path, models: Models | None = ...,
-    search: SearchConfig = ..., found: float = ..., seed: int = ..., workers: int | None = ..., retry_failed: bool = ...,
+    search: SearchConfig = ..., found: float = ..., seed: int = ..., workers: int | None = ...,
+    retry_failed: bool = ...,
 ) -> Run: ...  # fmt: skip
 def annotate(
     source: Picture | Dataset,

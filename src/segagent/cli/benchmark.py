@@ -46,13 +46,13 @@ def benchmark(
     from segagent.evaluation.card.protocol import Benchmark, card_name, data_sets
     from segagent.evaluation.card.run import play_benchmark
     from segagent.evaluation.card.writing import write_card
-    from segagent.policies import make_policy
+    from segagent.policies import make_policy, with_known_format
     from segagent.tools import make_tool
 
     card_name(name, policy)  # Refused now rather than after all is played.
     config = Benchmark(steps, seed, batch_images)
     sets = data_sets(scenes, data or [])
-    player, made_tool = make_policy(policy, unknown_format="refuse"), make_tool(tool)
+    player, made_tool = with_known_format(make_policy(policy)), make_tool(tool)
     with phases(unit="images", quiet=as_json) as update:
         failures = play_benchmark(sets, player, made_tool, out, config, watch=update)
     card = write_card(sets, out, config, name=name, gallery=gallery)

@@ -39,7 +39,7 @@ def calibrate(
         stored_notes,
     )
     from segagent.evaluation.own_states import own_states
-    from segagent.policies import make_policy
+    from segagent.policies import make_policy, with_known_format
     from segagent.tools import make_tool
 
     if calibration_file(policy) is None:
@@ -52,7 +52,7 @@ def calibrate(
     opened = open_dataset(dataset)
     with counting("episodes", opened.num_images, unit="images", quiet=as_json) as update:
         states = own_states(
-            make_policy(policy, unknown_format="refuse"),
+            with_known_format(make_policy(policy)),
             make_tool(tool),
             opened,
             max_steps=steps,

@@ -34,7 +34,7 @@ def doctor(
     from segagent.policies.doctor import examine
 
     with waiting("loading the model", quiet=as_json):
-        made = with_first_box(make_policy(policy, unknown_format="guess"), "none")
+        made = with_first_box(make_policy(policy), "none")
     if not isinstance(made, ChatPolicy):
         raise InputError(
             f"policy {policy!r} answers in pixels of the image already; the doctor examines hf: and openai:"

@@ -21,7 +21,6 @@ from segagent.cli.models import (
     ToolWeightsOption,
     choose,
 )
-
 from segagent.cli.runs import (
     BudgetCallsOption,
     BudgetMoneyOption,
@@ -189,5 +188,5 @@ def _tell(results: dict[str, Any], config: EvaluationConfig, progress: Progress,
         say(f"cost: {progress.cost['money']:.4g} of money as the server tells")
     if progress.cost["not_greedy"]:
         count = progress.cost["not_greedy"]
-        warn(f"{count:.0f} replies were sampled: the policy's server takes no temperature, so none is greedy")
+        warn(f"{count:.0f} replies were sampled, for the policy's server takes no temperature")
     say(f"results: {one_line(str(path))}")

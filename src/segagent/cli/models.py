@@ -78,9 +78,9 @@ class Choice:
 
     def make_policy(self, *, started: bool) -> Policy:
         """The policy. ``started``: the episode begins with a mask or box that was given, so none is asked for."""
-        from segagent.policies import make_policy, with_first_box
+        from segagent.policies import make_policy, with_first_box, with_known_format
 
-        policy = make_policy(self.policy, unknown_format="refuse")
+        policy = with_known_format(make_policy(self.policy))
         if started:
             return with_first_box(policy, "none")
         return policy if self.first_box is None else with_first_box(policy, self.first_box)
@@ -106,8 +106,8 @@ def parse_prices(text: str | None) -> Prices:
         return Prices(read, written, *cached)
     except ValueError as error:
         raise InputError(
-            f"--price {text!r:.80}: expected two numbers IN,OUT of at least 0, for example 0.5,1.5; a third is the price "
-            "of tokens read from the server's cache"
+            f"--price {text!r:.80}: expected two numbers IN,OUT of at least 0, for example 0.5,1.5; a third is the "
+            "price of tokens read from the server's cache"
         ) from error
 
 

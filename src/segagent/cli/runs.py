@@ -310,9 +310,7 @@ def tell_summary(summary: dict[str, Any]) -> None:
     money = f", {cost['money']:.4g} of money as the server tells" if cost.get("money") else ""
     say(f"cost: {cost.get('seconds', 0):.1f} s, {cost.get('policy_calls', 0):.0f} policy calls{money}")
     if cost.get("not_greedy"):
-        warn(
-            f"{cost['not_greedy']:.0f} replies were sampled: the policy's server takes no temperature, so none is greedy"
-        )
+        warn(f"{cost['not_greedy']:.0f} replies were sampled, for the policy's server takes no temperature")
     if summary.get("stopped"):
         warn(f"{summary['stopped']}; give a larger budget to the same command to go on")
     say(f"run: {summary['run']}; next: segagent review {summary['run']}")

@@ -13,8 +13,8 @@ from segagent.core.usage import Prices
 class Budget:
     """Limits of a whole run, None for no limit. A run that reaches one stops as if interrupted and can be gone on with.
 
-    ``seconds`` of computing, ``policy_calls`` (states that the policy was asked about), ``money`` as the policy's server
-    tells it, else at ``prices``.
+    ``seconds`` of computing, ``policy_calls`` (states that the policy was asked about), ``money`` as the policy's
+    server tells it, else at ``prices``.
     """
 
     seconds: float | None = None

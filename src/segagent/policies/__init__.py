@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from segagent.core import Policy, SpecError
 from segagent.policies.centre import CentrePolicy
@@ -24,6 +23,7 @@ __all__ = [
     "parse_reply",
     "told_format",
     "with_first_box",
+    "with_known_format",
 ]
 
 
@@ -64,28 +64,20 @@ SCHEMES: MappingProxyType[str, Callable[[str], Policy]] = MappingProxyType(
 """What makes policies of specifications "SCHEME:REST", given REST."""
 
 
-def make_policy(spec: str, *, unknown_format: Literal["warn", "refuse", "guess"] = "warn") -> Policy:
+def make_policy(spec: str) -> Policy:
     """The policy that a specification names.
 
     "embedded" (small vision-language model, shipped), "embedded:DIR" (one that ``segagent train`` made), "centre"
     (baseline), "hf:DIR" (a checkpoint of transformers) or "openai:MODEL@URL" (a server), the latter two with options
     as in "hf:DIR?format=qwen3".
-    ``unknown_format``: what to do about a served model of which nothing says what its numbers mean: "warn" (Python's
-    ``UserWarning``) and take them for ``qwen3``'s, "refuse" it as the commands do, or "guess" without a word, for those
-    who find out. Raises ``SpecError`` for anything else, and ``WeightsError`` where a model's weights cannot be used.
+    Raises ``SpecError`` for anything else, and ``WeightsError`` where a model's weights cannot be used.
     """
     make = POLICIES.get(spec)
     if make is not None:
         return make()
     scheme, colon, rest = spec.partition(":")
     if colon and scheme in SCHEMES:
-        policy = SCHEMES[scheme](rest)
-        guessed = getattr(policy, "format_is_guessed", "")
-        if guessed and unknown_format == "refuse":
-            raise SpecError(f"{spec:.300}: {guessed}")
-        if guessed and unknown_format == "warn":
-            warnings.warn(f"{spec:.300}: {guessed}; read as format 'qwen3' for now", stacklevel=2)
-        return _boxed_if_asked(policy)
+        return _boxed_if_asked(SCHEMES[scheme](rest))
     known = ", ".join([*sorted(POLICIES), "embedded:DIR", "hf:DIR", "openai:MODEL@URL"])
     raise SpecError(f"unknown policy {spec!r}; expected one of: {known}")
 
@@ -101,7 +93,7 @@ def told_format(spec: str) -> ChatFormat | None:
     scheme, _, rest = spec.partition(":")
     if scheme == "hf":
         return recorded_format(rest.partition("?")[0])
-    policy = make_policy(spec, unknown_format="guess") if scheme == "openai" else None
+    policy = make_policy(spec) if scheme == "openai" else None
     return policy.format if isinstance(policy, ChatPolicy) and policy.format_is_told else None
 
 
@@ -111,6 +103,14 @@ def _boxed_if_asked(policy: Policy) -> Policy:
     from segagent.policies.first_box import begin_with_own_box
 
     return begin_with_own_box(policy) if isinstance(policy, ChatPolicy) and policy.format.first_box else policy
+
+
+def with_known_format(policy: Policy) -> Policy:
+    """``policy``, where what its numbers mean is known. Raises ``SpecError`` where it would be a guess."""
+    guessed = getattr(getattr(policy, "clicker", policy), "format_is_guessed", "")
+    if guessed:
+        raise SpecError(f"{policy.name:.300}: {guessed}")
+    return policy
 
 
 def with_first_box(policy: Policy, choice: str) -> Policy:
@@ -126,4 +126,4 @@ def with_first_box(policy: Policy, choice: str) -> Policy:
         return plain
     if choice == "own":
         return begin_with_own_box(plain)
-    return begin_with_box_of(plain, make_policy(choice, unknown_format="refuse"))
+    return begin_with_box_of(plain, with_known_format(make_policy(choice)))

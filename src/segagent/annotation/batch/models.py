@@ -13,7 +13,7 @@ from segagent.core import Policy, SegmentationTool, concurrency_of
 from segagent.distributed import Lanes
 from segagent.evaluation.calibration import Calibration, load_with_evidence
 from segagent.evaluation.evidence import Evidence
-from segagent.policies import make_policy, with_first_box
+from segagent.policies import make_policy, with_first_box, with_known_format
 from segagent.tools import make_tool
 
 
@@ -57,7 +57,7 @@ def make_models(policy: str, tool: str, first_box: str | None = None) -> Models:
 
     ``first_box``: see :func:`segagent.policies.with_first_box`; None leaves it to the policy's specification.
     """
-    made = make_policy(policy, unknown_format="refuse")
+    made = with_known_format(make_policy(policy))
     if first_box is not None:
         made = with_first_box(made, first_box)
     return Models(made, make_tool(tool), *load_with_evidence(policy))

@@ -39,7 +39,8 @@ class Progress:
     """What a run holds. Images are counted on through retries.
 
     ``failures`` by object id. ``cost``: sums of objects, seconds, policy_calls, tool_calls, prompt_tokens and
-    completion_tokens; of cached_tokens, money and not_greedy where a server tells of them. ``stopped``: which budget ended the session, in words; empty where none did.
+    completion_tokens; of cached_tokens, money and not_greedy where a server tells of them. ``stopped``: which budget
+    ended the session, in words; empty where none did.
     """
 
     num_images: int = 0

@@ -23,7 +23,7 @@ from segagent.learning.sft import (
 )
 from segagent.learning.star.config import StarConfig
 from segagent.learning.star.rollouts import roll_out, rollout_examples
-from segagent.policies import make_policy
+from segagent.policies import make_policy, with_known_format
 from segagent.tools import make_tool
 
 
@@ -65,7 +65,7 @@ def run_star(
         rollouts = (rollouts_in or folder) / f"rollouts_{number}.jsonl"
         settings = {"model": previous, "dataset": dataset.fingerprint, "round": number, **config.rollout_settings()}
         roll_out(
-            make_policy(previous, unknown_format="refuse"),
+            with_known_format(make_policy(previous)),
             make_tool(config.tool),
             dataset,
             rollouts,

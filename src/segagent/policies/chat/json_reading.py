@@ -84,7 +84,7 @@ _LOOSE = re.compile(
     r"""("(?:[^"\\]|\\.)*")|'((?:[^'\\]|\\.)*)'|(,)(?=\s*[}\]])|\b(True|False|None)\b|\b([A-Za-z_]\w{0,40})(?=\s*:)""",
     re.ASCII | re.DOTALL,
 )
-"""Of what is no JSON but means the same: strings, strings in single quotes, a comma at the end, constants, bare keys."""
+"""What is no JSON but means the same: single quotes, a comma at the end, Python's constants, bare keys; and strings."""
 
 
 def _loaded(text: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -20,8 +21,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What it answered. ``cut``: it was stopped by a limit, so the end is missing. ``greedy``: False for a reply that was
-    to be greedy and had to be sampled.
+    """What it answered. ``cut``: it was stopped by a limit, so the end is missing. ``greedy``: False for a reply that
+    was to be greedy and had to be sampled.
 
     ``usage``: what it cost; what several replies to one question share lies with one of them.
     """
@@ -94,6 +95,8 @@ class ChatPolicy:
             raise InputError(f"{len(seeds)} seeds for {len(observations)} observations")
         if not observations:
             return []
+        if self.format_is_guessed:
+            warnings.warn(f"{self.format_is_guessed}; read as format {self.format.name!r} for now", stacklevel=2)
         # Without sampling all replies to a question are one and the same.
         asked = num_proposals if temperature > 0 else 1
         questions = [ask(self.format, observation) for observation in observations]

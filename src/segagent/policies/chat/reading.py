@@ -68,7 +68,7 @@ _THOUGHT = re.compile(
     _FLAGS,
 )
 _ENDS = re.compile(r"<\|(?:im_end|endoftext|eot_id|end|return)\|>|</s>|<eos>|<end_of_turn>", _FLAGS)
-_WIDE = str.maketrans("，：；（）［］｛｝％＝", ",:;()[]{}%=")
+_WIDE = str.maketrans({0xFF00 + ord(mark) - 0x20: mark for mark in ",:;()[]{}%="})
 """Punctuation of East Asian texts."""
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", _FLAGS | re.DOTALL)
 _FENCE = re.compile(r"```[a-z0-9_-]{0,20}", _FLAGS)

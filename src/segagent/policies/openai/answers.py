@@ -59,8 +59,8 @@ _PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "seed": re.compile(r"\bseed\b", _FLAGS),
     "logprobs": re.compile(r"\b(?:top_?)?log_?probs\b", _FLAGS),
     "n": re.compile(
-        r"['\"`]n['\"`]|\bn\b\s{0,3}(?:[=<>:]|must\b|is\b|should\b|to be\b|cannot\b|can\b|greater\b|larger\b|parameter\b)"
-        r"|\b(?:parameters?|argument|param|field|value of|value for|range of|supports?|multiple)[ :]{1,3}n\b|\bbest_of\b"
+        r"['\"`]n['\"`]|\bn\b\s{0,3}(?:[=<>:]|(?:must|is|should|to be|cannot|can|greater|larger|parameter)\b)"
+        r"|\b(?:parameters?|argument|param|field|value (?:of|for)|range of|supports?|multiple)[ :]{1,3}n\b|\bbest_of\b"
         r"|(?:only one|one|single|multiple|number of|more than one) (?:completion|choice|candidate|generation|output)"
         r"|\bcandidate_?count\b|\bnum_return_sequences\b",
         _FLAGS,

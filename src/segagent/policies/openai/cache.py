@@ -49,8 +49,8 @@ class ReplyCache:
         self._lock = threading.Lock()
 
     def get(self, key: str) -> Reply | None:
-        """The reply stored under ``key``, or None. A damaged entry counts as none, and so does an empty reply, which is a
-        failed call that an earlier version took for an answer.
+        """The reply stored under ``key``, or None. A damaged entry counts as none, and so does an empty reply: that is
+        a failed call, which an earlier version took for an answer.
         """
         with self._lock:
             row = self._database.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
