@@ -9,7 +9,7 @@ from segagent.policies.chat import FORMATS, ChatPolicy, chosen_format, format_fo
 from segagent.policies.openai.budget import Budget
 from segagent.policies.openai.cache import ReplyCache, default_cache_folder
 from segagent.policies.openai.encoding import PictureEncoding
-from segagent.policies.openai.errors import BudgetError, PolicyServerError
+from segagent.policies.openai.errors import BudgetError, PolicyServerError, QuestionRefusedError
 from segagent.policies.openai.model import ServedModel, ServedModelConfig
 from segagent.policies.openai.transport import Patience, check_url
 
@@ -19,6 +19,7 @@ __all__ = [
     "Patience",
     "PictureEncoding",
     "PolicyServerError",
+    "QuestionRefusedError",
     "ReplyCache",
     "ServedModel",
     "ServedModelConfig",

@@ -38,7 +38,7 @@ _FILTERED = re.compile(
     r"|moderation|flagged|prohibited[ _]content|responsible ?ai|safety (?:system|filter|setting|reason)|sensitive",
     _FLAGS,
 )
-_ACCOUNT = re.compile(r"authenti|unauthori|api.?key|permission|forbidden|credit|billing|insufficient|payment", _FLAGS)
+_ACCOUNT = re.compile(r"authenti|unauthori|login|api.?key|permission|forbidden|credit|billing|insufficient|payment", _FLAGS)
 _PASSING = re.compile(
     r"rate.?limit|overload|unavailable|time[d ]?.?out|server.?error|internal|exhausted|busy|too many|try again"
     r"|temporar|capacity|upstream|loading|returned error",
@@ -107,6 +107,8 @@ def fault_of(status: int, data: object, received: bytes, sent: frozenset[str]) -
     words = f"HTTP {status} {words}" if status != 200 else f"{words} (code {code})" if code else words
     kind = _kind(told, code, words)
     refused = _refused(named, words, sent) if told in (0, 400, 422, 500, 501) and kind != "filtered" else frozenset()
+    if status == 501 and "n" in sent:
+        refused |= {"n"}
     return Fault("question" if refused and kind == "passing" else kind, words, refused)
 
 
