@@ -35,17 +35,21 @@ def test_an_error_is_raised_in_its_place(count: int) -> None:
             raise ValueError("five")
         return item
 
-    taken = []
+    results = Lanes(count).map(work, range(20))
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="five"):
-        for one in Lanes(count).map(work, range(20)):
-            taken.append(one)
-    assert taken == [0, 1, 2, 3, 4]
+        next(results)
 
 
 @pytest.mark.parametrize("count", [1, 4])
 def test_nothing_is_begun_that_is_not_ready(count: int) -> None:
     begun: list[int] = []
-    taken = []
+    taken: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        return item
+
     for one in Lanes(count).map(
         lambda item: begun.append(item) or item, range(100), lambda ahead: len(taken) + ahead < 7
     ):
@@ -55,17 +59,10 @@ def test_nothing_is_begun_that_is_not_ready(count: int) -> None:
 
 
 def test_few_items_are_taken_ahead() -> None:
-    asked = 0
-
-    def items() -> object:
-        nonlocal asked
-        for asked in range(1, 1000):  # noqa: B007
-            yield asked
-
-    results = Lanes(4).map(lambda item: item, items())  # type: ignore[arg-type]
-    next(results)
-    assert asked <= 9
-    results.close()  # type: ignore[attr-defined]
+    items = iter(range(1000))
+    results = Lanes(4).map(lambda item: item, items)
+    assert next(results) == 0
+    assert next(items) <= 9
 
 
 def test_there_is_room_for_so_many_pixels_and_for_any_one() -> None:

@@ -38,7 +38,9 @@ _FILTERED = re.compile(
     r"|moderation|flagged|prohibited[ _]content|responsible ?ai|safety (?:system|filter|setting|reason)|sensitive",
     _FLAGS,
 )
-_ACCOUNT = re.compile(r"authenti|unauthori|login|api.?key|permission|forbidden|credit|billing|insufficient|payment", _FLAGS)
+_ACCOUNT = re.compile(
+    r"authenti|unauthori|login|api.?key|permission|forbidden|credit|billing|insufficient|payment", _FLAGS
+)
 _PASSING = re.compile(
     r"rate.?limit|overload|unavailable|time[d ]?.?out|server.?error|internal|exhausted|busy|too many|try again"
     r"|temporar|capacity|upstream|loading|returned error",
