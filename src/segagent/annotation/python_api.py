@@ -38,7 +38,8 @@ def annotate(
 @overload
 def annotate(
     source: str | Path | Dataset, *, out: str | Path, models: Models | None = ...,
-    search: SearchConfig = ..., found: float = ..., seed: int = ..., workers: int = ..., retry_failed: bool = ...,
+    search: SearchConfig = ..., found: float = ..., seed: int = ..., workers: int | None = ...,
+    retry_failed: bool = ...,
 ) -> Run: ...  # fmt: skip
 def annotate(
     source: Picture | Dataset,
@@ -49,7 +50,7 @@ def annotate(
     search: SearchConfig = SearchConfig(),
     found: float = 0.3,
     seed: int = 0,
-    workers: int = 1,
+    workers: int | None = None,
     retry_failed: bool = False,
 ) -> ObjectRecord | Run:
     """Segment what ``text`` says in one picture, or what each sentence of a data set says in its image.
@@ -63,7 +64,8 @@ def annotate(
         search: how is clicked.
         found: a calibrated predicted IoU below this means "not found"; the mask is the same.
         seed: drives all sampling.
-        workers: processes.
+        workers: processes, each working on one image at a time; None is this process, which works on many at once
+            where the policy is behind a server.
         retry_failed: try again the objects that failed in earlier sessions.
 
     Returns:
@@ -86,7 +88,7 @@ def refine(
 def refine(
     source: str | Path | Dataset, *, out: str | Path, models: Models | None = ...,
     search: SearchConfig = ..., below: float | None = ..., margin: float | None = ..., sure: float | None = ...,
-    seed: int = ..., workers: int = ..., retry_failed: bool = ...,
+    seed: int = ..., workers: int | None = ..., retry_failed: bool = ...,
 ) -> Run: ...  # fmt: skip
 def refine(
     source: Picture | Dataset,
@@ -100,7 +102,7 @@ def refine(
     margin: float | None = None,
     sure: float | None = None,
     seed: int = 0,
-    workers: int = 1,
+    workers: int | None = None,
     retry_failed: bool = False,
 ) -> ObjectRecord | Run:
     """Improve one mask, or those of a data set; ``outcome`` is "kept" or "repaired".
@@ -124,7 +126,7 @@ def audit(
 @overload
 def audit(
     source: str | Path | Dataset, *, out: str | Path, models: Models | None = ..., seed: int = ...,
-    workers: int = ..., retry_failed: bool = ...,
+    workers: int | None = ..., retry_failed: bool = ...,
 ) -> Run: ...  # fmt: skip
 def audit(
     source: Picture | Dataset,
@@ -134,7 +136,7 @@ def audit(
     out: str | Path | None = None,
     models: Models | None = None,
     seed: int = 0,
-    workers: int = 1,
+    workers: int | None = None,
     retry_failed: bool = False,
 ) -> ObjectRecord | Run:
     """Score one mask, or those of a data set, against their texts: ``record.predicted_iou``, ``run.calibrated(...)``.
@@ -185,7 +187,7 @@ def _do(
     out: str | Path | None,
     models: Models | None,
     config: RunConfig,
-    workers: int,
+    workers: int | None,
     *,
     retry_failed: bool,
 ) -> ObjectRecord | Run:
@@ -197,7 +199,7 @@ def _do(
         return _one(_picture(source), text, mask, models or _embedded(), config, _name(source))
     if mask is not None:
         raise InputError("a mask goes with one picture and its text; a data set holds its own masks")
-    if workers > 1 and models is not None:
+    if (workers or 1) > 1 and models is not None:
         raise InputError("models that are loaded stay in this process; leave them out to use several workers")
     assert out is not None
     run_job(

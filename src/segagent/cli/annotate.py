@@ -244,13 +244,13 @@ def score(
     from segagent.annotation import checked_text, score_mask
     from segagent.evaluation.calibration import load_calibration
     from segagent.imaging import load_image, load_mask
-    from segagent.policies import make_policy
+    from segagent.policies import make_policy, with_known_format
 
     text = checked_text(text)
     picture = load_image(image)
     given = load_mask(mask, picture.height, picture.width)
     with waiting("looking", quiet=as_json):
-        annotator = make_policy(policy or "embedded")
+        annotator = with_known_format(make_policy(policy or "embedded"))
         predicted = score_mask(picture, text, given, annotator)
     calibration = load_calibration(policy or "embedded")
     calibrated = None if calibration is None else calibration(predicted)
@@ -352,6 +352,8 @@ def summarise(trajectory: Trajectory, out: Path) -> None:
             f"  policy: {usage.calls} calls{cached}; {usage.prompt_tokens} tokens read, {usage.completion_tokens} "
             f"written; {usage.seconds:.1f} s"
         )
+        if usage.not_greedy:
+            say(f"  {usage.not_greedy} replies were sampled, for the policy's server takes no temperature")
     if trajectory.num_invalid:
         say(f"  {trajectory.num_invalid} replies of the policy were not valid actions; see the film strip")
     say(f"  film strip  {out / 'steps.png'}")

@@ -48,7 +48,7 @@ def benchmark(
     from segagent.evaluation.card.protocol import Benchmark, card_name, data_sets
     from segagent.evaluation.card.run import play_benchmark
     from segagent.evaluation.card.writing import write_card
-    from segagent.policies import make_policy
+    from segagent.policies import make_policy, with_known_format
     from segagent.tools import make_tool
 
     card_name(name, policy)  # Refused now rather than after all is played.
@@ -56,7 +56,7 @@ def benchmark(
     sets = data_sets(scenes, data or [], crowds=crowds)
     for one in sets:
         tell_notes(one.dataset)
-    player, made_tool = make_policy(policy), make_tool(tool)
+    player, made_tool = with_known_format(make_policy(policy)), make_tool(tool)
     with phases(unit="images", quiet=as_json) as update:
         failures = play_benchmark(sets, player, made_tool, out, config, watch=update)
     card = write_card(sets, out, config, name=name, gallery=gallery)

@@ -40,7 +40,7 @@ def calibrate(
         stored_notes,
     )
     from segagent.evaluation.own_states import own_states
-    from segagent.policies import make_policy
+    from segagent.policies import make_policy, with_known_format
     from segagent.tools import make_tool
 
     if calibration_file(policy) is None:
@@ -53,7 +53,7 @@ def calibrate(
     opened = open_data(dataset, crowds=crowds)
     with counting("episodes", opened.num_images, unit="images", quiet=as_json) as update:
         states = own_states(
-            make_policy(policy),
+            with_known_format(make_policy(policy)),
             make_tool(tool),
             opened,
             max_steps=steps,

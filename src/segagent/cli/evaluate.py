@@ -21,6 +21,13 @@ from segagent.cli.models import (
     ToolWeightsOption,
     choose,
 )
+from segagent.cli.runs import (
+    BudgetCallsOption,
+    BudgetMoneyOption,
+    BudgetSecondsOption,
+    PriceOption,
+    parse_budget,
+)
 
 if TYPE_CHECKING:
     from segagent.evaluation.protocols import EvaluationConfig
@@ -110,6 +117,10 @@ def evaluate(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try the samples that failed again; the others stay as they are.")
     ] = False,
+    budget_seconds: BudgetSecondsOption = None,
+    budget_calls: BudgetCallsOption = None,
+    budget_money: BudgetMoneyOption = None,
+    price: PriceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, no progress.")] = False,
 ) -> None:
     """Play every sample of a data set and measure the masks against the true ones.
@@ -132,6 +143,7 @@ def evaluate(
     elif all_steps:
         search = replace(search, stop_iou=2.0, patience=search.max_steps)
     config = EvaluationConfig(protocol.value, search, max_clicks, enough, draws, seed, Shard.parse(shard), batch_images)
+    budget = parse_budget(budget_seconds, budget_calls, budget_money, price)
     opened = open_data(dataset, text_template, crowds=crowds)
     # Masks to be judged or improved are given: no first box is asked for.
     given = protocol in (Protocol.FILTER, Protocol.REFINE, Protocol.OUTLINE)
@@ -144,7 +156,9 @@ def evaluate(
             again = [f"{progress.num_retried} images tried again"] if progress.num_retried else []
             update(progress.num_images, progress.num_samples, ", ".join([*failed, *again]))
 
-        progress = run_evaluation(opened, player, choice.make_tool(), out, config, watch=watch, retry=retry_failed)
+        progress = run_evaluation(
+            opened, player, choice.make_tool(), out, config, watch=watch, retry=retry_failed, budget=budget
+        )
     (run,) = open_runs([out])
     results, _ = measure_run(run, select.value)
     path = write_results(results, out)
@@ -152,7 +166,9 @@ def evaluate(
         print_object(results)
     else:
         _tell(results, config, progress, path)
-    if progress.failures:
+    if progress.stopped:
+        warn(f"{progress.stopped}; give a larger budget to the same command to go on")
+    if progress.failures or progress.stopped:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
@@ -182,4 +198,9 @@ def _tell(results: dict[str, Any], config: EvaluationConfig, progress: Progress,
             bounds = "" if one["low"] is None else f" [{one['low']:.3f}, {one['high']:.3f}]"
             failures = f", {one['failures']} failures" if "failures" in one else ""
             say(f"{name:26} {one['value']:.3f}{bounds}{failures}")
+    if progress.cost["money"]:
+        say(f"cost: {progress.cost['money']:.4g} of money as the server tells")
+    if progress.cost["not_greedy"]:
+        count = progress.cost["not_greedy"]
+        warn(f"{count:.0f} replies were sampled, for the policy's server takes no temperature")
     say(f"results: {one_line(str(path))}")

@@ -45,7 +45,13 @@ ImagesOption = Annotated[
 ]
 RunOption = Annotated[Path, typer.Option("--out", "-o", help="The run folder; one that is there is gone on with.")]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Data set: processes, each with its own models. [default: cores]")
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Data set: processes, each with its own models. [default: cores]. "
+        "Left out, an openai: policy is asked about many images at once from one process.",
+    ),
 ]
 RayOption = Annotated[
     str | None,
@@ -69,15 +75,13 @@ BudgetSecondsOption = Annotated[
 BudgetCallsOption = Annotated[
     int | None, typer.Option("--budget-calls", min=1, help="Data set: most states asked about for the run.")
 ]
-BudgetMoneyOption = Annotated[
-    float | None, typer.Option("--budget-money", help="Data set: most money for the run; needs --price.")
-]
+BudgetMoneyOption = Annotated[float | None, typer.Option("--budget-money", help="Data set: most money for the run.")]
 PriceOption = Annotated[
     str | None,
     typer.Option(
         "--price",
-        metavar="IN,OUT",
-        help="Of a million tokens read and written, for --max-money, --budget-money.",
+        metavar="IN,OUT[,CACHED]",
+        help="Of a million tokens read and written, for --max-money, --budget-money, where the server tells no cost.",
     ),
 ]
 
@@ -274,7 +278,9 @@ def run_dataset(
                 partial(make_models, choice.policy, choice.tool, first_box),
                 out,
                 config,
-                workers=min(workers or available_cores(), max(opened.num_images, 1)),
+                workers=None
+                if workers is None and choice.waits
+                else min(workers or available_cores(), max(opened.num_images, 1)),
                 open_workers=None if ray is None else partial(ray_workers, address=ray, workers=workers),
                 budget=budget,
                 retry_failed=retry_failed,
@@ -317,7 +323,10 @@ def tell_summary(summary: dict[str, Any]) -> None:
     if job != "audit" and summary["expected_iou"] is not None:
         say(f"expected IoU of the answers     {summary['expected_iou']:.3f}")
     cost = summary["cost"]
-    say(f"cost: {cost.get('seconds', 0):.1f} s, {cost.get('policy_calls', 0):.0f} policy calls")
+    money = f", {cost['money']:.4g} of money as the server tells" if cost.get("money") else ""
+    say(f"cost: {cost.get('seconds', 0):.1f} s, {cost.get('policy_calls', 0):.0f} policy calls{money}")
+    if cost.get("not_greedy"):
+        warn(f"{cost['not_greedy']:.0f} replies were sampled, for the policy's server takes no temperature")
     if summary.get("stopped"):
         warn(f"{summary['stopped']}; give a larger budget to the same command to go on")
     say(f"run: {summary['run']}; next: segagent review {summary['run']}")

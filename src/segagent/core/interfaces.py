@@ -110,3 +110,13 @@ class Outliner(Policy, Protocol):
     def outline(self, image: Image, text: str) -> BoolMask:
         """The object that is most likely meant, bool (height, width) of ``image``, before any click."""
         ...
+
+
+def predicts_iou(policy: Policy) -> bool:
+    """Whether the policy ever states an IoU; one that never does says so by an attribute of this name."""
+    return bool(getattr(policy, "predicts_iou", True))
+
+
+def concurrency_of(policy: Policy | None) -> int:
+    """How many threads may ask the policy at once, and gain by it: 1 unless it has an attribute ``concurrency``."""
+    return int(getattr(policy, "concurrency", 1))

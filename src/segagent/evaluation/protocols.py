@@ -14,12 +14,14 @@ from segagent.core import (
     InputError,
     Outliner,
     Policy,
+    RefusedError,
     SegmentationTool,
     Start,
     State,
     Trajectory,
     Usage,
     encode_rle,
+    predicts_iou,
     total_usage,
 )
 from segagent.datasets import Sample
@@ -157,18 +159,20 @@ def _judge(
 
     One trajectory without steps per mask: its start is the mask.
     """
+    if not predicts_iou(policy):
+        raise InputError(f"policy {policy.name!r:.200} predicts no IoU, so it cannot filter annotations")
     starts = []
     for episode, target in zip(episodes, targets, strict=True):
         rng = np.random.default_rng(episode.seed)
         starts += [replace(episode, start=random_clicks_start(target.mask, rng)) for _ in range(draws)]
     states = reset(starts, embed_images(tool, [episode.image for episode in starts]), tool)
     replies = policy.propose([observe(e, s) for e, s in zip(starts, states, strict=True)])
-    made = []
+    made: list[Trajectory] = []
     for number, (episode, state, proposals) in enumerate(zip(starts, states, replies, strict=True)):
         said = proposals[0].predicted_iou
         if said is None:
-            # A policy that never does is refused before; of others a reply without it fails its sample alone.
-            raise ValueError(f"the reply of policy {policy.name!r:.200} predicts no IoU of the mask to be judged")
+            reason = getattr(proposals[0].action, "reason", "it names an action only")
+            raise RefusedError(f"the reply states no IoU of the mask ({reason:.200}): {proposals[0].text[:100]!r}")
         reward = targets[number // draws].reward(state)
         start = Start(episode.start.kind, encode_rle(state.mask), said, reward, state.prompts)
         usage = total_usage([proposal.usage for proposal in proposals])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,10 +13,12 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from segagent.core import Image, InputError, Observation, Policy, SegmentationTool
+from segagent.core import Image, InputError, Observation, Policy, SegmentationTool, concurrency_of
+from segagent.core.budget import Budget, over_budget
 from segagent.core.failures import Failure
 from segagent.core.journal import Journal, read_journal
 from segagent.datasets import Dataset, SampleGroup
+from segagent.distributed import Lanes
 from segagent.environment.fingerprint import tool_answers
 from segagent.evaluation.playing import play_groups
 from segagent.evaluation.protocols import EvaluationConfig
@@ -46,13 +49,16 @@ OPTIONS = {
 class Progress:
     """What a journal holds. ``num_kept_images`` of its images were there when this run began.
 
-    ``num_retried``: images with a failure that this run tried again.
+    ``num_retried``: images with a failure that this run tried again. ``cost``: sums of seconds, policy_calls and the
+    amounts of :class:`segagent.core.Usage`. ``stopped``: which budget ended the run, in words; empty where none did.
     """
 
     num_images: int = 0
     num_samples: int = 0
     num_kept_images: int = 0
     num_retried: int = 0
+    stopped: str = ""
+    cost: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     failures: list[Failure] = field(default_factory=list)
     _last: tuple[int, str] = (-1, "")
     _unit: int = -1
@@ -66,9 +72,16 @@ class Progress:
         sample = (unit, str(record.get("sample_id")))
         self.num_samples += sample != self._last
         self._unit, self._last = unit, sample
+        self._add_cost(record)
         failure = Failure.from_dict(record)
         if failure is not None:
             self.failures.append(failure)
+
+    def _add_cost(self, record: dict[str, Any]) -> None:
+        used = record.get("usage")
+        amounts = {**(used if isinstance(used, dict) else {}), "seconds": record.get("elapsed", 0)}
+        for name, value in {**amounts, "policy_calls": record.get("num_policy_calls", 0)}.items():
+            self.cost[name] += value if isinstance(value, int | float) else 0
 
 
 Watch: TypeAlias = Callable[[Progress], None]
@@ -83,6 +96,7 @@ def evaluate(
     *,
     watch: Watch | None = None,
     retry: bool = False,
+    budget: Budget = Budget(),  # noqa: B008 - frozen
 ) -> Progress:
     """Play every sample of ``dataset`` (or of the shard) into ``out``/trajectories.jsonl, or go on where it stopped.
 
@@ -99,6 +113,7 @@ def evaluate(
         config: the protocol and its settings.
         watch: called once at the beginning and after each batch of images.
         retry: try the samples that failed again, once all images are done; see :mod:`segagent.evaluation.retrying`.
+        budget: of the whole run, earlier sessions included. Samples that failed, and retries, are not counted.
 
     Raises:
         InputError: for a journal that cannot be gone on with, and for a policy that does not suit the protocol.
@@ -141,15 +156,26 @@ def evaluate(
             watch(progress)
         groups = islice(enumerate(dataset.groups()), journal.next_unit, None)
         mine = ((place, group) for place, group in groups if config.shard.takes(place))
-        for batch in _batches(mine, config.batch_images):
-            made = play_groups([group for _, group in batch], policy, tool, config)
-            for (place, _), records in zip(batch, made, strict=True):
+        lanes = Lanes(concurrency_of(policy))
+
+        def played(batch: Sequence[tuple[int, SampleGroup]]) -> list[tuple[int, list[dict[str, Any]]]]:
+            made = play_groups([group for _, group in batch], policy, tool, config, lanes)
+            return [(place, records) for (place, _), records in zip(batch, made, strict=True)]
+
+        def ready(ahead: int) -> bool:
+            return not over_budget(progress.cost, progress.num_images, budget, ahead)
+
+        left = len([place for place in range(journal.next_unit, dataset.num_images) if config.shard.takes(place)])
+        for made in lanes.map(played, _batches(mine, config.batch_images), ready):
+            for place, records in made:
                 journal.append(place, records)
                 for record in records:
                     progress.add(place, record)
+            left -= len(made)
             if watch is not None:
                 watch(progress)
-        if retry:
+        progress.stopped = over_budget(progress.cost, progress.num_images, budget) if left > 0 else ""
+        if retry and not progress.stopped:
             for _ in retry_failed(dataset, policy, tool, journal.path, config, settings, notes):
                 progress.num_retried += 1
                 if watch is not None:

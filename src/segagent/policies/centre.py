@@ -12,7 +12,6 @@ class CentrePolicy:
     """Clicks the image centre while the mask is empty, and finishes otherwise. Predicts no IoU."""
 
     predicts_iou = False
-    """See :func:`segagent.policies.require_predicted_iou`."""
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from segagent.core import Observation, Policy, Proposal, SpecError
+from segagent.core import Observation, Policy, Proposal, SpecError, concurrency_of, predicts_iou
 from segagent.policies.chat import ChatPolicy
 
 
@@ -28,8 +28,13 @@ class FirstBoxPolicy:
 
     @property
     def predicts_iou(self) -> bool:
-        """Whether the clicker ever predicts an IoU; see :func:`segagent.policies.require_predicted_iou`."""
-        return bool(getattr(self.clicker, "predicts_iou", True))
+        """Whether the clicker ever states an IoU."""
+        return predicts_iou(self.clicker)
+
+    @property
+    def concurrency(self) -> int:
+        """How many threads may ask at once, and gain by it."""
+        return min(concurrency_of(self.clicker), self.grounder.concurrency)
 
     def propose(
         self,

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from segagent.core import Box, InputError, Observation, Policy, Proposal
 from segagent.imaging import MASK_COLORS
-from segagent.policies import format_reply, make_policy
+from segagent.policies import format_reply, make_policy, with_known_format
 from segagent.policies.chat.families import FORMATS
 from segagent.policies.chat.format import ChatFormat
 from segagent.policies.chat.space import Space
@@ -49,7 +49,7 @@ class Player:
 @lru_cache(maxsize=2)
 def load_player(player: Player) -> Policy:
     """The policy. Raises ``InputError`` for changes that only the embedded policy takes."""
-    policy = make_policy(player.spec)
+    policy = with_known_format(make_policy(player.spec))
     if player.color != "green" or player.box:
         if not isinstance(policy, EmbeddedPolicy):
             raise InputError(f"policy {player.spec!r}: mask colours and its own box are for embedded policies")

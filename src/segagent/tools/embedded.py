@@ -91,6 +91,7 @@ class EmbeddedTool:
     """
 
     accepts_box = False
+    thread_safe = True
 
     def __init__(self, path: Path | None = None, *, zoom: bool = True) -> None:
         self.name = "embedded" if path is None else f"embedded:{path}"

@@ -27,7 +27,7 @@ from segagent.learning.star.config import StarConfig
 from segagent.learning.star.corrections import correct_rollouts, read_corrected
 from segagent.learning.star.rollouts import roll_out
 from segagent.learning.trajectories import STARTS, read_trajectories
-from segagent.policies import make_policy
+from segagent.policies import make_policy, with_known_format
 from segagent.tools import make_tool
 
 
@@ -72,7 +72,7 @@ def run_star(
         into = folder if number == config.rounds else folder / f"round_{number}"
         previous = trained.spec if trained is not None else s_0
         d_n = []
-        player, tool = make_policy(previous), make_tool(config.tool)
+        player, tool = with_known_format(make_policy(previous)), make_tool(config.tool)
         for place, one in enumerate(datasets, 1):
             settings = {"model": previous, "dataset": one.fingerprint, "round": number, **config.rollout_settings()}
             name = f"{number}.jsonl" if place == 1 else f"{number}_{place}.jsonl"

@@ -16,6 +16,9 @@ from segagent.policies.chat.space import Space
 from segagent.policies.chat.templates import check_template
 
 SCHEMA = "segagent.chat-format/1"
+FORMAT_FILE = "segagent_format.json"
+"""In a checkpoint's folder: the chat format that it was fine-tuned with."""
+
 _SPACE_KEYS = {"scale", "axes", "decimals", "closed", "offset", "box_axes"}
 _FORMAT_KEYS = {
     "color": ("green", "blue", "red"),
@@ -85,6 +88,15 @@ def load_format(name: str) -> ChatFormat:
     if not path.is_file():
         raise SpecError(f"unknown chat format {name!r:.200}; expected a file or one of: {', '.join(FORMATS)}")
     return format_from_dict(read_json(path, "expected a chat format"), str(path))
+
+
+def recorded_format(folder: str | Path) -> ChatFormat | None:
+    """The format that a checkpoint in ``folder`` was fine-tuned with; None where there is none on record.
+
+    Raises ``InputError`` if the record is damaged.
+    """
+    path = Path(folder) / FORMAT_FILE
+    return load_format(str(path)) if path.is_file() else None
 
 
 def _space(data: object, source: str) -> Space:
