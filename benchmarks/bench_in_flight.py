@@ -3,7 +3,9 @@
 Runs ``evaluate``, ``annotate`` and ``audit`` of one data set with default options, and once more as they were before
 images were worked on side by side (one image at a time, at most 8 requests; ``annotate`` and ``audit`` in two
 processes).
-Requests are counted where they arrive, from the first one to the last reply; the mean is weighted by time.
+Requests are counted where they arrive, from the first one to the last reply; the mean is weighted by time. All replies
+state the same IoU, so that all episodes are of one length. Printed beside it is the processor time that this process
+takes per request: where the machine is busy, that is the limit, and --delay makes the server slower in proportion.
 
     python benchmarks/bench_in_flight.py [--tool disc] [--size 480x640] [--former]
 """
@@ -81,12 +83,12 @@ def serve(pipe: Connection, delay: float) -> None:
                 number = counter.total
                 await asyncio.sleep(delay)
                 point = [100 + 37 * number % 800, 100 + 61 * number % 800]
-                said = json.dumps({"iou": 0.3 + number % 50 / 100, "action": "positive", "point": point})
+                said = json.dumps({"iou": 0.4, "action": "positive", "point": point})
                 choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
                 body = json.dumps({"choices": [choice]}).encode()
                 counter.change(-1)
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             writer.close()
 
     async def run() -> None:
@@ -160,6 +162,7 @@ def main() -> None:
             spec = f"openai:qwen3-vl@{url}?cache=off" + ("&concurrency=8" if former else "")
             for command in ("evaluate", "annotate", "audit"):
                 out = Path(name) / f"{command}-{former}"
+                spent = time.process_time()
                 if command == "evaluate":
                     evaluate(data, OneAtATime(spec) if former else make_policy(spec), make_tool(given.tool), out)
                 else:
@@ -167,11 +170,12 @@ def main() -> None:
                     run_job(data, models, out, RunConfig(command), workers=2 if former else None)
                 ours.send(True)
                 told = ours.recv()
+                spent = 1000 * (time.process_time() - spent) / max(told["requests"], 1)
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
                 print(
                     f"{command:9} {'former' if former else 'now':7} in flight: mean {told['mean']:5.1f}, "
-                    f"most {told['most']:3.0f}; {told['requests']:4.0f} requests in {told['seconds']:6.2f} s; "
-                    f"peak memory {peak:.0f} MiB",
+                    f"most {told['most']:3.0f}; {told['requests']:4.0f} requests in {told['seconds']:6.2f} s, "
+                    f"{spent:.1f} ms each; peak memory {peak:.0f} MiB",
                     flush=True,
                 )
     ours.send(False)
