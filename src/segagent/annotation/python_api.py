@@ -194,7 +194,7 @@ def _do(
     if (text is None) == (out is None):
         raise InputError("give a picture with 'text', or a data set with 'out', the folder of its run")
     if text is not None:
-        if workers != 1 or retry_failed:
+        if workers is not None or retry_failed:
             raise InputError("workers and retry_failed are for data sets; leave them out with one picture")
         return _one(_picture(source), text, mask, models or _embedded(), config, _name(source))
     if mask is not None:

@@ -169,7 +169,7 @@ def _finished(out: Path, settings: dict[str, object]) -> TrainedModel | None:
         before = dict(result["settings"])
         losses = tuple((int(step), float(loss)) for step, loss in result["losses"])
         counts = result["steps"], result["examples"]
-        model = TrainedModel(f"embedded:{out}", *counts, losses, result["seconds"], int(result["left_out"]))
+        model = TrainedModel(f"embedded:{out}", *counts, losses, result["seconds"], int(result.get("left_out", 0)))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}); remove the folder or choose another") from error
     _require_same(out, before, settings)
