@@ -19,6 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from segagent.core import Image, Observation, frozen_mask
+from segagent.cpu import cpu_words
 from segagent.policies.chat import FORMATS, ChatPolicy, Question, Reply, Usage, ask, read_answer
 from segagent.policies.openai import PictureEncoding, ServedModel, ServedModelConfig
 
@@ -100,6 +101,7 @@ def cost_ms(step: Callable[[Observation], object]) -> tuple[float, float, float]
 
 def main() -> None:
     """Print one line per adapter and encoding."""
+    print(cpu_words())
     server = InstantServer('{"action": "positive", "point": [500, 500], "iou": 0.5}')
     print(f"{'adapter':44} {'median':>8} {'least':>8} {'CPU':>8}   (ms per step; bar {BAR_MS:g})")
     for name, fmt, encoding in (

@@ -2,10 +2,11 @@
 
     python benchmarks/bench_agent.py --scenes 200 --steps 7 --json agent.json
 
-Baselines: one click at the image's centre, and one at the centre of an object drawn at random (which is told where the
-objects are). All rows use the same tool on the same samples. The greedy episodes are made once, without stopping: what
-fixed steps, the PRM and the PRM with its early stop would have returned is read off the same episodes. Intervals are
-95 % bootstrap by scene; margins are paired by scene.
+Baselines: one click at the image's centre; one at the centre of an object drawn at random (which is told where the
+objects are); and, where the policy finds objects by itself, its own outline of what is meant, with no click and no
+tool: what clicking has to beat. All other rows use the same tool on the same samples. The greedy episodes are made
+once, without stopping: what fixed steps, the PRM and the PRM with its early stop would have returned is read off the
+same episodes. Intervals are 95 % bootstrap by scene; margins are paired by scene.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import numpy as np
 import torch
 
 from scene_samples import SceneSample, scene_samples
-from segagent.core import Click, Finish, Proposal, Trajectory, intersection_and_union
+from segagent.core import Click, Finish, Outliner, Proposal, Trajectory, intersection_and_union, iou
+from segagent.cpu import cpu_words
 from segagent.environment import GenerationConfig, generate_trajectories, next_click
 from segagent.evaluation.bootstrap import bootstrap_ratio
 from segagent.evaluation.selection import state_after
@@ -28,6 +30,7 @@ from segagent.search import SearchConfig, rollout, with_rewards
 from segagent.tools import make_tool
 
 AGENT = "greedy, PRM, early stop"
+OUTLINE = "own outline, no click"
 Choice = Callable[[Trajectory, int], int]
 
 
@@ -87,6 +90,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    print(cpu_words())
     samples = scene_samples(options.scenes, split=options.split, seed=options.seed, complexity=options.complexity)
     policy, tool = make_policy(options.policy), make_tool(options.tool)
     endless = {"stop_iou": 2.0, "patience": 10**6}
@@ -136,6 +140,13 @@ def main() -> None:
             "policy_calls": float(calls),
             "seconds_per_episode": float(seconds),
         }
+    if isinstance(policy, Outliner):
+        outlines = [policy.outline(s.episode.image, s.episode.text) for s in samples]
+        returned[OUTLINE] = np.array([iou(m, s.target.mask) for m, s in zip(outlines, samples, strict=True)])
+        overlaps = [intersection_and_union(m, s.target.mask) for m, s in zip(outlines, samples, strict=True)]
+        interval, overall = bootstrap_ratio(returned[OUTLINE]), bootstrap_ratio(*zip(*overlaps, strict=True))
+        print(f"{OUTLINE:26}" + " " * (8 * len(marks)) + f"   {interval}   {overall.value:.3f}", flush=True)
+        report[OUTLINE] = {"mIoU": interval.to_dict(), "cIoU": overall.to_dict()}
     first = [(t.steps[0].action, s) for t, s in zip(greedy, samples, strict=True)]
     hits = [isinstance(a, Click) and a.positive and bool(s.target.mask[a.y, a.x]) for a, s in first]
     report["first_click_hit"] = bootstrap_ratio(hits).to_dict()
@@ -152,7 +163,7 @@ def main() -> None:
     best = [t.reward_at(len(t.steps)) for t in upper]
     report["simulated annotator"] = bootstrap_ratio(best).to_dict()
     print(f"{'simulated annotator':26}" + " " * (8 * len(marks)) + f"   {bootstrap_ratio(best)}")
-    for base in ("image centre", "random object"):
+    for base in [name for name in ("image centre", "random object", OUTLINE) if name in returned]:
         margin = bootstrap_ratio(returned[AGENT] - returned[base])
         report[f"margin over {base}"] = margin.to_dict()
         print(f"{AGENT} over {base}: {margin}")

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from segagent.core import Click, Image
+from segagent.cpu import cpu_words
 from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
 from segagent.environment import Episode, GenerationConfig, Target, generate_trajectories, next_click
 from segagent.tools import make_tool
@@ -60,6 +61,7 @@ def main() -> None:
                 began = time.process_time()
                 rule(mask, target)
                 times[name].append((time.process_time() - began) * 1e3)
+    print(cpu_words())
     print(f"{len(cases)} errors, CPU milliseconds per click")
     for name, values in times.items():
         print(f"{name:12} mean {statistics.mean(values):6.2f}   median {statistics.median(values):6.2f}")

@@ -55,6 +55,9 @@ def main() -> None:
             write(path, num)
             measure(path, num)
             path.unlink()
+    from segagent.cpu import cpu_words  # Last: it loads torch, which no figure above is to hold.
+
+    print(cpu_words())
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from segagent.core import Rle, encode_rle
+from segagent.cpu import cpu_words
 from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
 from segagent.evaluation.rle import rle_overlaps, run_ends
 
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     cv2.setNumThreads(1)
+    print(cpu_words())
     first, second = made_pairs(args.pairs, args.ragged)
     few = min(args.baseline, args.pairs)
     runs = float(np.mean([run_ends(rle).size for rle in (first + second)[:few]]))

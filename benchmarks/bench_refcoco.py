@@ -3,8 +3,9 @@
     python benchmarks/bench_refcoco.py FOLDER --policy embedded --tool embedded --steps 7 --json refcoco.json
 
 FOLDER holds manifest.json (image, mask or null, text), the images and masks, and instances.json (per image: polygons of
-all its instances). Rows: the policy's search; "image centre", one click there with the same tool; "largest instance",
-the largest mask of instances.json, which is TOLD the true masks and uses no tool. cIoU is total intersection over
+all its instances). Rows: the policy's search; its "own outline" of what is meant, with no click and no tool, where it
+finds objects by itself; "image centre", one click there with the same tool; "largest instance", the largest mask of
+instances.json, which is TOLD the true masks and uses no tool. cIoU is total intersection over
 total union; gIoU the mean over expressions, where one that nothing fits counts 1 for an empty prediction and else 0.
 First-click hits are over expressions that have a target. Intervals are 95 % bootstrap by image.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segagent.core import Click, empty_mask, intersection_and_union
+from segagent.core import Click, Outliner, empty_mask, intersection_and_union
 from segagent.datasets.coco_masks import decode_segmentation
 from segagent.datasets.folder import FolderDataset
 from segagent.environment import Episode
@@ -97,6 +98,10 @@ def main() -> None:
         firsts = [t.steps[0].action if t.steps else None for t in done]
         name = "image centre, same tool" if spec == "centre" else f"{number}: {Path(spec).name} + {options.tool}"
         report[name] = measured(name, masks, targets, images, firsts)
+        if isinstance(policy, Outliner):
+            outlines = [policy.outline(episode.image, episode.text) for episode in episodes]
+            name = f"{number}: own outline, no click"
+            report[name] = measured(name, outlines, targets, images, None)
     told = largest_instances(options.folder)
     largest = [told[Path(name).stem] for name in images]
     report["largest instance (told the true masks)"] = measured(

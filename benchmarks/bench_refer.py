@@ -126,6 +126,9 @@ def main() -> None:
         assert rows["plain"]["found"] == rows["segagent"]["found"]
         for what in ("seconds", "megabytes"):
             print(f"segagent / plain, {what}: {rows['segagent'][what] / rows['plain'][what]:.2f}")
+    from segagent.cpu import cpu_words  # Last: it loads torch, which no figure above is to hold.
+
+    print(cpu_words())
 
 
 if __name__ == "__main__":

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import torch
 
+from repair_metrics import NAMED, Mended, RepairMetrics, repair_metrics
 from segagent.annotation.batch import ERROR_LABELS, RunConfig, audit_score, likely_error, make_models, open_run, run_job
 from segagent.core import iou
+from segagent.cpu import cpu_words
 from segagent.datasets import open_dataset
 from segagent.datasets.corrupted import read_truth
-from segagent.evaluation.repair import NAMED, Mended, RepairMetrics, repair_metrics
 
 
 def measure(audit: Path, refine: Path, truth: Path) -> list[Mended]:
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    print(cpu_words())
     dataset = open_dataset(str(options.spoiled))
     models = partial(make_models, options.policy, options.tool, "none")
     configs = [RunConfig("audit"), RunConfig("refine", below=options.below, margin=options.margin, sure=options.sure)]

@@ -26,6 +26,7 @@ from typing import Any
 from cheap_models import cheap_models
 from segagent.annotation.batch import Models, Progress, RunConfig, make_models, run_job
 from segagent.core import Image, Observation, Proposal, Segmentation, SegmentRequest
+from segagent.cpu import cpu_words
 from segagent.datasets import Dataset, open_dataset
 from segagent.datasets.scenes import SceneConfig
 from segagent.datasets.scenes.export import write_scenes
@@ -194,6 +195,7 @@ def main() -> None:
         warm = scenes(folder / "warm", 1, 2, options.size)
         for job in JOBS:
             run_job(warm, lambda: models, folder / job, RunConfig(job))  # type: ignore[arg-type]
+        print(cpu_words())
         print(f"load {os.getloadavg()[0]:.1f} on {available_cores()} cores")
         for job in options.jobs.split(",") if options.jobs else []:
             one_process(job, dataset, models)

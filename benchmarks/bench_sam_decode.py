@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "tools
 import tiny_sam
 
 from segagent.core import Box, Click, Image, Prompt, SegmentRequest, empty_mask
+from segagent.cpu import cpu_words
 from segagent.tools.sam import SamEmbedding, SamMemory, SamTool, make_sam
 from segagent.tools.sam.prompts import box_tensor, point_tensors
 
@@ -133,6 +134,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    print(cpu_words())
     cv2.setNumThreads(1)
     pixels = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     results: dict[str, dict[str, Any]] = {}

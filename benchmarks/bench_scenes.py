@@ -17,6 +17,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from segagent.cpu import cpu_words
 from segagent.datasets.scenes import CATEGORIES, Scene, SceneConfig, generate_leaf_scene, generate_scene, scene_rng
 from segagent.datasets.scenes.appearance import camera
 from segagent.datasets.scenes.backgrounds import background
@@ -78,6 +79,7 @@ def main() -> None:
 
         return make
 
+    print(cpu_words())
     print(f"{'scenes at 256 px':28} {'ms':>7} {'per s':>7} {'of 20/s':>8}  objects")
     mixed, objects = 0.0, 0
     for complexity in ("simple", "mixed", "hard"):

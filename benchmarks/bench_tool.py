@@ -15,56 +15,75 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 
 from segagent.core import Click, Image, Segmentation, SegmentRequest, empty_mask
+from segagent.cpu import cpu_words
 from segagent.datasets.folder import FolderDataset
 from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
+from segagent.environment import Episode, Target
 from segagent.evaluation.bootstrap import bootstrap_ratio
-from segagent.evaluation.noc import ClickTask, click_curves, mean_iou_after, number_of_clicks
+from segagent.evaluation.clicking import click_trajectories
+from segagent.evaluation.measuring import click_metrics
 from segagent.tools import make_tool
 
 THRESHOLDS = (0.80, 0.85, 0.90)
 CLICKS = (1, 3, 5, 10)
+TOGETHER = 8
 FOLDERS = ("grabcut", "berkeley", "coco_mval_subset")
 
 
-def scene_tasks(num: int) -> Iterator[tuple[str, ClickTask]]:
+class Task(NamedTuple):
+    """One object to be found: the picture, its target and pixels to ignore, bool (height, width)."""
+
+    image: Image
+    mask: np.ndarray
+    ignore: np.ndarray | None = None
+
+
+def scene_tasks(num: int) -> Iterator[tuple[str, Task]]:
     for index in range(num):
         scene = generate_scene(scene_rng("test", 0, index), SceneConfig(size=256))
         chosen = int(np.random.default_rng([7, index]).integers(len(scene.objects)))
-        yield f"scene {index}", ClickTask(Image.of(scene.image), scene.objects[chosen].mask)
+        yield f"scene {index}", Task(Image.of(scene.image), scene.objects[chosen].mask)
 
 
-def folder_tasks(folder: Path, limit: int | None) -> Iterator[tuple[str, ClickTask]]:
+def folder_tasks(folder: Path, limit: int | None) -> Iterator[tuple[str, Task]]:
     for number, sample in enumerate(FolderDataset(folder)):
         if limit is not None and number >= limit:
             return
         image = sample.load_image()
         target, ignore = sample.load_target(image)
         if target.any():
-            yield sample.image_name, ClickTask(image, target, ignore)
+            yield sample.image_name, Task(image, target, ignore)
 
 
-def measure(tool_name: str, tasks: list[tuple[str, ClickTask]], max_clicks: int, enough: float) -> dict:
+def measure(tool_name: str, tasks: list[tuple[str, Task]], max_clicks: int, enough: float) -> dict:
     tool = make_tool(tool_name)
     began = time.process_time()
-    curves = list(click_curves(tool, (task for _, task in tasks), max_clicks=max_clicks, enough=enough))
+    curves = []
+    for start in range(0, len(tasks), TOGETHER):
+        some = [task for _, task in tasks[start : start + TOGETHER]]
+        episodes, targets = [Episode(t.image, "") for t in some], [Target(t.mask, t.ignore) for t in some]
+        made = click_trajectories(episodes, targets, tool, max_clicks=max_clicks, enough=enough)
+        curves += [[float(step.reward or 0) for step in one.steps] for one in made]
     seconds = time.process_time() - began
     groups = [name for name, _ in tasks]
-    row: dict = {"objects": len(curves), "cpu_ms_per_click": 1000 * seconds / sum(len(c.ious) for c in curves)}
+    row: dict = {"objects": len(curves), "cpu_ms_per_click": 1000 * seconds / sum(len(curve) for curve in curves)}
+    measured = [{k: top for k, (top, _) in click_metrics([0.0, *curve], max_clicks).items()} for curve in curves]
     for threshold in THRESHOLDS:
-        noc = number_of_clicks(curves, threshold, max_clicks)
-        row[f"NoC@{round(100 * threshold)}"] = noc.mean
-        row[f"failures@{round(100 * threshold)}"] = noc.num_failures
+        percent = round(100 * threshold)
+        row[f"NoC@{percent}"] = float(np.mean([one[f"NoC@{percent}"] for one in measured]))
+        row[f"failures@{percent}"] = round(sum(one[f"failed@{percent}"] for one in measured))
     for clicks in CLICKS:
-        row[f"mIoU@{clicks}"] = mean_iou_after(curves, clicks)
-    interval = bootstrap_ratio([curve.after(5) for curve in curves], groups=groups)
+        row[f"mIoU@{clicks}"] = float(np.mean([one[f"IoU@{clicks}"] for one in measured]))
+    interval = bootstrap_ratio([one["IoU@5"] for one in measured], groups=groups)
     row["mIoU@5 interval"] = [interval.low, interval.high]
-    row["curves"] = [[round(v, 4) for v in curve.ious] for curve in curves]
+    row["curves"] = [[round(v, 4) for v in curve] for curve in curves]
     return row
 
 
@@ -100,9 +119,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    print(cpu_words())
     cv2.setNumThreads(1)
 
-    sets: dict[str, list[tuple[str, ClickTask]]] = {}
+    sets: dict[str, list[tuple[str, Task]]] = {}
     if "scenes" in args.sets:
         sets["scenes"] = list(scene_tasks(args.scenes if args.limit is None else min(args.limit, args.scenes)))
     for name in FOLDERS:

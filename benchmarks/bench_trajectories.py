@@ -32,6 +32,7 @@ import cv2
 import numpy as np
 
 from segagent.core import Click, SegmentRequest, encode_rle, iou
+from segagent.cpu import cpu_words
 from segagent.datasets import CocoDataset, FolderDataset
 from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
 from segagent.datasets.scenes.export import write_scenes
@@ -202,6 +203,7 @@ def main() -> None:
         import torch
 
         torch.set_num_threads(1)
+    print(cpu_words())
     print(f"tool {options.tool}, load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from segagent.core import BoolMask, Click, Image, SegmentationTool, SegmentRequest, Trajectory, decode_rle, empty_mask
-from segagent.evaluation.noc import ClickCurve, number_of_clicks
+from segagent.evaluation.measuring import click_metrics
 from segagent.evaluation.results import open_runs, read_samples
 from segagent.tools import make_tool
 
@@ -170,7 +170,7 @@ def main() -> None:
             counts["states"] += len(clicks)
             otherwise += [f"{stem}: {line}" for line in clicked_otherwise(foreign, truth, masks, clicks)]
             our_ious = [float(step.reward or 0.0) for step in trajectory.steps]
-            our_curves.append(ClickCurve(tuple(our_ious)))
+            our_curves.append(click_metrics([0.0, *our_ious], args.max_clicks))
             if args.states_only:
                 continue
             made_clicks, ious, _ = foreign.evaluate_sample(
@@ -190,8 +190,10 @@ def main() -> None:
     for line in otherwise:
         print(f"  {line}")
     for threshold in THRESHOLDS:
-        noc = number_of_clicks(our_curves, threshold, args.max_clicks)
-        line = f"NoC@{round(100 * threshold)} ours {noc.mean:.4f}, failures {noc.num_failures}"
+        percent = round(100 * threshold)
+        mean_clicks = np.mean([one[f"NoC@{percent}"][0] for one in our_curves])
+        failures = sum(one[f"failed@{percent}"][0] for one in our_curves)
+        line = f"NoC@{percent} ours {mean_clicks:.4f}, failures {failures:.0f}"
         if their_curves:
             mean, *_, over = foreign.utils.compute_noc_metric(their_curves, [threshold], args.max_clicks)
             line += f"; theirs {mean[0]:.4f}, counted as failed {over[0]}"

@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
+from repair_metrics import NAMED
 from segagent.annotation.batch import ObjectRecord, open_run
 from segagent.core import BoolMask, iou
 from segagent.datasets.corrupted import Truth, read_truth
-from segagent.evaluation.repair import NAMED
 from segagent.imaging import draw_overlay
 from segagent.imaging.lettering import font_for, shortened
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -84,12 +85,30 @@ def test_a_budget_that_is_just_enough_stops_nothing(tmp_path: Path) -> None:
         assert (progress.stopped, progress.num_objects) == ("", 8)
 
 
-@pytest.mark.parametrize("other", [RunConfig("annotate", SearchConfig(3, use_prm=False)), RunConfig("audit")])
-def test_other_settings_are_refused(tmp_path: Path, other: RunConfig) -> None:
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (RunConfig("annotate", SearchConfig(3, use_prm=False)), "search.max_steps 2, now 3 (--steps)"),
+        (
+            RunConfig("annotate", SearchConfig(2, use_prm=False, max_seconds=4.0)),
+            "search.max_seconds null, now 4.0 (--max-seconds)",
+        ),
+        (RunConfig("annotate", ANNOTATE.search, found=0.5), "found 0.3, now 0.5 (--found)"),
+        (RunConfig("annotate", ANNOTATE.search, seed=7), "seed 0, now 7 (--seed)"),
+        (RunConfig("refine"), 'job "annotate", now "refine" (the command)'),
+    ],
+)
+def test_other_settings_are_refused(tmp_path: Path, other: RunConfig, told: str) -> None:
     dataset = open_dataset(SCENES)
-    run_job(dataset, centre, tmp_path / "run", ANNOTATE)
-    with pytest.raises(InputError, match="begun with other settings"):
-        run_job(dataset, centre, tmp_path / "run", other)
+    run_job(dataset, judge, tmp_path / "run", ANNOTATE)
+    with pytest.raises(InputError, match=f"begun with other settings.*{re.escape(told)}"):
+        run_job(dataset, judge, tmp_path / "run", other)
+
+
+def test_another_data_set_is_named(tmp_path: Path) -> None:
+    run_job(open_dataset(SCENES), judge, tmp_path / "run", ANNOTATE)
+    with pytest.raises(InputError, match=r'dataset "scenes:4.*, now "scenes:5.*its content has changed'):
+        run_job(open_dataset("scenes:5:size=64,sentences=2"), judge, tmp_path / "run", ANNOTATE)
 
 
 def test_failures_are_recorded_and_retried(tmp_path: Path) -> None:
@@ -143,10 +162,37 @@ def test_not_found_is_an_answer(tmp_path: Path) -> None:
     assert {record.outcome for record in open_run(tmp_path / "run").objects()} == {"not_found"}
 
 
-def test_a_policy_without_predicted_iou_cannot_audit(tmp_path: Path) -> None:
-    progress = run_job(open_dataset(SCENES), centre, tmp_path / "run", RunConfig("audit"))
-    assert len(progress.failures) == 8
-    assert all("predicts no IoU" in failure.reason for failure in progress.failures.values())
+@pytest.mark.parametrize(
+    ("config", "purpose"),
+    [
+        (RunConfig("audit"), "which audit needs"),
+        (RunConfig("refine"), "which refine needs"),
+        (RunConfig("annotate", SearchConfig(num_candidates=2)), "a choice between candidates needs"),
+    ],
+)
+def test_a_policy_without_predicted_iou_is_refused_before_it_begins(
+    tmp_path: Path, config: RunConfig, purpose: str
+) -> None:
+    with pytest.raises(InputError, match=f"'centre' predicts no IoU, .*{purpose}"):
+        run_job(open_dataset(SCENES), centre, tmp_path / "run", config)
+    assert not (tmp_path / "run" / JOURNAL_FILE).exists()
+
+
+def test_a_policy_whose_replies_predict_no_iou_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    for spec in (SCENES, "scenes:1:size=64,sentences=1"):  # More and fewer than tell for sure.
+        with pytest.raises(InputError, match="predicts no IoU of the given mask, which audit needs"):
+            run_job(open_dataset(spec), partial(judge, "Positive point: (5, 5)"), tmp_path / "run", RunConfig("audit"))
+        assert not (tmp_path / "run" / JOURNAL_FILE).exists()
+
+
+def test_a_reply_without_iou_fails_its_object_alone(tmp_path: Path) -> None:
+    def forgetful() -> Models:
+        lines = ["Positive point: (5, 5)"] * 2 + ["Current IoU: 50. Positive point: (5, 5)"] * 100
+        return Models(ScriptedPolicy(lines), DiscTool())
+
+    progress = run_job(open_dataset(SCENES), forgetful, tmp_path / "run", RunConfig("audit"))
+    assert len(progress.failures) == 2
+    assert progress.outcomes["audited"] == 6
 
 
 def test_refining_leaves_good_masks_untouched(tmp_path: Path) -> None:
@@ -169,7 +215,7 @@ def test_a_changed_data_set_is_told(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         ("picture,text\na,b\n", "first line"),
-        ("image,text\na.png\n", "row 1: has 1 fields"),
+        ("image,text\na.png\n", "line 2: has 1 fields"),
         ("image,text\na.png,\n", "text is empty"),
         ("image,text\n../a.png,x\n", "outside"),
         ("image,text,id\na.png,x,1\na.png,y,1\n", "earlier row"),

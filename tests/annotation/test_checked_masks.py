@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from accept_runs import MASK, made_run, write_checks
 
-from segagent.annotation.batch.checked import Check, read_checked
+from segagent.annotation.batch.checked import Check, mask_digest, read_checked
 from segagent.annotation.batch.sampling import sample_to_check, write_sample
 from segagent.cli.main import main
 from segagent.core import InputError, encode_rle
@@ -28,6 +28,23 @@ def test_verdicts_and_values(tmp_path, run) -> None:
         assert found.unknown == ("absent", "z")
     assert [Check("x", iou=0.9).good(bar) for bar in (0.9, 0.91)] == [True, False]
     assert not Check("x", ok=False).good(0.1)
+
+
+def test_what_was_said_of_another_mask_or_text_is_left_out(tmp_path, run) -> None:
+    digest = mask_digest(next(run.objects()))
+    entries = [
+        {"object_id": "a", "verdict": "ok", "text": "dog", "mask": digest},
+        {"object_id": "b", "verdict": "ok", "text": "cat", "mask": digest},
+        {"object_id": "12", "verdict": "ok", "text": "dog", "mask": "0123"},
+    ]
+    found = read_checked(write_checks(tmp_path / "c.json", entries), run)
+    assert (set(found.checks), found.unknown) == ({"a"}, ("b", "12"))
+
+
+def test_a_right_mask_that_is_missing_is_not_filled_in(tmp_path, run) -> None:
+    entries = [{"id": 12.0, "segmentation": encode_rle(MASK)}, {"id": "a", "segmentation": None}, {"id": "b"}]
+    found = read_checked(write_checks(tmp_path / "c.json", {"annotations": entries}), run)
+    assert (found.checks, found.open) == ({"12": Check("12", iou=1.0)}, 2)
 
 
 def test_right_masks_as_coco(tmp_path, run) -> None:
@@ -64,7 +81,8 @@ def test_right_masks_as_coco(tmp_path, run) -> None:
         ([{"object_id": "a", "iou": True}], "'iou' must be"),
         ([{"object_id": "a", "iou": 0.5, "verdict": "ok"}], "not both"),
         ([{"object_id": "a", "iou": 0.5}, {"object_id": "a", "iou": 0.5}], r"\[1\]: object 'a' stands in an earlier"),
-        ({"annotations": [{"id": "a"}]}, r"annotations\[0\]: 'segmentation'"),
+        ({"annotations": [{"id": "a"}, {"id": "b", "segmentation": []}]}, "2 entries is filled in"),
+        ({"annotations": [{"id": "a", "segmentation": 3}]}, r"annotations\[0\] \(object a\): 'segmentation'"),
         ({"annotations": [{"id": "a", "segmentation": [[1, 2]]}]}, r"annotations\[0\] \(object a\)"),
         ({"annotations": [{"id": "a", "segmentation": encode_rle(MASK[:4])}]}, "size"),
     ],
@@ -76,10 +94,10 @@ def test_what_is_not_right_is_named(tmp_path, run, content, message) -> None:
 
 
 def test_files_that_are_none(tmp_path, run) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such file"):
         read_checked(tmp_path / "none.json", run)
     (tmp_path / "odd.json").write_bytes(b"\xff{")
-    with pytest.raises(InputError, match="not valid JSON"):
+    with pytest.raises(InputError, match="not UTF-8 text"):
         read_checked(tmp_path / "odd.json", run)
 
 

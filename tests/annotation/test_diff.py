@@ -101,7 +101,7 @@ def test_leftovers_are_matched_by_overlap_within_their_image(tmp_path: Path) -> 
 BAD = [
     ({"segmentation": {"size": [HEIGHT, WIDTH], "counts": "zzz"}}, "counts"),
     ({"segmentation": {"size": [1, 1], "counts": [1]}}, "RLE size"),
-    ({"segmentation": None}, "polygons or an RLE"),
+    ({"segmentation": None}, "has no segmentation"),
     ({"segmentation": [[1, 2, 3]]}, "polygon 0"),
     ({"image_id": 99}, "image_id"),
     ({"category_id": "x"}, "category_id"),

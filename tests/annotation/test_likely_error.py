@@ -50,8 +50,16 @@ def record(
         ("spill", (TAKE, box(20, 50), 0.8), 0.7),
         ("rough edge", (ADD, box(25, 70), 0.8), 0.7),
         ("rough edge", (TAKE, box(15, 50), 0.8), 0.7),
-        ("rough edge", (NONSENSE, GIVEN, 0.5), 0.5),
-        ("missing part", (ADD, box(20, 70), None), None),
+        ("cannot tell", (NONSENSE, GIVEN, 0.5), 0.5),
+        ("unknown", (ADD, box(20, 70), None), None),
+        ("unknown", (Finish(), GIVEN, None), None),
+        # More than half of the mask goes or comes: that is no edge.
+        ("missing part", (ADD, box(25, 85), 0.8), 0.5),
+        ("spill", (TAKE, box(15, 38), 0.8), 0.5),
+        ("wrong object", (ADD, box(45, 95), 0.8), 0.5),
+        # What the click did, not what it was meant for.
+        ("spill", (ADD, box(20, 50), 0.8), 0.5),
+        ("spill", (TAKE, GIVEN, 0.8), 0.5),
     ],
 )
 def test_labels(label: str, step: tuple[Action, BoolMask, float | None], calibrated: float | None) -> None:
@@ -60,19 +68,29 @@ def test_labels(label: str, step: tuple[Action, BoolMask, float | None], calibra
     assert found.reason
 
 
-def test_an_empty_mask_is_missing_and_no_click_leaves_the_score() -> None:
+def test_an_empty_mask_is_missing_whoever_says_so() -> None:
     empty = np.zeros((30, 100), np.bool_)
     assert likely_error(record(given=empty), 0.95).label == "missing part"
+    assert likely_error(record(given=empty, given_iou=None, doubts=("sees nothing",)), None).label == "missing part"
+
+
+def test_without_a_next_click_a_mask_was_not_looked_at_unless_its_score_is_high() -> None:
     assert likely_error(record(), 0.95).label == "ok"
-    assert likely_error(record(), 0.5).label == "rough edge"
-    assert likely_error(record(), 0.1).label == "wrong object"
-    assert likely_error(record(given_iou=None), None).label == "ok"
+    for calibrated in (0.1, 0.5, 0.89):
+        found = likely_error(record(), calibrated)
+        assert (found.label, "no next click" in found.reason) == ("not looked at", True)
+    assert likely_error(record(given_iou=None), None).label == "unknown"
 
 
-def test_a_policy_with_doubts_does_not_say_that_the_object_is_wrong() -> None:
-    for step, label in (((ADD, box(65, 80), 0.9), "rough edge"), ((TAKE, box(20, 50), 0.1), "spill")):
-        assert likely_error(record(step), 0.1).label == "wrong object"
-        assert likely_error(record(step, doubts=("sees nothing",)), 0.1).label == label
+def test_a_policy_with_doubts_cannot_tell_whatever_it_clicks_and_scores() -> None:
+    for step, calibrated, label in (
+        ((ADD, box(65, 80), 0.9), 0.1, "wrong object"),
+        ((TAKE, box(20, 50), 0.1), 0.7, "ok"),
+        ((ADD, box(20, 70), 0.9), 0.95, "ok"),
+        ((ADD, box(25, 70), 0.8), 0.7, "rough edge"),
+    ):
+        assert likely_error(record(step), calibrated).label == label
+        assert likely_error(record(step, doubts=("sees nothing",)), calibrated).label == "cannot tell"
 
 
 def test_a_repaired_mask_is_spoken_of_as_it_was_given() -> None:

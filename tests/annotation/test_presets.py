@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from segagent.annotation.presets import load_preset, preset_names
 from segagent.core import InputError, SpecError
+from segagent.policies.chat import FORMAT_FILE, FORMATS, format_to_dict
 from segagent.search import SearchConfig
 
 ROWS = (
@@ -56,6 +58,18 @@ def test_weights_become_specifications() -> None:
     assert load_preset("box+sam").policy_spec("org/name") == "hf:org/name"
 
 
+def test_a_preset_gives_way_to_the_format_that_weights_were_trained_in(tmp_path: Path) -> None:
+    (tmp_path / FORMAT_FILE).write_text(json.dumps(format_to_dict(FORMATS["paper-unit"])), encoding="utf-8")
+    qwen = load_preset("segagent-qwen+sam")
+    told = qwen.gives_way_to(str(tmp_path))
+    assert told is not None
+    assert told.name == "paper-unit"
+    assert qwen.policy_spec(str(tmp_path)) == f"hf:{tmp_path}"
+    assert qwen.policy_spec(f"{tmp_path}?device=cpu") == f"hf:{tmp_path}?device=cpu"
+    assert qwen.policy_spec(f"{tmp_path}?format=gpt") == f"hf:{tmp_path}?format=gpt"
+    assert load_preset("box+sam").gives_way_to(str(tmp_path)) is None
+
+
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(
@@ -93,5 +107,5 @@ def test_unknown_names() -> None:
         load_preset("segagent-gpt+sam")
     with pytest.raises(SpecError):
         load_preset("../presets/box+sam")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such file; expected a preset"):
         load_preset("none.toml")

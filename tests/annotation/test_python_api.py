@@ -1,14 +1,18 @@
+import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import segagent
+import segagent.policies
 from segagent.annotation.batch import Models
-from segagent.core import InputError
-from segagent.imaging import save_png
+from segagent.cli.main import main
+from segagent.core import Click, InputError, Observation, Proposal
+from segagent.imaging import load_mask, save_png
 from segagent.policies import CentrePolicy, ScriptedPolicy
 from segagent.search import SearchConfig
 from segagent.tools.fake import DiscTool
@@ -42,15 +46,60 @@ def test_a_picture_on_disk_and_not_found(tmp_path: Path) -> None:
     assert (record.outcome, record.image) == ("not_found", "dot.png")
 
 
-def test_refine_keeps_or_repairs() -> None:
-    better = scripted("Current IoU: 40. Positive point: (20, 15)", "Current IoU: 98. Finish")
-    assert segagent.refine(PIXELS, "x", square(), models=better).outcome == "repaired"
-    worse = scripted("Current IoU: 40. Positive point: (20, 15)", "Current IoU: 41. Finish")
+def test_refine_returns_the_best_scored_mask() -> None:
+    better = scripted("Current IoU: 40. Positive point: (20, 15)", "Current IoU: 41. Finish")
+    repaired = segagent.refine(PIXELS, "x", square(), models=better)
+    assert repaired.outcome == "repaired"
+    assert repaired.mask[15, 20]
+    worse = scripted("Current IoU: 90. Positive point: (20, 15)", "Current IoU: 89. Finish")
     kept = segagent.refine(PIXELS, "x", square(), models=worse)
     assert kept.outcome == "kept"
     np.testing.assert_array_equal(kept.mask, square())
-    untouched = segagent.refine(PIXELS, "x", square(), models=scripted("Current IoU: 90. Positive point: (1, 1)"))
-    assert (untouched.trajectory.stopped, len(untouched.trajectory.steps)) == ("kept", 0)
+
+
+class Drawing:
+    """Clicks where its seed says and likes every mask better than the last."""
+
+    name = "drawing"
+
+    def __init__(self) -> None:
+        self.score = 0.1
+
+    def propose(
+        self,
+        observations: Sequence[Observation],
+        num_proposals: int = 1,
+        *,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[Proposal]]:
+        replies = []
+        for seed in seeds or []:
+            rng = np.random.default_rng(seed)
+            self.score += 0.01
+            clicks = [Click(int(rng.integers(40)), int(rng.integers(30)), True) for _ in range(num_proposals)]
+            replies.append([Proposal(click, self.score, None, "") for click in clicks])
+        return replies
+
+
+@pytest.mark.parametrize("job", ["refine", "annotate"])
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_command_gives_the_same_mask(
+    job: str, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_png(tmp_path / "a.png", PIXELS)
+    save_png(tmp_path / "m.png", square())
+    models, search = Models(Drawing(), DiscTool()), SearchConfig(max_steps=2, num_candidates=2)
+    if job == "refine":
+        record = segagent.refine(tmp_path / "a.png", "x", tmp_path / "m.png", models=models, search=search, seed=seed)
+    else:
+        record = segagent.annotate(tmp_path / "a.png", "x", models=models, search=search, seed=seed)
+    monkeypatch.setattr(segagent.policies, "make_policy", lambda spec: Drawing())
+    given = ["--mask", str(tmp_path / "m.png")] if job == "refine" else []
+    command = [job, str(tmp_path / "a.png"), "x", *given, "-o", str(tmp_path / "out"), "--tool", "disc", "--json"]
+    assert main([*command, "--steps", "2", "--candidates", "2", "--seed", str(seed)]) == 0
+    assert json.loads(capsys.readouterr().out)["returned_step"] == record.trajectory.returned > 0
+    np.testing.assert_array_equal(load_mask(tmp_path / "out" / "mask.png", 30, 40), record.mask)
 
 
 def test_audit_scores_the_given_mask() -> None:
@@ -73,6 +122,16 @@ def test_misuse_is_told(tmp_path: Path) -> None:
         segagent.audit(PIXELS, "x", np.zeros((30, 40), np.uint8), models=models)  # type: ignore[call-overload]
     with pytest.raises(InputError, match="uint8"):
         segagent.annotate(PIXELS.astype(np.float32), "x", models=models)  # type: ignore[call-overload]
+    for name in ("below", "margin", "sure"):
+        with pytest.raises(InputError, match="below, margin and sure are for data sets"):
+            segagent.refine(PIXELS, "x", square(), models=models, **{name: 0.5})  # type: ignore[call-overload]
+    with pytest.raises(InputError, match="workers and retry_failed are for data sets"):
+        segagent.annotate(PIXELS, "x", models=models, workers=2)  # type: ignore[call-overload]
+    with pytest.raises(InputError, match="a data set holds its own masks"):
+        segagent.refine("scenes:1", mask=square(), out=tmp_path / "run", models=models)  # type: ignore[call-overload]
+    for job in (segagent.refine, segagent.audit):
+        with pytest.raises(InputError, match="'centre' predicts no IoU"):
+            job(PIXELS, "x", square(), models=Models(CentrePolicy(), DiscTool()))
     with pytest.raises(InputError, match="workers"):
         segagent.audit("scenes:1", out=tmp_path / "run", models=models, workers=2)
 

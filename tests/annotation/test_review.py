@@ -78,7 +78,7 @@ def test_the_files_hold_every_object(tmp_path: Path) -> None:
     assert [one["object_id"] for one in whole["objects"]] == [row["object_id"] for row in table] == LISTED_ORDER
     assert [row["expected_iou"] for row in table] == ["", "0.95", "0.2", "0.5", "0.9"]
     assert table[2]["predicted_iou_given"] == "0.1"
-    assert table[2]["likely_error"] == "missing part"  # The policy has doubts, so not "wrong object".
+    assert table[2]["likely_error"] == "cannot tell"  # The policy has doubts.
     assert table[0]["reason"] == "cannot be read"
     assert set(table[0]) == set(whole["objects"][0])
     assert whole["summary"]["outcomes"] == {"kept": 2, "not_found": 1, "repaired": 1}

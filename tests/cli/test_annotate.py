@@ -43,7 +43,7 @@ def test_writes_the_four_files_and_prints_one_object(tmp_path: Path, photo: Path
     assert result["clicks"] == [{"x": 20, "y": 15, "positive": True}, {"x": 26, "y": 15, "positive": True}]
     assert result["stopped"] == "finish"
     assert result["mask"] == str(out / "mask.png")
-    assert result["seconds"] >= 0
+    assert result["seconds"] == round(json.loads((out / "trajectory.json").read_text())["seconds"], 3)
     assert result["warnings"] == []
 
     assert sorted(path.name for path in out.iterdir()) == ["mask.png", "overlay.png", "steps.png", "trajectory.json"]
@@ -167,8 +167,6 @@ def test_refine_never_returns_a_mask_scored_worse(tmp_path: Path, photo: Path, s
     script(["Current IoU: 70. Positive point: (1, 1)", "Current IoU: 71. Finish"])
     code, stdout, _ = run(capsys, *arguments, "--json")
     assert (code, json.loads(stdout)["predicted_iou"]) == (0, 0.71)
-    code, _, stderr = run(capsys, *arguments, "--policy", "centre")
-    assert code == 0 or "predicts no IoU" in stderr
 
 
 def test_refine_needs_a_policy_that_predicts(tmp_path: Path, photo: Path, capsys: Captured) -> None:
@@ -238,3 +236,46 @@ def test_non_ascii_text(tmp_path: Path, photo: Path, script, capsys: Captured) -
     assert (code, stderr) == (0, "")
     assert json.loads((out / "trajectory.json").read_text())["text"] == "the naïve 杯子 🙂"
     assert json.loads(stdout)["mask"] == str(out / "mask.png")
+
+
+OF_DATA_SETS = {
+    "annotate": ["--found=0.4", "--workers=1", "--ray=local", "--retry-failed", "--prompts=p.csv"],
+    "refine": ["--below=0.5", "--margin=0", "--sure=0", "--workers=1", "--ray=local", "--retry-failed", "--images=i"],
+    "audit": ["--workers=1", "--ray=local", "--retry-failed", "--images=i", "--out=o", "--price=1,1"],
+}
+
+
+@pytest.mark.parametrize(
+    ("job", "option"),
+    [
+        (job, option)
+        for job, own in OF_DATA_SETS.items()
+        for option in [*own, "--budget-seconds=9", "--budget-calls=9", "--budget-money=9"]
+    ],
+)
+def test_one_picture_refuses_what_only_data_sets_have(
+    job: str, option: str, tmp_path: Path, photo: Path, capsys: Captured
+) -> None:
+    more = {"annotate": ["-o", tmp_path / "o"], "refine": ["-o", tmp_path / "o", "--mask", photo]}
+    given = more.get(job, ["--mask", photo])
+    code, _, stderr = run(capsys, job, photo, "x", *given, "--policy", "centre", "--tool", "disc", option)
+    assert code == 2
+    assert option.partition("=")[0] + ":" in stderr
+    assert "belongs to the other of the two" in stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_price_that_limits_nothing_is_refused(tmp_path: Path, photo: Path, capsys: Captured) -> None:
+    code, _, stderr = run(capsys, "annotate", photo, "x", "-o", tmp_path / "o", "--policy", "centre", "--price", "1,1")
+    assert (code, "--max-money" in stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("job", "option"), [("annotate", "--mask"), ("annotate", "--box"), ("refine", "--mask"), ("audit", "--mask")]
+)
+def test_a_data_set_refuses_what_only_one_picture_has(
+    job: str, option: str, tmp_path: Path, photo: Path, capsys: Captured
+) -> None:
+    value = "1,1,9,9" if option == "--box" else photo
+    code, _, stderr = run(capsys, job, "scenes:1", "-o", tmp_path / "o", "--policy", "centre", option, value)
+    assert (code, "belongs to the other of the two" in stderr) == (2, True)

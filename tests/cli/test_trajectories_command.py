@@ -39,7 +39,7 @@ def test_writes_trajectories(data: Path, tmp_path: Path, capsys: Captured) -> No
     content = out.read_bytes()
     assert run(data, out, "--json") == 0
     result = json.loads(capsys.readouterr().out)
-    assert result.pop("seconds") >= 0
+    assert isinstance(result.pop("seconds"), float)
     assert result == {
         "trajectories": str(out),
         "num_images": 2,
@@ -101,4 +101,4 @@ def test_bad_data_sets_and_files(data: Path, tmp_path: Path, capsys: Captured) -
     assert (tmp_path / "mine.txt").read_text() == "precious"
     assert run(data, tmp_path / "t") == 0
     assert run(data, tmp_path / "t", "--tau-stop", "0.5") == 2
-    assert "tau_stop 0.95, now 0.5" in capsys.readouterr().err
+    assert "tau_stop 0.95, now 0.5 (--tau-stop)" in capsys.readouterr().err

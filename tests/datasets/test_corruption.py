@@ -83,7 +83,8 @@ def test_each_kind_does_what_its_name_says(seed: int) -> None:
 
 def test_the_folder_reads_as_any_other_and_keeps_ids_texts_and_pictures(tmp_path: Path) -> None:
     source = open_dataset(SCENES)
-    counts = write_corrupted(tmp_path, source, Spoiling(share=0.6, per_image=3, max_images=3, seed=5))
+    counts, failures = write_corrupted(tmp_path, source, Spoiling(share=0.6, per_image=3, max_images=3, seed=5))
+    assert not failures
     made, truth = open_dataset(str(tmp_path)), read_truth(tmp_path)
     originals = {sample.sample_id: sample for sample in source}
     assert sum(counts.values()) == len(list(made)) == len(truth)

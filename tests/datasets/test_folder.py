@@ -6,6 +6,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from segagent.core import InputError
+from segagent.datasets import open_dataset
 from segagent.datasets.folder import FolderDataset
 
 
@@ -67,7 +68,6 @@ GOOD = {"image": "a.png", "mask": None, "text": "x"}
         ({**GOOD, "image": None}, "path within the folder"),
         ({**GOOD, "image": ""}, "path within the folder"),
         ({**GOOD, "image": "a\0.png"}, "path within the folder"),
-        ({"image": "a.png", "text": "x"}, "'mask' is missing"),
         ({**GOOD, "text": None}, "'text' or 'category'"),
         ({**GOOD, "text": "  "}, "'text' or 'category'"),
         ({**GOOD, "text": 3}, "must be text"),
@@ -110,3 +110,34 @@ def test_missing_manifest(tmp_path: Path) -> None:
         FolderDataset(tmp_path)
     with pytest.raises(InputError):
         FolderDataset(tmp_path / "manifest.json")
+
+
+def test_a_sample_without_the_key_mask_fails_alone_and_only_where_a_mask_is_needed(tmp_path: Path) -> None:
+    dataset = FolderDataset(write(tmp_path, [GOOD, {"image": "a.png", "text": "x"}]))
+    PillowImage.new("RGB", (3, 2)).save(tmp_path / "a.png")
+    assert not dataset[0].load_target()[0].any()
+    assert dataset[1].load_image().width == 3
+    with pytest.raises(InputError, match=r"samples\[1\]: 'mask' is missing; write null"):
+        dataset[1].load_target()
+
+
+def test_ids_as_tables_write_them(tmp_path: Path) -> None:
+    entries = [{**GOOD, "id": 1.0}, {**GOOD, "id": float("nan")}, {**GOOD, "id": None}, {**GOOD, "sample_id": "1.0"}]
+    assert [sample.sample_id for sample in FolderDataset(write(tmp_path, entries))] == ["1", "000001", "000002", "1.0"]
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    streamed = open_dataset(str(tmp_path / "manifest.jsonl"))
+    assert [sample.sample_id for sample in streamed] == ["1", "000001", "000002", "1.0"]
+    assert [s.sample_id for group in streamed.groups() for s in group.samples()] == ["1", "000001", "000002", "1.0"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.jsonl"])
+def test_encodings_of_a_manifest(tmp_path: Path, encoding: str, name: str) -> None:
+    entry = {**GOOD, "text": "caf\u00e9"}
+    text = json.dumps({"samples": [entry]} if name.endswith("json") else entry, ensure_ascii=False)
+    (tmp_path / name).write_bytes((text + "\r\n").encode(encoding))
+    if encoding == "utf-16" and name.endswith("jsonl"):
+        with pytest.raises(InputError, match="is UTF-16 text, which is not read as a stream; save it as UTF-8"):
+            list(open_dataset(str(tmp_path)))
+    else:
+        assert [sample.text for sample in open_dataset(str(tmp_path))] == ["caf\u00e9"]

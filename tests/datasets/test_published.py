@@ -121,4 +121,16 @@ def test_coco_of_data_sets_and_trajectories(tmp_path: Path) -> None:
     assert len(CocoDataset(tmp_path / "a.json")) == 3
     (episode,) = read_published_predictions(written(tmp_path / "p.json", formats.published_predictions()))
     assert write_coco(tmp_path / "b.json", objects_of_trajectories([episode.trajectory])) == 0
-    assert json.loads((tmp_path / "b.json").read_text())["annotations"][0]["score"] == 0.9
+    content = json.loads((tmp_path / "b.json").read_text())
+    assert content["annotations"][0]["score"] == 0.9
+    assert {"info", "licenses"} <= content.keys()
+
+
+def test_categories_that_are_given_keep_their_order(tmp_path: Path) -> None:
+    mask = np.ones((4, 5), np.bool_)
+    objects = [CocoObject(name, "a.png", name, mask, name) for name in ("cup", "new", "bowl")]
+    write_coco(tmp_path / "a.json", objects, ["bowl", "fork", "cup"])
+    content = json.loads((tmp_path / "a.json").read_text())
+    names = {entry["id"]: entry["name"] for entry in content["categories"]}
+    assert names == {1: "bowl", 2: "fork", 3: "cup", 4: "new"}
+    assert [names[one["category_id"]] for one in content["annotations"]] == ["cup", "new", "bowl"]

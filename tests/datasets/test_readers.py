@@ -11,7 +11,7 @@ from formats import HEIGHT, WIDTH, disc, square
 from PIL import Image as PillowImage
 
 from segagent.core import InputError, SpecError
-from segagent.datasets import open_dataset
+from segagent.datasets import ListedDataset, open_dataset
 from segagent.datasets.hqseg import thin_text
 
 
@@ -83,6 +83,80 @@ def test_refer_says_what_is_missing_and_where_from(tmp_path: Path) -> None:
     formats.picture(elsewhere / formats.COCO_NAME, (3, 3))
     with pytest.raises(InputError, match="has 3 x 3 pixels"):
         next(iter(open_dataset(f"refcoco:{tmp_path}:images={elsewhere}"))).load_image()
+
+
+def python2(value: object) -> bytes:
+    """A pickle of protocol 2 as Python 2 writes it, text as bytes."""
+    match value:
+        case dict():
+            return b"}(" + b"".join(python2(key) + python2(one) for key, one in value.items()) + b"u"
+        case list():
+            return b"](" + b"".join(map(python2, value)) + b"e"
+        case int():
+            return b"J" + value.to_bytes(4, "little", signed=True)
+        case str():
+            return python2(value.encode("latin-1"))
+        case bytes():
+            return b"U" + bytes([len(value)]) + value
+    raise TypeError(type(value))
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("caf\u00e9 \u5de6".encode(), "caf\u00e9 \u5de6"),
+        (b"caf\xe9 cup", "caf\u00e9 cup"),
+        (b"the man\x92s \x93hat\x94", "the man\u2019s \u201chat\u201d"),
+    ],
+)
+def test_words_of_python_2(tmp_path: Path, words: bytes, text: str) -> None:
+    file = formats.write_refer(tmp_path)
+    entries = formats.references()[:1]
+    entries[0]["sentences"][0]["sent"] = words
+    del entries[0]["sentences"][1:]
+    file.write_bytes(b"\x80\x02" + python2(entries) + b".")
+    assert [sample.text for sample in open_dataset(f"refcoco:{tmp_path}")] == [text]
+    file.write_bytes(file.read_bytes().replace(words, b"\x81" + words[1:]))
+    with pytest.raises(InputError, match=r"refs\(unc\)\.p: text that is neither UTF-8 nor Windows-1252"):
+        open_dataset(f"refcoco:{tmp_path}")
+
+
+@pytest.mark.parametrize("segmentation", [..., None, [], [[]]])
+@pytest.mark.parametrize("name", ["refcoco", "grefcoco"])
+def test_an_object_without_a_segmentation_fails_alone(tmp_path: Path, name: str, segmentation: object) -> None:
+    file = formats.write_grefcoco(tmp_path) if name == "grefcoco" else formats.write_refer(tmp_path)
+    data = formats.instances()
+    data["annotations"][2]["segmentation"] = segmentation
+    data["annotations"][2] = {key: one for key, one in data["annotations"][2].items() if one is not ...}
+    (file.parent / "instances.json").write_text(json.dumps(data))
+    samples = list(open_dataset(f"{name}:{tmp_path}"))
+    assert len(samples) == 4
+    for number, sample in enumerate(samples):
+        assert sample.load_image().width == WIDTH
+        if number in ((0, 1, 3) if name == "grefcoco" else (3,)):
+            with pytest.raises(InputError, match=r"3 of .*has no segmentation"):
+                sample.load_target()
+        else:
+            sample.load_target()
+
+
+def test_numbers_and_sizes_of_instances_as_tables_write_them(tmp_path: Path) -> None:
+    file = formats.write_refer(tmp_path)
+    data = formats.instances()
+    data["images"][0] = {"id": 7.0, "file_name": data["images"][0]["file_name"], "width": None}
+    for entry in data["annotations"]:
+        entry["image_id"] = float(entry["image_id"])
+    (file.parent / "instances.json").write_bytes(json.dumps(data).encode("utf-8-sig"))
+    samples = reopened(f"refcoco:{tmp_path}")
+    assert [sample.sample_id for sample in samples] == ["0-0", "0-1", "1-10", "2-20"]
+    assert np.array_equal(samples[0].load_target()[0], square())
+
+
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    file = formats.write_refer(tmp_path)
+    dataset = open_dataset(f"refcoco:{tmp_path}")
+    assert isinstance(dataset, ListedDataset)
+    assert dataset.notes == (f"{file}: 1 expressions have no words and are left out",)
 
 
 def test_grefcoco(tmp_path: Path) -> None:
@@ -276,3 +350,13 @@ def test_hostile_paths_are_refused(tmp_path: Path) -> None:
     (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_text("../../etc\n")
     with pytest.raises(InputError, match="line 1"):
         open_dataset(f"voc:{tmp_path}")
+
+
+def test_sources_that_list_categories_keep_their_order(tmp_path: Path) -> None:
+    formats.write_refer(tmp_path / "r", "refcoco", "unc")
+    formats.write_voc(tmp_path / "v")
+    formats.write_sbd(tmp_path / "s")
+    assert vars(open_dataset(f"refcoco:{tmp_path / 'r'}"))["categories"] == ("cat", "ball")
+    voc = vars(open_dataset(f"voc:{tmp_path / 'v'}"))["categories"]
+    assert vars(open_dataset(f"sbd:{tmp_path / 's'}"))["categories"] == voc
+    assert (len(voc), voc[0], voc[10]) == (20, "aeroplane", "dining table")

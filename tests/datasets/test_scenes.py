@@ -316,6 +316,7 @@ def test_exported_scenes_read_back_as_they_were_drawn(tmp_path: Path):
     assert done == [1, 2, 3]
     manifest = json.loads(path.read_text())
     coco = CocoDataset(path.parent / "instances.json")
+    assert coco.categories == CATEGORIES
     assert (manifest["seed"], manifest["split"]) == (5, "val")
     originals = [generate_scene(scene_rng("val", 5, index)) for index in range(3)]
     assert len(manifest["samples"]) == sum(len(scene.expressions) for scene in originals)

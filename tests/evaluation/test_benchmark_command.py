@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from PIL import Image as PillowImage
 
 import segagent.policies
 from segagent.cli.main import main
-from segagent.core import Click, Observation, Proposal
+from segagent.core import BoolMask, Click, Image, Observation, Proposal
 from segagent.datasets import open_dataset
 from segagent.evaluation.card.figures import FIGURES, TIMED
+from segagent.evaluation.card.measuring import measure_section
 from segagent.evaluation.card.protocol import SCENES, Benchmark, data_sets, without_folders
 from segagent.evaluation.card.reading import read_card
 from segagent.evaluation.card.run import play_benchmark
@@ -48,6 +50,30 @@ class Guesser:
             click = Click(int(rng.integers(width)), int(rng.integers(height)), bool(rng.random() < 0.8))
             replies.append([Proposal(click, float(rng.random()), None, "")] * num_proposals)
         return replies
+
+
+class Outlining(Guesser):
+    """Guesses, and takes the left half of any picture to be meant."""
+
+    def outline(self, image: Image, text: str) -> BoolMask:
+        return np.tile(np.arange(image.width) < image.width // 2, (image.height, 1))
+
+
+def test_what_clicking_has_to_beat_stands_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segagent.policies, "make_policy", lambda spec: Outlining())
+    assert benchmark(tmp_path, "--steps", "2") == 0
+    ious = []
+    for sample in open_dataset(SMALL):
+        mask, _ = sample.load_target()
+        half = np.tile(np.arange(mask.shape[1]) < mask.shape[1] // 2, (mask.shape[0], 1))
+        ious.append((half & mask).sum() / (half | mask).sum())
+    (one,) = read_card(tmp_path).data
+    assert one.baselines["outline"]["masks/gIoU"].value == pytest.approx(np.mean(ious))
+    assert "own outline, no click" in (tmp_path / "card.md").read_text()
+    # A card whose journals were played before there was this baseline is made again without it.
+    shutil.rmtree(next(tmp_path.glob("data-*")) / "outline")
+    sets = data_sets(0, [SMALL])
+    assert "outline" not in measure_section(sets[0], tmp_path, Benchmark(2)).content["baselines"]
 
 
 @pytest.fixture
@@ -183,7 +209,7 @@ def test_another_benchmark_in_the_same_folder_is_refused(tmp_path: Path, capsys:
     assert benchmark(tmp_path) == 0
     capsys.readouterr()
     assert benchmark(tmp_path, "--seed", "1") == 2
-    assert "was begun with other settings (seed 0, now 1)" in capsys.readouterr().err
+    assert "was begun with other settings (seed 0, now 1 (--seed))" in capsys.readouterr().err
     assert benchmark(tmp_path, "--tool", "grabcut") == 2
 
 
@@ -284,6 +310,7 @@ def test_the_embedded_policy(tmp_path: Path) -> None:
     gained = one.figure("refinement/gain, episode").value
     assert one.score is not None
     assert gained is not None
+    assert one.baselines["outline"]["masks/gIoU"].value is not None
     centre, annotator = (one.baselines[name]["masks/gIoU"].value for name in ("centre", "annotator"))
     assert centre is not None
     assert annotator is not None

@@ -95,7 +95,11 @@ def test_shards_put_together_equal_the_whole(
     assert main(["report", parts[0], parts[0], "-o", str(tmp_path / "report")]) == 2
     assert "no parts of one whole" in capsys.readouterr().err
     assert main(["report", parts[0], "-o", str(tmp_path / "report"), "--gallery", "0"]) == 0
-    assert "2 of 5 images so far" in capsys.readouterr().err
+    assert "2 of 5 images so far, 3 missing" in capsys.readouterr().err
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / "report" / name).read_text(encoding="utf-8")
+        assert 0 < text.index("2 of 5 images so far, 3 missing") < text.index("skipped")
+    assert "3 missing" in json.loads((tmp_path / "report" / "results.json").read_text())["warnings"][0]
 
 
 def test_report_is_one_page(played: dict[str, Path], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 
 from segagent.core import Click, Image, Segmentation, SegmentRequest, Trajectory, frozen_mask
 from segagent.datasets import open_dataset
-from segagent.evaluation.noc import ClickCurve, number_of_clicks
+from segagent.evaluation.measuring import click_metrics
 from segagent.evaluation.protocols import EvaluationConfig
 from segagent.evaluation.results import measure_run, open_runs, read_samples
 from segagent.evaluation.run import evaluate
@@ -97,7 +97,12 @@ def test_clicks_ious_and_numbers(tmp_path: Path) -> None:
     assert found["AUC"]["value"] == pytest.approx(np.mean(after))
 
 
-def test_the_plain_curves_say_the_same() -> None:
-    curves = [ClickCurve(tuple(ious)) for ious in IOUS]
-    noc = number_of_clicks(curves, 0.9, max_clicks=3)
-    assert (noc.mean, noc.num_failures) == (pytest.approx(8 / 3), 1)
+def test_an_episode_that_ended_early_keeps_its_last_iou() -> None:
+    found = click_metrics([0.0, 0.5, 0.96], 5)
+    assert [found[f"IoU@{k}"] for k in range(1, 6)] == [(0.5, 1)] + [(0.96, 1)] * 4
+    assert found["AUC"][0] == pytest.approx((0.5 + 4 * 0.96) / 5)
+    assert (found["NoC@95"], found["failed@95"]) == ((2.0, 1), (0.0, 1))
+    # A failure counts as all clicks, however early the episode ended; nothing to click leaves the start.
+    found = click_metrics([0.0, 0.5, 0.7], 5)
+    assert (found["NoC@80"], found["failed@80"]) == ((5.0, 1), (1.0, 1))
+    assert click_metrics([0.25], 2)["IoU@2"] == (0.25, 1)

@@ -8,16 +8,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segagent.core import Click, Image, InputError, Observation, Proposal, ToolError, Trajectory, iou
+from segagent.core import (
+    BoolMask,
+    Click,
+    Image,
+    InputError,
+    Observation,
+    Proposal,
+    Segmentation,
+    SegmentRequest,
+    ToolError,
+    Trajectory,
+    decode_rle,
+    iou,
+)
 from segagent.core.journal import read_journal
 from segagent.datasets import open_dataset
 from segagent.datasets.sample import ListedGroup
-from segagent.environment import Episode, Target
+from segagent.environment import Episode, Target, next_click
 from segagent.evaluation.clicking import click_trajectories
-from segagent.evaluation.noc import ClickTask, click_curves
 from segagent.evaluation.protocols import EvaluationConfig, Shard, Task, play
-from segagent.evaluation.results import measure_run, open_runs
+from segagent.evaluation.report.tables import report_tables
+from segagent.evaluation.results import measure_run, open_runs, read_samples
 from segagent.evaluation.run import evaluate
+from segagent.policies import CentrePolicy
 from segagent.search import SearchConfig
 from segagent.tools import make_tool
 from segagent.tools.fake import DiscTool
@@ -60,10 +74,15 @@ def test_the_simulated_annotator_clicks_as_the_benchmark_protocol_does() -> None
     asked[1] = replace(asked[1], ignore=ignore)
     tool = make_tool("disc")
     made = play(asked, None, tool, EvaluationConfig("noc", max_clicks=6))
-    curves = click_curves(tool, [ClickTask(one.image, one.mask, one.ignore) for one in asked], max_clicks=6)
-    for task, (trajectory,), curve in zip(asked, made, curves, strict=True):
-        assert tuple(step.reward for step in trajectory.steps) == curve.ious
-        assert iou(trajectory.mask_at(3), task.mask, task.ignore) == curve.ious[2]
+    for task, (trajectory,) in zip(asked, made, strict=True):
+        (embedding,) = tool.embed([task.image])
+        state, clicks = Segmentation(np.zeros((64, 64), np.bool_), None), []
+        for step in trajectory.steps:
+            clicks.append(next_click(state.mask, task.mask, clicks, task.ignore))
+            assert step.action == clicks[-1]
+            (state,) = tool.segment([SegmentRequest(embedding, state.mask, state.memory, tuple(clicks))])
+            assert step.reward == iou(state.mask, task.mask, task.ignore)
+        assert len(clicks) == 6 or next_click(state.mask, task.mask, clicks, task.ignore) is None
     with pytest.raises(ValueError, match="without a single pixel"):
         click_trajectories([asked[0].episode(0)], [Target(np.zeros((64, 64), np.bool_))], tool)
 
@@ -111,6 +130,38 @@ def test_filtering_results(tmp_path: Path) -> None:
     said, true = np.array(pairs).T
     assert results["metrics"]["predicted IoU MAE"]["value"] == pytest.approx(abs(said - true).mean())
     assert results["metrics"]["Pearson"]["value"] == pytest.approx(np.corrcoef(said, true)[0, 1])
+
+
+class LeftHalf(CentrePolicy):
+    """Takes the left half of any picture to be meant."""
+
+    def outline(self, image: Image, text: str) -> BoolMask:
+        return np.tile(np.arange(image.width) < image.width // 2, (image.height, 1))
+
+
+def test_the_policys_own_outline_is_measured_without_a_click(tmp_path: Path) -> None:
+    dataset = open_dataset(DATA)
+    evaluate(dataset, LeftHalf(), DiscTool(), tmp_path, EvaluationConfig("outline"))
+    (run,) = open_runs([tmp_path])
+    records = [record for _, record in read_samples(run)]
+    ious = []
+    for record, sample in zip(records, dataset, strict=True):
+        target, _ = sample.load_target()
+        half = np.tile(np.arange(target.shape[1]) < target.shape[1] // 2, (target.shape[0], 1))
+        assert (record["steps"], record["num_tool_calls"]) == ([], 0)
+        assert np.array_equal(decode_rle(record["start"]["mask"]), half)
+        ious.append((half & target).sum() / (half | target).sum())
+        assert record["start"]["reward"] == pytest.approx(ious[-1])
+    results, _ = measure_run(run)
+    assert results["metrics"]["gIoU"]["value"] == pytest.approx(np.mean(ious))
+    assert not {name for name in results["metrics"] if name.startswith(("IoU@", "refine", "first"))}
+    assert "own outline" in report_tables([results])[1].title
+
+
+def test_a_policy_without_outlines_of_its_own_is_refused(tmp_path: Path) -> None:
+    for number, policy in enumerate((CentrePolicy(), None)):
+        with pytest.raises(InputError, match=r"outline|simulated annotator"):
+            evaluate(open_dataset(DATA), policy, DiscTool(), tmp_path / str(number), EvaluationConfig("outline"))
 
 
 class Choosy(DiscTool):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from repair_metrics import NAMED, Mended, repair_metrics
 from segagent.datasets.corruption import KINDS
 from segagent.evaluation.filtering import auroc
-from segagent.evaluation.repair import NAMED, Mended, repair_metrics
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=20))

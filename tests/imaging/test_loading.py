@@ -3,6 +3,7 @@ import warnings
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
@@ -251,3 +252,43 @@ def test_ignored_pixels(tmp_path: Path) -> None:
     assert ignore is None
     path = mask_file(tmp_path, PillowImage.fromarray(np.array([[True, False]])))
     assert load_mask_with_ignore(path, 1, 2)[1] is None
+
+
+@pytest.mark.parametrize("bits", [8, 9, 10, 12, 14, 15, 16])
+@pytest.mark.parametrize(
+    ("suffix", "channels"),
+    [("png", 1), ("png", 3), ("png", 4), ("tiff", 1), ("tiff", 3), ("tiff", 4), ("pgm", 1), ("ppm", 3)],
+)
+def test_sixteen_bit_pictures_are_read_from_the_bits_they_use(
+    tmp_path: Path, bits: int, suffix: str, channels: int
+) -> None:
+    largest = 2**bits - 1
+    values = np.random.default_rng(bits).integers(0, largest + 1, (9, 13, min(channels, 3))).astype(np.uint16)
+    values[0, 0] = largest
+    stored = values if channels < 4 else np.dstack([values, np.full((9, 13), 65535, np.uint16)])
+    path = tmp_path / f"a.{suffix}"
+    assert cv2.imwrite(str(path), np.squeeze(stored))
+    got = load_image(path).pixels[:, :, ::-1].astype(int)
+    wanted = values.astype(float) * 255 / largest
+    assert np.abs(got - wanted).max() <= (0.5 if bits < 16 or channels == 1 else 1)
+
+
+def test_a_dim_picture_of_16_bits_is_turned_and_keeps_its_transparency(tmp_path: Path) -> None:
+    values = np.zeros((2, 3, 4), np.uint16)
+    values[..., 3] = 65535
+    values[0, 0] = (4095, 2048, 0, 65535)
+    values[1, 2] = (4095, 0, 0, 0)
+    assert cv2.imwrite(str(tmp_path / "a.png"), values)
+    content = (tmp_path / "a.png").read_bytes()
+    exif = b"eXIf" + exif_of(6)
+    chunk = (len(exif) - 4).to_bytes(4, "big") + exif + zlib.crc32(exif).to_bytes(4, "big")
+    pixels = load_image("a.png", content=content[:33] + chunk + content[33:]).pixels
+    assert pixels.shape == (3, 2, 3)
+    assert pixels[0, 1].tolist() == [0, 128, 255]
+    assert pixels[2, 0].tolist() == [255, 255, 255]
+
+
+def exif_of(orientation: int) -> bytes:
+    exif = PillowImage.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes().removeprefix(b"Exif\0\0")

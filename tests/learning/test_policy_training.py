@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from segagent.core import WeightsError
+from segagent.cpu import Precision, computing_in
 from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.loop import Stage, StageBudget, load_average
 from segagent.learning.policy.recipe import train_policy
@@ -58,8 +59,14 @@ def test_a_stage_goes_on_where_it_stopped(tmp_path: Path) -> None:
             stage.update(stage.network(torch.full((1, 2), float(step))).sum())
         return stage
 
-    assert run(3, resume=False).step == 3
-    assert run(5, resume=True).step == 5
+    parts: list[tuple[int, Precision]] = [(3, "bfloat16"), (5, "float32")]
+    for steps, number_format in parts:  # Gone on with on another kind of CPU.
+        with computing_in(number_format):
+            stage = run(steps, resume=steps > 3)
+            assert stage.step == steps
+            stage.log({})
+    lines = [json.loads(line) for line in (tmp_path / "toy.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["precision"]) for line in lines] == [(3, "bfloat16"), (5, "float32")]
     assert run(1, resume=False).step == 1
     load_average(tmp_path, "toy", nn.Linear(2, 1))
     with pytest.raises(WeightsError):

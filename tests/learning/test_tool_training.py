@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from segagent.core import InputError
+from segagent.cpu import computing_in
 from segagent.learning.tool.config import ToolTraining
 from segagent.learning.tool.corruption import faulty_probabilities
 from segagent.learning.tool.sources import GeneratedScenes, LeafScenes, Pasted, Photographs
@@ -29,14 +30,18 @@ TINY = ToolTraining(
 
 
 def test_trains_resumes_and_gives_a_usable_tool(tmp_path: Path) -> None:
-    first = train_tool(TINY, tmp_path)
+    with computing_in("bfloat16"):
+        first = train_tool(TINY, tmp_path)
     assert first.steps == 2
     assert math.isfinite(first.loss)
-    resumed = train_tool(replace(TINY, steps=4), tmp_path)
+    with computing_in("float32"):
+        resumed = train_tool(replace(TINY, steps=4), tmp_path)
     assert resumed.steps == 4
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
     assert all(math.isfinite(line["loss"]) for line in lines)
+    assert [line["precision"] for line in lines] == ["bfloat16"] * 2 + ["float32"] * 2
+    assert json.loads((tmp_path / "tool.json").read_text())["precision"] == "float32"
     assert make_tool(f"embedded:{tmp_path / 'tool.safetensors'}").accepts_box is False
 
 

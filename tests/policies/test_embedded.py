@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from policy_conformance import observation
 
-from segagent.core import Image, InputError, WeightsError
+from segagent.core import Image, InputError, Outliner, WeightsError
 from segagent.policies.embedded import EmbeddedPolicy
 from segagent.policies.network import PolicyNetwork, load_network, save_network
 from segagent.policies.overlay import draw_overlay, seen_mask
@@ -40,6 +40,20 @@ def test_the_best_box_lies_in_the_picture(untrained: PolicyNetwork) -> None:
     for height, width in ((40, 50), (300, 61), (256, 256)):
         box = EmbeddedPolicy(untrained).best_box(observation(height, width, "red mug"))
         assert box.inside(height, width)
+
+
+def test_the_outline_is_the_likeliest_objects_and_of_the_pictures_size(untrained: PolicyNetwork) -> None:
+    policy = EmbeddedPolicy(untrained)
+    for height, width in ((40, 50), (300, 61), (256, 256)):
+        look = observation(height, width, "red mug")
+        outline = policy.outline(look.image, look.text)
+        assert outline.shape == (height, width)
+        assert outline.dtype == np.bool_
+        # Cell by cell it is the coverage of the object that a box would be drawn around.
+        likeliest = int(policy.read(observation(height, width, "red mug", covered=0.0)).objects[1:].argmax())
+        coverage = policy._percept(look.image).coverage[likeliest].numpy()
+        assert outline.mean() == pytest.approx((coverage > 0.5).mean(), abs=0.05)
+    assert isinstance(policy, Outliner)
 
 
 def test_memory_is_bounded(untrained: PolicyNetwork) -> None:

@@ -8,7 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from segagent.core import Box, Candidate, Click, Observation, Proposal, Start, Step, Trajectory, encode_rle
+from segagent.core import (
+    BoolMask,
+    Box,
+    Candidate,
+    Click,
+    Image,
+    Observation,
+    Proposal,
+    Start,
+    Step,
+    Trajectory,
+    encode_rle,
+)
 from segagent.reproduce.config import SPLITS, MiniConfig
 from segagent.reproduce.episodes import Played
 from segagent.reproduce.filtering import filtering_row, fit_on
@@ -82,7 +94,7 @@ def made_up_results(levels: dict[str, float], *, fall: float = 0.2, search_gain:
         "complexity": complexity_table(curves, 20),
         "steps": {s: {name: steps_table(runs[name][0], config.steps) for name in two} for s in SPLITS},
         "search": {"mini-RES": search_table(two, 7, 3), "mini-HRES": search_table(runs, 11, 3)},
-        "references": {s: references_table(runs[SFT][0][0], runs[SFT][0][0], runs[SFT][0], {}, 7) for s in SPLITS},
+        "references": {s: references_table(*[runs[SFT][0][0]] * 3, runs[SFT][0], {}, 7) for s in SPLITS},
         "undo": undo_table({SFT: {"Alg. 2": runs[SFT][1][0], "best first": runs[SFT][1][0]}}, [10, 34]),
         "filtering": {SFT: {"mini-RES, random clicks": filtering_row(pairs, fit_on(pairs)), "nothing": {}}},
         "color": {"mini-RES": variants_table({"green": runs[SFT][0][0], "red": runs[STAR_PLUS][0][0]}, 7)},
@@ -118,6 +130,10 @@ class Guessing:
     def __init__(self) -> None:
         self.asked = 0
         self.stop_at = 10**9
+
+    def outline(self, image: Image, text: str) -> BoolMask:
+        """The left half."""
+        return np.tile(np.arange(image.width) < image.width // 2, (image.height, 1))
 
     def propose(
         self,

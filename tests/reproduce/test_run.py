@@ -85,7 +85,9 @@ def test_end_to_end_and_nothing_is_done_twice(tmp_path: Path, stub: tuple[Guessi
     assert (tmp_path / "whole" / "miniature.md").read_text().startswith("# The paper's experiments in miniature")
     assert {f"{name}.png" for name in whole["plots"]} == {p.name for p in (tmp_path / "whole" / "plots").iterdir()}
     stored = json.loads((tmp_path / "whole" / "seed0" / "sft" / "calibration.json").read_text())
-    assert Calibration.from_dict(stored)(0.5) >= 0
+    # Fitted on val: in each split one scene with two masks by random clicks and two states of the model's own.
+    assert stored["notes"]["masks"] == 2 * (2 + 2)
+    assert Calibration.from_dict(stored).expected
 
     again = reproduce_miniature(tmp_path / "whole", TINY)
     assert policy.asked == asked

@@ -236,9 +236,29 @@ def test_undo_is_carried_out():
     assert trajectory.steps[1].mask == trajectory.start.mask
 
 
-def test_candidates_without_a_predicted_iou_are_refused():
+def test_candidates_of_a_policy_that_never_predicts_an_iou_are_refused():
+    policy = Fixed(said(Click(5, 5, True)))
+    policy.predicts_iou = False
     with pytest.raises(InputError, match="predicts no IoU"):
-        one(Fixed(said(Click(5, 5, True))), SearchConfig(num_candidates=2))
+        one(policy, SearchConfig(num_candidates=2))
+
+
+class Forgetful:
+    """Proposes two clicks; states an IoU of a mask only where that covers pixel (20, 20)."""
+
+    name = "forgetful"
+
+    def propose(self, observations, num_proposals=1, *, temperature=0.0, seeds=None):
+        clicks = [Click(5, 5, True), Click(20, 20, True)]
+        return [[said(click, 0.1 if look.mask[20, 20] else None) for click in clicks] for look in observations]
+
+
+def test_a_reply_without_an_iou_is_the_lowest_score():
+    trajectory = one(Forgetful(), SearchConfig(num_candidates=2, max_steps=2))
+    assert trajectory.steps[0].action == Click(20, 20, True)
+    assert (trajectory.start.predicted_iou, trajectory.steps[0].predicted_iou, trajectory.returned) == (None, 0.1, 1)
+    silent = one(Fixed(said(Click(5, 5, True))), SearchConfig(num_candidates=2, max_steps=2))
+    assert (len(silent.steps), silent.returned, silent.stopped) == (2, 2, "max_steps")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from segagent.core import Image, Observation, frozen_mask
 from segagent.imaging import draw_overlay, encode_png
 from segagent.policies import CentrePolicy
-from segagent.policies.chat import FORMATS
+from segagent.policies.chat import FORMATS, format_from_dict
 from segagent.server.app import create_app
 from segagent.server.requests import ServerLimits, mask_between
 
@@ -45,7 +45,9 @@ def test_answers(client: TestClient) -> None:
     assert response.status_code == 200
     data = response.json()
     assert [choice["message"]["content"] for choice in data["choices"]] == ["Positive point: (15, 10)"] * 3
-    assert client.get("/v1/models").json()["data"][0]["id"] == "centre"
+    (model,) = client.get("/v1/models").json()["data"]
+    assert model["id"] == "centre"
+    assert format_from_dict(model["segagent_format"], "models") == FMT
     assert client.get("/health").json() == {"status": "ok"}
 
 

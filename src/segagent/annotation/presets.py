@@ -14,7 +14,9 @@ from typing import Any
 from urllib.parse import quote
 
 from segagent.core import InputError, SpecError
-from segagent.policies import SCHEMES
+from segagent.core.texts import read_text
+from segagent.policies import SCHEMES, told_format
+from segagent.policies.chat import ChatFormat
 from segagent.search import SearchConfig
 from segagent.tools import TOOLS
 
@@ -45,8 +47,24 @@ class Preset:
     text: str
 
     def policy_spec(self, weights: str) -> str:
-        """The policy of a folder, a hub name, or a whole specification such as "openai:MODEL@URL"."""
-        return _with_options(weights, "hf", SCHEMES, self.policy_options)
+        """The policy of a folder, a hub name, or a whole specification such as "openai:MODEL@URL".
+
+        A model that says itself what format it was trained in, by the file beside its weights or by its server, is
+        asked in that and not in the preset's.
+        """
+        spec = _with_options(weights, "hf", SCHEMES, ())
+        options = self.policy_options if self.gives_way_to(weights) is None else ()
+        return _with_options(spec, "hf", SCHEMES, options)
+
+    def gives_way_to(self, weights: str) -> ChatFormat | None:
+        """The format that a policy of these weights brings along and that the preset would set; None if there is none.
+
+        Raises ``InputError`` where it is damaged.
+        """
+        spec = _with_options(weights, "hf", SCHEMES, ())
+        if "format" in _options(spec) or not self.policy_options:
+            return None
+        return told_format(spec)
 
     def tool_spec(self, weights: str) -> str:
         """The tool of a folder, a file, a hub name, or a whole specification such as "sam2:DIR"."""
@@ -69,9 +87,9 @@ def load_preset(name: str) -> Preset:
     if not name.endswith(".toml") and name not in preset_names():
         raise SpecError(f"unknown preset {name!r:.200}; expected a .toml file or one of: {', '.join(preset_names())}")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, "expected a preset")
         data = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: the preset cannot be read ({error})") from error
     return _preset(name, data, text)
 
@@ -120,8 +138,12 @@ def _with_options(
 ) -> str:
     """``scheme:weights?options``; a scheme and options that ``weights`` has already are left as they are."""
     spec = weights if weights.partition(":")[0] in schemes and ":" in weights else f"{scheme}:{weights}"
-    given = {part.partition("=")[0] for part in spec.partition("?")[2].split("&")}
+    given = _options(spec)
     for key, value in options:
         if key not in given:
             spec += f"{'&' if '?' in spec else '?'}{key}={quote(value, safe='/')}"
     return spec
+
+
+def _options(spec: str) -> set[str]:
+    return {part.partition("=")[0] for part in spec.partition("?")[2].split("&")}

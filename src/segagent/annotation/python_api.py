@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import warnings
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias, overload
@@ -11,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from segagent.annotation.batch import Models, ObjectRecord, Run, RunConfig, make_models, open_run, run_job
-from segagent.annotation.batch.work import ImageTask, work_on
-from segagent.core import BoolMask, Image, InputError
+from segagent.annotation.batch.records import Outcome
+from segagent.annotation.batch.work import ImageTask, made_or_not_found, work_on
+from segagent.annotation.single import annotate_image, refine_image, speaks_against
+from segagent.core import BoolMask, Image, InputError, Trajectory
 from segagent.core.failures import Failure
-from segagent.datasets import Dataset, open_dataset
+from segagent.datasets import Dataset, ListedDataset, open_dataset
 from segagent.datasets.sample import ListedGroup
 from segagent.imaging import load_image, load_mask
+from segagent.policies import require_predicted_iou
 from segagent.search import SearchConfig
 
 Picture: TypeAlias = "str | Path | npt.NDArray[np.uint8] | Image"
@@ -34,7 +38,8 @@ def annotate(
 @overload
 def annotate(
     source: str | Path | Dataset, *, out: str | Path, models: Models | None = ...,
-    search: SearchConfig = ..., found: float = ..., seed: int = ..., workers: int = ..., retry_failed: bool = ...,
+    search: SearchConfig = ..., found: float = ..., seed: int = ..., workers: int | None = ...,
+    retry_failed: bool = ...,
 ) -> Run: ...  # fmt: skip
 def annotate(
     source: Picture | Dataset,
@@ -45,7 +50,7 @@ def annotate(
     search: SearchConfig = SearchConfig(),
     found: float = 0.3,
     seed: int = 0,
-    workers: int = 1,
+    workers: int | None = None,
     retry_failed: bool = False,
 ) -> ObjectRecord | Run:
     """Segment what ``text`` says in one picture, or what each sentence of a data set says in its image.
@@ -57,9 +62,10 @@ def annotate(
         models: who works, see :func:`load_models`; default: the embedded ones. They stay in this process; without
             them a data set can be worked on by several ``workers``.
         search: how is clicked.
-        found: a calibrated predicted IoU below this means "not found".
+        found: a calibrated predicted IoU below this means "not found"; the mask is the same.
         seed: drives all sampling.
-        workers: processes.
+        workers: processes, each working on one image at a time; None is this process, which works on many at once
+            where the policy is behind a server.
         retry_failed: try again the objects that failed in earlier sessions.
 
     Returns:
@@ -76,13 +82,13 @@ def annotate(
 @overload
 def refine(
     source: Picture, text: str, mask: MaskLike, *, models: Models | None = ..., search: SearchConfig = ...,
-    below: float | None = ..., margin: float | None = ..., sure: float | None = ..., seed: int = ...,
+    seed: int = ...,
 ) -> ObjectRecord: ...  # fmt: skip
 @overload
 def refine(
     source: str | Path | Dataset, *, out: str | Path, models: Models | None = ...,
     search: SearchConfig = ..., below: float | None = ..., margin: float | None = ..., sure: float | None = ...,
-    seed: int = ..., workers: int = ..., retry_failed: bool = ...,
+    seed: int = ..., workers: int | None = ..., retry_failed: bool = ...,
 ) -> Run: ...  # fmt: skip
 def refine(
     source: Picture | Dataset,
@@ -96,21 +102,20 @@ def refine(
     margin: float | None = None,
     sure: float | None = None,
     seed: int = 0,
-    workers: int = 1,
+    workers: int | None = None,
     retry_failed: bool = False,
 ) -> ObjectRecord | Run:
     """Improve one mask, or those of a data set; ``outcome`` is "kept" or "repaired".
 
-    A mask whose calibrated predicted IoU is at least ``below`` is left alone, another replaced only where the predicted
-    IoU rises by more than ``margin`` and, calibrated, to at least ``sure``. Else as :func:`annotate`.
+    One mask comes back as the best-scored one that was seen, the given one included, as from ``segagent refine``. Of a
+    data set, whose masks nobody looks at one by one, a mask whose calibrated predicted IoU is at least ``below`` is
+    left alone, another replaced only where the predicted IoU rises by more than ``margin`` and, calibrated, to at
+    least ``sure``, and where the policy has no doubts; these three are refused with one picture. Else as
+    :func:`annotate`.
     """
-    config = RunConfig("refine", search, seed=seed)
-    config = replace(
-        config,
-        below=config.below if below is None else below,
-        margin=config.margin if margin is None else margin,
-        sure=config.sure if sure is None else sure,
-    )
+    if text is not None and (below, margin, sure) != (None, None, None):
+        raise InputError("below, margin and sure are for data sets; of one picture the best-scored mask is returned")
+    config = RunConfig("refine", search, seed=seed).with_given(below=below, margin=margin, sure=sure)
     return _do(source, text, mask, out, models, config, workers, retry_failed=retry_failed)
 
 
@@ -121,7 +126,7 @@ def audit(
 @overload
 def audit(
     source: str | Path | Dataset, *, out: str | Path, models: Models | None = ..., seed: int = ...,
-    workers: int = ..., retry_failed: bool = ...,
+    workers: int | None = ..., retry_failed: bool = ...,
 ) -> Run: ...  # fmt: skip
 def audit(
     source: Picture | Dataset,
@@ -131,7 +136,7 @@ def audit(
     out: str | Path | None = None,
     models: Models | None = None,
     seed: int = 0,
-    workers: int = 1,
+    workers: int | None = None,
     retry_failed: bool = False,
 ) -> ObjectRecord | Run:
     """Score one mask, or those of a data set, against their texts: ``record.predicted_iou``, ``run.calibrated(...)``.
@@ -154,11 +159,11 @@ def _embedded() -> Models:
 
 @dataclass(frozen=True, eq=False)
 class _OneSample:
-    """A picture, a sentence and perhaps a mask at hand. See :class:`segagent.datasets.Sample`."""
+    """A picture, a sentence and a mask at hand. See :class:`segagent.datasets.Sample`."""
 
     image: Image
     text: str
-    mask: BoolMask | None
+    mask: BoolMask
     sample_id: str
     category: None = None
     kind: None = None
@@ -172,8 +177,6 @@ class _OneSample:
 
     def load_target(self, image: Image | None = None) -> tuple[BoolMask, BoolMask | None]:
         del image
-        if self.mask is None:
-            raise InputError("no mask was given")
         return self.mask, None
 
 
@@ -184,15 +187,19 @@ def _do(
     out: str | Path | None,
     models: Models | None,
     config: RunConfig,
-    workers: int,
+    workers: int | None,
     *,
     retry_failed: bool,
 ) -> ObjectRecord | Run:
     if (text is None) == (out is None):
         raise InputError("give a picture with 'text', or a data set with 'out', the folder of its run")
     if text is not None:
+        if workers is not None or retry_failed:
+            raise InputError("workers and retry_failed are for data sets; leave them out with one picture")
         return _one(_picture(source), text, mask, models or _embedded(), config, _name(source))
-    if workers > 1 and models is not None:
+    if mask is not None:
+        raise InputError("a mask goes with one picture and its text; a data set holds its own masks")
+    if (workers or 1) > 1 and models is not None:
         raise InputError("models that are loaded stay in this process; leave them out to use several workers")
     assert out is not None
     run_job(
@@ -207,18 +214,19 @@ def _do(
 
 
 def _one(image: Image, text: str, mask: MaskLike | None, models: Models, config: RunConfig, name: str) -> ObjectRecord:
-    if config.job != "annotate" and mask is None:
-        raise InputError(f"{config.job} needs the mask to look at")
-    given = None
-    if isinstance(mask, np.ndarray):
-        if mask.dtype != np.bool_ or mask.shape != image.pixels.shape[:2]:
-            raise InputError(
-                f"the mask is {mask.dtype} of shape {mask.shape}; expected bool {image.pixels.shape[:2]}, "
-                "(height, width) of the picture"
-            )
-        given = mask
-    elif mask is not None:
-        given = load_mask(mask, image.height, image.width)
+    """What the commands do to one picture: those for data sets spare and guard masks that nobody looks at."""
+    if config.job == "annotate":
+        trajectory = annotate_image(
+            image, text, models.policy, models.tool, config.search, seed=config.seed, image_name=name
+        )
+        return _record(trajectory, image, models, made_or_not_found(trajectory, models, config.found))
+    given = _mask(mask, image, config.job)
+    if config.job == "refine":
+        trajectory = refine_image(
+            image, text, models.policy, models.tool, config.search, mask=given, seed=config.seed, image_name=name
+        )
+        return _record(trajectory, image, models, "repaired" if trajectory.returned else "kept")
+    require_predicted_iou(models.policy, "an audit")
     sample = _OneSample(image, text, given, name)
     (result,) = work_on(models, [ImageTask(0, ListedGroup(name, (sample,)))], config=config)
     (data,) = result.records
@@ -226,6 +234,24 @@ def _one(image: Image, text: str, mask: MaskLike | None, models: Models, config:
     if failure is not None:
         raise InputError(failure.reason)
     return ObjectRecord.from_dict(data)
+
+
+def _record(trajectory: Trajectory, image: Image, models: Models, outcome: Outcome) -> ObjectRecord:
+    against = speaks_against(models.policy, image, trajectory.text)
+    return ObjectRecord(trajectory.sample_id, outcome, trajectory, doubts=against)
+
+
+def _mask(mask: MaskLike | None, image: Image, job: str) -> BoolMask:
+    if mask is None:
+        raise InputError(f"{job} needs the mask to look at")
+    if not isinstance(mask, np.ndarray):
+        return load_mask(mask, image.height, image.width)
+    if mask.dtype != np.bool_ or mask.shape != image.pixels.shape[:2]:
+        raise InputError(
+            f"the mask is {mask.dtype} of shape {mask.shape}; expected bool {image.pixels.shape[:2]}, "
+            "(height, width) of the picture"
+        )
+    return mask
 
 
 def _picture(source: Any) -> Image:
@@ -245,7 +271,10 @@ def _picture(source: Any) -> Image:
 
 
 def _opened(source: Any) -> Dataset:
-    return open_dataset(str(source)) if isinstance(source, str | Path) else source
+    opened = open_dataset(str(source)) if isinstance(source, str | Path) else source
+    for note in opened.notes if isinstance(opened, ListedDataset) else ():
+        warnings.warn(note, stacklevel=4)
+    return opened
 
 
 def _name(source: Any) -> str:

@@ -18,6 +18,7 @@ from segagent.core import (
     frozen_mask,
 )
 from segagent.environment import Episode, StartSpec
+from segagent.policies import require_predicted_iou, with_first_box
 from segagent.policies.first_box import FirstBoxPolicy
 from segagent.search import SearchConfig, run_search
 from segagent.tools import make_tool
@@ -58,10 +59,15 @@ def annotate_image(
     """The episode of ``policy`` and ``tool`` looking for what ``text`` says, from ``start`` (default: the empty mask).
 
     ``seed`` drives all sampling; ``image_name`` is for the record. The answer is the mask of the returned state,
-    ``trajectory.mask_at(trajectory.returned)``. Raises ``InputError`` for a text that is empty or too long and for a
-    start that does not fit image or tool.
+    ``trajectory.mask_at(trajectory.returned)``. From a mask or box that is given, no first box is asked for. Raises
+    ``InputError`` for a text that is empty or too long, for a start that does not fit image or tool, and where several
+    candidates are asked for of a policy that predicts no IoU to choose by.
     """
     text = checked_text(text)
+    if config.num_candidates > 1:
+        require_predicted_iou(policy, "a choice between candidates")
+    if start is not None:
+        policy = with_first_box(policy, "none")
     start = start if start is not None else StartSpec()
     if start.kind == "mask" and start.mask is not None:
         mask_start(start.mask, image)
@@ -91,9 +97,11 @@ def refine_image(
 ) -> Trajectory:
     """As :func:`annotate_image`, from ``mask`` (bool (height, width)); never returns one that the policy scores worse.
 
-    State 0, the given mask, is scored as every other and returned where nothing better was found. Raises ``InputError``
-    for a policy that predicts no IoU, which could not keep that promise.
+    State 0, the given mask, is scored as every other and returned where nothing better was found; nothing else stands
+    in the way of a better-scored mask (the margins of a data set's refine are for masks that nobody looks at). Raises
+    ``InputError`` for a policy that predicts no IoU, which could not keep that promise.
     """
+    require_predicted_iou(policy, "refining")
     if not config.use_prm:
         raise InputError("refining needs the predicted IoU to choose what it returns; use it in the search")
     trajectory = annotate_image(
@@ -111,6 +119,7 @@ def score_mask(image: Image, text: str, mask: BoolMask, policy: Policy) -> float
 
     Raises ``InputError`` for a policy that predicts no IoU or whose reply could not be read.
     """
+    require_predicted_iou(policy, "scoring")
     start = mask_start(mask, image)
     assert start.mask is not None
     reply = policy.propose([Observation(image, checked_text(text), start.mask)])[0][0]
@@ -120,6 +129,13 @@ def score_mask(image: Image, text: str, mask: BoolMask, policy: Policy) -> float
 def unknown_words(policy: Policy, text: str) -> list[str]:
     """The words of ``text`` that ``policy`` says it never learnt; empty for policies that cannot tell."""
     return policy.unknown_words(text) if isinstance(policy, KnowsItsWords) else []
+
+
+def speaks_against(policy: Policy, image: Image, text: str) -> tuple[str, ...]:
+    """Unknown words and doubts together, each as a clause about the policy."""
+    words = unknown_words(policy, text)
+    unknown = (f"does not know {', '.join(map(repr, words))}",) if words else ()
+    return (*unknown, *doubts(policy, image, text))
 
 
 def doubts(policy: Policy, image: Image, text: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from segagent.cli.common import CrowdsOption
 from segagent.cli.console import print_object, reporting_errors, say, waiting, warn
 from segagent.cli.models import (
     CandidatesOption,
@@ -39,6 +40,7 @@ from segagent.cli.runs import (
     prompts_spec,
     require_text,
     require_unset,
+    require_use_of_price,
     run_dataset,
 )
 
@@ -96,9 +98,13 @@ def annotate(
         Path | None,
         typer.Option("--prompts", help="Data set: a CSV file with image,text or COCO JSON, for a folder of images."),
     ] = None,
+    crowds: CrowdsOption = False,
     found: Annotated[
-        float, typer.Option("--found", help="Data set: a calibrated predicted IoU below this means 'not found'.")
-    ] = 0.3,
+        float | None,
+        typer.Option(
+            "--found", help="Data set: a calibrated predicted IoU below this means 'not found'. [default: 0.3]"
+        ),
+    ] = None,
     workers: WorkersOption = None,
     ray: RayOption = None,
     retry_failed: RetryOption = False,
@@ -116,7 +122,11 @@ def annotate(
         max_money=max_money, price=price,
     )  # fmt: skip
     if text is not None:
-        require_unset(prompts=prompts, workers=workers, ray=ray, retry_failed=retry_failed)
+        require_unset(
+            crowds=crowds, prompts=prompts, found=found, workers=workers, ray=ray, retry_failed=retry_failed,
+            budget_seconds=budget_seconds, budget_calls=budget_calls, budget_money=budget_money,
+        )  # fmt: skip
+        require_use_of_price(price, max_money)
         _episode(Path(source), text, out, choice, mask=mask, box=box, seed=seed, as_json=as_json)
         return
     from segagent.annotation.batch import RunConfig
@@ -127,7 +137,8 @@ def annotate(
         source if prompts is None else prompts_spec(source, prompts),
         out,
         choice,
-        RunConfig("annotate", choice.search, found=found, seed=seed),
+        RunConfig("annotate", choice.search, seed=seed).with_given(found=found),
+        crowds=crowds,
         workers=workers,
         ray=ray,
         retry_failed=retry_failed,
@@ -154,18 +165,25 @@ def refine(
     max_calls: MaxCallsOption = None,
     max_money: MaxMoneyOption = None,
     images: ImagesOption = None,
+    crowds: CrowdsOption = False,
     below: Annotated[
-        float,
-        typer.Option("--below", help="Data set: masks whose calibrated predicted IoU is at least this stay."),
-    ] = 0.85,
+        float | None,
+        typer.Option(
+            "--below", help="Data set: masks whose calibrated predicted IoU is at least this stay. [default: 0.85]"
+        ),
+    ] = None,
     margin: Annotated[
-        float,
-        typer.Option("--margin", help="Data set: replace a mask if its predicted IoU rises by more than this."),
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            "--margin", help="Data set: replace a mask if its predicted IoU rises by more than this. [default: 0.2]"
+        ),
+    ] = None,
     sure: Annotated[
-        float,
-        typer.Option("--sure", help="Data set: and only by one whose calibrated predicted IoU is at least this."),
-    ] = 0.9,
+        float | None,
+        typer.Option(
+            "--sure", help="Data set: and only by one whose calibrated predicted IoU is at least this. [default: 0.9]"
+        ),
+    ] = None,
     workers: WorkersOption = None,
     ray: RayOption = None,
     retry_failed: RetryOption = False,
@@ -183,7 +201,12 @@ def refine(
         max_money=max_money, price=price,
     )  # fmt: skip
     if text is not None:
-        require_unset(images=images, workers=workers, ray=ray, retry_failed=retry_failed)
+        require_unset(
+            images=images, crowds=crowds, below=below, margin=margin, sure=sure, workers=workers, ray=ray,
+            retry_failed=retry_failed,
+            budget_seconds=budget_seconds, budget_calls=budget_calls, budget_money=budget_money,
+        )  # fmt: skip
+        require_use_of_price(price, max_money)
         if mask is None:
             from segagent.core import InputError
 
@@ -198,7 +221,8 @@ def refine(
         dataset_spec(source, images),
         out,
         choice,
-        RunConfig("refine", choice.search, below=below, margin=margin, sure=sure, seed=seed),
+        RunConfig("refine", choice.search, seed=seed).with_given(below=below, margin=margin, sure=sure),
+        crowds=crowds,
         workers=workers,
         ray=ray,
         retry_failed=retry_failed,
@@ -220,13 +244,13 @@ def score(
     from segagent.annotation import checked_text, score_mask
     from segagent.evaluation.calibration import load_calibration
     from segagent.imaging import load_image, load_mask
-    from segagent.policies import make_policy
+    from segagent.policies import make_policy, with_known_format
 
     text = checked_text(text)
     picture = load_image(image)
     given = load_mask(mask, picture.height, picture.width)
     with waiting("looking", quiet=as_json):
-        annotator = make_policy(policy or "embedded")
+        annotator = with_known_format(make_policy(policy or "embedded"))
         predicted = score_mask(picture, text, given, annotator)
     calibration = load_calibration(policy or "embedded")
     calibrated = None if calibration is None else calibration(predicted)
@@ -298,6 +322,9 @@ def _episode(
                 picture, text, annotator, segmenter, choice.search, start=start, seed=seed, image_name=str(image_path)
             )
         write_result(out, picture, trajectory)
+    if not trajectory.mask_at(trajectory.returned).any():
+        warnings.append("nothing was found: the mask is empty")
+        warn(warnings[-1])
     if as_json:
         print_object(result_dict(trajectory, out, warnings))
     else:
@@ -325,6 +352,8 @@ def summarise(trajectory: Trajectory, out: Path) -> None:
             f"  policy: {usage.calls} calls{cached}; {usage.prompt_tokens} tokens read, {usage.completion_tokens} "
             f"written; {usage.seconds:.1f} s"
         )
+        if usage.not_greedy:
+            say(f"  {usage.not_greedy} replies were sampled, for the policy's server takes no temperature")
     if trajectory.num_invalid:
         say(f"  {trajectory.num_invalid} replies of the policy were not valid actions; see the film strip")
     say(f"  film strip  {out / 'steps.png'}")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from segagent.cli.common import CrowdsOption, tell_notes
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, phases, print_object, reporting_errors, say, warn
 
 _MAX_LISTED = 20
@@ -23,6 +24,7 @@ def benchmark(
             "--data", metavar="DATASET", help="A data set to play as well; may be repeated.", show_default=False
         ),
     ] = None,
+    crowds: CrowdsOption = False,
     scenes: Annotated[int, typer.Option("--scenes", min=0, help="So many generated test scenes; 0 for none.")] = 100,
     steps: Annotated[int, typer.Option("--steps", min=1, help="At most so many actions.")] = 7,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives sampling; the scenes stay the same.")] = 0,
@@ -46,13 +48,15 @@ def benchmark(
     from segagent.evaluation.card.protocol import Benchmark, card_name, data_sets
     from segagent.evaluation.card.run import play_benchmark
     from segagent.evaluation.card.writing import write_card
-    from segagent.policies import make_policy
+    from segagent.policies import make_policy, with_known_format
     from segagent.tools import make_tool
 
     card_name(name, policy)  # Refused now rather than after all is played.
     config = Benchmark(steps, seed, batch_images)
-    sets = data_sets(scenes, data or [])
-    player, made_tool = make_policy(policy), make_tool(tool)
+    sets = data_sets(scenes, data or [], crowds=crowds)
+    for one in sets:
+        tell_notes(one.dataset)
+    player, made_tool = with_known_format(make_policy(policy)), make_tool(tool)
     with phases(unit="images", quiet=as_json) as update:
         failures = play_benchmark(sets, player, made_tool, out, config, watch=update)
     card = write_card(sets, out, config, name=name, gallery=gallery)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from segagent.cli.common import CrowdsOption, open_data
 from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_object, reporting_errors, say, warn
 
 
@@ -14,6 +15,7 @@ def calibrate(
     policy: Annotated[str, typer.Argument(metavar="POLICY", help="embedded:DIR or hf:DIR.", show_default=False)],
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Validation data, as for 'segagent trajectories'.")],
     *,
+    crowds: CrowdsOption = False,
     tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
     steps: Annotated[int, typer.Option("--steps", min=1, help="Clicks per episode.")] = 7,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the episodes.")] = 0,
@@ -29,7 +31,6 @@ def calibrate(
     1000 masks are stored beside it, for --accept.
     """
     from segagent.core import InputError
-    from segagent.datasets import open_dataset
     from segagent.evaluation.calibration import (
         calibration_file,
         expected_calibration_error,
@@ -39,7 +40,7 @@ def calibrate(
         stored_notes,
     )
     from segagent.evaluation.own_states import own_states
-    from segagent.policies import make_policy
+    from segagent.policies import make_policy, with_known_format
     from segagent.tools import make_tool
 
     if calibration_file(policy) is None:
@@ -49,10 +50,10 @@ def calibrate(
     kept = load_calibration(policy) if evidence_only else None
     if evidence_only and kept is None:
         raise InputError(f"policy {policy!r:.200}: has no calibration to keep; leave --evidence-only out")
-    opened = open_dataset(dataset)
+    opened = open_data(dataset, crowds=crowds)
     with counting("episodes", opened.num_images, unit="images", quiet=as_json) as update:
         states = own_states(
-            make_policy(policy),
+            with_known_format(make_policy(policy)),
             make_tool(tool),
             opened,
             max_steps=steps,

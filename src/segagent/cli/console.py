@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -81,11 +82,24 @@ def counting(what: str, total: float | None, *, unit: str, quiet: bool) -> Itera
 
     Where stderr is no terminal, a line is written now and then instead; with ``quiet`` nothing is.
     """
+    with counting_parts(what, total, unit=unit, part="", quiet=quiet) as update:
+        yield lambda done, note: update(done, 0, note)
+
+
+@contextmanager
+def counting_parts(
+    what: str, total: float | None, *, unit: str, part: str, quiet: bool
+) -> Iterator[Callable[[float, int, str], None]]:
+    """As :func:`counting`, of units that consist of parts: images with objects. Yields ``update(done, parts, note)``.
+
+    Both are counted, each with its rate. The first update says what was there already: rates and the time left are of
+    what came since.
+    """
     if quiet:
-        yield lambda done, note: None
+        yield lambda done, parts, note: None
         return
     if not sys.stderr.isatty():
-        yield _Lines(what, total, unit).update
+        yield _Lines(what, total, unit, part).update
         return
     from rich.console import Console
     from rich.progress import (
@@ -108,11 +122,19 @@ def counting(what: str, total: float | None, *, unit: str, quiet: bool) -> Itera
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(what, total=total, rate="", note="")
+        began: list[tuple[float, float, int]] = []
 
-        def update(done: float, note: str) -> None:
-            speed = progress.tasks[0].speed
-            rate = f"{speed:.1f} {unit}/s" if speed else ""
-            progress.update(task, completed=done, note=note, rate=rate)
+        def update(done: float, parts: int, note: str) -> None:
+            now = time.monotonic()
+            if not began:
+                began.append((now, done, parts))
+                # Counted from here, so that what was done before is no speed.
+                progress.reset(task, completed=int(done), note=note, rate="")
+                return
+            then, done_then, parts_then = began[0]
+            rates = _rates(done - done_then, unit, parts - parts_then, part, now - then)
+            counted = f"{parts} {part}, " if part else ""
+            progress.update(task, completed=done, note=note, rate=f"{counted}{', '.join(rates)}")
 
         yield update
 
@@ -144,8 +166,6 @@ def stages(*, quiet: bool) -> Iterator[Callable[[str], None]]:
     if quiet:
         yield lambda name: None
         return
-    import time
-
     began = time.monotonic()
     if not sys.stderr.isatty():
         yield lambda name: typer.echo(f"[{time.monotonic() - began:6.0f} s] {name}", err=True)
@@ -164,23 +184,32 @@ def stages(*, quiet: bool) -> Iterator[Callable[[str], None]]:
         yield begin
 
 
+def _rates(done: float, unit: str, parts: int, part: str, seconds: float) -> list[str]:
+    told = [(done, unit), (parts, part)] if part else [(done, unit)]
+    return [f"{number / max(seconds, 1e-9):.1f} {name}/s" for number, name in told]
+
+
 class _Lines:
     """Progress for a log file: a line at most every ten seconds, and one at the end of a known total."""
 
-    def __init__(self, what: str, total: float | None, unit: str) -> None:
-        import time
-
-        self._what, self._total, self._unit = what, total, unit
-        self._clock = time.monotonic
+    def __init__(self, what: str, total: float | None, unit: str, part: str) -> None:
+        self._what, self._total, self._unit, self._part = what, total, unit, part
         self._began = self._last = time.monotonic()
+        self._kept: tuple[float, int] | None = None
 
-    def update(self, done: float, note: str) -> None:
-        now = self._clock()
+    def update(self, done: float, parts: int, note: str) -> None:
+        now = time.monotonic()
+        if self._kept is None:
+            # Rates are of what this session does, not of what it goes on from.
+            self._kept, self._began, self._last = (done, parts), now, now
         finished = self._total is not None and done >= self._total
         if now - self._last < 10 and not (finished and now - self._began > 2):
             return
         self._last = now
-        rate = done / max(now - self._began, 1e-9)
+        new = done - self._kept[0]
+        told = _rates(new, self._unit, parts - self._kept[1], self._part, now - self._began)
         of = f"/{self._total:g}" if self._total is not None else ""
-        left = f", {(self._total - done) / rate:.0f} s left" if self._total is not None and rate > 0 else ""
-        typer.echo(f"{self._what}: {done:g}{of} ({rate:.1f} {self._unit}/s{left}) {note}".rstrip(), err=True)
+        if self._total is not None and new > 0:
+            told.append(f"{(self._total - done) * (now - self._began) / new:.0f} s left")
+        counted = f" {self._unit}, {parts} {self._part}" if self._part else ""
+        typer.echo(f"{self._what}: {done:g}{of}{counted} ({', '.join(told)}) {note}".rstrip(), err=True)

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-from segagent.cli.console import counting, print_object, reporting_errors, say
+from segagent.cli.common import CrowdsOption, open_data
+from segagent.cli.console import EXIT_SOME_FAILED, counting, print_object, reporting_errors, say, warn
+
+_MAX_LISTED = 20
 
 
 @reporting_errors
@@ -16,6 +19,7 @@ def corrupt(
         str, typer.Argument(metavar="DATASET", help="Any data set, for example scenes:100.", show_default=False)
     ],
     *,
+    crowds: CrowdsOption = False,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new or empty folder.")],
     share: Annotated[float, typer.Option("--share", min=0, max=1, help="This share of masks is spoiled.")] = 0.5,
     per_image: Annotated[
@@ -32,20 +36,29 @@ def corrupt(
     from segagent.annotation import require_folder_or_nothing
     from segagent.cli.scenes import appearing_when_complete
     from segagent.core import InputError
-    from segagent.datasets import open_dataset
     from segagent.datasets.corrupted import TRUTH_FILE, Spoiling, write_corrupted
 
     require_folder_or_nothing(out)
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out}: holds something already; choose another folder or empty it")
-    opened = open_dataset(dataset)
+    opened = open_data(dataset, crowds=crowds)
     spoiling = Spoiling(share, per_image, max_images, seed)
     total = min(opened.num_images, max_images or opened.num_images)
     with counting("corrupt", total, unit="images", quiet=as_json) as update, appearing_when_complete(out) as partial:
-        counts = write_corrupted(partial, opened, spoiling, lambda done: update(done, ""))
+        counts, failures = write_corrupted(partial, opened, spoiling, lambda done: update(done, ""))
     if as_json:
-        print_object({"folder": str(out), "truth": str(out / TRUTH_FILE), "kinds": counts, "seed": seed})
-        return
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-    say(f"{sum(counts.values())} objects of {total} images: {kinds or 'none'}")
-    say(f"data set {out}; truth {out / TRUTH_FILE}; next: segagent audit {out} -o RUN")
+        failed = [{"sample_id": one.sample_id, "image": one.image, "reason": one.reason} for one in failures]
+        about = {"folder": str(out), "truth": str(out / TRUTH_FILE), "kinds": counts, "seed": seed}
+        print_object({**about, "failures": failed})
+    else:
+        for one in failures[:_MAX_LISTED]:
+            warn(f"sample {one.sample_id} is left out: {one.reason}")
+        if len(failures) > _MAX_LISTED:
+            warn(f"and {len(failures) - _MAX_LISTED} more samples; --json lists all")
+        if not counts:
+            say("nothing was spoiled: the data set holds no object")
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        say(f"{sum(counts.values())} objects of {total} images: {kinds or 'none'}")
+        say(f"data set {out}; truth {out / TRUTH_FILE}; next: segagent audit {out} -o RUN")
+    if failures:
+        raise typer.Exit(EXIT_SOME_FAILED)

@@ -58,11 +58,13 @@ def diff(
     else:
         if made.note:
             warn(f"masks are drawn on a blank ground: {made.note}")
-        told = [*result["problems"], *(f"no picture: {line}" for line in made.missing)]
+        told = [*result["warnings"], *result["problems"], *(f"no picture: {line}" for line in made.missing)]
         for line in told[:_MAX_LISTED]:
             warn(line)
         if len(told) > _MAX_LISTED:
             warn(f"and {len(told) - _MAX_LISTED} more; diff.json and the page tell all")
+        if not any(result[name] for name in ("unchanged", "changed", "removed", "added")):
+            say("nothing was compared: neither side has an annotation that could be")
         counts = ", ".join(f"{result[name]} {name}" for name in ("unchanged", "changed", "removed", "added"))
         lost = f", {result['not_compared']} not compared" if result["not_compared"] else ""
         say(f"{counts}{lost}; matched {result['matched']}")

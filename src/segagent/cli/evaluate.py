@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segagent.cli.common import TextTemplateOption
-from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_object, reporting_errors, say, warn
+from segagent.cli.common import CrowdsOption, TextTemplateOption, open_data
+from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, one_line, print_object, reporting_errors, say, warn
 from segagent.cli.models import (
     CandidatesOption,
     FirstBoxOption,
@@ -20,6 +20,13 @@ from segagent.cli.models import (
     ToolOption,
     ToolWeightsOption,
     choose,
+)
+from segagent.cli.runs import (
+    BudgetCallsOption,
+    BudgetMoneyOption,
+    BudgetSecondsOption,
+    PriceOption,
+    parse_budget,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +43,7 @@ class Protocol(StrEnum):
     NOC = "noc"
     FILTER = "filter"
     REFINE = "refine"
+    OUTLINE = "outline"
 
 
 class Select(StrEnum):
@@ -58,12 +66,14 @@ def evaluate(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder; one that is there already is gone on with.")],
     text_template: TextTemplateOption = None,
+    crowds: CrowdsOption = False,
     protocol: Annotated[
         Protocol,
         typer.Option(
             "--protocol",
             help="res: text to mask. noc: clicks needed to reach an IoU. filter: can the policy's predicted IoU tell "
-            "good masks from bad ones? refine: improve degraded masks.",
+            "good masks from bad ones? refine: improve degraded masks. outline: the policy's own outline as the mask, "
+            "no click (embedded policies): what clicking has to beat.",
         ),
     ] = Protocol.RES,
     policy: Annotated[
@@ -107,6 +117,10 @@ def evaluate(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try the samples that failed again; the others stay as they are.")
     ] = False,
+    budget_seconds: BudgetSecondsOption = None,
+    budget_calls: BudgetCallsOption = None,
+    budget_money: BudgetMoneyOption = None,
+    price: PriceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, no progress.")] = False,
 ) -> None:
     """Play every sample of a data set and measure the masks against the true ones.
@@ -114,7 +128,6 @@ def evaluate(
     Writes OUT/trajectories.jsonl, all that happened, and OUT/results.json. A run that was stopped, even killed, goes on
     where it stopped when started again, and ends with the same results. The policy never sees a true mask.
     """
-    from segagent.datasets import open_dataset
     from segagent.evaluation.protocols import EvaluationConfig, Shard
     from segagent.evaluation.results import measure_run, open_runs, write_results
     from segagent.evaluation.run import evaluate as run_evaluation
@@ -130,19 +143,22 @@ def evaluate(
     elif all_steps:
         search = replace(search, stop_iou=2.0, patience=search.max_steps)
     config = EvaluationConfig(protocol.value, search, max_clicks, enough, draws, seed, Shard.parse(shard), batch_images)
-    opened = open_dataset(dataset, text_template)
+    budget = parse_budget(budget_seconds, budget_calls, budget_money, price)
+    opened = open_data(dataset, text_template, crowds=crowds)
     # Masks to be judged or improved are given: no first box is asked for.
-    given = protocol in (Protocol.FILTER, Protocol.REFINE)
+    given = protocol in (Protocol.FILTER, Protocol.REFINE, Protocol.OUTLINE)
     player = None if simulated else choice.make_policy(started=given)
     mine = len(range(config.shard.number - 1, opened.num_images, config.shard.of))
-    with counting("evaluation", mine, unit="images", quiet=as_json) as update:
+    with counting_parts("evaluation", mine, unit="images", part="samples", quiet=as_json) as update:
 
         def watch(progress: Progress) -> None:
-            failed = f", {len(progress.failures)} failed" if progress.failures else ""
-            again = f", {progress.num_retried} images tried again" if progress.num_retried else ""
-            update(progress.num_images, f"{progress.num_samples} samples{failed}{again}")
+            failed = [f"{len(progress.failures)} failed"] if progress.failures else []
+            again = [f"{progress.num_retried} images tried again"] if progress.num_retried else []
+            update(progress.num_images, progress.num_samples, ", ".join([*failed, *again]))
 
-        progress = run_evaluation(opened, player, choice.make_tool(), out, config, watch=watch, retry=retry_failed)
+        progress = run_evaluation(
+            opened, player, choice.make_tool(), out, config, watch=watch, retry=retry_failed, budget=budget
+        )
     (run,) = open_runs([out])
     results, _ = measure_run(run, select.value)
     path = write_results(results, out)
@@ -150,8 +166,20 @@ def evaluate(
         print_object(results)
     else:
         _tell(results, config, progress, path)
-    if progress.failures:
+    if progress.stopped:
+        warn(f"{progress.stopped}; give a larger budget to the same command to go on")
+    if progress.failures or progress.stopped:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def nothing_measured(results: dict[str, Any]) -> str:
+    """Why there is no figure, in words; empty where there are some."""
+    counts = results["counts"]
+    if counts["samples"]:
+        return ""
+    if counts["failed"]:
+        return f"nothing was measured: every sample failed ({counts['failed']})"
+    return "nothing was measured: there is no sample" + (" but skipped ones" if counts["skipped"] else "")
 
 
 def _tell(results: dict[str, Any], config: EvaluationConfig, progress: Progress, path: Path) -> None:
@@ -160,6 +188,8 @@ def _tell(results: dict[str, Any], config: EvaluationConfig, progress: Progress,
     if len(progress.failures) > _MAX_LISTED:
         warn(f"and {len(progress.failures) - _MAX_LISTED} more failed samples; {path} lists all")
     counts = results["counts"]
+    if words := nothing_measured(results):
+        say(words)
     part = f", part {config.shard}" if config.shard.of > 1 else ""
     skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
     say(f"{counts['samples']} samples on {counts['images']} images{part}{skipped}")
@@ -168,4 +198,9 @@ def _tell(results: dict[str, Any], config: EvaluationConfig, progress: Progress,
             bounds = "" if one["low"] is None else f" [{one['low']:.3f}, {one['high']:.3f}]"
             failures = f", {one['failures']} failures" if "failures" in one else ""
             say(f"{name:26} {one['value']:.3f}{bounds}{failures}")
+    if progress.cost["money"]:
+        say(f"cost: {progress.cost['money']:.4g} of money as the server tells")
+    if progress.cost["not_greedy"]:
+        count = progress.cost["not_greedy"]
+        warn(f"{count:.0f} replies were sampled, for the policy's server takes no temperature")
     say(f"results: {one_line(str(path))}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -37,11 +37,22 @@ def export(
     tolerance: Annotated[
         float, typer.Option("--tolerance", min=0, help="yolo-seg: how far polygons may lie from outlines, in pixels.")
     ] = 0.5,
+    val: Annotated[
+        float, typer.Option("--val", help="yolo-seg: the share of pictures for validation; 0 to split nothing off.")
+    ] = 0.2,
+    split_seed: Annotated[int, typer.Option("--split-seed", help="yolo-seg: draws other pictures for it.")] = 0,
+    best_tries: Annotated[
+        bool,
+        typer.Option(
+            "--best-tries",
+            help="label-studio, cvat: what came nearest to an object that was not found too, with its low score.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
 ) -> None:
     """Write a run's masks in a format that other programs read."""
-    from segagent.annotation.batch import decide, open_run
+    from segagent.annotation.batch import decide, open_run, warnings_of
     from segagent.annotation.interop import ExportOptions, export_run
     from segagent.core import InputError
 
@@ -50,11 +61,24 @@ def export(
     opened = open_run(run)
     decision = None if accept is None else decide(opened, accept, accept_iou, calibrate)
     accepted = None if decision is None else frozenset(decision.accepted)
+    options = ExportOptions(
+        accepted=accepted,
+        only_accepted=only_accepted,
+        force=force,
+        image_prefix=image_prefix,
+        tolerance=tolerance,
+        val_share=val,
+        split_seed=split_seed,
+        best_tries=best_tries,
+    )
     with waiting("export", quiet=as_json):
-        report = export_run(opened, to, out, ExportOptions(accepted, only_accepted, force, image_prefix, tolerance))
+        report = export_run(opened, to, out, options)
+    warnings = warnings_of(opened)
     if as_json:
-        print_object(_summary(report, to, out, decision))
+        print_object({**_summary(report, to, out, decision), "warnings": warnings})
     else:
+        for line in warnings:
+            warn(line)
         _tell(report, out)
         if decision is not None:
             tell_decision(decision)
@@ -84,6 +108,15 @@ def import_(
     unchanged_counts: Annotated[
         bool, typer.Option("--unchanged-counts", help="Masks as they were exported count as seen by a person.")
     ] = False,
+    deletions: Annotated[
+        bool | None,
+        typer.Option(
+            "--deletions/--no-deletions",
+            help="Whether objects that the file's pictures lack were deleted by a person. "
+            "[default: yes, unless the export was divided by --accept]",
+            show_default=False,
+        ),
+    ] = None,
     tool: Annotated[
         str | None, typer.Option("--tool", help="What turns clicks into masks. [default: the run's]")
     ] = None,
@@ -110,7 +143,7 @@ def import_(
             file,
             out,
             partial(make_tool, tool or str(opened.notes.get("tool", "embedded"))),
-            ImportOptions(kind, by, unchanged_counts, GenerationConfig(max_steps, tau_stop), force),
+            ImportOptions(kind, by, unchanged_counts, deletions, GenerationConfig(max_steps, tau_stop), force),
         )
     if as_json:
         print_object(_import_summary(report, out))
@@ -121,11 +154,16 @@ def import_(
 
 
 def _import_summary(report: ImportReport, out: Path) -> dict[str, Any]:
+    from segagent.annotation.interop.events import EventKind
+
     return {
         "import": str(out),
         "masks": report.num_masks,
         "changed": report.num_changed,
+        **{kind: report.kinds[kind] for kind in get_args(EventKind)},
         "untouched": report.num_untouched,
+        "missing": report.num_missing,
+        "matched_by": dict(sorted(report.matched.items())),
         "trajectories": report.num_trajectories,
         "checked": len(report.checked),
         "problems": [{"where": one.where, "reason": one.reason} for one in report.problems],
@@ -134,16 +172,30 @@ def _import_summary(report: ImportReport, out: Path) -> dict[str, Any]:
 
 
 def _tell_import(report: ImportReport, out: Path) -> None:
+    from segagent.annotation.interop.events import EventKind
+
     lines = [f"{one.where}: {one.reason}" for one in report.problems]
     lines += [f"object {one.sample_id}: no trajectory: {one.reason}" for one in report.failures]
     for line in lines[:_MAX_LISTED]:
         warn(line)
     if len(lines) > _MAX_LISTED:
         warn(f"and {len(lines) - _MAX_LISTED} more; --json lists all")
+    kinds = report.kinds
+    told = ", ".join(f"{kinds[kind]} {kind}" for kind in get_args(EventKind) if kinds[kind])
     say(f"{report.num_masks} masks by people, {report.num_changed} of them changed: {one_line(str(out))}")
+    say(f"what they did: {told} ({out / 'events.jsonl'})")
+    guessed = {"overlap": "picture and overlap", "label": "picture and label"}
+    for how, words in guessed.items():
+        if report.matched[how]:
+            say(f"{report.matched[how]} of them found by {words}, for their ids name other objects or none")
+    if kinds["removed"]:
+        say("removed: the file has their pictures, not them; if it was only a part of the export, give --no-deletions")
+    if report.num_missing:
+        say(f"{report.num_missing} objects are not in the file and were left as they are (--deletions removes them)")
     if report.num_untouched:
         say(f"{report.num_untouched} masks are as they were exported and were left out (--unchanged-counts takes them)")
-    say(f"{report.num_trajectories} trajectories for training: segagent train sft {out / 'trajectories.jsonl'}")
+    if report.num_trajectories:
+        say(f"{report.num_trajectories} trajectories for training: segagent train sft {out / 'trajectories.jsonl'}")
     say(f"{len(report.checked)} checked masks: {out / 'checked.json'}")
 
 
@@ -169,13 +221,12 @@ def _tell(report: Report, out: Path) -> None:
         warn(f"object {one.object_id} {words}" + (f" ({one.text!r} in {one.image})" if one.text else ""))
     if len(report.without) > _MAX_LISTED:
         warn(f"and {len(report.without) - _MAX_LISTED} more objects without a mask; --json lists all")
-    if report.num_images_left:
-        warn(f"the run has not come to {report.num_images_left} of its images; go on with it and export again")
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(report.written.items()))
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(report.written.items()))
     say(f"{report.written.total()} masks ({counts or 'none'}): {one_line(str(out))}")
     reasons = Counter(one.reason if one.reason in _NO_MASK else "failed" for one in report.without)
     if reasons:
         parts = (f"{count} {name.replace('_', ' ')}" for name, count in sorted(reasons.items()))
         say(f"without a mask: {', '.join(parts)}")
     for name, value in report.more.items():
-        say(f"{name.replace('_', ' ')}: {value}")
+        told = ", ".join(f"{count} {what}" for what, count in value.items()) if isinstance(value, dict) else value
+        say(f"{name.replace('_', ' ')}: {told}")

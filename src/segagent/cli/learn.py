@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segagent.cli.common import CrowdsOption, open_data
 from segagent.cli.console import one_line, phases, print_object, reporting_errors, say
 
 if TYPE_CHECKING:
-    from segagent.learning.sft import TrainedModel
+    from segagent.learning.sft import Fresh, TrainedModel
 
 learn = typer.Typer(
     help="Fine-tune a policy on trajectories (sft), and on its own rollouts (star).",
@@ -54,7 +55,20 @@ def sft(
     out: OutOption,
     policy: Annotated[str, typer.Option("--policy", help="embedded, embedded:DIR or hf:DIR.")] = "embedded",
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="embedded: forget all it knows of clicking, keep what it sees and reads.")
+        bool,
+        typer.Option(
+            "--fresh",
+            help="embedded: start with an untrained state head; it is built to click where the "
+            "annotator's rule would, so it clicks well before it has learnt anything.",
+        ),
+    ] = False,
+    fresh_bare: Annotated[
+        bool,
+        typer.Option(
+            "--fresh-bare",
+            help="embedded: the same without the rule: it has never clicked, and has to learn "
+            "where to. It keeps what it sees and reads.",
+        ),
     ] = False,
     recipe: RecipeOption = None,
     epochs: EpochsOption = None,
@@ -75,6 +89,7 @@ def sft(
         write_training_note,
     )
 
+    begun: Fresh = "bare" if fresh_bare else fresh
     changes = _changes(epochs, steps, learning_rate, batch_size, lora_rank, seed)
     settings = load_recipe(recipe, **changes) if recipe is not None else default_recipe(policy, **changes)
     sets = [load_annotator_set(path) for path in trajectories]
@@ -84,7 +99,7 @@ def sft(
             sets,
             out,
             settings,
-            fresh=fresh,
+            fresh=begun,
             resume=resume,
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
         )
@@ -92,7 +107,7 @@ def sft(
         "kind": "sft",
         "scheme": policy.partition(":")[0],
         "policy": policy,
-        "fresh": fresh,
+        "fresh": begun,
         "trajectories": [str(path.resolve()) for path in trajectories],
         "recipe": settings.to_dict(),
     }
@@ -105,19 +120,52 @@ def sft(
     "star",
     epilog="\b\nExamples:\n"
     "  segagent train star model scenes:500:split=train,sentences=2 -o model2\n"
-    "  segagent train star model DATASET -o model2 --rounds 2 --variant star+ --temperature 1",
+    "  segagent train star model DATASET OTHER_DATASET -o model2 --rounds 2 --temperature 1",
 )
 @reporting_errors
 def star(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="S_0: a folder of 'segagent train sft'.")],
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="As for 'segagent trajectories'.")],
+    datasets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATASET...",
+            help="As for 'segagent trajectories'; several are rolled out on alike.",
+            show_default=False,
+        ),
+    ],
     *,
+    crowds: CrowdsOption = False,
     out: OutOption,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="N.")] = 1,
     variant: Annotated[str, typer.Option("--variant", help="star+ (Alg. 1) or star (Alg. 4).")] = "star+",
     max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="T of the rollouts.")] = 11,
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 rolls out greedily.")] = 0.0,
     min_reward: Annotated[float, typer.Option("--min-reward", help="star: episodes that reach this are kept.")] = 0.8,
+    starts: Annotated[
+        str | None,
+        typer.Option(
+            "--starts",
+            help="What rollouts begin from: empty, box, random. [default: as MODEL's trajectories]",
+            show_default=False,
+        ),
+    ] = None,
+    tau_stop: Annotated[
+        float | None,
+        typer.Option(
+            "--tau-stop",
+            help="star+: from this IoU on Finish is right. [default: as MODEL's trajectories]",
+            show_default=False,
+        ),
+    ] = None,
+    tau_diff: Annotated[
+        float | None,
+        typer.Option(
+            "--tau-diff",
+            help="star+: a correction that raises the IoU by less, or not at all, is dropped. "
+            "[default: as MODEL's trajectories]",
+            show_default=False,
+        ),
+    ] = None,
     tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
     recipe: RecipeOption = None,
     epochs: EpochsOption = None,
@@ -129,17 +177,23 @@ def star(
     resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Improve a model on its own episodes: keep actions that raised the reward, correct the others, train again."""
+    """Improve a model on its own episodes: keep actions that raised the reward, correct the others, train again.
+
+    A correction is the simulated annotator's, tried out first: one that does not raise the reward is dropped.
+    """
     from dataclasses import replace
     from typing import cast
 
     from segagent.core import InputError
-    from segagent.datasets import open_dataset
     from segagent.learning.sft import load_recipe, load_recipe_from, read_training_note
     from segagent.learning.star import StarConfig, run_star
     from segagent.learning.star.config import Variant
+    from segagent.learning.trajectories import parse_starts
 
-    config = StarConfig(cast(Variant, variant), rounds, max_steps, temperature, min_reward, tool, seed or 0)
+    config = StarConfig(
+        cast(Variant, variant), rounds, max_steps, temperature, min_reward, tool, seed or 0,
+        parse_starts(starts) if starts is not None else None, tau_stop, tau_diff,
+    )  # fmt: skip
     changes = {
         name: value
         for name, value in _changes(epochs, steps, learning_rate, batch_size, lora_rank, seed).items()
@@ -152,7 +206,7 @@ def star(
     with phases(unit="steps", quiet=as_json) as update:
         trained = run_star(
             model,
-            open_dataset(dataset),
+            [open_data(one, crowds=crowds) for one in datasets],
             out,
             config,
             recipe=settings,
@@ -192,11 +246,15 @@ def _tell(trained: TrainedModel, *, as_json: bool) -> None:
                 "policy": trained.spec,
                 "steps": trained.steps,
                 "examples": trained.examples,
+                "left_out": trained.left_out,
                 "losses": [list(pair) for pair in trained.losses],
                 "seconds": round(trained.seconds, 1),
             }
         )
         return
+    if trained.left_out:
+        why = "longer than max_length" if trained.spec.startswith("hf:") else "their objects are not found"
+        say(f"{trained.left_out} more examples were left out: {why}")
     first, last = trained.losses[0][1], trained.losses[-1][1]
     say(
         f"{trained.steps} steps on {trained.examples} examples in {trained.seconds:.0f} s, "

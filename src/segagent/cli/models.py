@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from segagent.cli.console import warn
+
 if TYPE_CHECKING:
     from segagent.core import Policy, SegmentationTool
     from segagent.core.usage import Prices
@@ -68,11 +70,17 @@ class Choice:
     box_asked: bool
     search: SearchConfig
 
+    @property
+    def waits(self) -> bool:
+        """Whether most of the work is waiting for a server, so that it is done in one process, side by side."""
+        others = () if self.first_box in (None, "none", "own") else (str(self.first_box),)
+        return all(spec.startswith("openai:") for spec in (self.policy, *others))
+
     def make_policy(self, *, started: bool) -> Policy:
         """The policy. ``started``: the episode begins with a mask or box that was given, so none is asked for."""
-        from segagent.policies import make_policy, with_first_box
+        from segagent.policies import make_policy, with_first_box, with_known_format
 
-        policy = make_policy(self.policy)
+        policy = with_known_format(make_policy(self.policy))
         if started:
             return with_first_box(policy, "none")
         return policy if self.first_box is None else with_first_box(policy, self.first_box)
@@ -85,18 +93,21 @@ class Choice:
 
 
 def parse_prices(text: str | None) -> Prices:
-    """``IN,OUT`` as prices, no text as none. Raises ``InputError`` if it is not two numbers of at least 0."""
+    """``IN,OUT`` or ``IN,OUT,CACHED`` as prices, no text as none. Raises ``InputError`` for anything else."""
     from segagent.core import InputError
     from segagent.core.usage import Prices
 
     if text is None:
         return Prices()
     try:
-        read, written = (float(part) for part in text.split(","))
-        return Prices(read, written)
+        read, written, *cached = (float(part) for part in text.split(","))
+        if len(cached) > 1:
+            raise ValueError("too many numbers")
+        return Prices(read, written, *cached)
     except ValueError as error:
         raise InputError(
-            f"--price {text!r:.80}: expected two numbers IN,OUT of at least 0, for example 0.5,1.5"
+            f"--price {text!r:.80}: expected two numbers IN,OUT of at least 0, for example 0.5,1.5; a third is the "
+            "price of tokens read from the server's cache"
         ) from error
 
 
@@ -134,6 +145,9 @@ def choose(
         from segagent.annotation.presets import load_preset
 
         row = load_preset(preset)
+        told = None if policy is not None else row.gives_way_to(policy_weights or "")
+        if told is not None:
+            warn(f"the model was trained in format {told.name!r:.80} and is asked in that, not in the preset's")
         policy = policy if policy is not None else row.policy_spec(policy_weights or "")
         tool = tool if tool is not None else row.tool_spec(tool_weights or "")
         config, box = row.search, first_box if first_box is not None else row.first_box

@@ -17,6 +17,7 @@ from segagent.cli.console import (
     say,
     warn,
 )
+from segagent.cli.runs import tell_counts
 from segagent.cli.summary import RunArgument
 
 _MAX_LISTED = 20
@@ -80,8 +81,7 @@ def review(
             warn(f"no picture: {line}")
         if len(made.missing) > _MAX_LISTED:
             warn(f"and {len(made.missing) - _MAX_LISTED} more reasons; the page tells all")
-        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in result["outcomes"].items())
-        say(f"{result['objects']} objects: {counts or 'none done'}, {len(result['failed'])} failed")
+        tell_counts(result)
         if made.decision is not None:
             tell_decision(made.decision)
         say(f"review: {one_line(result['page'])}; all objects: {one_line(result['csv'])}")

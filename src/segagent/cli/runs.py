@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segagent.cli.console import EXIT_SOME_FAILED, counting, print_object, reporting_errors, say, waiting, warn
+from segagent.cli.common import CrowdsOption, open_data
+from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, print_object, reporting_errors, say, waiting, warn
 from segagent.cli.models import (
     Choice,
     PolicyOption,
@@ -44,7 +45,13 @@ ImagesOption = Annotated[
 ]
 RunOption = Annotated[Path, typer.Option("--out", "-o", help="The run folder; one that is there is gone on with.")]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Data set: processes, each with its own models. [default: cores]")
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Data set: processes, each with its own models. [default: cores]. "
+        "Left out, an openai: policy is asked about many images at once from one process.",
+    ),
 ]
 RayOption = Annotated[
     str | None,
@@ -68,15 +75,13 @@ BudgetSecondsOption = Annotated[
 BudgetCallsOption = Annotated[
     int | None, typer.Option("--budget-calls", min=1, help="Data set: most states asked about for the run.")
 ]
-BudgetMoneyOption = Annotated[
-    float | None, typer.Option("--budget-money", help="Data set: most money for the run; needs --price.")
-]
+BudgetMoneyOption = Annotated[float | None, typer.Option("--budget-money", help="Data set: most money for the run.")]
 PriceOption = Annotated[
     str | None,
     typer.Option(
         "--price",
-        metavar="IN,OUT",
-        help="Of a million tokens read and written, for --max-money, --budget-money.",
+        metavar="IN,OUT[,CACHED]",
+        help="Of a million tokens read and written, for --max-money, --budget-money, where the server tells no cost.",
     ),
 ]
 
@@ -91,6 +96,7 @@ def audit(
     ] = None,
     mask: MaskOption = None,
     images: ImagesOption = None,
+    crowds: CrowdsOption = False,
     policy: PolicyOption = None,
     tool: ToolOption = None,
     preset: PresetOption = None,
@@ -115,7 +121,10 @@ def audit(
         first_box=None, steps=None, candidates=None,
     )  # fmt: skip
     if text is not None:
-        require_unset(images=images, workers=workers, ray=ray, retry_failed=retry_failed, price=price, out=out)
+        require_unset(
+            images=images, workers=workers, ray=ray, retry_failed=retry_failed, price=price, out=out,
+            budget_seconds=budget_seconds, budget_calls=budget_calls, budget_money=budget_money,
+        )  # fmt: skip
         if mask is None:
             raise InputError("--mask is missing; give the mask to look at")
         _audit_one(Path(source), text, mask, choice, seed=seed, as_json=as_json)
@@ -129,6 +138,7 @@ def audit(
         out,
         choice,
         RunConfig("audit", choice.search, seed=seed),
+        crowds=crowds,
         workers=workers,
         ray=ray,
         retry_failed=retry_failed,
@@ -187,6 +197,14 @@ def require_unset(**options: object) -> None:
             )
 
 
+def require_use_of_price(price: str | None, max_money: float | None) -> None:
+    """Raise ``InputError`` for the price of one picture that limits nothing."""
+    from segagent.core import InputError
+
+    if price is not None and max_money is None:
+        raise InputError("--price: limits nothing by itself; give --max-money too, or leave it out")
+
+
 def dataset_spec(dataset: str, images: Path | None) -> str:
     """The specification of a data set argument with its ``--images``. Raises ``InputError`` where they do not fit."""
     from segagent.core import InputError
@@ -195,6 +213,8 @@ def dataset_spec(dataset: str, images: Path | None) -> str:
         return dataset
     if not Path(dataset).is_file() or not dataset.endswith(".json"):
         raise InputError(f"{dataset}: --images goes with a .json file; a folder or scheme:PATH knows its images")
+    if not images.is_dir():
+        raise InputError(f"{images}: no such folder; --images names the folder with the images")
     return f"coco:{dataset}:images={images}"
 
 
@@ -223,6 +243,7 @@ def run_dataset(
     choice: Choice,
     config: RunConfig,
     *,
+    crowds: bool,
     workers: int | None,
     ray: str | None,
     retry_failed: bool,
@@ -236,21 +257,20 @@ def run_dataset(
     from segagent.annotation.batch import make_models, open_run, run_job, summarise_run
     from segagent.annotation.batch.summary import SUMMARY_FILE
     from segagent.core import SegAgentError
-    from segagent.datasets import open_dataset
     from segagent.distributed import available_cores
     from segagent.distributed.ray_workers import ray_workers
     from segagent.imaging.writing import write_bytes
 
-    opened = open_dataset(spec)
+    opened = open_data(spec, crowds=crowds)
     first_box = choice.first_box if config.job == "annotate" else "none"
     config = replace(config, search=choice.search)
     begun = False
-    with counting(config.job, opened.num_images, unit="images", quiet=as_json) as update:
+    with counting_parts(config.job, opened.num_images, unit="images", part="objects", quiet=as_json) as update:
 
         def watch(progress: Progress) -> None:
             nonlocal begun
             begun = True
-            update(min(progress.num_images, opened.num_images), _note(progress))
+            update(min(progress.num_images, opened.num_images), progress.num_objects, _note(progress))
 
         try:
             progress = run_job(
@@ -258,7 +278,9 @@ def run_dataset(
                 partial(make_models, choice.policy, choice.tool, first_box),
                 out,
                 config,
-                workers=min(workers or available_cores(), max(opened.num_images, 1)),
+                workers=None
+                if workers is None and choice.waits
+                else min(workers or available_cores(), max(opened.num_images, 1)),
                 open_workers=None if ray is None else partial(ray_workers, address=ray, workers=workers),
                 budget=budget,
                 retry_failed=retry_failed,
@@ -286,22 +308,35 @@ def _note(progress: Progress) -> str:
 
 
 def tell_summary(summary: dict[str, Any]) -> None:
-    """Say what a summary holds, failures first."""
+    """Say what a summary holds: on stdout what goes before all figures, then the figures; on stderr the failures."""
     job = summary["job"]
     for failure in summary["failed"][:_MAX_LISTED]:
         warn(f"object {failure['object_id']} failed: {failure['reason']}")
     if len(summary["failed"]) > _MAX_LISTED:
         warn(f"and {len(summary['failed']) - _MAX_LISTED} more failed objects; summary.json lists all")
-    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in summary["outcomes"].items())
-    say(f"{job}: {summary['objects']} objects: {counts or 'none done'}, {len(summary['failed'])} failed")
+    tell_counts(summary)
     if summary["likely_errors"] is not None:
-        say("likely errors: " + ", ".join(f"{count} {label}" for label, count in summary["likely_errors"].items()))
+        counts = [f"{count} {label}" for label, count in summary["likely_errors"].items() if count]
+        say("likely errors: " + (", ".join(counts) or "none"))
     if summary["expected_iou_given"] is not None:
         say(f"expected IoU of the given masks {summary['expected_iou_given']:.3f}")
     if job != "audit" and summary["expected_iou"] is not None:
         say(f"expected IoU of the answers     {summary['expected_iou']:.3f}")
     cost = summary["cost"]
-    say(f"cost: {cost.get('seconds', 0):.1f} s, {cost.get('policy_calls', 0):.0f} policy calls")
+    money = f", {cost['money']:.4g} of money as the server tells" if cost.get("money") else ""
+    say(f"cost: {cost.get('seconds', 0):.1f} s, {cost.get('policy_calls', 0):.0f} policy calls{money}")
+    if cost.get("not_greedy"):
+        warn(f"{cost['not_greedy']:.0f} replies were sampled, for the policy's server takes no temperature")
     if summary.get("stopped"):
         warn(f"{summary['stopped']}; give a larger budget to the same command to go on")
     say(f"run: {summary['run']}; next: segagent review {summary['run']}")
+
+
+def tell_counts(summary: dict[str, Any]) -> None:
+    """Say what goes before all figures, a line each, and then how many objects there are of each outcome."""
+    for line in summary["warnings"]:
+        say(line)
+    counts = [f"{count} {name.replace('_', ' ')}" for name, count in summary["outcomes"].items()]
+    doubts = f"; the policy doubts {summary['doubted']}" if summary["doubted"] else ""
+    counted = f"{', '.join(counts) or 'none done'}, {len(summary['failed'])} failed{doubts}"
+    say(f"{summary['job']}: {summary['objects']} objects: {counted}")

@@ -18,11 +18,11 @@ def serve_policy(
     ] = 8321,
 ) -> None:
     """Serve POLICY to programs on this machine; stop with Ctrl-C. Use it as 'openai:segagent@URL'."""
-    from segagent.policies import make_policy
+    from segagent.policies import make_policy, with_known_format
     from segagent.server.app import create_app, serve
 
     def ready(url: str) -> None:
         say(f"serving {policy} at {url}")
         say(f"use it as --policy 'openai:segagent@{url}'")
 
-    serve(create_app(make_policy(policy)), port, ready)
+    serve(create_app(with_known_format(make_policy(policy))), port, ready)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
-from segagent.cli.console import one_line, print_object, reporting_errors, say
+from segagent.cli.console import one_line, print_object, reporting_errors, say, warn
 from segagent.cli.runs import tell_summary
 
 RunArgument = Annotated[
@@ -57,7 +57,7 @@ def check(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives the drawing.")] = 0,
 ) -> None:
     """Draw masks of a run for you to check: look at each picture and set its verdict in checked.json."""
-    from segagent.annotation.batch import open_run
+    from segagent.annotation.batch import open_run, warnings_of
     from segagent.annotation.batch.sampling import sample_to_check, write_sample
     from segagent.core import InputError
 
@@ -65,6 +65,8 @@ def check(
     drawn = sample_to_check(opened, num, seed)
     if not drawn:
         raise InputError(f"{run}: has no mask with a predicted IoU to check")
+    for line in warnings_of(opened):
+        warn(line)
     path = write_sample(opened, drawn, out)
     say(f'{len(drawn)} masks: set each "verdict" to "ok" or "wrong" in {one_line(str(path))}')
     say(f"then: segagent summary {one_line(str(run))} --accept 0.95 --calibrate {one_line(str(path))}")

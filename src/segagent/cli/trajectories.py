@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from segagent.cli.common import TextTemplateOption
-from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_object, reporting_errors, say, warn
+from segagent.cli.common import CrowdsOption, TextTemplateOption, open_data
+from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, one_line, print_object, reporting_errors, say, warn
 
 _MAX_LISTED = 20
 
@@ -29,6 +29,7 @@ def trajectories(
         typer.Option("--out", "-o", metavar="TRAJ.jsonl", help="The file; one that is there already is gone on with."),
     ],
     text_template: TextTemplateOption = None,
+    crowds: CrowdsOption = False,
     tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
     max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="At most so many clicks.")] = 11,
     tau_stop: Annotated[float, typer.Option("--tau-stop", help="Stop once the IoU reaches this.")] = 0.95,
@@ -51,7 +52,6 @@ def trajectories(
     import time
     from functools import partial
 
-    from segagent.datasets import CocoDataset, open_dataset
     from segagent.distributed import available_cores
     from segagent.environment import GenerationConfig
     from segagent.learning.trajectories import (
@@ -63,18 +63,15 @@ def trajectories(
     from segagent.tools import make_tool
 
     config = TrajectoryConfig(GenerationConfig(max_steps, tau_stop, tau_diff), parse_starts(starts), seed)
-    opened = open_dataset(dataset, text_template)
-    if isinstance(opened, CocoDataset) and opened.num_crowd and not as_json:
-        warn(f"{opened.path}: {opened.num_crowd} crowd annotations are no single object and left out")
+    opened = open_data(dataset, text_template, crowds=crowds)
     began = time.monotonic()
     kept: list[int] = []
-    with counting("trajectories", opened.num_images, unit="images", quiet=as_json) as update:
+    with counting_parts("trajectories", opened.num_images, unit="images", part="samples", quiet=as_json) as update:
 
         def progress(report: Report) -> None:
             kept[:] = kept or [report.num_samples]
-            rate = (report.num_samples - kept[0]) / max(time.monotonic() - began, 1e-9) * 60
-            failed = f", {len(report.failures)} failed" if report.failures else ""
-            update(report.num_images, f"{report.num_samples} samples ({rate:.0f}/min){failed}")
+            failed = f"{len(report.failures)} failed" if report.failures else ""
+            update(report.num_images, report.num_samples, failed)
 
         report = generate_dataset(
             opened,
@@ -106,6 +103,8 @@ def trajectories(
             warn(f"sample {failure.sample_id} failed: {failure.reason}")
         if len(report.failures) > _MAX_LISTED:
             warn(f"and {len(report.failures) - _MAX_LISTED} more failed samples; --json lists all")
+        if not report.num_trajectories:
+            say("no trajectory was made: " + ("every sample failed" if report.failures else "there is no sample"))
         made = report.num_samples - kept[0]
         say(
             f"{report.num_trajectories} trajectories of {report.num_samples - len(report.failures)} samples on "

@@ -11,9 +11,26 @@ from segagent.core.actions import (
     action_from_dict,
     action_to_dict,
 )
-from segagent.core.errors import InputError, MissingExtraError, SegAgentError, SpecError, ToolError, WeightsError
+from segagent.core.errors import (
+    InputError,
+    MissingExtraError,
+    RefusedError,
+    SegAgentError,
+    SpecError,
+    ToolError,
+    WeightsError,
+)
 from segagent.core.image import Image, Pixels
-from segagent.core.interfaces import Policy, Proposal, Segmentation, SegmentationTool, SegmentRequest
+from segagent.core.interfaces import (
+    Outliner,
+    Policy,
+    Proposal,
+    Segmentation,
+    SegmentationTool,
+    SegmentRequest,
+    concurrency_of,
+    predicts_iou,
+)
 from segagent.core.masks import (
     BoolMask,
     Rle,
@@ -41,10 +58,12 @@ __all__ = [
     "InvalidAction",
     "MissingExtraError",
     "Observation",
+    "Outliner",
     "Pixels",
     "Policy",
     "Prompt",
     "Proposal",
+    "RefusedError",
     "Rle",
     "SegAgentError",
     "SegmentRequest",
@@ -61,11 +80,13 @@ __all__ = [
     "WeightsError",
     "action_from_dict",
     "action_to_dict",
+    "concurrency_of",
     "decode_rle",
     "empty_mask",
     "encode_rle",
     "frozen_mask",
     "intersection_and_union",
     "iou",
+    "predicts_iou",
     "total_usage",
 ]

@@ -25,3 +25,7 @@ class WeightsError(SegAgentError):
 
 class ToolError(SegAgentError):
     """A segmentation tool was asked for something it does not take (for example a box)."""
+
+
+class RefusedError(SegAgentError):
+    """A policy has no answer to one observation, whatever is tried (a content filter); it may have one to others."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from segagent.core.actions import Action, Prompt
 from segagent.core.image import Image
@@ -101,3 +101,22 @@ class Policy(Protocol):
         ``seeds`` (one per observation) make sampling repeatable and independent of how observations are batched.
         """
         ...
+
+
+@runtime_checkable
+class Outliner(Policy, Protocol):
+    """A policy that outlines what is meant by itself; that outline is what its clicks have to be worth more than."""
+
+    def outline(self, image: Image, text: str) -> BoolMask:
+        """The object that is most likely meant, bool (height, width) of ``image``, before any click."""
+        ...
+
+
+def predicts_iou(policy: Policy) -> bool:
+    """Whether the policy ever states an IoU; one that never does says so by an attribute of this name."""
+    return bool(getattr(policy, "predicts_iou", True))
+
+
+def concurrency_of(policy: Policy | None) -> int:
+    """How many threads may ask the policy at once, and gain by it: 1 unless it has an attribute ``concurrency``."""
+    return int(getattr(policy, "concurrency", 1))

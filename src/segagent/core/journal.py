@@ -23,11 +23,11 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from segagent.core.errors import InputError
+from segagent.core.settings import changed_settings
 
 JOURNAL_SCHEMA = "segagent.journal/1"
 
 _BEGINNING = b'{"schema": "' + JOURNAL_SCHEMA.encode("ascii") + b'"'
-_MAX_DIFFERENCES = 4
 
 
 class Journal:
@@ -40,6 +40,7 @@ class Journal:
         notes: Mapping[str, Any],
         *,
         kept: Callable[[dict[str, Any]], None] | None = None,
+        options: Mapping[str, str] | None = None,
         sync_seconds: float = 5.0,
     ) -> None:
         """Begin a journal at ``path``, or go on with the one that is there.
@@ -49,6 +50,7 @@ class Journal:
             config: what decides the records. A journal with another ``config`` is refused.
             notes: goes into the header too, but may differ when the journal is opened again.
             kept: called with each record that the file already holds, in order.
+            options: by what option a setting of ``config`` is given, for messages; see :func:`changed_settings`.
             sync_seconds: at most so often the disk is waited for; only a power cut can cost what came since.
 
         Raises:
@@ -70,7 +72,7 @@ class Journal:
         try:
             _lock(self._file, self.path)
             reader = io.BufferedReader(self._file)
-            end, self.next_unit = _scan(reader, self.path, settings, kept)
+            end, self.next_unit = _scan(reader, self.path, header, kept, options)
             reader.detach()
             self._file.truncate(end)
             self._file.seek(end)
@@ -152,7 +154,11 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _scan(
-    file: BinaryIO, path: Path, config: dict[str, Any], kept: Callable[[dict[str, Any]], None] | None
+    file: BinaryIO,
+    path: Path,
+    now: dict[str, Any],
+    kept: Callable[[dict[str, Any]], None] | None,
+    options: Mapping[str, str] | None,
 ) -> tuple[int, int]:
     """Offset behind the last whole unit, and the number of the unit after it; (0, 0) for a file without header."""
     start = file.read(len(_BEGINNING))
@@ -164,7 +170,7 @@ def _scan(
     if first is None:
         return 0, 0
     end, header = first
-    _require_equal(path, header.get("config"), json.loads(json.dumps(config)))
+    _require_equal(path, header, json.loads(json.dumps(now)), options)
     next_unit, pending = 0, list[dict[str, Any]]()
     for number, (offset, record) in enumerate(lines, start=2):
         match record.get("unit"):
@@ -199,19 +205,19 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             )
 
 
-def _require_equal(path: Path, before: Any, now: dict[str, Any]) -> None:
-    before = before if isinstance(before, dict) else {}
-    differences = [
-        f"{key} {json.dumps(before.get(key))}, now {json.dumps(now.get(key))}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
-    if differences:
-        more = f" and {len(differences) - _MAX_DIFFERENCES} more" if len(differences) > _MAX_DIFFERENCES else ""
-        told = "; ".join(differences[:_MAX_DIFFERENCES]) + more
-        raise InputError(
-            f"{path}: was begun with other settings ({told}); use the same ones to go on, or another file to begin anew"
-        )
+def _require_equal(path: Path, before: dict[str, Any], now: dict[str, Any], options: Mapping[str, str] | None) -> None:
+    """Refuse settings other than those of the header ``before``."""
+    config, notes = before.get("config"), before.get("notes")
+    old, new = config if isinstance(config, dict) else {}, now["config"]
+    told = changed_settings(old, new, options)
+    if not told:
+        return
+    named, other = notes.get("dataset") if isinstance(notes, dict) else None, now["notes"].get("dataset")
+    if old.get("dataset") != new.get("dataset") and named != other:
+        told = f"dataset {json.dumps(named)}, now {json.dumps(other)}; {told}"
+    raise InputError(
+        f"{path}: was begun with other settings ({told}); use the same ones to go on, or another file to begin anew"
+    )
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -23,7 +23,6 @@ class State:
     prompts: tuple[Prompt, ...] = ()
     memory: object | None = None
     num_steps: int = 0
-    num_invalid: int = 0
     finished: bool = False
     previous: State | None = None
 

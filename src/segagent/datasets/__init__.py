@@ -13,14 +13,15 @@ from segagent.datasets.folder import FolderDataset
 from segagent.datasets.generated import ScenesDataset
 from segagent.datasets.hqseg import open_hqseg
 from segagent.datasets.interactive import open_interactive
-from segagent.datasets.lvis import LvisDataset, open_coco
+from segagent.datasets.listed import ListedDataset
+from segagent.datasets.lvis import TAKEN_AS, LvisDataset, open_coco
 from segagent.datasets.manifest_stream import LARGE_MANIFEST_BYTES, StreamedFolder
 from segagent.datasets.parquet import ParquetDataset
 from segagent.datasets.prompts import open_prompts
 from segagent.datasets.reasonseg import open_reasonseg
 from segagent.datasets.refer import KINDS, open_refer
 from segagent.datasets.sample import Dataset, Sample, SampleGroup
-from segagent.datasets.text_templates import with_text_template
+from segagent.datasets.spec_options import with_option
 from segagent.datasets.voc import open_sbd, open_voc
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "CocoDataset",
     "Dataset",
     "FolderDataset",
+    "ListedDataset",
     "LvisDataset",
     "ParquetDataset",
     "Sample",
@@ -69,7 +71,9 @@ _IN_A_FOLDER: dict[str, Callable[[Path], Dataset]] = {
 """What a folder holds, the first one found deciding, and how it is opened."""
 
 
-def open_dataset(spec: str, text_template: str | None = None) -> Dataset:
+def open_dataset(
+    spec: str, text_template: str | None = None, *, crowds: bool = False, pictures: bool = True
+) -> Dataset:
     """The data set that ``spec`` names.
 
     ===================================  =========================================================================
@@ -85,7 +89,7 @@ def open_dataset(spec: str, text_template: str | None = None) -> Dataset:
     ``grefcoco:``
     ``reasonseg:ROOT``                   :func:`open_reasonseg`: ``split=train|val|test``
     ``hqseg:ROOT``                       :func:`open_hqseg`: ``part=dis5k|thin``, ``split=train|val``
-    ``coco:FILE``, ``lvis:FILE``         :func:`open_coco`: ``text=the {category}``, ``images=``
+    ``coco:FILE``, ``lvis:FILE``         :func:`open_coco`: ``text=the {category}``, ``images=``, ``crowds=objects``
     ``voc:ROOT``, ``sbd:ROOT``           :func:`open_voc`, :func:`open_sbd`: ``split=train|val``, ``text=``
     ``grabcut:ROOT``, ``berkeley:ROOT``  :func:`open_interactive`: ``text=``
     ``davis:ROOT``                       :func:`open_davis`: ``by=2016|2017``, ``split=``, ``text=``
@@ -94,13 +98,25 @@ def open_dataset(spec: str, text_template: str | None = None) -> Dataset:
     ===================================  =========================================================================
 
     Options follow the path, ``refcoco:data:by=unc,split=val``. docs/datasets.md tells which files each one wants. A
-    manifest goes before instances. ``text_template`` is the option ``text=``, for those that have it; if ``spec`` has
-    it too they must be the same. Raises ``InputError`` for anything else, and for a data set that is malformed.
+    manifest goes before instances. ``text_template`` is the option ``text=``, ``crowds`` the option ``crowds=objects``,
+    for those that have it; if ``spec`` has it too they must be the same. What a data set leaves out is in the ``notes``
+    of a :class:`ListedDataset`. Without ``pictures`` the folder of the images need not be there. Raises ``InputError``
+    for anything else, and for a data set that is malformed.
     """
+    opened = _opened(spec, text_template, crowds=crowds)
+    folder = getattr(opened, "images_dir", None)
+    if pictures and folder is not None and opened.num_images and not Path(folder).is_dir():
+        raise InputError(f"{folder}: no such folder; the images of {spec} are looked for there")
+    return opened
+
+
+def _opened(spec: str, text_template: str | None, *, crowds: bool) -> Dataset:
     scheme, _, rest = spec.partition(":")
-    if text_template is not None:
-        named = scheme if scheme in _SCHEMES and (rest or scheme == "scenes") else None
-        return open_dataset(with_text_template(spec, named, text_template))
+    for name, value in (("text", text_template), ("crowds", TAKEN_AS if crowds else None)):
+        if value is not None:
+            named = scheme if scheme in _SCHEMES and (rest or scheme == "scenes") else None
+            spec = with_option(spec, named, name, value)
+            scheme, _, rest = spec.partition(":")
     if scheme in _SCHEMES and (rest or scheme == "scenes"):
         return _SCHEMES[scheme](spec)
     if "\0" in spec or not spec:

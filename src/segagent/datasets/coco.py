@@ -1,67 +1,41 @@
 """COCO instance annotations as samples: one per object, whose sentence is made from its category's name.
 
 The file is one JSON object with ``images`` (id, file_name, width, height), ``annotations`` (id, image_id, category_id,
-segmentation) and ``categories`` (id, name). Its structure is checked at once, a segmentation's numbers when its mask
-is asked for. Annotations that mark a crowd are no object and are left out; ``num_crowd`` tells how many there were.
+segmentation) and ``categories`` (id, name). Its structure is checked at once, a segmentation when its mask is asked
+for: an annotation without one fails alone, and only where a mask is needed. Where an image's width or height is
+missing, the picture tells. Annotations that mark a crowd are no single object: they are left out, counted and named in
+``notes``, or taken as objects with ``crowds``.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from segagent.core import BoolMask, Image, InputError
-from segagent.datasets.coco_masks import decode_segmentation, is_numbers
-from segagent.datasets.sample import ListedGroup, content_fingerprint, grouped, path_inside
-from segagent.imaging import load_image
+from segagent.core import InputError
+from segagent.core.texts import parse_json, read_file
+from segagent.datasets.coco_masks import is_numbers
+from segagent.datasets.listed import (
+    ListedDataset,
+    ListedSample,
+    id_of,
+    is_missing,
+    objects_of,
+    size_of,
+    told,
+)
+from segagent.datasets.mask_sources import CocoMasks
+from segagent.datasets.sample import content_fingerprint, path_inside
 
-Id: TypeAlias = int | str
-
-
-@dataclass(frozen=True, slots=True)
-class CocoSample:
-    """One annotated object. See :class:`segagent.datasets.Sample`; ``segmentation`` as COCO has it, not decoded."""
-
-    sample_id: str
-    image: Path
-    image_name: str
-    height: int
-    width: int
-    text: str
-    category: str
-    segmentation: Any
-    where: str
-    kind: str | None = None
-
-    def load_image(self) -> Image:
-        """The decoded picture. Raises ``InputError`` naming the file, also where its size is not the listed one."""
-        image = load_image(self.image)
-        if (image.height, image.width) != (self.height, self.width):
-            raise InputError(
-                f"{self.image}: has {image.width} x {image.height} pixels, "
-                f"its annotations are for {self.width} x {self.height} (width x height)"
-            )
-        return image
-
-    def load_target(self, image: Image | None = None) -> tuple[BoolMask, BoolMask | None]:
-        """The object's mask, bool (height, width); nothing is ignored. Raises ``InputError`` naming the annotation."""
-        try:
-            mask = decode_segmentation(self.segmentation, self.height, self.width)
-        except ValueError as error:
-            raise InputError(f"{self.where}: {error}") from error
-        if not mask.any():
-            raise InputError(f"{self.where}: the segmentation covers no pixel; remove the annotation")
-        return mask, None
+_NAMED = 10
 
 
-class CocoDataset:
+class CocoDataset(ListedDataset):
     """The objects of a COCO instances file, sized, indexable and lazy.
+
+    ``categories``: the names of all categories of the file, in its order, those without an object too.
 
     Args:
         instances_json: the annotation file.
@@ -70,67 +44,71 @@ class CocoDataset:
             whichever holds the first image.
         text_template: the sentence; ``{category}`` stands for the category's name. An annotation's own ``text`` goes
             before the default.
+        crowds: take annotations that mark a crowd as objects.
+
+    Raises:
+        InputError: naming file and entry.
     """
 
     def __init__(
-        self, instances_json: str | Path, images_dir: str | Path | None = None, text_template: str = "{category}"
+        self,
+        instances_json: str | Path,
+        images_dir: str | Path | None = None,
+        text_template: str = "{category}",
+        *,
+        crowds: bool = False,
     ) -> None:
         self.path = Path(instances_json)
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be read ({error.strerror}); expected COCO annotations") from error
+        content = read_file(self.path, "expected COCO annotations")
         if "{category}" not in text_template:
             raise InputError(f"the text template {text_template!r} lacks {{category}}")
-        self.fingerprint = content_fingerprint(content + text_template.encode("utf-8"))
+        fingerprint = content_fingerprint(content + text_template.encode("utf-8") + b"+crowds" * crowds)
         data = parsed_coco(content, self.path)
         del content
         self._prepare(data)
-        images = _listed(data, "images", self.path)
-        self.images_dir = Path(images_dir) if images_dir is not None else _guessed_images(self.path, images)
-        self._samples, self.num_crowd = _samples(data, images, self.path, self.images_dir, text_template)
-        self.spec = str(self.path.resolve())
+        images = objects_of(data["images"], f"{self.path}, images")
+        folder = Path(images_dir) if images_dir is not None else guessed_images(self.path, images)
+        samples, crowd_ids = _samples(data, images, self.path, folder, text_template, crowds=crowds)
+        notes = [] if crowds or not crowd_ids else [_left_out(self.path, crowd_ids, len(data["annotations"]))]
+        self.num_crowd = len(crowd_ids)
+        num_skipped = 0 if crowds else len(crowd_ids)
+        categories = tuple(dict.fromkeys(str(entry["name"]) for entry in data["categories"]))
+        super().__init__(str(self.path.resolve()), fingerprint, samples, folder, num_skipped, categories, notes)
 
     def _prepare(self, data: dict[str, Any]) -> None:
         """A chance for formats that differ a little to put ``data`` into COCO's form."""
 
-    @property
-    def num_images(self) -> int:
-        """How many images have an object."""
-        return len(self._groups)
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __iter__(self) -> Iterator[CocoSample]:
-        return iter(self._samples)
-
-    def __getitem__(self, index: int) -> CocoSample:
-        return self._samples[index]
-
-    def groups(self) -> Iterator[ListedGroup]:
-        """See :class:`segagent.datasets.Dataset`."""
-        return iter(self._groups)
-
-    def load_image(self, name: str) -> Image:
-        """See :class:`segagent.datasets.Dataset`."""
-        return load_image(path_inside(self.images_dir, name, str(self.path), "file_name"))
-
-    @cached_property
-    def _groups(self) -> Sequence[ListedGroup]:
-        return grouped(self._samples)
-
 
 def parsed_coco(content: bytes, path: Path) -> dict[str, Any]:
     """The file's object, its three lists present, polygons packed. Raises ``InputError``."""
-    try:
-        # The hook packs polygons as they are read: as lists of Python numbers they would take four times the memory.
-        data = json.loads(content.decode("utf-8"), object_hook=_packed)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from error
+    # The hook packs polygons as they are read: as lists of Python numbers they would take four times the memory.
+    data = parse_json(content, path, object_hook=_packed)
     if not isinstance(data, dict) or not {"images", "annotations", "categories"} <= data.keys():
         raise InputError(f"{path}: not COCO annotations; expected lists 'images', 'annotations' and 'categories'")
     return data
+
+
+def categories_of(data: dict[str, Any], path: Path) -> dict[int | str, str]:
+    """The names of the categories by id. Raises ``InputError``."""
+    names: dict[int | str, str] = {}
+    for index, entry in enumerate(objects_of(data["categories"], f"{path}, categories")):
+        where = f"{path}, categories[{index}]"
+        category = entry.get("name")
+        if not isinstance(category, str) or not category.strip():
+            raise InputError(f"{where}: 'name' must be words, got {told(category)}")
+        if names.setdefault(identity := id_of(entry, "id", where), category) != category:
+            raise InputError(f"{where}: id {told(identity)} is that of {told(names[identity])} too")
+    return names
+
+
+def referred(entry: dict[str, Any], key: str, known: dict[int | str, Any], section: str, where: str) -> int | str:
+    """The id under ``key``, which must be one of ``section``. Raises ``InputError``."""
+    identity = id_of(entry, key, where)
+    if identity in known:
+        return identity
+    twin = str(identity) if isinstance(identity, int) else int(identity) if identity.isdecimal() else None
+    more = f" (but {told(twin)} is: write ids as numbers, or as text, in the whole file)" if twin in known else ""
+    raise InputError(f"{where}: {key} {told(identity)} is not in {section!r}{more}")
 
 
 def _packed(value: dict[str, Any]) -> dict[str, Any]:
@@ -144,52 +122,56 @@ def _packed(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _samples(
-    data: dict[str, Any], images: list[dict[str, Any]], path: Path, images_dir: Path, template: str
-) -> tuple[tuple[CocoSample, ...], int]:
-    """All objects in the file's order, and the number of crowds left out."""
-    by_id: dict[Id, tuple[Path, str, int, int]] = {}
+    data: dict[str, Any], images: list[dict[str, Any]], path: Path, images_dir: Path, template: str, *, crowds: bool
+) -> tuple[list[ListedSample], list[str]]:
+    """All objects in the file's order, and the ids of what marks a crowd."""
+    by_id: dict[int | str, tuple[Path, str, tuple[int, int] | None]] = {}
     for index, entry in enumerate(images):
         where = f"{path}, images[{index}]"
-        image_id = _identity(entry, "id", where)
+        image_id = id_of(entry, "id", where)
         if image_id in by_id:
-            raise InputError(f"{where}: id {image_id!r} is that of an earlier image too")
+            raise InputError(f"{where}: id {told(image_id)} is that of an earlier image too")
         file = path_inside(images_dir, entry.get("file_name"), where, "file_name")
-        name = file.relative_to(images_dir).as_posix()
-        by_id[image_id] = (file, name, _length(entry, "height", where), _length(entry, "width", where))
-    names: dict[Id, str] = {}
-    for index, entry in enumerate(_listed(data, "categories", path)):
-        where = f"{path}, categories[{index}]"
-        category = entry.get("name")
-        if not isinstance(category, str) or not category.strip():
-            raise InputError(f"{where}: 'name' must be words, got {category!r:.80}")
-        names[_identity(entry, "id", where)] = category
-    samples: list[CocoSample] = []
+        by_id[image_id] = (file, file.relative_to(images_dir).as_posix(), size_of(entry, where))
+    names = categories_of(data, path)
+    samples: list[ListedSample] = []
     seen: set[str] = set()
-    num_crowd = 0
-    for index, entry in enumerate(_listed(data, "annotations", path)):
+    crowd_ids: list[str] = []
+    for index, entry in enumerate(objects_of(data["annotations"], f"{path}, annotations")):
         place = f"{path}, annotations[{index}]"
-        sample_id = str(_identity(entry, "id", place))
-        where = f"{place} (id {sample_id})"
+        sample_id = str(id_of(entry, "id", place))
+        where = f"{place} (id {sample_id:.80})"
         if sample_id in seen:
             raise InputError(f"{where}: an earlier annotation has this id too")
         seen.add(sample_id)
-        image_id, category_id = _identity(entry, "image_id", where), _identity(entry, "category_id", where)
-        if image_id not in by_id:
-            raise InputError(f"{where}: image_id {image_id!r} is not in 'images'")
-        if category_id not in names:
-            raise InputError(f"{where}: category_id {category_id!r} is not in 'categories'")
-        if entry.get("iscrowd", 0) not in (0, 1):
-            raise InputError(f"{where}: 'iscrowd' must be 0 or 1, got {entry['iscrowd']!r:.80}")
-        if entry.get("iscrowd", 0):
-            num_crowd += 1
-            continue
-        if not isinstance(entry.get("segmentation"), list | dict):
-            raise InputError(f"{where}: 'segmentation' must be polygons or RLE, got {entry.get('segmentation')!r:.60}")
-        file, name, height, width = by_id[image_id]
-        category = names[category_id]
+        file, name, size = by_id[referred(entry, "image_id", by_id, "images", where)]
+        category = names[referred(entry, "category_id", names, "categories", where)]
+        if _marks_crowd(entry, where):
+            crowd_ids.append(sample_id)
+            if not crowds:
+                continue
+        target = CocoMasks((entry.get("segmentation"),))
         text = _text_of(entry, template, category)
-        samples.append(CocoSample(sample_id, file, name, height, width, text, category, entry["segmentation"], where))
-    return tuple(samples), num_crowd
+        samples.append(ListedSample(sample_id, file, name, text, target, where, category, size=size))
+    return samples, crowd_ids
+
+
+def _marks_crowd(entry: dict[str, Any], where: str) -> bool:
+    value = entry.get("iscrowd")
+    if is_missing(value):
+        return False
+    if value not in (0, 1):
+        raise InputError(f"{where}: 'iscrowd' must be 0 or 1, got {told(value)}")
+    return bool(value)
+
+
+def _left_out(path: Path, crowd_ids: list[str], total: int) -> str:
+    more = f" and {len(crowd_ids) - _NAMED} more" if len(crowd_ids) > _NAMED else ""
+    return (
+        f"{path}: {len(crowd_ids)} of {total} annotations mark crowds (iscrowd 1: id "
+        f"{', '.join(f'{one:.40}' for one in crowd_ids[:_NAMED])}{more}) and are left out; "
+        "--crowds, or crowds=objects in the specification, takes them as objects"
+    )
 
 
 def _text_of(entry: dict[str, Any], template: str, category: str) -> str:
@@ -200,36 +182,14 @@ def _text_of(entry: dict[str, Any], template: str, category: str) -> str:
     return template.replace("{category}", category)
 
 
-def _listed(data: dict[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
-    entries = data[key]
-    if not isinstance(entries, list):
-        raise InputError(f"{path}: {key!r} must be a list, got {type(entries).__name__}")
-    for index, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            raise InputError(f"{path}, {key}[{index}]: expected an object, got {type(entry).__name__}")
-    return entries
-
-
-def _identity(entry: dict[str, Any], key: str, where: str) -> Id:
-    value = entry.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise InputError(f"{where}: {key!r} must be a whole number or text, got {value!r:.80}")
-    return value
-
-
-def _length(entry: dict[str, Any], key: str, where: str) -> int:
-    value = entry.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{where}: {key!r} must be a whole number of pixels above 0, got {value!r:.80}")
-    return value
-
-
-def _guessed_images(path: Path, images: list[dict[str, Any]]) -> Path:
+def guessed_images(path: Path, images: list[dict[str, Any]]) -> Path:
+    """The folder that seems to hold the images of the file at ``path``: see :class:`CocoDataset`."""
     split = path.stem.removeprefix("instances_")
     candidates = (path.parent / "images", path.parent, path.parent.parent / split)
-    first = images[0].get("file_name") if images else None
-    if isinstance(first, str) and "\0" not in first:
-        for candidate in candidates:
-            if (candidate / first).is_file():
+    for candidate in candidates if images else ():
+        try:
+            if path_inside(candidate, images[0].get("file_name"), str(path), "file_name").is_file():
                 return candidate
+        except InputError:
+            continue  # Told with its entry's place once the folder is chosen.
     return next((candidate for candidate in candidates if candidate.is_dir()), candidates[0])

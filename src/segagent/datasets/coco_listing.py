@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from segagent.core import Image, InputError, Rle
-from segagent.datasets.coco import Id, _guessed_images, _identity, _length, _listed, parsed_coco
+from segagent.core.texts import read_file
+from segagent.datasets.coco import categories_of, guessed_images, parsed_coco, referred
 from segagent.datasets.coco_masks import is_numbers, segmentation_rle
+from segagent.datasets.listed import id_of, objects_of, size_of
 from segagent.datasets.sample import path_inside
 from segagent.imaging import DEFAULT_MAX_PIXELS, load_image
 
@@ -50,17 +52,12 @@ class CocoListing:
 
     def __init__(self, path: str | Path, images_dir: str | Path | None = None) -> None:
         self.path = Path(path)
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be read ({error.strerror}); expected COCO annotations") from error
-        data = parsed_coco(content, self.path)
-        del content
-        images = _listed(data, "images", self.path)
+        data = parsed_coco(read_file(self.path, "expected COCO annotations"), self.path)
+        images = objects_of(data["images"], f"{self.path}, images")
         self._given = images_dir is not None
-        self.images_dir = Path(images_dir) if images_dir is not None else _guessed_images(self.path, images)
+        self.images_dir = Path(images_dir) if images_dir is not None else guessed_images(self.path, images)
         self._images = _images(images, self.path)
-        self._categories = _categories(data, self.path)
+        self._categories = categories_of(data, self.path)
         if not isinstance(data["annotations"], list):
             raise InputError(f"{self.path}: 'annotations' must be a list, got {type(data['annotations']).__name__}")
         self._entries: list[Any] = data["annotations"]
@@ -78,7 +75,7 @@ class CocoListing:
             try:
                 if not isinstance(entry, dict):
                     raise InputError(f"{where}: expected an object, got {type(entry).__name__}")
-                name = str(_identity(entry, "id", where))
+                name = str(id_of(entry, "id", where))
                 where = f"{where} (id {name:.80})"
                 if name in seen:
                     raise InputError(f"{where}: an earlier annotation has this id too")
@@ -88,9 +85,14 @@ class CocoListing:
                 yield BadAnnotation(name, str(error))
 
     @property
+    def image_names(self) -> list[str]:
+        """The ``file_name`` of every image, in the file's order."""
+        return [name for name, _ in self._images.values()]
+
+    @property
     def has_images(self) -> bool:
         """Whether the folder of the images holds any of the first ones; a folder that was given is taken as it is."""
-        names = (name for name, _, _ in islice(self._images.values(), _LOOKED_FOR))
+        names = (name for name, _ in islice(self._images.values(), _LOOKED_FOR))
         return self._given or any("\0" not in name and (self.images_dir / name).is_file() for name in names)
 
     def load_image(self, name: str) -> Image:
@@ -98,12 +100,9 @@ class CocoListing:
         return load_image(path_inside(self.images_dir, name, str(self.path), "file_name"))
 
     def _annotation(self, entry: dict[str, Any], name: str, where: str) -> ListedAnnotation:
-        image_id, category_id = _identity(entry, "image_id", where), _identity(entry, "category_id", where)
-        if image_id not in self._images:
-            raise InputError(f"{where}: image_id {image_id!r:.80} is not in 'images'")
-        if category_id not in self._categories:
-            raise InputError(f"{where}: category_id {category_id!r:.80} is not in 'categories'")
-        image, height, width = self._images[image_id]
+        image, size = self._images[referred(entry, "image_id", self._images, "images", where)]
+        category = self._categories[referred(entry, "category_id", self._categories, "categories", where)]
+        height, width = size or self._pictured(image, where)
         try:
             rle = segmentation_rle(entry.get("segmentation"), height, width)
         except ValueError as error:
@@ -113,34 +112,30 @@ class CocoListing:
             raise InputError(f"{where}: 'bbox' must be four numbers, got {bbox!r:.80}")
         other = {key: value for key, value in entry.items() if key not in _OWN_KEYS}
         box = None if bbox is None else tuple(float(value) for value in bbox)
-        return ListedAnnotation(name, image, self._categories[category_id], rle, box, other)
+        return ListedAnnotation(name, image, category, rle, box, other)
+
+    def _pictured(self, name: str, where: str) -> tuple[int, int]:
+        """Height and width of an image whose entry lacks them."""
+        try:
+            image = self.load_image(name)
+        except InputError as error:
+            raise InputError(f"{where}: the size of its image is not listed ({error})") from error
+        return image.height, image.width
 
 
-def _images(images: list[dict[str, Any]], path: Path) -> dict[Id, tuple[str, int, int]]:
-    """Name, height and width by id."""
-    by_id: dict[Id, tuple[str, int, int]] = {}
+def _images(images: list[dict[str, Any]], path: Path) -> dict[int | str, tuple[str, tuple[int, int] | None]]:
+    """Name, and height and width where they are listed, by id."""
+    by_id: dict[int | str, tuple[str, tuple[int, int] | None]] = {}
     for index, entry in enumerate(images):
         where = f"{path}, images[{index}]"
-        image_id = _identity(entry, "id", where)
+        image_id = id_of(entry, "id", where)
         if image_id in by_id:
             raise InputError(f"{where}: id {image_id!r:.80} is that of an earlier image too")
         name = entry.get("file_name")
         if not isinstance(name, str) or not name:
             raise InputError(f"{where}: 'file_name' must be a name, got {name!r:.80}")
-        height, width = _length(entry, "height", where), _length(entry, "width", where)
-        if height * width > DEFAULT_MAX_PIXELS:
-            raise InputError(f"{where}: {width} x {height} pixels are more than can be read ({DEFAULT_MAX_PIXELS})")
-        by_id[image_id] = (name, height, width)
+        size = size_of(entry, where)
+        if size is not None and size[0] * size[1] > DEFAULT_MAX_PIXELS:
+            raise InputError(f"{where}: {size[1]} x {size[0]} pixels are more than can be read ({DEFAULT_MAX_PIXELS})")
+        by_id[image_id] = (name, size)
     return by_id
-
-
-def _categories(data: dict[str, Any], path: Path) -> dict[Id, str]:
-    """Names by id."""
-    names: dict[Id, str] = {}
-    for index, entry in enumerate(_listed(data, "categories", path)):
-        where = f"{path}, categories[{index}]"
-        category = entry.get("name")
-        if not isinstance(category, str) or not category.strip():
-            raise InputError(f"{where}: 'name' must be words, got {category!r:.80}")
-        names[_identity(entry, "id", where)] = category
-    return names

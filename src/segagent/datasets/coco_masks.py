@@ -9,6 +9,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from segagent.core import BoolMask, Rle, decode_rle
+from segagent.datasets.listed import is_missing
 
 
 def decode_segmentation(segmentation: Any, height: int, width: int) -> BoolMask:
@@ -26,9 +27,12 @@ def decode_segmentation(segmentation: Any, height: int, width: int) -> BoolMask:
 def segmentation_rle(segmentation: Any, height: int, width: int) -> Rle:
     """A COCO ``segmentation`` as compressed RLE, no pixel of it made. Raises ``ValueError`` saying what is wrong.
 
+    Missing, null and empty are the same thing said in several ways: there is no mask.
     The text of an RLE that is compressed already is given as it is: whether it describes as many pixels as the image
     has is told by whoever reads it.
     """
+    if is_no_mask(segmentation):
+        raise ValueError("has no segmentation; a box or a label alone is no mask")
     if isinstance(segmentation, dict):
         counts = _counts(segmentation, height, width)
         if isinstance(counts, str):
@@ -38,8 +42,12 @@ def segmentation_rle(segmentation: Any, height: int, width: int) -> Rle:
             raise ValueError(f"an image of {height} x {width} pixels is too large")
         packed = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
         return Rle(size=[height, width], counts=packed["counts"].decode("ascii"))
-    if not isinstance(segmentation, list) or not segmentation:
-        raise ValueError("expected polygons or an RLE")
+    if not isinstance(segmentation, list):
+        raise ValueError(f"'segmentation' must be polygons or an RLE, got {segmentation!r:.60}")
+    if is_numbers(segmentation):
+        raise ValueError(
+            f"'segmentation' is a flat list of {len(segmentation)} numbers; expected a list of polygons [[x0, y0, ...]]"
+        )
     polygons = [_polygon(values, index, height, width) for index, values in enumerate(segmentation)]
     united = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
     return Rle(size=[height, width], counts=united["counts"].decode("ascii"))
@@ -60,11 +68,19 @@ def is_numbers(values: Any) -> bool:
     )
 
 
+def is_no_mask(segmentation: Any) -> bool:
+    """Whether there is no mask at all: missing, null, a table's "not a number", ``[]``, ``[[]]`` or ``{}``."""
+    if isinstance(segmentation, list):
+        return all(isinstance(part, list | np.ndarray) and len(part) == 0 for part in segmentation)
+    return segmentation == {} or is_missing(segmentation)
+
+
 def _counts(segmentation: dict[str, Any], height: int, width: int) -> str | list[Any]:
     """The counts of an RLE of the image's size, not looked at any closer."""
     size = segmentation.get("size")
     if not isinstance(size, list) or size != [height, width]:
-        raise ValueError(f"RLE size is {size!r:.80}, that of the image [{height}, {width}] (height, width)")
+        swapped = "; the two are swapped" if size == [width, height] else ""
+        raise ValueError(f"RLE size is {size!r:.80}, that of the image [{height}, {width}] (height, width){swapped}")
     counts = segmentation.get("counts")
     if not isinstance(counts, list | str):
         raise ValueError(f"RLE counts must be text or a list of numbers, got {type(counts).__name__}")
@@ -90,7 +106,9 @@ def _polygon(values: Any, index: int, height: int, width: int) -> list[float]:
     """The polygon as numbers. Wild coordinates are refused, for pycocotools' memory grows with the outline's length."""
     points = np.array(values, np.float64) if isinstance(values, np.ndarray) or is_numbers(values) else np.empty(0)
     if points.ndim != 1 or points.size < 6 or points.size % 2:
-        raise ValueError(f"polygon {index} must be a list [x0, y0, x1, y1, ...] of at least three points")
+        got = f"{points.size} numbers" if points.size else f"{values!r:.60}"
+        box = "; four numbers are a box or a line, and no outline" if points.size == 4 else ""
+        raise ValueError(f"polygon {index} must be [x0, y0, x1, y1, ...] of at least three points, got {got}{box}")
     xs, ys = points[0::2], points[1::2]
     near = (xs >= -width) & (xs <= 2 * width) & (ys >= -height) & (ys <= 2 * height)
     if not near.all():

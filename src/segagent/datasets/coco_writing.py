@@ -8,7 +8,7 @@ for, are left out and counted.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,19 @@ def objects_of_trajectories(trajectories: Iterable[Trajectory]) -> Iterator[Coco
         yield CocoObject(one.sample_id, one.image, one.text, mask, score=score)
 
 
-def write_coco(path: str | Path, objects: Iterable[CocoObject]) -> int:
+def coco_header() -> dict[str, Any]:
+    """``info`` and ``licenses``, without which pycocotools before 2.0.11 and the evaluations built on it stop."""
+    return {"info": {"description": "written by segagent"}, "licenses": []}
+
+
+def write_coco(path: str | Path, objects: Iterable[CocoObject], categories: Sequence[str] = ()) -> int:
     """An instances file with compressed RLE; gives how many empty masks were left out.
 
+    ``categories`` are listed first, in this order, then those of the objects that are not among them.
     Raises ``ValueError`` where two masks of one image differ in size, ``InputError`` if the file cannot be written.
     """
     images: dict[str, dict[str, Any]] = {}
-    categories: dict[str, int] = {}
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(categories), 1)}
     annotations: list[dict[str, Any]] = []
     num_empty = 0
     for one in objects:
@@ -72,7 +78,7 @@ def write_coco(path: str | Path, objects: Iterable[CocoObject]) -> int:
             {
                 "id": len(annotations) + 1,
                 "image_id": image["id"],
-                "category_id": categories.setdefault(one.category or one.text, len(categories) + 1),
+                "category_id": numbers.setdefault(one.category or one.text, len(numbers) + 1),
                 "iscrowd": 0,
                 "area": int(np.count_nonzero(one.mask)),
                 "bbox": [int(columns[0]), int(rows[0]), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1],
@@ -83,9 +89,10 @@ def write_coco(path: str | Path, objects: Iterable[CocoObject]) -> int:
             }
         )
     content = {
+        **coco_header(),
         "images": list(images.values()),
         "annotations": annotations,
-        "categories": [{"id": number, "name": name} for name, number in categories.items()],
+        "categories": [{"id": number, "name": name} for name, number in numbers.items()],
     }
     write_bytes(path, json.dumps(content).encode("ascii"))
     return num_empty

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from segagent.core import BoolMask, InputError, decode_rle, encode_rle
+from segagent.core.failures import Failure
 from segagent.datasets.corruption import Corrupted, corrupt
+from segagent.datasets.loading import Loaded, load_samples
 from segagent.datasets.sample import Dataset, Sample
 from segagent.environment.seeds import episode_seed
 from segagent.imaging import encode_png, write_bytes
@@ -53,23 +55,27 @@ class Spoiling:
 
 def write_corrupted(
     out: Path, dataset: Dataset, spoiling: Spoiling, progress: Callable[[int], None] | None = None
-) -> dict[str, int]:
-    """Write ``dataset`` spoiled into the folder ``out``, which is there; gives how many masks are of which kind.
+) -> tuple[dict[str, int], list[Failure]]:
+    """Write ``dataset`` spoiled into the folder ``out``, which is there.
+
+    Gives how many masks are of which kind, and the samples that could not be read, which are left out.
 
     One sample for each object (the first drawn of samples with equal masks), with its text; samples without an object
     are left out. A sample's corruption depends on the seed, its id and its picture's masks alone. ``progress`` is
-    called with the number of images done. Raises ``InputError`` for what cannot be read or written.
+    called with the number of images done. Raises ``InputError`` for what cannot be written.
     """
     for name in ("images", "masks"):
         (out / name).mkdir()
     entries: list[dict[str, Any]] = []
     counts: dict[str, int] = {}
+    failures: list[Failure] = []
     with (out / TRUTH_FILE).open("w", encoding="ascii") as truths:
         for number, group in enumerate(islice(dataset.groups(), spoiling.max_images)):
             image_name = f"images/{number:06d}.png"
-            for sample, mask, ignore, spoiled in _spoiled(group.samples(), spoiling):
+            for one, spoiled in _spoiled(group.samples(), spoiling, failures):
+                sample, mask, ignore = one.sample, one.mask, one.ignore
                 if not (out / image_name).exists():
-                    write_bytes(out / image_name, encode_png(sample.load_image().pixels))
+                    write_bytes(out / image_name, encode_png(one.image.pixels))
                 mask_name = f"masks/{len(entries):06d}.png"
                 write_bytes(out / mask_name, encode_png(spoiled.mask))
                 entries.append(_entry(sample, image_name, mask_name))
@@ -87,7 +93,7 @@ def write_corrupted(
                 progress(number + 1)
     manifest = {"dataset": dataset.spec, "fingerprint": dataset.fingerprint, "seed": spoiling.seed, "samples": entries}
     write_bytes(out / "manifest.json", json.dumps(manifest, indent=1).encode("ascii"))
-    return counts
+    return counts, failures
 
 
 def read_truth(folder: str | Path) -> dict[str, Truth]:
@@ -113,21 +119,22 @@ def read_truth(folder: str | Path) -> dict[str, Truth]:
 
 
 def _spoiled(
-    samples: Sequence[Sample], spoiling: Spoiling
-) -> Iterator[tuple[Sample, BoolMask, BoolMask | None, Corrupted]]:
-    """The chosen samples of one image in its order, each with true mask, pixels to ignore and what becomes of it."""
-    image = samples[0].load_image()
-    targets = [sample.load_target(image) for sample in samples]
+    samples: Sequence[Sample], spoiling: Spoiling, failures: list[Failure]
+) -> Iterator[tuple[Loaded, Corrupted]]:
+    """The chosen samples of one image in its order, and what becomes of each; ``failures`` gets what cannot be read."""
+    loaded = load_samples(samples)
+    failures += [one for one in loaded if isinstance(one, Failure)]
     distinct: dict[bytes, int] = {}
     drawn = np.random.default_rng(episode_seed(spoiling.seed, samples[0].image_name)).permutation(len(samples))
+    usable = {place: one for place, one in enumerate(loaded) if isinstance(one, Loaded) and one.mask.any()}
     for place in drawn.tolist():
-        if targets[place][0].any():
-            distinct.setdefault(np.packbits(targets[place][0]).tobytes(), place)
+        if place in usable:
+            distinct.setdefault(np.packbits(usable[place].mask).tobytes(), place)
     for place in sorted(list(distinct.values())[: spoiling.per_image]):
-        mask, ignore = targets[place]
-        others = [targets[other][0] for other in sorted(distinct.values()) if other != place]
-        rng = np.random.default_rng(episode_seed(spoiling.seed, samples[place].sample_id))
-        yield samples[place], mask, ignore, corrupt(mask, others, rng, share=spoiling.share, ignore=ignore)
+        one = usable[place]
+        others = [usable[other].mask for other in sorted(distinct.values()) if other != place]
+        rng = np.random.default_rng(episode_seed(spoiling.seed, one.sample.sample_id))
+        yield one, corrupt(one.mask, others, rng, share=spoiling.share, ignore=one.ignore)
 
 
 def _entry(sample: Sample, image: str, mask: str) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from segagent.core import InputError
+from segagent.core.texts import decode_text, read_file
 from segagent.datasets.hqseg import words_of
 from segagent.datasets.interactive import open_interactive
-from segagent.datasets.listed import ListedDataset, ListedSample, listing_fingerprint, read_file
+from segagent.datasets.listed import ListedDataset, ListedSample, listing_fingerprint
 from segagent.datasets.mask_sources import LabelValue
 from segagent.datasets.sample import path_inside
 from segagent.datasets.spec_options import parse_spec, write_spec
@@ -78,12 +79,8 @@ def open_davis(spec: str) -> ListedDataset:
 
 def _sequences(content: bytes, file: Path) -> list[str]:
     """Sequence names, each once: a line is one, or a frame's two paths (DAVIS 2016)."""
-    try:
-        lines = content.decode("utf-8").splitlines()
-    except ValueError as error:
-        raise InputError(f"{file}: not a text file; expected one sequence a line") from error
     found: dict[str, None] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(decode_text(content, file).splitlines(), start=1):
         words = line.split()
         if not words:
             continue

@@ -1,13 +1,12 @@
 """A data set that is a folder: ``manifest.json`` beside images and masks.
 
 The manifest is one JSON object whose ``samples`` is a list of objects with ``image`` (path within the folder), ``mask``
-(path within the folder, or null where no object fits the words) and ``text`` or ``category``. Other keys are left
-alone. Generated scenes are written in this form too.
+(path within the folder, or null where no object fits the words) and ``text`` or ``category``. A sample without the key
+``mask`` can be annotated and nothing else. Other keys are left alone. Generated scenes are written in this form too.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from segagent.core import BoolMask, Image, InputError, empty_mask
+from segagent.core.texts import parse_json, read_file
+from segagent.datasets.listed import id_of, is_missing
+from segagent.datasets.mask_sources import NoMask
 from segagent.datasets.sample import ListedGroup, content_fingerprint, grouped, path_inside
 from segagent.imaging import load_image, load_mask_with_ignore
 
@@ -25,15 +27,15 @@ class FolderSample:
 
     See :class:`segagent.datasets.Sample`. ``image_name`` is the image's path as the manifest has it.
 
-    ``mask`` is None where the folder says that no object fits ``text``. ``kind`` is the generator's or data set's own
-    label of the expression's kind, ``category`` that of the object.
+    ``mask`` is None where the folder says that no object fits ``text``; a ``NoMask`` where it does not say at all.
+    ``kind`` is the generator's or data set's own label of the expression's kind, ``category`` that of the object.
     """
 
     sample_id: str
     image: Path
     image_name: str
     text: str
-    mask: Path | None
+    mask: Path | NoMask | None
     kind: str | None = None
     category: str | None = None
 
@@ -50,6 +52,8 @@ class FolderSample:
         image = image if image is not None else self.load_image()
         if self.mask is None:
             return empty_mask(image.height, image.width), None
+        if isinstance(self.mask, NoMask):
+            raise InputError(self.mask.reason)
         return load_mask_with_ignore(self.mask, image.height, image.width)
 
 
@@ -58,7 +62,7 @@ class FolderDataset:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        content = _read(self.folder / "manifest.json")
+        content = read_file(self.folder / "manifest.json", "a data set folder holds a manifest.json")
         self.fingerprint = content_fingerprint(content)
         self._samples = _samples(self.folder, content)
 
@@ -94,21 +98,9 @@ class FolderDataset:
         return grouped(self._samples)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; a data set folder holds a manifest.json") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-
-
 def _samples(folder: Path, content: bytes) -> tuple[FolderSample, ...]:
     path = folder / "manifest.json"
-    try:
-        manifest = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from error
+    manifest = parse_json(content, path)
     entries = manifest.get("samples") if isinstance(manifest, dict) else None
     if not isinstance(entries, list):
         raise InputError(f"{path}: expected an object with a list 'samples'")
@@ -128,19 +120,16 @@ def folder_sample(folder: Path, entry: Any, where: str, index: int) -> FolderSam
     """An entry of a manifest, the ``index``-th, checked. Raises ``InputError`` that begins with ``where``."""
     if not isinstance(entry, dict):
         raise InputError(f"{where}: expected an object with 'image', 'mask' and 'text', got {type(entry).__name__}")
-    if "mask" not in entry:
-        raise InputError(f"{where}: 'mask' is missing; write null where no object fits the text")
     image = path_inside(folder, entry.get("image"), where, "image")
-    mask = None if entry["mask"] is None else path_inside(folder, entry["mask"], where, "mask")
+    mask: Path | NoMask | None = NoMask(f"{where}: 'mask' is missing; write null where no object fits the text")
+    if "mask" in entry:
+        mask = None if entry["mask"] is None else path_inside(folder, entry["mask"], where, "mask")
     category = _optional_text(entry, "category", where)
     text = _optional_text(entry, "text", where) or category
     if not text or not text.strip():
         raise InputError(f"{where}: expected 'text' or 'category' to be words, got neither")
-    sample_id = entry.get("id", entry.get("sample_id"))
-    if sample_id is not None and not isinstance(sample_id, str | int):
-        raise InputError(f"{where}: 'id' must be text or a whole number, got {sample_id!r}")
     return FolderSample(
-        sample_id=str(sample_id) if sample_id is not None else f"{index:06d}",
+        sample_id=entry_id(entry, where, index),
         image=image,
         image_name=str(image.relative_to(folder).as_posix()),
         text=text,
@@ -148,6 +137,12 @@ def folder_sample(folder: Path, entry: Any, where: str, index: int) -> FolderSam
         kind=_optional_text(entry, "kind", where),
         category=category,
     )
+
+
+def entry_id(entry: dict[str, Any], where: str, index: int) -> str:
+    """The id of the ``index``-th entry, by default that number. Raises ``InputError``."""
+    key = "id" if "id" in entry else "sample_id"
+    return f"{index:06d}" if is_missing(entry.get(key)) else str(id_of(entry, key, where))
 
 
 def _optional_text(entry: dict[str, Any], key: str, where: str) -> str | None:

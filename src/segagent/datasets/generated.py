@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from segagent.core import BoolMask, Image, InputError, SpecError
-from segagent.datasets.scenes import GENERATOR_VERSION, Scene, SceneConfig, generate_scene, scene_rng
+from segagent.datasets.scenes import CATEGORIES, GENERATOR_VERSION, Scene, SceneConfig, generate_scene, scene_rng
 from segagent.datasets.scenes.model import Split
 
 _SPLITS = ("train", "val", "test")
@@ -102,7 +102,12 @@ class SceneGroup:
 
 
 class ScenesDataset:
-    """Scenes 0 to ``num - 1`` of a random stream, drawn one at a time; one sample per sentence."""
+    """Scenes 0 to ``num - 1`` of a random stream, drawn one at a time; one sample per sentence.
+
+    ``categories``: everything that is ever drawn, in one order for all such data sets.
+    """
+
+    categories = CATEGORIES
 
     def __init__(
         self,

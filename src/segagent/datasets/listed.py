@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from segagent.core import BoolMask, Image, InputError
 from segagent.datasets.sample import ListedGroup, Sample, SampleGroup, grouped, path_inside
-from segagent.imaging import load_image
+from segagent.imaging import load_image, stored_size
 
 
 class MaskSource(Protocol):
@@ -46,9 +46,11 @@ class ListedSample:
         """The decoded picture. Raises ``InputError`` naming the file, also where its size is not the listed one."""
         image = load_image(self.image)
         if self.size is not None and (image.height, image.width) != self.size:
+            turned = self.size == (image.width, image.height) and stored_size(self.image) == self.size
             raise InputError(
                 f"{self.image}: has {image.width} x {image.height} pixels, "
                 f"its annotations are for {self.size[1]} x {self.size[0]} (width x height)"
+                + ("; its EXIF orientation turns it and they were made on it unturned: turn either" if turned else "")
             )
         return image
 
@@ -75,16 +77,27 @@ class ListedDataset:
         fingerprint: of the annotations and options.
         samples: in the data set's order.
         images_dir: the folder below which all images lie.
-        num_skipped: how many annotated objects were left out on purpose (crowds, say).
+        num_skipped: how many annotated objects or sentences were left out on purpose (crowds, say).
+        categories: those that the source lists, in its order, whether or not an object has them.
+        notes: what people should be told about the data set, a line each: above all what was left out.
     """
 
     def __init__(
-        self, spec: str, fingerprint: str, samples: Sequence[ListedSample], images_dir: Path, num_skipped: int = 0
+        self,
+        spec: str,
+        fingerprint: str,
+        samples: Sequence[ListedSample],
+        images_dir: Path,
+        num_skipped: int = 0,
+        categories: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         self.spec = spec
         self.fingerprint = fingerprint
         self.images_dir = images_dir
         self.num_skipped = num_skipped
+        self.categories = tuple(categories)
+        self.notes = tuple(notes)
         self._samples = tuple(samples)
 
     @property
@@ -117,13 +130,22 @@ class ListedDataset:
 class GroupedDataset:
     """Images at hand, whose samples are looked up one image at a time. See :class:`segagent.datasets.Dataset`.
 
-    ``images_dir`` as in :class:`ListedDataset`; ``groups`` must be cheap, for example one file name each.
+    ``images_dir`` and ``categories`` as in :class:`ListedDataset`; ``groups`` must be cheap, for example one file name
+    each.
     """
 
-    def __init__(self, spec: str, fingerprint: str, groups: Sequence[SampleGroup], images_dir: Path) -> None:
+    def __init__(
+        self,
+        spec: str,
+        fingerprint: str,
+        groups: Sequence[SampleGroup],
+        images_dir: Path,
+        categories: Sequence[str] = (),
+    ) -> None:
         self.spec = spec
         self.fingerprint = fingerprint
         self.images_dir = images_dir
+        self.categories = tuple(categories)
         self._groups = groups
 
     @property
@@ -150,26 +172,6 @@ def told(value: object) -> str:
     short.maxstring = short.maxother = short.maxlong = 60
     short.maxlevel = 2
     return " ".join(short.repr(value).split())[:160]
-
-
-def read_file(path: Path, wanted: str, max_bytes: int | None = None) -> bytes:
-    """A whole annotation file. ``wanted`` says what the data set needs and where to get it."""
-    try:
-        if max_bytes is not None and path.stat().st_size > max_bytes:
-            raise InputError(f"{path}: larger than {max_bytes >> 20} MB, which no such annotation file is")
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; {wanted}") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); {wanted}") from error
-
-
-def parsed_json(content: bytes, path: Path, encoding: str = "utf-8") -> Any:
-    """JSON of a file nobody vouches for. Raises ``InputError`` naming it."""
-    try:
-        return json.loads(content.decode(encoding))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({str(error)[:120]})") from error
 
 
 def fingerprint_of(*parts: bytes | str) -> str:
@@ -202,20 +204,36 @@ def text_of(entry: dict[str, Any], key: str, where: str) -> str:
     return value.strip()
 
 
+def is_missing(value: object) -> bool:
+    """Whether ``value`` says nothing: null, or the "not a number" that tables write in its place."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def id_of(entry: dict[str, Any], key: str, where: str) -> int | str:
-    """A whole number or text that identifies something. Raises ``InputError``."""
+    """A whole number or text that identifies something; ``1.0``, as tables write it, is 1. Raises ``InputError``."""
     value = entry.get(key)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise InputError(f"{where}: {key!r} must be a whole number or text, got {told(value)}")
     return value
 
 
 def length_of(entry: dict[str, Any], key: str, where: str) -> int:
-    """A size in pixels. Raises ``InputError``."""
+    """A size in pixels, ``640.0`` included. Raises ``InputError``."""
     value = entry.get(key)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f"{where}: {key!r} must be a whole number of pixels above 0, got {told(value)}")
     return value
+
+
+def size_of(entry: dict[str, Any], where: str) -> tuple[int, int] | None:
+    """``height`` and ``width`` of an image; None where one is missing and the picture must tell. ``InputError``."""
+    if is_missing(entry.get("height")) or is_missing(entry.get("width")):
+        return None
+    return length_of(entry, "height", where), length_of(entry, "width", where)
 
 
 def objects_of(value: object, where: str) -> list[dict[str, Any]]:

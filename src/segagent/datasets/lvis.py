@@ -16,6 +16,9 @@ from segagent.datasets.coco import CocoDataset
 from segagent.datasets.listed import first_folder, objects_of, told
 from segagent.datasets.spec_options import parse_spec, write_spec
 
+TAKEN_AS = "objects"
+"""What ``crowds=`` says: annotations that mark a crowd are objects like others."""
+
 
 class LvisDataset(CocoDataset):
     """The objects of an LVIS file; see :class:`CocoDataset`."""
@@ -33,18 +36,19 @@ class LvisDataset(CocoDataset):
 
 
 def open_coco(spec: str) -> CocoDataset:
-    """The data set of ``coco:FILE`` or ``lvis:FILE``, each ``[:text=the {category},images=FOLDER]``."""
+    """The data set of ``coco:FILE`` or ``lvis:FILE``, each ``[:text=the {category},images=FOLDER,crowds=objects]``."""
     scheme = spec.partition(":")[0]
-    file, options = parse_spec(spec, {"text": None, "images": None})
+    file, options = parse_spec(spec, {"text": None, "images": None, "crowds": (TAKEN_AS,)})
     template = options.get("text", "{category}")
-    images = Path(options["images"]) if "images" in options else None
+    images, crowds = Path(options["images"]) if "images" in options else None, "crowds" in options
     if scheme == "coco":
-        dataset = CocoDataset(file, images, template)
+        dataset = CocoDataset(file, images, template, crowds=crowds)
     else:
         places = (file.parent, file.parent / "images", file.parent.parent, file.parent.parent / "coco")
         with_images = [place for place in places if (place / "val2017").is_dir() or (place / "train2017").is_dir()]
-        dataset = LvisDataset(file, images or first_folder([*with_images, file.parent]), template)
+        dataset = LvisDataset(file, images or first_folder([*with_images, file.parent]), template, crowds=crowds)
     if options or scheme == "lvis":
         where = str(images.resolve()) if images is not None else None
-        dataset.spec = write_spec(scheme, file, {"text": options.get("text"), "images": where})
+        again = {"text": options.get("text"), "images": where, "crowds": options.get("crowds")}
+        dataset.spec = write_spec(scheme, file, again)
     return dataset

@@ -25,6 +25,10 @@ def manifest_entries(path: Path) -> Iterator[tuple[int, int, Any]]:
     """
     try:
         with path.open("rb") as file:
+            encoding = json.detect_encoding(file.read(4))
+            if not encoding.startswith("utf-8"):
+                raise InputError(f"{path}: is {encoding.upper()} text, which is not read as a stream; save it as UTF-8")
+            file.seek(0)
             yield from _lines(file, path) if path.suffix == ".jsonl" else _listed(file, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from segagent.core import Image, InputError
 from segagent.datasets.broken import BrokenSample
-from segagent.datasets.folder import FolderSample, folder_sample
+from segagent.datasets.folder import FolderSample, entry_id, folder_sample
 from segagent.datasets.listed import told
 from segagent.datasets.manifest_entries import manifest_entries, read_entry
 from segagent.datasets.sample import path_inside
@@ -113,11 +113,10 @@ def _indexed(path: Path) -> _Index:
         image = entry.get("image") if isinstance(entry, dict) else None
         if not isinstance(image, str):
             raise InputError(f"{_where(path, number)}: 'image' must be a path within the folder, got {told(image)}")
-        given = entry.get("id", entry.get("sample_id"))
         offsets.append(offset)
         lengths.append(length)
         images.append(_short_hash(image))
-        ids.append(_short_hash(str(given) if given is not None else f"{number:06d}"))
+        ids.append(_short_hash(_known_id(entry, number)))
     _, first = np.unique(np.asarray(ids), return_index=True)
     if len(first) < len(ids):
         repeated = int(np.setdiff1d(np.arange(len(ids)), first)[0])
@@ -133,6 +132,14 @@ def _short_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
+def _known_id(entry: dict[str, Any], number: int) -> str:
+    """The id of an entry; its number where what it has for one is none, which is told when it is used."""
+    try:
+        return entry_id(entry, "", number)
+    except InputError:
+        return f"{number:06d}"
+
+
 def _where(path: Path, number: int) -> str:
     return f"{path}, samples[{number}]"
 
@@ -146,8 +153,7 @@ def _sample(path: Path, number: int, entry: Any) -> FolderSample | BrokenSample:
         reason = str(error)
     if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
         return BrokenSample(f"{number:06d}", "", reason)
-    given = entry.get("id", entry.get("sample_id"))
-    sample_id = str(given) if isinstance(given, str | int) else f"{number:06d}"
+    sample_id = _known_id(entry, number)
     try:
         image = path_inside(path.parent, entry["image"], where, "image")
     except InputError:

@@ -14,6 +14,17 @@ from segagent.imaging import load_labels, load_mask, load_trimap
 
 
 @dataclass(frozen=True, slots=True)
+class NoMask:
+    """The mask of a sample that has none that can be used, and why."""
+
+    reason: str
+
+    def read(self, height: int, width: int) -> tuple[BoolMask, BoolMask | None]:
+        """Raises ``ValueError`` with the reason."""
+        raise ValueError(self.reason)
+
+
+@dataclass(frozen=True, slots=True)
 class CocoMasks:
     """The union of COCO segmentations; none of them: no object, an empty mask.
 

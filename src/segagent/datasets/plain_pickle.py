@@ -102,6 +102,14 @@ class _PlainUnpickler(_python):  # type: ignore[misc]
         _code("DICT"): _checked(_python.dispatch[_code("DICT")], 0),
     }
 
+    def _decode_string(self, value: bytes) -> str:
+        # Python 2's text in bytes, of which the file does not say in which encoding it is. What is no UTF-8 was
+        # written by a Western program of that time; the few bytes that Windows-1252 lacks end the reading.
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return value.decode("cp1252")
+
     def find_class(self, module: str, name: str) -> Any:
         """Never reached; refuses in any case."""
         raise ValueError("a name to look up")
@@ -112,9 +120,14 @@ class _PlainUnpickler(_python):  # type: ignore[misc]
 
 
 def load_plain_pickle(content: bytes) -> Any:
-    """The plain data in a pickle of any protocol, Python 2's text as UTF-8. Raises ``ValueError`` for anything else."""
+    """The plain data in a pickle of any protocol. Raises ``ValueError`` for anything else.
+
+    Python 2's byte strings are read as UTF-8 or, where they are none, as Windows-1252, which has Latin-1's letters.
+    """
     try:
-        return _PlainUnpickler(io.BytesIO(content), encoding="utf-8", errors="replace").load()
+        return _PlainUnpickler(io.BytesIO(content)).load()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"text that is neither UTF-8 nor Windows-1252: {error.object[:60]!r}") from error
     except KeyError as error:
         raise ValueError(
             "the pickle holds more than plain lists, dictionaries, text and numbers "

@@ -38,8 +38,9 @@ from segagent.core import (
     encode_rle,
     iou,
 )
+from segagent.core.texts import read_json
 from segagent.datasets.coco_masks import decode_segmentation
-from segagent.datasets.listed import length_of, objects_of, parsed_json, read_file, text_of, told
+from segagent.datasets.listed import length_of, objects_of, text_of, told
 from segagent.datasets.published_replies import entry_taken, read_predicted_iou, with_predicted_iou
 from segagent.imaging import whole_file, write_bytes
 
@@ -57,7 +58,7 @@ class PublishedEpisode:
 def read_published_trajectories(path: str | Path) -> Iterator[PublishedEpisode]:
     """Every object and caption of a trajectory file. Raises ``InputError`` naming file and entry."""
     file = Path(path)
-    data = parsed_json(read_file(file, _WANTED), file)
+    data = read_json(file, _WANTED)
     if not isinstance(data, dict):
         raise InputError(f"{file}: expected an object with a list 'data', got {type(data).__name__}")
     for number, entry in enumerate(objects_of(data.get("data"), f"{file}, data")):
@@ -135,7 +136,7 @@ def read_published_predictions(path: str | Path) -> Iterator[PublishedEpisode]:
     where a reply names no IoU. IoUs above 1 are percent. Raises ``InputError`` naming file and entry.
     """
     file = Path(path)
-    data = parsed_json(read_file(file, _WANTED), file)
+    data = read_json(file, _WANTED)
     for number, entry in enumerate(objects_of(data, str(file))):
         where = f"{file}, [{number}]"
         height, width = length_of(entry, "height", where), length_of(entry, "width", where)

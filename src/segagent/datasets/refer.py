@@ -11,7 +11,8 @@ Files (https://github.com/lichengunc/refer, https://github.com/henghuiding/gRefC
     ROOT/images/saiapr_tc-12 (RefCLEF)
 
 The pickles are read as plain data (:mod:`segagent.datasets.plain_pickle`). Expressions without words are left out and
-counted; an entry that contradicts the instances is an error that names it.
+counted; an entry that contradicts the instances is an error that names it. An object without a segmentation makes the
+samples about it fail, and only where a mask is needed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from segagent.core import InputError
+from segagent.core.texts import parse_json, read_file
 from segagent.datasets.coco import parsed_coco
 from segagent.datasets.listed import (
     ListedDataset,
@@ -29,10 +31,8 @@ from segagent.datasets.listed import (
     fingerprint_of,
     first_folder,
     id_of,
-    length_of,
     objects_of,
-    parsed_json,
-    read_file,
+    size_of,
     told,
 )
 from segagent.datasets.mask_sources import CocoMasks
@@ -106,7 +106,9 @@ def open_refer(spec: str) -> ListedDataset:
     if again["images"] is not None:
         again["images"] = str(images_dir.resolve())
     fingerprint = fingerprint_of(*contents, name, str(split))
-    return ListedDataset(write_spec(name, root, again), fingerprint, samples, images_dir, skipped)
+    notes = [f"{references}: {skipped} expressions have no words and are left out"] if skipped else []
+    spec = write_spec(name, root, again)
+    return ListedDataset(spec, fingerprint, samples, images_dir, skipped, index.categories(), notes)
 
 
 class _Instances:
@@ -119,10 +121,10 @@ class _Instances:
         self._images = _by_id(data["images"], f"{path}, images")
         self._objects = _by_id(data["annotations"], f"{path}, annotations")
         self._categories = _by_id(data["categories"], f"{path}, categories")
-        self._known: dict[int | str, tuple[Path, str, int, int]] = {}
+        self._known: dict[int | str, tuple[Path, str, tuple[int, int] | None]] = {}
 
-    def image(self, image_id: int | str, where: str) -> tuple[Path, str, int, int]:
-        """Path, name, height and width of an image."""
+    def image(self, image_id: int | str, where: str) -> tuple[Path, str, tuple[int, int] | None]:
+        """Path, name, and (height, width) of an image, None where the picture must tell."""
         if image_id not in self._known:
             if image_id not in self._images:
                 raise InputError(f"{where}: image_id {told(image_id)} is not among the images of {self.path}")
@@ -130,23 +132,26 @@ class _Instances:
             place = f"{self.path}, image {told(image_id)}"
             file = path_inside(self._images_dir, entry.get("file_name"), place, "file_name")
             name = file.relative_to(self._images_dir).as_posix()
-            self._known[image_id] = file, name, length_of(entry, "height", place), length_of(entry, "width", place)
+            self._known[image_id] = file, name, size_of(entry, place)
         return self._known[image_id]
 
+    def categories(self) -> list[str]:
+        """The names of all categories that have one, in the file's order."""
+        names = (entry.get("name") for entry in self._categories.values())
+        return list(dict.fromkeys(name for name in names if isinstance(name, str)))
+
     def object(self, ann_id: int | str, image_id: int | str, where: str) -> tuple[Any, str]:
-        """Segmentation and category of an object."""
+        """Segmentation, None where it has none, and category of an object."""
         if ann_id not in self._objects:
             raise InputError(f"{where}: ann_id {told(ann_id)} is not among the annotations of {self.path}")
         entry = self._objects[ann_id]
         place = f"{self.path}, annotation {told(ann_id)}"
         if entry.get("image_id") != image_id:
             raise InputError(f"{where}: ann_id {told(ann_id)} belongs to another image in {self.path}")
-        if not isinstance(entry.get("segmentation"), list | dict):
-            raise InputError(f"{place}: 'segmentation' must be polygons or RLE, got {told(entry.get('segmentation'))}")
         category = self._categories.get(id_of(entry, "category_id", place), {}).get("name")
         if not isinstance(category, str):
             raise InputError(f"{place}: its category has no name")
-        return entry["segmentation"], category
+        return entry.get("segmentation"), category
 
 
 def _by_id(entries: Any, where: str) -> dict[int | str, dict[str, Any]]:
@@ -162,7 +167,7 @@ def _by_id(entries: Any, where: str) -> dict[int | str, dict[str, Any]]:
 def _references(content: bytes, path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """Every entry and its name for error messages."""
     if path.suffix == ".json":
-        data = parsed_json(content, path)
+        data = parse_json(content, path)
     else:
         try:
             data = load_plain_pickle(content)
@@ -193,7 +198,7 @@ def _samples(
 ) -> tuple[list[ListedSample], int]:
     """The expressions of an entry, and how many had no words."""
     image_id = id_of(entry, "image_id", where)
-    file, name, height, width = index.image(image_id, where)
+    file, name, size = index.image(image_id, where)
     ann_ids = entry.get("ann_id")
     listed = ann_ids if isinstance(ann_ids, list) else [ann_ids]
     objects = [
@@ -206,6 +211,7 @@ def _samples(
         raise InputError(f"{where}: says no_target and lists objects")
     categories = {category for _, category in objects}
     target = CocoMasks(tuple(segmentation for segmentation, _ in objects))
+    about = f"ann_id {', '.join(told(one) for one in listed)} of {index.path}"
     found: list[ListedSample] = []
     skipped = 0
     for number, sentence in enumerate(objects_of(entry.get("sentences"), f"{where}, sentences")):
@@ -216,12 +222,12 @@ def _samples(
         if not words.strip():
             skipped += 1
             continue
-        sample_id = f"{entry['ref_id']}-{id_of(sentence, 'sent_id', place)}"
+        sample_id = f"{id_of(entry, 'ref_id', where)}-{id_of(sentence, 'sent_id', place)}"
         seen[sample_id] = seen.get(sample_id, 0) + 1
         if seen[sample_id] > 1:
             sample_id += f"#{seen[sample_id]}"
         category = next(iter(categories)) if len(categories) == 1 else None
         found.append(
-            ListedSample(sample_id, file, name, words.strip(), target, place, category, kind, size=(height, width))
+            ListedSample(sample_id, file, name, words.strip(), target, f"{place} ({about})", category, kind, size=size)
         )
     return found, skipped

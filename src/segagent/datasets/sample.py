@@ -124,14 +124,21 @@ def content_fingerprint(content: bytes) -> str:
 
 
 def path_inside(folder: Path, value: Any, where: str, key: str) -> Path:
-    """``value`` as a path below ``folder``; absolute paths, ``..`` and links out of the folder are refused.
+    """``value`` as a path below ``folder``; ``..``, and paths and links out of the folder are refused.
 
-    Raises ``InputError`` that begins with ``where`` and names ``key``.
+    An absolute path that lies below the folder is taken as what it is there. Raises ``InputError`` that begins with
+    ``where`` and names ``key``.
     """
     if not isinstance(value, str) or not value or "\0" in value:
         raise InputError(f"{where}: {key!r} must be a path within the folder, got {value!r:.80}")
     relative = PurePosixPath(value.replace("\\", "/"))
+    root = folder.resolve()
+    if relative.is_absolute():
+        below = next((one for one in (root, folder.absolute()) if relative.is_relative_to(one.as_posix())), None)
+        relative = relative if below is None else relative.relative_to(below.as_posix())
     path = folder / relative
-    if relative.is_absolute() or ".." in relative.parts or not path.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{where}: {key!r} points outside the data set folder: {value!r:.200}")
+    if relative.is_absolute() or ".." in relative.parts or not path.resolve().is_relative_to(root):
+        raise InputError(
+            f"{where}: {key!r} points outside the data set folder: {value!r:.200}; expected a path below {folder}"
+        )
     return path

@@ -1,4 +1,7 @@
-"""Specifications of the form ``scheme:PATH[:name=value,...]``, read strictly and written back."""
+"""Specifications of the form ``scheme:PATH[:name=value,...]``, read strictly and written back.
+
+``--text-template`` and ``--crowds`` are such options, given beside the specification.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segagent.core import SpecError
+
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "coco": ("text", "images", "crowds"),
+    "lvis": ("text", "images", "crowds"),
+    "voc": ("split", "text"),
+    "sbd": ("split", "text"),
+    "grabcut": ("text",),
+    "berkeley": ("text",),
+    "davis": ("by", "split", "resolution", "text"),
+}
+"""The options of every scheme that has one of those that can be given beside it."""
+
+_WORDS = {
+    "text": ("the text template", "the sentences of {} are its own"),
+    "crowds": ("--crowds", "nothing in {} is left out as a crowd"),
+}
+"""What each is called, and why a data set has no use for it."""
 
 
 def parse_spec(spec: str, options: Mapping[str, Sequence[str] | None]) -> tuple[Path, dict[str, str]]:
@@ -48,3 +68,32 @@ def write_spec(scheme: str, path: Path, options: Mapping[str, str | None]) -> st
     """The specification of an absolute path and those options that are not None."""
     given = ",".join(f"{name}={value}" for name, value in options.items() if value is not None)
     return f"{scheme}:{path.resolve()}" + (f":{given}" if given else "")
+
+
+def with_option(spec: str, scheme: str | None, name: str, value: str) -> str:
+    """``spec`` with ``name=value`` among its options.
+
+    ``scheme`` is what stands before its first colon, None where it is a path. Raises ``SpecError`` for data sets
+    without that option, where ``spec`` gives it another value, and for a value that would be read as another option.
+    """
+    called, why_not = _WORDS[name]
+    takers = f"{called} goes with COCO files and with {', '.join(f'{s}:' for s, o in _OPTIONS.items() if name in o)}"
+    if scheme is None:
+        file = Path(spec)
+        if file.is_dir() and not any((file / one).is_file() for one in ("manifest.json", "manifest.jsonl")):
+            file /= "instances.json"
+        if file.suffix.lower() != ".json" or file.name == "manifest.json" or not file.is_file():
+            raise SpecError(f"{spec!r:.200}: {takers}; {why_not.format('a manifest')}")
+        spec, scheme = f"coco:{file}", "coco"
+    if name not in _OPTIONS.get(scheme, ()):
+        raise SpecError(f"{spec!r:.200}: {why_not.format(scheme)}; {takers}")
+    known = dict.fromkeys(_OPTIONS[scheme])
+    options = parse_spec(spec, known)[1]
+    if name in options:
+        if options[name] != value:
+            raise SpecError(f"{spec!r:.200}: says {name}={options[name]!r:.80}, {called} is {value!r:.80}")
+        return spec
+    joined = f"{spec}{',' if options else ':'}{name}={value}"
+    if parse_spec(joined, known)[1] != {**options, name: value}:
+        raise SpecError(f"{called} {value!r:.80} is empty or would be read as another option")
+    return joined

@@ -23,13 +23,13 @@ from xml.etree import ElementTree
 import numpy as np
 
 from segagent.core import BoolMask, InputError, frozen_mask
+from segagent.core.texts import decode_text, read_file
 from segagent.datasets.broken import BrokenSample
 from segagent.datasets.listed import (
     GroupedDataset,
     ListedSample,
     MaskSource,
     fingerprint_of,
-    read_file,
 )
 from segagent.datasets.mask_sources import LabelValue
 from segagent.datasets.matlab import read_struct
@@ -81,7 +81,7 @@ def open_voc(spec: str) -> GroupedDataset:
     text = _template(options)
     groups = [_VocGroup(root, name, wanted, text) for name in _names(content, file)]
     again = write_spec("voc", root, {"split": split, "text": options.get("text")})
-    return GroupedDataset(again, _fingerprint("voc", content, options), groups, root / "JPEGImages")
+    return GroupedDataset(again, _fingerprint("voc", content, options), groups, root / "JPEGImages", _categories())
 
 
 def open_sbd(spec: str) -> GroupedDataset:
@@ -98,7 +98,11 @@ def open_sbd(spec: str) -> GroupedDataset:
     text = _template(options)
     groups = [_SbdGroup(root, name, wanted, text) for name in _names(content, file)]
     again = write_spec("sbd", given, {"split": split, "text": options.get("text")})
-    return GroupedDataset(again, _fingerprint("sbd", content, options), groups, root / "img")
+    return GroupedDataset(again, _fingerprint("sbd", content, options), groups, root / "img", _categories())
+
+
+def _categories() -> list[str]:
+    return [_APART.get(name, name) for name in _CLASSES]
 
 
 def _template(options: dict[str, str]) -> str:
@@ -115,7 +119,7 @@ def _fingerprint(name: str, content: bytes, options: dict[str, str]) -> str:
 def _names(content: bytes, file: Path) -> list[str]:
     """The names in a list file, each once; a second column is left alone."""
     found: dict[str, None] = {}
-    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
+    for number, line in enumerate(decode_text(content, file).splitlines(), start=1):
         words = line.split()
         if not words:
             continue

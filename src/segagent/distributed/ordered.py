@@ -26,6 +26,10 @@ DEATH = (
 )
 
 
+Ready: TypeAlias = Callable[[int], bool]
+"""Whether another item may be begun, given how many were begun whose results are still to be taken."""
+
+
 class Asking(Protocol[_M_co]):
     """Runs functions that need the models."""
 
@@ -35,8 +39,12 @@ class Asking(Protocol[_M_co]):
         items: Iterable[_T],
         *,
         died: Callable[[_T], _R] | None = None,
+        ready: Ready | None = None,
     ) -> Iterator[_R]:
         """``function(models, item)`` for each item, in order, few items ahead of what was taken.
+
+        ``ready``, given how many results are still to be taken, says whether another item may be begun now; where it
+        may not and there are none, that is the end.
 
         An item whose worker dies is tried once more, by another worker; if that dies too, ``died(item)`` takes the
         result's place. Without ``died`` the first death raises ``SegAgentError``, as do three items in a row that
@@ -101,13 +109,17 @@ def asking(crew: Crew) -> Asking[Any]:
     busy: list[bool] = []
 
     def ask(
-        function: Callable[[Any, _T], _R], items: Iterable[_T], *, died: Callable[[_T], _R] | None = None
+        function: Callable[[Any, _T], _R],
+        items: Iterable[_T],
+        *,
+        died: Callable[[_T], _R] | None = None,
+        ready: Ready | None = None,
     ) -> Iterator[_R]:
         if busy:
             raise RuntimeError("these workers are being asked already; take or close the earlier results first")
         busy.append(True)
         try:
-            yield from _in_order(crew, function, items, died)
+            yield from _in_order(crew, function, items, died, ready)
         finally:
             busy.clear()
             crew.drop()
@@ -116,7 +128,11 @@ def asking(crew: Crew) -> Asking[Any]:
 
 
 def _in_order(
-    crew: Crew, function: Callable[[Any, _T], _R], items: Iterable[_T], died: Callable[[_T], _R] | None
+    crew: Crew,
+    function: Callable[[Any, _T], _R],
+    items: Iterable[_T],
+    died: Callable[[_T], _R] | None,
+    ready: Ready | None,
 ) -> Iterator[_R]:
     coming = enumerate(items)
     window = (1 + _AHEAD_PER_WORKER) * crew.size
@@ -129,6 +145,9 @@ def _in_order(
         while crew.idle() and (again or (more and taken - wanted < window)):
             if again:
                 number, item = again.popleft()
+            elif ready is not None and not ready(taken - wanted):
+                more = more and taken > wanted
+                break
             elif (following := next(coming, None)) is not None:
                 number, item = following
                 taken += 1

@@ -14,12 +14,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
 from segagent.distributed.answering import Answers, one_thread, question
-from segagent.distributed.ordered import Asking, Died, Ending, asking
+from segagent.distributed.lanes import Lanes
+from segagent.distributed.ordered import Asking, Died, Ending, Ready, asking
 
 _M = TypeVar("_M")
 _T = TypeVar("_T")
@@ -27,22 +29,27 @@ _R = TypeVar("_R")
 
 
 @contextmanager
-def worker_processes(make: Callable[[], _M], workers: int) -> Iterator[Asking[_M]]:
+def worker_processes(make: Callable[[], _M], workers: int | None) -> Iterator[Asking[_M]]:
     """Where functions that need what ``make`` makes run: ``workers`` processes, or this one for ``workers`` = 1.
 
     ``make``, functions, items and results must be picklable where there are several. Processes end with this one, even
-    if it is killed. With one worker, what ends the process ends this one.
+    if it is killed. With one worker, what ends the process ends this one. None is this process too, where models that
+    have ``lanes`` (:class:`Lanes`) are asked by as many threads.
     """
-    if workers == 1:
+    if workers is None or workers == 1:
         with one_thread():
             models = make()
+            lanes: Lanes = (getattr(models, "lanes", None) if workers is None else None) or Lanes()
 
             def ask_here(
-                function: Callable[[_M, _T], _R], items: Iterable[_T], *, died: Callable[[_T], _R] | None = None
+                function: Callable[[_M, _T], _R],
+                items: Iterable[_T],
+                *,
+                died: Callable[[_T], _R] | None = None,
+                ready: Ready | None = None,
             ) -> Iterator[_R]:
                 with one_thread():
-                    for item in items:
-                        yield function(models, item)
+                    yield from lanes.map(partial(function, models), items, ready)
 
             yield ask_here
         return

@@ -145,11 +145,9 @@ def step_batch(
 ) -> list[State]:
     """The states after each (embedding, state, action), the tool asked once for all clicks and boxes.
 
-    Every action counts as a step. A click outside the image, a box that is not the first prompt or that the tool
-    does not
-    take, and an undo with nothing to undo change nothing and count as invalid. ``Finish`` ends the episode, and
-    so does
-    reaching ``max_steps``. Raises ``ValueError`` for a step from a finished state.
+    Every action counts as a step. A click outside the image, a box that is not the first prompt or that the tool does
+    not take, and an undo with nothing to undo change nothing, see :func:`why_invalid`. ``Finish`` ends the episode, and
+    so does reaching ``max_steps``. Raises ``ValueError`` for a step from a finished state.
     """
     results: list[State | None] = []
     requests: list[SegmentRequest] = []
@@ -180,7 +178,7 @@ def step_batch(
                     )
                 )
             case _:
-                results.append(replace(counted, num_invalid=state.num_invalid + 1))
+                results.append(counted)
     if requests:
         answers = tool.segment(requests)
         for index, request, answer in zip(asked, requests, answers, strict=True):

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
 from segagent.core import InputError
+from segagent.core.texts import read_json
 from segagent.evaluation.evidence import Evidence
 
 Floats = npt.NDArray[np.float64]
@@ -90,16 +91,16 @@ def stored_notes(policy: str) -> dict[str, Any]:
     if path is None or not path.exists():
         raise InputError(f"policy {policy!r:.200} has no calibration")
     read_calibration(path)
-    return dict(json.loads(path.read_text(encoding="utf-8")).get("notes") or {})
+    return dict(read_json(path).get("notes") or {})
 
 
 def read_calibration(path: Path) -> tuple[Calibration, Evidence | None]:
     """The calibration of a file, and what it was fitted on, if kept. Raises ``InputError`` for a damaged file."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         evidence = data.get("evidence")
         return Calibration.from_dict(data), None if evidence is None else Evidence.from_dict(evidence)
-    except (OSError, ValueError, AttributeError) as error:
+    except (InputError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: no calibration ({error}); remove it, or make it anew: segagent calibrate") from error
 
 

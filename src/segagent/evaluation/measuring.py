@@ -19,7 +19,7 @@ from segagent.evaluation.metrics import Pair, Ratio, Sums
 from segagent.evaluation.rle import rle_overlaps
 from segagent.evaluation.selection import Selection, selected_state, state_after
 
-Protocol: TypeAlias = Literal["res", "noc", "filter", "refine"]
+Protocol: TypeAlias = Literal["res", "noc", "filter", "refine", "outline"]
 
 PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9)
 CLICK_TARGETS = (0.80, 0.85, 0.90, 0.95)
@@ -79,8 +79,10 @@ def measure(sample: Judged, rules: Rules) -> Measured:
     ratios["bIoU"] = boundary_iou(decode_rle(rles[state]), decode_rle(sample.target), ignore), 1
     ratios |= {f"Pr@{threshold:g}": (float(ious[state] >= threshold), 1) for threshold in PRECISIONS}
     ratios["N-acc" if target_empty else "T-acc"] = float(prediction_empty == target_empty), 1
+    if rules.protocol == "outline":
+        return Measured(Sums.of(trajectory.image, ratios, ()), state, tuple(ious))
     if rules.protocol == "noc":
-        ratios |= _clicks(ious, rules.max_steps)
+        ratios |= click_metrics(ious, rules.max_steps)
     else:
         by_score = rules.use_prm and rules.select == "returned"
         ratios |= {
@@ -104,8 +106,8 @@ def _pairs(trajectory: Trajectory, ious: Sequence[float], first: int) -> list[Pa
     return [(float(predicted), true) for predicted, true in said if predicted is not None]
 
 
-def _clicks(ious: Sequence[float], max_clicks: int) -> dict[str, Ratio]:
-    """NoC, failures, IoU after each click and the area under that curve.
+def click_metrics(ious: Sequence[float], max_clicks: int) -> dict[str, Ratio]:
+    """NoC, failures, IoU after each click and the area under that curve; ``ious`` in [0, 1] begin before the first.
 
     ``NoC@85``: clicks until the IoU is at least 0.85, ``max_clicks`` for a failure. ``failed@85``: share of failures.
     ``AUC``: the mean over clicks 1 to ``max_clicks`` of the IoU after that click, in [0, 1]. Where an episode ended

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from segagent.core import Policy, SegmentationTool, ToolError, encode_rle
+from segagent.core import Policy, RefusedError, SegmentationTool, ToolError, encode_rle
 from segagent.core.failures import Failure
 from segagent.datasets import SampleGroup
 from segagent.datasets.loading import load_samples
+from segagent.distributed import Lanes
 from segagent.evaluation.protocols import EvaluationConfig, Task, play
 from segagent.evaluation.stored import EMPTY_SCHEMA, SKIPPED_SCHEMA
 
 
 def play_groups(
-    groups: Sequence[SampleGroup], policy: Policy | None, tool: SegmentationTool, config: EvaluationConfig
+    groups: Sequence[SampleGroup],
+    policy: Policy | None,
+    tool: SegmentationTool,
+    config: EvaluationConfig,
+    lanes: Lanes = Lanes(),  # noqa: B008 - of one lane, which has no state
 ) -> list[list[dict[str, Any]]]:
-    """The records of each image, in the order of its samples; at least one."""
-    began = time.perf_counter()
-    loaded = [_load(group, config) for group in groups]
-    tasks = [task for one in loaded for task in one if isinstance(task, Task)]
-    made = iter(_play(tasks, policy, tool, config))
-    share = (time.perf_counter() - began) / max(len(tasks), 1)
-    played = [[record for task in one for record in _records(task, made, share)] for one in loaded]
+    """The records of each image, in the order of its samples; at least one. ``lanes``: that this is done in."""
+    began = lanes.clock()
+    with lanes.holding(lambda: [_load(group, config) for group in groups], _pixels) as loaded:
+        tasks = [task for one in loaded for task in one if isinstance(task, Task)]
+        made = iter(_play(tasks, policy, lanes.in_turns(tool), config))
+        share = (lanes.clock() - began) / max(len(tasks), 1)
+        played = [[record for task in one for record in _records(task, made, share)] for one in loaded]
     return [
         records or [{"schema": EMPTY_SCHEMA, "image": group.image_name}]
         for group, records in zip(groups, played, strict=True)
     ]
+
+
+def _pixels(loaded: Sequence[Sequence[Task | dict[str, Any]]]) -> int:
+    """How many pixels of pictures are loaded."""
+    shown = [next((task.image for task in one if isinstance(task, Task)), None) for one in loaded]
+    return sum(image.height * image.width for image in shown if image is not None)
 
 
 def _load(group: SampleGroup, config: EvaluationConfig) -> list[Task | dict[str, Any]]:
@@ -36,7 +46,7 @@ def _load(group: SampleGroup, config: EvaluationConfig) -> list[Task | dict[str,
     for one in load_samples(group.samples()):
         if isinstance(one, Failure):
             found.append(one.to_dict())
-        elif config.protocol != "res" and not one.mask.any():
+        elif config.protocol not in ("res", "outline") and not one.mask.any():
             reason = "has no target; there is nothing to click"
             skipped = {"sample_id": one.sample.sample_id, "image": one.sample.image_name, "reason": reason}
             found.append({"schema": SKIPPED_SCHEMA, **skipped})
@@ -53,7 +63,7 @@ def _play(
         return []
     try:
         played = play(tasks, policy, tool, config)
-    except (ToolError, ValueError) as error:
+    except (ToolError, RefusedError, ValueError) as error:
         if len(tasks) > 1:
             return [records for task in tasks for records in _play([task], policy, tool, config)]
         sample = tasks[0].sample

@@ -12,11 +12,16 @@ from segagent.core import (
     BoolMask,
     Image,
     InputError,
+    Outliner,
     Policy,
+    RefusedError,
     SegmentationTool,
     Start,
+    State,
     Trajectory,
+    Usage,
     encode_rle,
+    predicts_iou,
     total_usage,
 )
 from segagent.datasets import Sample
@@ -64,7 +69,7 @@ class EvaluationConfig:
 
     ``search``: how a policy plays (``res``, ``refine``, and ``noc`` with a policy). ``max_clicks`` and ``enough``:
     budget of the ``noc`` protocol, and the IoU at which an object is clicked no further. ``draws``: masks per sample of
-    ``filter``. ``batch_images``: how many images are played at once; it changes no result.
+    ``filter``. ``outline`` has no settings. ``batch_images``: how many images are played at once; it changes no result.
     """
 
     protocol: Protocol = "res"
@@ -88,6 +93,8 @@ class EvaluationConfig:
         """What changes a record: settings of other protocols left out."""
         if self.protocol == "filter":
             return {"draws": self.draws, "seed": self.seed}
+        if self.protocol == "outline":
+            return {"seed": self.seed}
         if self.protocol == "noc":
             return {"max_clicks": self.max_clicks, "enough": self.enough, "seed": self.seed}
         names = ("max_steps", "num_candidates", "use_prm", "temperature", "stop_iou", "patience", "best_first")
@@ -124,6 +131,8 @@ def play(
     if config.protocol == "filter":
         assert policy is not None
         return _judge(episodes, targets, policy, tool, config.draws)
+    if config.protocol == "outline":
+        return [[_outlined(episode, target, policy, tool)] for episode, target in zip(episodes, targets, strict=True)]
     if config.protocol == "refine":
         episodes = [_from_degraded(episode, task) for episode, task in zip(episodes, tasks, strict=True)]
     if policy is None:
@@ -150,36 +159,56 @@ def _judge(
 
     One trajectory without steps per mask: its start is the mask.
     """
+    if not predicts_iou(policy):
+        raise InputError(f"policy {policy.name!r:.200} predicts no IoU, so it cannot filter annotations")
     starts = []
     for episode, target in zip(episodes, targets, strict=True):
         rng = np.random.default_rng(episode.seed)
         starts += [replace(episode, start=random_clicks_start(target.mask, rng)) for _ in range(draws)]
     states = reset(starts, embed_images(tool, [episode.image for episode in starts]), tool)
     replies = policy.propose([observe(e, s) for e, s in zip(starts, states, strict=True)])
-    made = []
+    made: list[Trajectory] = []
     for number, (episode, state, proposals) in enumerate(zip(starts, states, replies, strict=True)):
         said = proposals[0].predicted_iou
         if said is None:
-            raise InputError(f"policy {policy.name!r:.200} predicts no IoU, so it cannot filter annotations")
+            reason = getattr(proposals[0].action, "reason", "it names an action only")
+            raise RefusedError(f"the reply states no IoU of the mask ({reason:.200}): {proposals[0].text[:100]!r}")
         reward = targets[number // draws].reward(state)
-        made.append(
-            Trajectory(
-                sample_id=episode.sample_id,
-                image=episode.image_name,
-                height=episode.image.height,
-                width=episode.image.width,
-                text=episode.text,
-                policy=policy.name,
-                tool=tool.name,
-                seed=episode.seed,
-                start=Start(episode.start.kind, encode_rle(state.mask), said, reward, state.prompts),
-                steps=(),
-                returned=0,
-                stopped="scored",
-                num_policy_calls=1,
-                num_tool_calls=len(state.prompts),
-                versions=package_versions(),
-                usage=total_usage([proposal.usage for proposal in proposals]),
-            )
-        )
+        start = Start(episode.start.kind, encode_rle(state.mask), said, reward, state.prompts)
+        usage = total_usage([proposal.usage for proposal in proposals])
+        made.append(_without_steps(episode, start, policy, tool, usage))
     return [made[begin : begin + draws] for begin in range(0, len(made), draws)]
+
+
+def _outlined(episode: Episode, target: Target, policy: Policy | None, tool: SegmentationTool) -> Trajectory:
+    """The policy's own outline of what is meant as the mask: no click, and the tool has no part in it."""
+    if not isinstance(policy, Outliner):
+        name = "the simulated annotator" if policy is None else f"policy {policy.name!r:.200}"
+        raise InputError(f"{name} outlines nothing by itself; the protocol 'outline' needs an embedded policy")
+    mask = policy.outline(episode.image, episode.text)
+    start = Start("mask", encode_rle(mask), reward=target.reward(State(mask)))
+    return _without_steps(episode, start, policy, tool, None)
+
+
+def _without_steps(
+    episode: Episode, start: Start, policy: Policy, tool: SegmentationTool, usage: Usage | None
+) -> Trajectory:
+    """A mask that is looked at and not changed."""
+    return Trajectory(
+        sample_id=episode.sample_id,
+        image=episode.image_name,
+        height=episode.image.height,
+        width=episode.image.width,
+        text=episode.text,
+        policy=policy.name,
+        tool=tool.name,
+        seed=episode.seed,
+        start=start,
+        steps=(),
+        returned=0,
+        stopped="scored",
+        num_policy_calls=1,
+        num_tool_calls=len(start.prompts),
+        versions=package_versions(policy),
+        usage=usage,
+    )

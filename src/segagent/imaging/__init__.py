@@ -4,7 +4,7 @@ from segagent.imaging.change import draw_change, draw_mask, draw_window, object_
 from segagent.imaging.drawing import GREEN, MASK_COLORS, draw_overlay
 from segagent.imaging.film_strip import STOP_REASONS, film_strip
 from segagent.imaging.labels import load_labels, load_trimap
-from segagent.imaging.loading import DEFAULT_MAX_PIXELS, load_image, load_mask, load_mask_with_ignore
+from segagent.imaging.loading import DEFAULT_MAX_PIXELS, load_image, load_mask, load_mask_with_ignore, stored_size
 from segagent.imaging.quick_png import quick_png
 from segagent.imaging.writing import encode_png, save_png, whole_file, whole_folder, write_bytes
 
@@ -27,6 +27,7 @@ __all__ = [
     "object_window",
     "quick_png",
     "save_png",
+    "stored_size",
     "whole_file",
     "whole_folder",
     "write_bytes",

@@ -11,7 +11,8 @@ EXIF orientation          applied: the array is what a viewer shows
 several frames            the first one (GIF, APNG, animated WebP, TIFF pages)
 transparency              laid on white, as a page would show it (RGBA, LA, palette and ``tRNS`` transparency)
 1-bit, grey, palette      converted to RGB
-16-bit grey               the range 0..65535 scaled to 0..255, rounded; never stretched to the values present
+16-bit grey or colour     scaled to 0..255 from the range that its brightest value needs, a power of two: 0..4095 for
+                          12-bit values stored in 16 bits, 0..65535 for full ones; values up to 255 stay as they are
 CMYK, YCbCr               converted to RGB
 floating point, other     refused
 ========================  ==================================================================================
@@ -37,6 +38,7 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
 from segagent.core import BoolMask, Image, InputError, frozen_mask
+from segagent.imaging.sixteen_bits import DEEP, eight_bit, is_deep, is_dim, stretch
 
 DEFAULT_MAX_PIXELS = 64_000_000
 """Pictures with more pixels than this are refused before decoding (64 megapixels; about 200 MB as RGB)."""
@@ -69,7 +71,14 @@ def load_image(path: str | Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, conten
     is missing, not a picture, damaged, or has more than ``max_pixels`` pixels.
     """
     with _opened(Path(path), "image", max_pixels, content) as picture:
-        return Image.of(_upright(_rgb(picture, Path(path)), picture))
+        shown = _stretched(Path(path), content) if is_dim(picture) else picture
+        return Image.of(_upright(_rgb(shown, Path(path)), picture))
+
+
+def stored_size(path: str | Path) -> tuple[int, int]:
+    """Height and width as the file has them, before its EXIF orientation turns it. Raises as :func:`load_image`."""
+    with _opened(Path(path), "image", DEFAULT_MAX_PIXELS) as picture:
+        return picture.height, picture.width
 
 
 def load_mask(
@@ -177,14 +186,20 @@ def _rgb(picture: PillowImage.Image, path: Path) -> npt.NDArray[np.uint8]:
         values = np.asarray(picture).astype(np.int64)
         if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
             raise _unsupported(path, "image", f"{mode} with values beyond 16 bits")
-        grey = ((values * 255 + 32767) // 65535).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return np.repeat(eight_bit(values)[:, :, None], 3, axis=2)
     if _has_transparency(picture):
         rgba = picture.convert("RGBA")
         page = PillowImage.new("RGBA", rgba.size, (255, 255, 255, 255))
         page.alpha_composite(rgba)
         return np.asarray(page.convert("RGB"))
     return np.asarray(_converted(picture, path, "image"))
+
+
+def _stretched(path: Path, content: bytes | None) -> PillowImage.Image:
+    stretched = stretch(path.read_bytes() if content is None else content)
+    if stretched is None:
+        raise _unsupported(path, "image", "16-bit colour, dim and packed in an unusual way,")
+    return stretched
 
 
 def _has_transparency(picture: PillowImage.Image) -> bool:
@@ -235,7 +250,9 @@ def _opened(path: Path, what: str, max_pixels: int, content: bytes | None = None
                 width, height = picture.size
                 if width * height > max_pixels:
                     raise _too_large(path, what, f"{width} x {height} pixels", max_pixels)
+                deep = is_deep(picture)
                 picture.load()
+                picture.info[DEEP] = deep
                 yield picture
     except PillowImage.DecompressionBombError as error:
         raise _too_large(path, what, "far too many pixels", max_pixels) from error
@@ -277,4 +294,5 @@ def _other_size(path: Path, got_width: int, got_height: int, height: int, width:
     return InputError(
         f"mask {path}: {got_width} x {got_height} pixels, but the image has {width} x {height} (width x height); "
         "give a mask of exactly the image's size"
+        + (", turned as the image's EXIF orientation turns it" if (got_height, got_width) == (width, height) else "")
     )

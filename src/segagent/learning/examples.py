@@ -1,15 +1,15 @@
 """From trajectories to training examples: SFT, StaR and StaR+ (paper sections 4.1 and 4.2, Alg. 1, 3, 4).
 
 An example is one state with what the policy ought to have written there: the IoU of the mask it sees, then the
-action. Rewards come from
-the environment only (``search.with_rewards`` or trajectory generation); a trajectory without them is refused.
+action. Rewards come from the environment only (``search.with_rewards`` or trajectory generation); a trajectory without
+them is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from segagent.core import (
     Action,
@@ -23,7 +23,9 @@ from segagent.core import (
     Trajectory,
     decode_rle,
 )
-from segagent.environment import Target, next_click
+from segagent.environment import GenerationConfig
+
+Origin: TypeAlias = Literal["annotator", "kept", "replaced", "dropped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,9 @@ class Example:
     ``sample_id`` and ``image`` name the sample whose picture and sentence were shown, ``mask`` the mask drawn over
     it, ``current_iou`` in [0, 1] its true IoU (the PRM target), ``action`` what is to be written (None: nothing is
     taught about the action).
-    ``origin`` tells where
-    the action comes from: the simulated ``annotator``, the policy's own action that was ``kept``, or one that was
-    ``replaced``.
+    ``origin`` tells where the action comes from: the simulated ``annotator``, the policy's own action that was
+    ``kept``, one that was ``replaced``, or one that was ``dropped`` because the annotator would have done no better
+    (there is no action then).
     """
 
     sample_id: str
@@ -44,7 +46,18 @@ class Example:
     mask: Rle
     current_iou: float
     action: Action | None
-    origin: Literal["annotator", "kept", "replaced"]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What the simulated annotator does in a state of a rollout: ``click``, or None where nothing is left to click.
+
+    ``reward`` in [0, 1] is the true IoU of the mask that it leads to.
+    """
+
+    click: Click | None
+    reward: float
 
 
 def observation_of(example: Example, image: Image) -> Observation:
@@ -74,23 +87,41 @@ def sft_examples(trajectory: Trajectory) -> list[Example]:
     return examples
 
 
-def star_plus_examples(trajectory: Trajectory, target: Target) -> list[Example]:
+def raised(trajectory: Trajectory, index: int) -> bool:
+    """Whether step ``index`` (from 1) raised the reward. Raises ``ValueError`` for a trajectory without rewards."""
+    return _reward(trajectory, index) > _reward(trajectory, trajectory.steps[index - 1].parent)
+
+
+def star_plus_examples(
+    trajectory: Trajectory,
+    corrections: Mapping[int, Correction],
+    rules: GenerationConfig = GenerationConfig(),  # noqa: B008 - frozen
+) -> list[Example]:
     """D_n of StaR+ (Alg. 1): each action of a rollout on its own merit, and the IoU of the state it ended in.
 
-    An action that raised the reward is kept; any other (lowered, unchanged, invalid reply, undo, finish) is
-    replaced by the
-    simulated annotator's click for that same mask, or by ``Finish`` where nothing is left to click.
-    Raises ``ValueError`` for a trajectory without rewards.
+    An action that raised the reward, whatever its kind, is kept, and so is a ``Finish`` of a mask that has reached
+    ``rules.tau_stop``. Any other is replaced by what D_0 would hold for that same mask: ``Finish`` where it has reached
+    ``tau_stop`` or nothing is left to click, else the annotator's click. One that D_0's rules discard, since it raises
+    the reward by less than ``tau_diff`` or not at all, is dropped: of that state only the IoU is taught.
+
+    ``corrections`` has the annotator's click for every step (by its number, from 1) that did not raise the reward.
+    Raises ``ValueError`` for a trajectory without rewards, ``KeyError`` for a correction that is missing.
     """
     examples = []
     for index, step in enumerate(trajectory.steps, 1):
-        raised = _reward(trajectory, index) > _reward(trajectory, step.parent)
-        if raised and isinstance(step.action, Click):
-            examples.append(_example(trajectory, step.parent, step.action, "kept"))
-            continue
-        clicked = [prompt for prompt in trajectory.prompts_at(step.parent) if isinstance(prompt, Click)]
-        click = next_click(trajectory.mask_at(step.parent), target.mask, clicked, target.ignore)
-        examples.append(_example(trajectory, step.parent, click or Finish(), "replaced"))
+        before = _reward(trajectory, step.parent)
+        action: Action | None = step.action
+        origin: Origin = "kept"
+        if not raised(trajectory, index):
+            correction = corrections[index]
+            done = before >= rules.tau_stop or correction.click is None
+            if done and not isinstance(action, Finish):
+                action, origin = Finish(), "replaced"
+            elif not done and rules.discards(correction.reward - before):
+                action, origin = None, "dropped"
+            elif not done:
+                action, origin = correction.click, "replaced"
+        examples.append(_example(trajectory, step.parent, action, origin))
     examples.append(_example(trajectory, len(trajectory.steps), None, "kept"))
     return examples
 
@@ -106,15 +137,14 @@ def star_examples(trajectory: Trajectory, *, min_reward: float) -> list[Example]
     ]
 
 
-def replaced_share(examples: Iterable[Example]) -> float:
-    """Share of the policy's own actions that StaR+ replaced, in [0, 1]; nan without any."""
-    origins = [e.origin for e in examples if e.origin != "annotator" and e.action is not None]
-    return origins.count("replaced") / len(origins) if origins else float("nan")
+def fates(examples: Iterable[Example]) -> dict[Origin, int]:
+    """How many of a policy's own actions were kept, replaced and dropped."""
+    origins = [e.origin for e in examples if e.action is not None or e.origin == "dropped"]
+    names: tuple[Origin, ...] = ("kept", "replaced", "dropped")
+    return {name: origins.count(name) for name in names}
 
 
-def _example(
-    trajectory: Trajectory, index: int, action: Action | None, origin: Literal["annotator", "kept", "replaced"]
-) -> Example:
+def _example(trajectory: Trajectory, index: int, action: Action | None, origin: Origin) -> Example:
     return Example(
         sample_id=trajectory.sample_id,
         image=trajectory.image,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from segagent.core import Policy, SpecError
+from segagent.core import InputError, Policy, SpecError, predicts_iou
 from segagent.policies.centre import CentrePolicy
 from segagent.policies.reply import format_reply, parse_reply
 from segagent.policies.scripted import ScriptedPolicy
+
+if TYPE_CHECKING:
+    from segagent.policies.chat import ChatFormat
 
 __all__ = [
     "POLICIES",
@@ -17,7 +21,10 @@ __all__ = [
     "format_reply",
     "make_policy",
     "parse_reply",
+    "require_predicted_iou",
+    "told_format",
     "with_first_box",
+    "with_known_format",
 ]
 
 
@@ -76,12 +83,45 @@ def make_policy(spec: str) -> Policy:
     raise SpecError(f"unknown policy {spec!r}; expected one of: {known}")
 
 
+def told_format(spec: str) -> ChatFormat | None:
+    """The format that the model of a specification says it was trained in; None where it says nothing.
+
+    "hf:DIR" says it by a file beside the weights, "openai:MODEL@URL" by its server. Raises ``InputError`` if that is
+    damaged.
+    """
+    from segagent.policies.chat import ChatPolicy, recorded_format
+
+    scheme, _, rest = spec.partition(":")
+    if scheme == "hf":
+        return recorded_format(rest.partition("?")[0])
+    policy = make_policy(spec) if scheme == "openai" else None
+    return policy.format if isinstance(policy, ChatPolicy) and policy.format_is_told else None
+
+
 def _boxed_if_asked(policy: Policy) -> Policy:
     """The policy with its own first box where the option ``box=first`` asks for it."""
     from segagent.policies.chat import ChatPolicy
     from segagent.policies.first_box import begin_with_own_box
 
     return begin_with_own_box(policy) if isinstance(policy, ChatPolicy) and policy.format.first_box else policy
+
+
+def require_predicted_iou(policy: Policy, purpose: str) -> None:
+    """Refuse a policy that never predicts an IoU, before anything is done that needs one.
+
+    Of a policy that does not say so only its replies can tell, see :func:`segagent.core.predicts_iou`. Raises
+    ``InputError`` naming the policy and ``purpose``.
+    """
+    if not predicts_iou(policy):
+        raise InputError(f"policy {policy.name!r:.200} predicts no IoU, which {purpose} needs; use another policy")
+
+
+def with_known_format(policy: Policy) -> Policy:
+    """``policy``, where what its numbers mean is known. Raises ``SpecError`` where it would be a guess."""
+    guessed = getattr(getattr(policy, "clicker", policy), "format_is_guessed", "")
+    if guessed:
+        raise SpecError(f"{policy.name:.300}: {guessed}")
+    return policy
 
 
 def with_first_box(policy: Policy, choice: str) -> Policy:
@@ -97,4 +137,4 @@ def with_first_box(policy: Policy, choice: str) -> Policy:
         return plain
     if choice == "own":
         return begin_with_own_box(plain)
-    return begin_with_box_of(plain, make_policy(choice))
+    return begin_with_box_of(plain, with_known_format(make_policy(choice)))

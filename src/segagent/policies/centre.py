@@ -11,6 +11,8 @@ from segagent.policies.reply import format_reply, parse_reply
 class CentrePolicy:
     """Clicks the image centre while the mask is empty, and finishes otherwise. Predicts no IoU."""
 
+    predicts_iou = False
+
     @property
     def name(self) -> str:
         """See :class:`segagent.core.Policy`."""

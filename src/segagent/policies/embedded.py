@@ -9,10 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
+import cv2
 import numpy as np
 import torch
 
-from segagent.core import Box, Image, InputError, Observation, Proposal, empty_mask
+from segagent.core import BoolMask, Box, Image, InputError, Observation, Proposal, empty_mask
+from segagent.cpu import on_one_thread, precision
 from segagent.policies.grounding import Words
 from segagent.policies.network import PolicyNetwork, load_network
 from segagent.policies.overlay import GREEN, Color
@@ -70,6 +72,7 @@ class EmbeddedPolicy:
     ) -> None:
         if iou_decoding not in ("mean", "sample"):
             raise InputError(f"iou_decoding is 'mean' or 'sample', not {iou_decoding!r}")
+        precision()  # An environment that asks for what there is not is told of here, not once per picture.
         self.network = network.eval()
         self._iou_decoding = iou_decoding
         self._color = GREEN
@@ -115,6 +118,14 @@ class EmbeddedPolicy:
         right, bottom = int(np.ceil((x1 + 1) * across)), int(np.ceil((y1 + 1) * down))
         return Box(left, top, min(right, image.width), min(bottom, image.height))
 
+    def outline(self, image: Image, text: str) -> BoolMask:
+        """The outline, bool (height, width), of the found object that is most likely meant; no click, no tool."""
+        reading = self.read(Observation(image, text, empty_mask(image.height, image.width)))
+        coverage = self._percept(image).coverage[int(reading.objects[1:].argmax())].numpy()
+        enlarged = cv2.resize(coverage, (image.width, image.height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(enlarged > 0.5, np.bool_)
+
+    @on_one_thread()
     def doubts(self, image: Image, text: str) -> list[str]:
         """What speaks against relying on the model for this picture and sentence: nothing surely seen, nothing meant.
 
@@ -162,13 +173,14 @@ class EmbeddedPolicy:
             proposals.append([_proposal(w, *observation.mask.shape) for w in written])
         return proposals
 
+    @on_one_thread()
     def read(self, observation: Observation) -> Reading:
         """The distributions that the reply to ``observation`` is written from."""
         percept = self._percept(observation.image)
         return read(self.network, percept, self._encoded(observation.text), observation.mask, self._color)
 
     def _percept(self, image: Image) -> Percept:
-        return self._percepts.get(image.key, lambda: self._perceive(image))
+        return self._percepts.get(f"{precision()} {image.key}", lambda: self._perceive(image))
 
     def _perceive(self, image: Image) -> Percept:
         return perceive(self.network.detector, self.network.encoder, image.pixels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from segagent.core import Observation, Policy, Proposal, SpecError
+from segagent.core import Observation, Policy, Proposal, SpecError, concurrency_of, predicts_iou
 from segagent.policies.chat import ChatPolicy
 
 
@@ -25,6 +25,16 @@ class FirstBoxPolicy:
     def name(self) -> str:
         """See :class:`segagent.core.Policy`."""
         return self._name
+
+    @property
+    def predicts_iou(self) -> bool:
+        """Whether the clicker ever states an IoU."""
+        return predicts_iou(self.clicker)
+
+    @property
+    def concurrency(self) -> int:
+        """How many threads may ask at once, and gain by it."""
+        return min(concurrency_of(self.clicker), self.grounder.concurrency)
 
     def propose(
         self,

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from segagent.core import WeightsError
+from segagent.cpu import on_one_thread
 from segagent.policies.detector import Detector
 from segagent.policies.grounding import Grounding
 from segagent.policies.objects import ObjectEncoder
@@ -69,6 +70,7 @@ def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) ->
     partial.replace(path)
 
 
+@on_one_thread()
 def load_network(path: Path) -> PolicyNetwork:
     """The model of :func:`save_network`, in evaluation mode. Raises ``WeightsError`` where it cannot be used."""
     description_path = path.with_suffix(".json")

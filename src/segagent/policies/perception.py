@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from segagent.core import Pixels
+from segagent.cpu import autocast
 from segagent.policies.detector import CENTRE_STRIDE, MASK_STRIDE, WORKING_SIZE, Detector, draw_outlines
 from segagent.policies.objects import ObjectEncoder, Soft, geometry, object_crop
 
@@ -103,7 +104,7 @@ class FoundOutlines:
 def find_objects(detector: Detector, pixels: Pixels, threshold: float = 0.08) -> FoundOutlines:
     """Detect and outline the objects of a picture of any size. The network must be in evaluation mode."""
     small = working_pixels(pixels)
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         centres, kernels, masks = detector(picture_tensor(small)[None])
     coverage, certainty = _find(centres[0], masks[0], kernels[0], threshold)
     return FoundOutlines(small, masks[0].float(), coverage, certainty)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from segagent.core import BoolMask
+from segagent.cpu import autocast
 from segagent.policies.detector import WORKING_SIZE
 from segagent.policies.grounding import Grounded, Words
 from segagent.policies.network import PolicyNetwork
@@ -169,7 +170,7 @@ def examine(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMa
     ranked = objects[1:].argsort(descending=True, stable=True).tolist()
     hypotheses = [n for n in ranked[:MAX_HYPOTHESES] if n == ranked[0] or objects[1 + n] > 0.02]
     inputs, outlines = state_inputs(percept, seen, hypotheses)
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         refined = network.state.refine(inputs, outlines)
     judged = decide(network, refined, [seen] * len(hypotheses))
     mixture = mix_iou(objects, hypotheses, judged, seen)

@@ -62,16 +62,21 @@ def _conv(inputs: int, outputs: int, dilation: int) -> nn.Sequential:
 
 
 class StateHead(nn.Module):
-    """See the module. One row per (observation, hypothesis)."""
+    """See the module. One row per (observation, hypothesis).
 
-    def __init__(self) -> None:
+    The place of a click is a learnt correction plus a weighting of how deep each error is, which begins as the
+    simulated annotator's own rule: the deepest place. So with its ``depth_prior`` a head clicks nearly where the
+    annotator would before it has learnt anything; without it, it has to learn where to click.
+    """
+
+    def __init__(self, *, depth_prior: bool = True) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             _conv(STATE_CHANNELS, _CHANNELS, 1), _conv(_CHANNELS, _CHANNELS, 1), _conv(_CHANNELS, _CHANNELS, 3),
             _conv(_CHANNELS, _CHANNELS, 1),
         )  # fmt: skip
         self.maps = nn.Conv2d(_CHANNELS, 3, 1)
-        self.depth_weights = nn.Parameter(torch.tensor([[1.0, 0.0, 4.0], [1.0, 0.0, 4.0]]))
+        self.depth_weights = nn.Parameter(torch.tensor([[1.0, 0.0, 4.0], [1.0, 0.0, 4.0]]) * depth_prior)
         self.judge = nn.Sequential(nn.Linear(2 * _CHANNELS + NUM_SCALARS, 128), nn.GELU())
         self.sign = nn.Linear(128, 1)
         self.iou = nn.Linear(128, NUM_IOU)

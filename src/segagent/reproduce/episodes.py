@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from segagent.core import Click, Policy, SegmentationTool, Trajectory, intersection_and_union
+from segagent.core import Click, Outliner, Policy, SegmentationTool, Trajectory, intersection_and_union
 from segagent.environment import Episode, SimulatedAnnotator, StartSpec, observe, reset
 from segagent.learning.trajectories.config import episode_seed
 from segagent.reproduce.players import Boxing, Player, load_player
@@ -114,6 +114,9 @@ def _play_scenes(tool: SegmentationTool, indices: Sequence[int], *, plan: RunPla
 def _episode(sample: MiniSample, plan: RunPlan, policy: Policy, tool: SegmentationTool, embedding: object) -> Episode:
     seed = episode_seed(plan.seed, sample.sample_id)
     episode = Episode(sample.image, sample.text, sample.sample_id, sample.image_name, seed=seed)
+    if plan.player.box == "outline":
+        assert isinstance(policy, Outliner)
+        return replace(episode, start=StartSpec("mask", mask=policy.outline(episode.image, episode.text)))
     if plan.player.box != "filled":
         return episode
     assert isinstance(policy, Boxing)

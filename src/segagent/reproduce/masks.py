@@ -13,7 +13,7 @@ import numpy as np
 
 from segagent.core import BoolMask, Observation, SegmentationTool, iou
 from segagent.environment import Episode, random_clicks_start, reset
-from segagent.evaluation.noc import ClickTask, click_curves
+from segagent.evaluation.clicking import click_trajectories
 from segagent.reproduce.episodes import weights_digest
 from segagent.reproduce.players import Player, load_player
 from segagent.reproduce.records import Record, make_records
@@ -128,8 +128,8 @@ def _click_scenes(tool: SegmentationTool, indices: Sequence[int], *, dataset: st
         sample = sample_of(dataset, index)
         ious: list[float] = []
         if sample is not None:
-            task = ClickTask(sample.image, sample.target.mask)
-            (curve,) = click_curves(tool, [task], max_clicks=max_clicks, enough=_ENOUGH)
-            ious = list(curve.ious)
+            episode = Episode(sample.image, sample.text, sample.sample_id, sample.image_name)
+            (made,) = click_trajectories([episode], [sample.target], tool, max_clicks=max_clicks, enough=_ENOUGH)
+            ious = [step.reward for step in made.steps if step.reward is not None]
         records.append({"ious": ious})
     return records

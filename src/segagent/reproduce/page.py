@@ -42,9 +42,11 @@ def _beginning(results: Mapping[str, Any]) -> Iterator[str]:
     seeds = ", ".join(map(str, results["seeds"]))
     yield (
         f"Made by `{results['command']}`; every figure and every verdict below is computed from its `results.json`. "
-        "Generated scenes stand for photographs, the embedded model's frozen perception and grounding with a fresh "
-        "state head stand for a pretrained multimodal model, and the small embedded tool for SAM or SimpleClick. "
-        "What holds here is the mechanism, not the paper's level."
+        "Generated scenes stand for photographs, the embedded model's frozen perception and grounding with an "
+        "untrained state head stand for a pretrained multimodal model, and the small embedded tool for SAM or "
+        "SimpleClick. That head clicks by the annotator's rule before it has learnt anything (`--fresh` in "
+        "[train.md](train.md)), and its model outlines objects without a click, so both have less to learn than a "
+        "multimodal model would. What holds here is the mechanism, not the paper's level."
     )
     yield ""
     yield (

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from segagent.core import Box, InputError, Observation, Policy, Proposal
 from segagent.imaging import MASK_COLORS
-from segagent.policies import format_reply, make_policy
+from segagent.policies import format_reply, make_policy, with_known_format
 from segagent.policies.chat.families import FORMATS
 from segagent.policies.chat.format import ChatFormat
 from segagent.policies.chat.space import Space
@@ -33,7 +33,7 @@ class Player:
     ``spec``: for ``make_policy``, or "simulated" for the simulated annotator. ``color``: of the mask it is shown, one
     of :data:`segagent.imaging.MASK_COLORS`. ``notation``: its replies are written and read again in this one of
     :data:`NOTATIONS`, "" for none. ``box``: "" or, for the first action, "box" (a box around its own best guess, for
-    tools that take one) or "filled" (episodes begin from that box as a mask).
+    tools that take one), "filled" (episodes begin from that box as a mask) or "outline" (they begin from its outline).
     """
 
     spec: str
@@ -49,7 +49,7 @@ class Player:
 @lru_cache(maxsize=2)
 def load_player(player: Player) -> Policy:
     """The policy. Raises ``InputError`` for changes that only the embedded policy takes."""
-    policy = make_policy(player.spec)
+    policy = with_known_format(make_policy(player.spec))
     if player.color != "green" or player.box:
         if not isinstance(policy, EmbeddedPolicy):
             raise InputError(f"policy {player.spec!r}: mask colours and its own box are for embedded policies")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segagent.core import InputError
+from segagent.core.settings import changed_settings
 from segagent.imaging import MASK_COLORS
 from segagent.imaging.writing import write_bytes
 from segagent.learning.sft import TrainedModel
@@ -90,9 +91,11 @@ def _claim(folder: Path, config: MiniConfig) -> None:
     if before is None:
         write_bytes(path, json.dumps(now, indent=1).encode("ascii") + b"\n")
     elif before != now:
-        keys = sorted({*now, *before})
-        told = [f"{k} {before.get(k)}, now {now.get(k)}" for k in keys if before.get(k) != now.get(k)]
-        raise InputError(f"{folder}: was begun with other settings ({'; '.join(told)}); choose another folder")
+        options = {
+            name: f"--{name.replace('_', '-')}" for name in ("seed", "seeds", "train_scenes", "test_scenes", "quick")
+        }
+        told = changed_settings(before, now, options)
+        raise InputError(f"{folder}: was begun with other settings ({told}); choose another folder")
 
 
 class _Experiment:
@@ -220,6 +223,7 @@ class _Experiment:
         once = SearchConfig(1, use_prm=False)
         return references_table(
             self._play(f"{split}-centre", Player("centre"), once, dataset),
+            self._play(f"{split}-outline", Player(self._config.shipped, box="outline"), once, dataset),
             self._play(f"{split}-simulated", Player("simulated"), self._search_config("greedy"), dataset),
             greedy,
             {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from segagent.reproduce import paper
+from segagent.evaluation.report import paper
 from segagent.reproduce.findings import percent, plain, points
 from segagent.reproduce.tables import NO_PRM, PRM, SEARCH, STOP
 from segagent.reproduce.trainings import STAR
@@ -75,11 +75,9 @@ def steps(results: Mapping[str, Any]) -> Iterator[str]:
                 yield from markdown_table((f"{split}, {model}, {metric}", *steps), rows)
             yield f"First click on the object: {percent(table['first_click_hit'])} %."
             yield ""
-    rows = [
-        [name, *(f"{values[which]:.2f}" for values in paper.TABLE_2.values())]
-        for which, name in enumerate(("without PRM", "with PRM"))
-    ]
-    yield from markdown_table(("paper, RefCOCO val, mIoU", *paper.TABLE_2), rows)
+    rows = [[name, *(f"{value:.2f}" for value in values.values())] for name, values in paper.TABLE_2.items()]
+    printed = [str(step) for step in next(iter(paper.TABLE_2.values()))]
+    yield from markdown_table(("paper, RefCOCO val, mIoU", *printed), rows)
     yield "@plot steps@"
 
 
@@ -172,9 +170,7 @@ def filtering(results: Mapping[str, Any]) -> Iterator[str]:
     for model, kinds in models.items():
         rows = [[f"{n} ({r['count']})", *(show(r) for _, show in columns)] for n, r in kinds.items() if r]
         yield from markdown_table((f"{model}: masks", *(name for name, _ in columns)), rows)
-    rows = [
-        [name, *(f"{row[k]:.2f}" for k in ("mae", "mse", "pearson", "spearman"))] for name, row in paper.TABLE_3.items()
-    ]
+    rows = [[name, *(f"{value:.2f}" for value in row.values())] for name, row in paper.TABLE_3.items()]
     yield from markdown_table(("paper, RefCOCO val", "MAE", "MSE", "Pearson", "Spearman"), rows)
     yield "@plot reliability@"
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from segagent.evaluation.bootstrap import bootstrap_ratio, bootstrap_unpaired
+from segagent.evaluation.measuring import click_metrics
 from segagent.reproduce.episodes import Played
 from segagent.reproduce.reading import (
     Choose,
@@ -31,32 +32,18 @@ NO_PRM, STOP, PRM, SEARCH = "no PRM", "PRM stop", "PRM, all steps", "search"
 def complexity_table(curves: Mapping[str, Sequence[Sequence[float]]], max_clicks: int) -> dict[str, Any]:
     """Fig. 3: clicks that the simulated annotator needs to reach an IoU, by split, and the second minus the first."""
     table: dict[str, Any] = {"max_clicks": max_clicks, "splits": {}, "harder": {}}
-    needed = {
-        name: {t: [_clicks_to(ious, t, max_clicks) for ious in objects] for t in (0.8, 0.85)}
-        for name, objects in curves.items()
-    }
-    for name, objects in needed.items():
-        table["splits"][name] = {
-            f"NoC@{100 * threshold:.0f}": {
-                **bootstrap_ratio([n for n, _ in clicks]).to_dict(),
-                "failures": sum(failed for _, failed in clicks),
+    measured = {name: [click_metrics([0.0, *ious], max_clicks) for ious in objects] for name, objects in curves.items()}
+    for level in ("80", "85"):
+        needed = {name: [one[f"NoC@{level}"][0] for one in objects] for name, objects in measured.items()}
+        for name, clicks in needed.items():
+            table["splits"].setdefault(name, {})[f"NoC@{level}"] = {
+                **bootstrap_ratio(clicks).to_dict(),
+                "failures": round(sum(one[f"failed@{level}"][0] for one in measured[name])),
                 "objects": len(clicks),
             }
-            for threshold, clicks in objects.items()
-        }
-    easy, hard = needed.values()
-    for threshold in (0.8, 0.85):
-        more = bootstrap_unpaired([n for n, _ in hard[threshold]], [n for n, _ in easy[threshold]])
-        table["harder"][f"NoC@{100 * threshold:.0f}"] = more.to_dict()
+        easy, hard = needed.values()
+        table["harder"][f"NoC@{level}"] = bootstrap_unpaired(hard, easy).to_dict()
     return table
-
-
-def _clicks_to(ious: Sequence[float], threshold: float, max_clicks: int) -> tuple[int, bool]:
-    """Clicks to reach ``threshold`` and whether it was never reached (which counts as ``max_clicks``)."""
-    for number, value in enumerate(ious, start=1):
-        if value >= threshold:
-            return number, False
-    return max_clicks, True
 
 
 def steps_table(greedy: BySeed, steps: Sequence[int]) -> dict[str, Any]:
@@ -160,14 +147,16 @@ def _actions(played: Played) -> list[Any]:
 
 def references_table(
     centre: Sequence[Played],
+    outline: Sequence[Played],
     upper: Sequence[Played],
     greedy: BySeed,
     shipped: Mapping[str, Sequence[Played]],
     steps: int,
 ) -> dict[str, Any]:
-    """What the numbers are to be seen beside: blind and single clicks below, the simulated annotator above."""
+    """What the numbers are to be seen beside: blind and single clicks and no click below, the annotator above."""
     rows = {
         "image centre, one click": Scores.of([centre], last_mask, 1),
+        "own outline, no click (the same for all models)": Scores.of([outline], last_mask, 0),
         "SFT, one greedy click": Scores.of(greedy, last_mask, 1),
         "simulated annotator (upper bound)": Scores.of([upper], best_mask, steps),
     }

@@ -35,6 +35,7 @@ from segagent.core import (
     Trajectory,
     Usage,
     encode_rle,
+    predicts_iou,
     total_usage,
 )
 from segagent.environment import Episode, embed_images, observe, reset, step_batch, why_invalid
@@ -90,7 +91,6 @@ class _Run:
     frontier: list[_Child] = field(default_factory=list)
     best: int = 0
     best_iou: float | None = None
-    stuck: bool = False
     stopped: str = ""
     policy_calls: int = 0
     tool_calls: int = 0
@@ -113,7 +113,12 @@ def run_search(
     (``keep_iou``), ``converged``
     (``patience``), ``max_seconds``,
     ``max_policy_calls`` and ``max_money``.
+
+    A reply that states no IoU makes the lowest score there is. Raises ``InputError`` where several candidates are
+    wanted of a policy that never states one, ``RefusedError`` where the policy has no answer to one of the episodes.
     """
+    if config.num_candidates > 1 and not predicts_iou(policy):
+        raise InputError(f"policy {policy.name!r} predicts no IoU, so it cannot choose between candidates; use 1")
     began = time.perf_counter()
     if embeddings is None:
         embeddings = embed_images(tool, [episode.image for episode in episodes])
@@ -234,7 +239,8 @@ def _why_stop(run: _Run, config: SearchConfig) -> str:
     if config.max_policy_calls is not None and run.policy_calls >= config.max_policy_calls:
         return "max_policy_calls"
     if config.max_money is not None and run.usage is not None:
-        spent = config.prices.money(run.usage.prompt_tokens, run.usage.completion_tokens)
+        used = run.usage
+        spent = config.prices.money(used.prompt_tokens, used.completion_tokens, used.cached_tokens, used.money)
         if spent >= config.max_money:
             return "max_money"
     return ""
@@ -260,10 +266,6 @@ def _ask(policy: Policy, questions: Sequence[_Question], config: SearchConfig) -
             seeds=[_seed(questions[i]) for i in group],
         )
         for i, proposals in zip(group, replies, strict=True):
-            if config.num_candidates > 1 and proposals[0].predicted_iou is None:
-                raise InputError(
-                    f"policy {policy.name!r} predicts no IoU, so it cannot choose between candidates; use 1"
-                )
             spent = total_usage([proposal.usage for proposal in proposals])
             nodes[i] = _Node(questions[i].state, proposals[stuck:], proposals[0].predicted_iou, spent)
     return [nodes[i] for i in range(len(questions))]
@@ -293,6 +295,6 @@ def _trajectory(run: _Run, policy: Policy, tool: SegmentationTool, config: Searc
         num_policy_calls=run.policy_calls,
         num_tool_calls=run.tool_calls,
         seconds=run.seconds,
-        versions=package_versions(),
+        versions=package_versions(policy),
         usage=run.usage,
     )

@@ -72,8 +72,6 @@ def _end(trajectory: Trajectory, config: SearchConfig) -> tuple[int, str]:
 
 
 def _part(usage: Usage, share: float) -> Usage:
-    counts = {
-        name: round(getattr(usage, name) * share)
-        for name in ("calls", "replies", "cached", "retries", "prompt_tokens", "completion_tokens")
-    }
-    return Usage(**counts, seconds=usage.seconds * share)
+    fractions = ("seconds", "money")
+    parts = {name: getattr(usage, name) * share for name in Usage.__slots__}
+    return Usage(**{name: value if name in fractions else round(value) for name, value in parts.items()})

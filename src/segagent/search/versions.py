@@ -6,6 +6,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import segagent
+from segagent.core import Policy
 
 
 @cache
@@ -19,6 +20,15 @@ def _installed() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that a result depends on, by distribution name; absent ones are left out."""
-    return dict(_installed())
+def package_versions(policy: Policy | None = None) -> dict[str, str]:
+    """Versions of the packages that a result depends on, by distribution name; absent ones are left out.
+
+    For an embedded ``policy`` also ``embedded policy precision``: the number format that its networks compute in here,
+    see :mod:`segagent.cpu`.
+    """
+    versions = dict(_installed())
+    if policy is not None and policy.name.startswith("embedded"):
+        from segagent.cpu import precision  # Not above: it loads torch, which other policies do without.
+
+        versions["embedded policy precision"] = precision()
+    return versions

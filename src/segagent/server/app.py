@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from segagent.core import InputError, MissingExtraError, Policy, Proposal
-from segagent.policies.chat import FORMATS
+from segagent.policies.chat import FORMATS, format_to_dict
 from segagent.server.requests import BadRequestError, ChatRequest, ServerLimits, read_request
 
 if TYPE_CHECKING:
@@ -52,9 +52,10 @@ def create_app(policy: Policy, limits: ServerLimits | None = None) -> FastAPI:
 
     async def models(request: Request) -> Response:
         del request
-        return JSONResponse(
-            {"object": "list", "data": [{"id": policy.name, "object": "model", "owned_by": "segagent"}]}
-        )
+        # Whatever a client calls the model, this is what it is asked in here.
+        spoken = format_to_dict(FORMATS["segagent"])
+        model = {"id": policy.name, "object": "model", "owned_by": "segagent", "segagent_format": spoken}
+        return JSONResponse({"object": "list", "data": [model]})
 
     async def health(request: Request) -> Response:
         del request

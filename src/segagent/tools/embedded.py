@@ -4,11 +4,13 @@ The first clicks read the whole picture at the network's own resolution and, whe
 more the rectangle around it. Later clicks read only that rectangle, so that thin and small things get pixels enough;
 where the object turns out to go on beyond it, the whole picture again. Requests are answered one
 by one: batched float arithmetic gives last-bit differences with the batch size, and on CPU a batch saves almost
-nothing.
+nothing. All is computed in float32 on one thread, see :mod:`segagent.cpu`.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -30,6 +32,7 @@ from segagent.core import (
     WeightsError,
     frozen_mask,
 )
+from segagent.cpu import on_one_thread
 from segagent.tools.evidence import (
     ClickEvidence,
     Floats,
@@ -103,6 +106,7 @@ class EmbeddedTool:
     """
 
     accepts_box = True
+    thread_safe = True
 
     def __init__(self, path: Path | None = None, *, zoom: bool = True) -> None:
         self.name = "embedded" if path is None else f"embedded:{path}"
@@ -115,12 +119,15 @@ class EmbeddedTool:
         self._sight = sight_of(encoder)
         self._side = int(meta["side"])
         self._zoom = zoom
-        self._recent: dict[tuple[str, Rectangle], ViewEmbedding] = {}
+        self._recent: OrderedDict[tuple[str, Rectangle], ViewEmbedding] = OrderedDict()
+        self._lock = threading.Lock()
 
+    @on_one_thread()
     def embed(self, images: Sequence[Image]) -> list[object]:
         """One :class:`EmbeddedImage` per image."""
         return [EmbeddedImage(image, self._view(image, (0, 0, image.width, image.height))) for image in images]
 
+    @on_one_thread()
     def segment(self, requests: Sequence[SegmentRequest]) -> list[Segmentation]:
         """See :class:`segagent.core.SegmentationTool`."""
         return [self._segment(request) for request in requests]
@@ -218,12 +225,15 @@ class EmbeddedTool:
     def _closer_view(self, image: Image, part: Rectangle) -> ViewEmbedding:
         """The view of ``part``; the latest are kept, for the next click mostly reads the same rectangle."""
         key = (image.key, part)
-        view = self._recent.pop(key, None)
+        with self._lock:
+            view = self._recent.get(key)
         if view is None:
             view = self._view(image, part)
-        self._recent[key] = view
-        if len(self._recent) > _RECENT_VIEWS:
-            self._recent.pop(next(iter(self._recent)))
+        with self._lock:
+            self._recent[key] = view
+            self._recent.move_to_end(key)
+            if len(self._recent) > _RECENT_VIEWS:
+                self._recent.popitem(last=False)
         return view
 
     def _view(self, image: Image, part: Rectangle) -> ViewEmbedding:

@@ -19,6 +19,7 @@ class DiscTool:
 
     name = "disc"
     accepts_box = True
+    thread_safe = True
 
     def __init__(self, radius: float | None = None) -> None:
         self._radius = radius

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from segagent.core import WeightsError
+from segagent.cpu import on_one_thread
 from segagent.tools.network import ClickNetwork, NetworkConfig
 
 SCHEMA = "segagent.tool/2"
@@ -36,6 +37,7 @@ def save_network(network: ClickNetwork, path: Path, description: Mapping[str, An
     partial.replace(path.with_suffix(".json"))
 
 
+@on_one_thread()
 def load_network(path: Path) -> tuple[ClickNetwork, dict[str, Any]]:
     """The network ready to answer, float32, and its description. Raises ``WeightsError``.
 

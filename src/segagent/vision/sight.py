@@ -50,7 +50,8 @@ class Sight:
 
     def views(self, views: Pixels) -> Pyramid:
         """Features of square views, uint8 RGB (n, side, side, 3), ``side`` a multiple of 32."""
-        self.num_encoded += len(views)
+        with self._lock:
+            self.num_encoded += len(views)
         with torch.inference_mode():
             pictures = encoder_input(torch.from_numpy(views)).contiguous(memory_format=torch.channels_last)
             pyramid: Pyramid = self._encoder(pictures)

@@ -40,10 +40,30 @@ def test_export_tells_what_has_no_mask(run: Run, tmp_path: Path, capsys: Capture
     assert [one["object_id"] for one in told["failed"]] == ["gone"]
 
 
+def test_yolo_export_tells_what_went_where(run: Run, tmp_path: Path, capsys: Captured) -> None:
+    command = ["export", str(run.folder), "--to", "yolo-seg", "-o"]
+    assert main([*command, str(tmp_path / "y")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.partition(":")[0] for line in lines[-3:]} == {"train", "val", "pictures with another name"}
+    assert {line.partition(": ")[2] for line in lines[-3:-1]} == {"1 pictures, 2 masks", "1 pictures, 1 masks"}
+    assert main([*command, str(tmp_path / "n"), "--val", "0"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3:-1] == [
+        "train: 2 pictures, 3 masks",
+        "val: the pictures of train (nothing to split off, or --val 0)",
+    ]
+    splits = set()
+    for seed in range(8):
+        assert main([*command, str(tmp_path / f"s{seed}"), "--split-seed", str(seed), "--json"]) == 1
+        splits.add(json.loads(capsys.readouterr().out)["val"]["masks"])
+    assert splits == {1, 2}
+
+
 @pytest.mark.parametrize(
     "options",
     [
         ["--to", "tiff", "-o", "x"],
+        ["--to", "yolo-seg", "-o", "x", "--val", "1"],
         ["--to", "coco", "-o", "data/manifest.json"],
         ["--to", "coco", "-o", "no/such/folder.json"],
         ["--to", "coco", "-o", "x", "--only-accepted"],
@@ -98,7 +118,8 @@ def test_import_tells_its_problems(run: Run, tmp_path: Path, capsys: Captured) -
         strict=True,
     ):
         entry.update(change)
-    data["annotations"].append({**data["annotations"][0], "id": 9, "sample_id": "who", "segagent": {}})
+    wild = {"id": 9, "sample_id": "who", "segagent": {}, "segmentation": [[20, 2, 28, 2, 28, 9]]}
+    data["annotations"].append({**data["annotations"][0], **wild})
     (tmp_path / "o.json").write_text(json.dumps(data))
     command = ["import", str(tmp_path / "o.json"), "--run", str(run.folder), "-o", str(tmp_path / "back")]
     assert main([*command, "--tool", "disc", "--json"]) == 1

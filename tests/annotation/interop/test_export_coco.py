@@ -237,3 +237,39 @@ def test_other_data_sets_get_a_fresh_file(tmp_path: Path) -> None:
     assert all(0 <= entry["score"] <= 1 for entry in content["annotations"])
     scenes = make_run("scenes:2:sentences=1,size=64", tmp_path / "scenes", "audit")
     assert export_run(scenes, "coco", tmp_path / "scenes.json").written == {"audited": 2}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_source_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    source = source_file(tmp_path)
+    text = json.dumps(json.loads(source.read_text()), ensure_ascii=False)
+    source.write_bytes(text.encode(encoding))
+    run = make_run(source, tmp_path / "run", "refine", margin=0.02, sure=0.0)
+    export_run(run, "coco", tmp_path / "out.json")
+    after = (tmp_path / "out.json").read_bytes()
+    assert after.startswith(b"\xef\xbb\xbf{" if encoding == "utf-8-sig" else b"{")
+    entries = {entry["id"]: entry for entry in json.loads(after)["annotations"]}
+    assert [entries[number]["segagent"]["outcome"] for number in (5, 7, 8)] == ["repaired", "kept", "repaired"]
+    assert entries[5]["note"] == "\u00e9"
+
+
+def test_ids_of_tables_and_boxes_without_masks_get_their_masks(tmp_path: Path) -> None:
+    source = source_file(tmp_path)
+    content = json.loads(source.read_text())
+    for entry, segmentation in zip(content["annotations"], (..., "crowd", None, []), strict=True):
+        entry["id"] = float(entry["id"])
+        if segmentation is ...:
+            del entry["segmentation"]
+        elif segmentation != "crowd":
+            entry["segmentation"] = segmentation
+    source.write_text(json.dumps(content))
+    run = make_run(source, tmp_path / "run", "annotate", found=0.0)
+    assert [record.object_id for record in run.objects()] == ["5", "7", "8"]
+    assert not list(run.failures())
+    export_run(run, "coco", tmp_path / "out.json")
+    reread = {sample.sample_id: sample for sample in CocoDataset(tmp_path / "out.json")}
+    for record in run.objects():
+        assert (reread[record.object_id].load_target()[0] == record.mask).all()
+    added = by_id(tmp_path / "out.json")[5]
+    assert "segmentation" not in added["segagent"]["replaced"]
+    assert list(added)[-2:] == ["segmentation", "segagent"]

@@ -12,7 +12,8 @@ from interop_runs import folder_data_set, make_run
 
 from segagent.annotation.batch import Run
 from segagent.annotation.interop import export_run
-from segagent.annotation.interop.matching import Matcher, read_corrections
+from segagent.annotation.interop.corrections import Matcher
+from segagent.annotation.interop.matching import read_corrections
 from segagent.core import InputError
 
 anything = st.recursive(

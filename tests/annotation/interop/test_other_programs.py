@@ -36,7 +36,7 @@ def test_detections(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(found) == ["a.png", "sub/b.png"]
     one = found["a.png"]
     assert one.data["object_id"].tolist() == ["id#0", "id#1"]
-    assert found["sub/b.png"].class_id.tolist() == [1]
+    assert found["sub/b.png"].class_id.tolist() == [2]
     for mask, (x0, y0, x1, y1) in zip(one.mask, one.xyxy.astype(int), strict=True):
         inside = np.zeros_like(mask)
         inside[y0:y1, x0:x1] = True

@@ -15,7 +15,8 @@ from segagent.learning.sft.embedded_rows import collect_rows
 from segagent.policies import make_policy
 from segagent.policies.embedded import SHIPPED
 from segagent.policies.network import load_network
-from segagent.policies.state_head import BINS
+from segagent.policies.perception import GRID
+from segagent.policies.state_head import BINS, Refined, StateHead
 from segagent.search import SearchConfig, run_search
 from segagent.tools import make_tool
 
@@ -60,6 +61,7 @@ def test_training_lowers_the_loss_touches_the_heads_only_and_makes_a_policy(d_0,
     trained = train_policy_on("embedded", [one], out, recipe(steps=40), fresh=True)
     assert trained.spec == f"embedded:{out}"
     assert trained.losses[-1][0] == 40
+    assert trained.examples + trained.left_out == len(one.examples)
     first, last = (np.mean([loss for _, loss in part]) for part in (trained.losses[:8], trained.losses[-8:]))
     assert last < first - 0.3
     before, after = load_network(SHIPPED).state_dict(), weights(out)
@@ -103,7 +105,7 @@ def test_a_finished_training_is_not_done_again_and_not_mistaken_for_another(d_0,
     again = train_policy_on("embedded", sets, tmp_path, recipe(steps=2), fresh=True, progress=lambda *a: seen.append(a))
     assert again == first
     assert not seen
-    with pytest.raises(InputError, match="other settings"):
+    with pytest.raises(InputError, match=r"other settings.*recipe\.steps 2, now 3 \(--steps\)"):
         train_policy_on("embedded", sets, tmp_path, recipe(steps=3), fresh=True)
 
 
@@ -116,8 +118,25 @@ def test_a_checkpoint_of_other_examples_is_not_gone_on_from(d_0, tmp_path):
     with pytest.raises(InterruptedHereError):
         train_policy_on("embedded", [one], tmp_path, recipe(steps=2), fresh=True, progress=stop)
     other = type(one)(one.dataset, list(one.examples)[::-1])  # as many, in another order
-    with pytest.raises(InputError, match="other settings or examples"):
+    with pytest.raises(InputError, match=r"other settings or examples .*the training examples have changed"):
         train_policy_on("embedded", [other], tmp_path, recipe(steps=2), fresh=True)
+
+
+def test_a_bare_head_has_to_learn_where_to_click(d_0, tmp_path):
+    depths = torch.rand(1, 2, BINS, BINS, generator=torch.Generator().manual_seed(0)) * 9
+    nothing = Refined(torch.zeros(1, GRID, GRID), torch.zeros(1, 2, GRID, GRID), torch.zeros(1, 64))
+    place = {
+        prior: StateHead(depth_prior=prior).decide(nothing, torch.zeros(1, GRID, GRID), depths).place
+        for prior in (True, False)
+    }
+    assert torch.equal(place[True].flatten(2).argmax(2), depths.flatten(2).argmax(2))  # The annotator's rule.
+    assert not place[False].any()
+    for fresh, low, high in ((True, 0.9, 1.1), ("bare", 0.0, 0.1)):
+        out = tmp_path / str(fresh)
+        train_policy_on("embedded", [load_annotator_set(d_0)], out, recipe(steps=1), fresh=fresh)
+        assert low <= float(weights(out)["state.depth_weights"][0, 0].abs()) <= high
+    with pytest.raises(InputError, match="other settings"):
+        train_policy_on("embedded", [load_annotator_set(d_0)], tmp_path / "bare", recipe(steps=1), fresh=True)
 
 
 def test_only_the_embedded_model_starts_fresh(d_0, tmp_path):

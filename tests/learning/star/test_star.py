@@ -1,16 +1,21 @@
 import json
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from segagent.core import InputError, decode_rle
+from segagent.core import InputError, InvalidAction, Proposal, SegmentRequest, decode_rle
 from segagent.core.journal import read_journal
 from segagent.datasets import ScenesDataset, open_dataset
 from segagent.learning import star
-from segagent.learning.examples import star_plus_examples
+from segagent.learning.examples import fates, star_plus_examples
 from segagent.learning.sft import Recipe, TrainedModel, write_training_note
 from segagent.learning.star import StarConfig, run_star
-from segagent.learning.star.rollouts import Sampling, roll_out, rollout_examples
+from segagent.learning.star.corrections import correct_rollouts, read_corrected
+from segagent.learning.star.rollouts import Sampling, roll_out
+from segagent.learning.star.run import as_in_d_0
+from segagent.learning.trajectories import TrajectoryConfig, generate_dataset, read_trajectories
 from segagent.policies import CentrePolicy, make_policy
 from segagent.tools import make_tool
 
@@ -62,13 +67,89 @@ def test_killed_rollouts_go_on_to_the_same_file(tmp_path, monkeypatch):
     assert timeless[0] == timeless[1]
 
 
+def corrections_of(tmp_path, dataset, **options):
+    out = options.pop("out", tmp_path / "c.jsonl")
+    correct_rollouts(make_tool("disc"), dataset, tmp_path / "r.jsonl", out, {}, options.get("tell", quiet))
+    return out
+
+
 def test_examples_of_rollouts_are_those_of_algorithm_1(tmp_path):
     dataset = rolled(tmp_path / "r.jsonl")
-    examples = rollout_examples(dataset, tmp_path / "r.jsonl", star_plus_examples)
+    found = list(read_corrected(tmp_path / "r.jsonl", corrections_of(tmp_path, dataset)))
+    examples = [example for one in found for example in star_plus_examples(*one)]
     per_sample = [e.sample_id for e in examples]
     assert all(per_sample.count(sample.sample_id) == 3 for sample in dataset)
-    assert {e.origin for e in examples} <= {"kept", "replaced"}
-    assert any(e.origin == "replaced" for e in examples)
+    assert {e.origin for e in examples} == {"kept", "replaced", "dropped"}
+    tool, targets = make_tool("disc"), {sample.sample_id: sample for sample in dataset}
+    tried = [(t, index, one) for t, corrections in found for index, one in corrections.items() if one.click]
+    assert len(tried) > 3
+    for trajectory, index, one in tried:  # What is on record is what the tool makes of the click in that state.
+        target, _ = targets[trajectory.sample_id].load_target()
+        (embedding,) = tool.embed([targets[trajectory.sample_id].load_image()])
+        prompts = (*trajectory.prompts_at(index - 1), one.click)
+        (made,) = tool.segment([SegmentRequest(embedding, trajectory.mask_at(index - 1), None, prompts)])
+        assert one.reward == pytest.approx((made.mask & target).sum() / (made.mask | target).sum())
+
+
+def test_killed_corrections_go_on_to_the_same_file(tmp_path):
+    dataset = rolled(tmp_path / "r.jsonl")
+    corrections_of(tmp_path, dataset, out=tmp_path / "whole.jsonl")
+
+    def stop(done, total):
+        if done == 2:
+            raise KilledHereError
+
+    with pytest.raises(KilledHereError):
+        corrections_of(tmp_path, dataset, tell=stop)
+    corrections_of(tmp_path, dataset)
+    assert (tmp_path / "c.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_corrections_of_other_rollouts_are_refused(tmp_path):
+    dataset = rolled(tmp_path / "r.jsonl")
+    corrections_of(tmp_path, dataset)
+    (tmp_path / "r.jsonl").unlink()
+    roll_out(Numb(), make_tool("disc"), dataset, tmp_path / "r.jsonl", SHORT, {"model": "numb"}, quiet)
+    with pytest.raises(InputError, match=r"c\.jsonl: does not belong to .*r\.jsonl"):
+        list(read_corrected(tmp_path / "r.jsonl", tmp_path / "c.jsonl"))
+
+
+def test_a_target_that_is_gone_leaves_its_corrections_out(tmp_path):
+    dataset = rolled(tmp_path / "r.jsonl")
+
+    class Gone(ScenesDataset):
+        def groups(self):
+            for number, group in enumerate(dataset.groups()):
+                yield Unreadable(group) if number == 1 else group
+
+    out = corrections_of(tmp_path, Gone(3, seed=8))
+    assert {t.image for t, _ in read_corrected(tmp_path / "r.jsonl", out)} == {"train_8_000000", "train_8_000002"}
+    reasons = [record.get("reason") for record in read_journal(out)[1]]
+    assert reasons.count("its picture or mask cannot be read any more") == 2
+
+
+class Numb:
+    """Says nothing that could be done."""
+
+    name = "numb"
+
+    def propose(self, observations, num_proposals=1, *, temperature=0.0, seeds=None):
+        return [[Proposal(InvalidAction("?", "no"), None, None, "?")] * num_proposals for _ in observations]
+
+
+def test_rollouts_begin_as_d_0_does(tmp_path):
+    dataset = open_dataset(DATA)
+    config = replace(SHORT, starts=("empty", "box", "random"))
+    roll_out(CentrePolicy(), make_tool("disc"), dataset, tmp_path / "r.jsonl", config, {}, quiet)
+    out = corrections_of(tmp_path, dataset)
+    found = list(read_corrected(tmp_path / "r.jsonl", out))
+    report = generate_dataset(dataset, partial(make_tool, "disc"), tmp_path / "d_0.jsonl", TrajectoryConfig())
+    d_0 = list(read_trajectories(tmp_path / "d_0.jsonl"))
+    assert report.num_trajectories == len(found) == 3 * len(list(dataset))
+    for (rolled_out, _), made in zip(found, d_0, strict=True):
+        assert (rolled_out.sample_id, rolled_out.start.kind) == (made.sample_id, made.start.kind)
+        assert rolled_out.start.mask == made.start.mask
+        assert rolled_out.start.prompts == made.start.prompts
 
 
 class Numbered:
@@ -121,7 +202,7 @@ def d_0(tmp_path):
 
     path = tmp_path / "d_0.jsonl"
     arguments = ["trajectories", DATA, "-o", str(path), "--tool", "disc", "--workers", "1", "--max-steps", "2"]
-    assert main([*arguments, "--starts", "empty", "--json"]) == 0
+    assert main([*arguments, "--starts", "empty,box", "--tau-stop", "0.5", "--tau-diff", "0.125", "--json"]) == 0
     return path
 
 
@@ -136,11 +217,65 @@ def test_star_plus_trains_s_0_on_d_0_and_d_n_each_round(tmp_path, trained, d_0):
     for _, sets, _, _ in asked:
         (_, first), (_, second) = sets
         assert {e.origin for e in first} == {"annotator"}
-        assert {e.origin for e in second} <= {"kept", "replaced"}
+        assert "annotator" not in {e.origin for e in second}
     assert result.spec == f"embedded:{out}"
     note = json.loads((out / "training.json").read_text())
     assert note["examples"]["d_n"] == len(asked[1][1][1][1])
-    assert 0 <= note["replaced_share"] <= 1
+    # Rolled out from the starts of D_0, corrected by its rules.
+    assert {key: note["config"][key] for key in ("starts", "tau_stop", "tau_diff")} == {
+        "starts": ["empty", "box"],
+        "tau_stop": 0.5,
+        "tau_diff": 0.125,
+    }
+    _, records = read_journal(out / "rollouts_1.jsonl")
+    assert [record["start"]["kind"] for record in records] == ["empty", "box"] * 6
+    assert note["actions"] == fates(asked[1][1][1][1])
+    assert note["actions"]["replaced"] > 0
+
+
+def test_several_data_sets_are_rolled_out_on(tmp_path, trained, d_0):
+    asked, _ = trained
+    model, _ = sft_model(tmp_path / "s_0", d_0)
+    other = "scenes:2:seed=9,split=train,sentences=1,size=96"
+    sets = [open_dataset(DATA), open_dataset(other)]
+    run_star(model, sets, tmp_path / "out", StarConfig(max_steps=2, tool="disc"))
+    (_, trained_on, _, _) = asked[0]
+    specs = [one.spec for one in sets]
+    assert [spec for spec, _ in trained_on] == [specs[0], *specs]
+    assert {example.image[:7] for example in trained_on[2][1]} == {"train_9"}
+    assert json.loads((tmp_path / "out" / "training.json").read_text())["datasets"] == specs
+
+
+def test_what_the_command_takes(tmp_path, monkeypatch, d_0):
+    from segagent.cli.main import main
+
+    model, _ = sft_model(tmp_path / "s_0", d_0)
+    asked = []
+
+    def no_star(model, datasets, out, config, **_):
+        asked.append(([one.spec for one in datasets], config))
+        return TrainedModel(f"embedded:{out}", 1, 1, ((1, 0.5),), 0.0)
+
+    monkeypatch.setattr(star, "run_star", no_star)
+    command = ["train", "star", str(model), DATA, DATA, "-o", str(tmp_path / "s_1"), "--json"]
+    assert main(command) == 0
+    assert main([*command, "--starts", "box", "--tau-stop", "0.9", "--tau-diff", "0.01"]) == 0
+    assert [one[0] for one in asked] == [[open_dataset(DATA).spec] * 2] * 2
+    assert [(c.starts, c.tau_stop, c.tau_diff) for _, c in asked] == [(None, None, None), (("box",), 0.9, 0.01)]
+    assert main([*command, "--starts", "bax"]) == 2
+
+
+def test_rules_that_differ_among_d_0_must_be_said(tmp_path, trained, d_0):
+    from segagent.cli.main import main
+
+    other = tmp_path / "other.jsonl"
+    arguments = ["trajectories", DATA, "-o", str(other), "--tool", "disc", "--workers", "1", "--starts", "random"]
+    assert main([*arguments, "--tau-diff", "0.125", "--json"]) == 0
+    config = StarConfig(max_steps=2, tool="disc")
+    with pytest.raises(InputError, match=r"tau_stop 0\.5 and 0\.95; say which"):
+        as_in_d_0(config, [str(d_0), str(other)])
+    told = as_in_d_0(replace(config, tau_stop=0.8), [str(d_0), str(other)])
+    assert (told.starts, told.tau_stop, told.tau_diff) == (("empty", "box", "random"), 0.8, 0.125)
 
 
 def test_plain_star_trains_on_good_episodes_only(tmp_path, trained, d_0):
@@ -159,7 +294,10 @@ def test_plain_star_trains_on_good_episodes_only(tmp_path, trained, d_0):
 def test_a_folder_that_is_no_model_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"training\.json"):
         run_star(tmp_path, open_dataset(DATA), tmp_path / "out", SHORT)
-    for bad in ({"rounds": 0}, {"variant": "star++"}, {"min_reward": 1.5}, {"temperature": -1.0}):
+    for bad in (
+        {"rounds": 0}, {"variant": "star++"}, {"min_reward": 1.5}, {"temperature": -1.0}, {"tau_stop": 1.5},
+        {"tau_diff": 2.0}, {"starts": ("nowhere",)}, {"starts": ()},
+    ):  # fmt: skip
         with pytest.raises(InputError):
             StarConfig(**bad)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -192,6 +193,13 @@ def test_families_by_model() -> None:
     assert format_for_name("models/gemini-2.5-pro") == FORMATS["gemini"]
     assert format_for_name("my-own") is None
     assert set(BY_MODEL_TYPE.values()) <= set(FORMATS)
+
+
+def test_the_published_checkpoint_is_asked_in_the_published_words() -> None:
+    """The digest is that of the question in the published code (evaltools/model_loader.py) about "the red mug"."""
+    prompt = FORMATS["segagent-qwen"].prompt(observation("the red mug"))
+    digest = hashlib.sha256(prompt.encode()).hexdigest()
+    assert digest == "177320f59bc3b429f6ac7b5056f05354b19a313bcbd266ceb40060f8f3405b70"
 
 
 def test_space_is_documented_in_the_prompt() -> None:

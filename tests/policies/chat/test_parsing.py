@@ -57,6 +57,23 @@ CLICK = Click(412, 377, positive=True)
         (MOLMO, 'Positive point: <point x="41.2" y="37.7" alt="mug">not a mug (1, 2)</point>', CLICK, None),
         (MOLMO, "Positive point: (41.2%, 37.7%)", CLICK, None),
         (UNIT, "Positive point: (0.412, 0.377)", CLICK, None),
+        (UNIT, "Positive point: (0.41250000000000003, 0.37712345678901234)", CLICK, None),
+        (UNIT, '{"action": "positive", "point": ["0.41250000000000003", 0.37712345678901234]}', CLICK, None),
+        (QWEN3, "Positive point: <point>(412, 377)</point>", CLICK, None),
+        (QWEN3, "Positive point: <point>412 377</point>", CLICK, None),
+        (QWEN3, "Positive point: <points>[[412, 377]]</points>", CLICK, None),
+        (QWEN3, '{"action": "positive", "point": "<point>412, 377</point>"}', CLICK, None),
+        (QWEN3, "{'action': 'positive', 'point': [412, 377], 'done': False, 'label': \"dog's\"}", CLICK, None),
+        (QWEN3, '{"action": "positive", "point": [412, 377,],}', CLICK, None),
+        (QWEN3, '{action: "positive", point: {x: 412, y: 377}}', CLICK, None),
+        (QWEN3, '{"action": "positive", "point": "412, 377"}', CLICK, None),
+        (QWEN3, '{"action": "positive", "point": "412 377"}', CLICK, None),
+        (QWEN3, '{"action": "positive", "points": [{"x": 412, "y": 377}]}', CLICK, None),
+        (QWEN3, '{"points": [{"point_2d": [412, 377], "label": "positive"}]}', CLICK, None),
+        (QWEN3, "Positive point\uff1a\uff08412\uff0c377\uff09", CLICK, None),
+        (QWEN3, "[THINK](1, 1)[/THINK]Positive point: (412, 377)<|im_end|>", CLICK, None),
+        (QWEN3, "<|channel|>analysis<|message|>(1, 1)?<|channel|>final<|message|>Finish<|return|>", Finish(), None),
+        (QWEN3, "<think>" + "maybe (1, 1)? " * 5000 + "</think>Positive point: (412, 377)", CLICK, None),
         (UNIT, "Positive point: (.4125, .3775)", CLICK, None),
     ],
 )
@@ -103,6 +120,20 @@ def test_is_read(fmt: ChatFormat, reply: str, action: Action, iou: float | None)
         (QWEN3, '{"action": "finish", "point": [1, 2]}', "ambiguous"),
         (QWEN3, '{"point": [412, 377]}', "no sign"),
         (QWEN3, "{{{", "malformed"),
+        (QWEN3, "Positive point: <point>1,024</point>", "malformed"),
+        (QWEN3, "Positive point: (1,024)", "malformed"),
+        (QWEN3, "Positive point: (41,2, 57,7)", "ambiguous"),
+        (QWEN3, "Positive point: <point>412 377 5</point>", "no coordinates"),
+        (QWEN3, "Positive point: <points>[[412, 377], [1, 2]]</points>", "ambiguous"),
+        (QWEN3, "{'action': 'positive', 'point': [412, 377], 'point': [1, 2]}", "ambiguous"),
+        (QWEN3, "{'action': 'positive', 'label': 'dog's', 'point': [412, 377]}", "malformed"),
+        (QWEN3, "{'action': 'positive', 'point': [1_0, 0x10]}", "malformed"),
+        (QWEN3, '{"action": "positive", "point": "1,024"}', "malformed"),
+        (QWEN3, '{"action": "positive", "point": "412, 377, 5"}', "malformed"),
+        (QWEN3, '{"action": "positive", "points": [{"x": 412, "y": 377}, {"x": 1, "y": 2}]}', "ambiguous"),
+        (QWEN3, '{"action": "positive", "points": [{"x": 412, "y": 377}, {"x": 1}]}', "malformed"),
+        (QWEN3, "[THINK]Positive point: (412, 377)", "truncated"),
+        (QWEN3, "<|channel|>analysis<|message|>Positive point: (412, 377)", "truncated"),
         (QWEN3, "x" * (MAX_REPLY + 1), "too long"),
     ],
 )
@@ -234,6 +265,36 @@ def test_fuzz_every_reply_is_classified_and_no_click_is_outside() -> None:
                 assert reason.partition(":")[0] in INVALID_KINDS
             case _:
                 assert isinstance(action, Finish | Undo)
+
+
+NOTATIONS = (
+    "Positive point: ({x}, {y})", "Current IoU: 37%. Positive point: [{x}, {y}]",
+    "Positive point: <point>({x}, {y})</point>",
+    "Positive point: <point>{x} {y}</point>", "Positive point: <points>[[{x}, {y}]]</points>",
+    '{{"action": "positive", "point": [{x}, {y}]}}', "{{'action': 'positive', 'point': [{x}, {y}]}}",
+    '{{"action": "positive", "point": [{x}, {y}],}}', '{{"action": "positive", "point": "{x}, {y}"}}',
+    '{{"action": "positive", "points": [{{"x": {x}, "y": {y}}}]}}', "{{action: 'positive', point: {{x: {x}, y: {y}}}}}",
+    '```json\n[{{"point_2d": [{x}, {y}], "label": "positive"}}]\n```',
+    "<think>(1, 2)?</think> Positive point: ({x}, {y}).",
+    'I see it. {{"iou": 0.5, "positive": true, "x": {x}, "y": {y}}}',
+)  # fmt: skip
+
+
+def test_no_beginning_and_no_garbled_copy_of_a_reply_is_another_click() -> None:
+    """A reply that is torn off, or loses or repeats a letter outside its numbers, is read right or not at all."""
+    rng = random.Random(5)
+    for notation in NOTATIONS:
+        x, y = rng.randrange(100, 1000), rng.randrange(100, 1000)
+        whole = notation.format(x=x, y=y)
+        right = Click(x, y, positive=True)
+        assert QWEN3.parse(whole, *SIZE)[0] == right, whole
+        letters = [place for place, letter in enumerate(whole) if not letter.isdigit()]
+        torn = [whole[:end] for end in range(len(whole))]
+        torn += [whole[:place] + whole[place + 1 :] for place in letters]
+        torn += [whole[:place] + whole[place] + whole[place:] for place in letters]
+        for reply in torn:
+            action, _ = QWEN3.parse(reply, *SIZE)
+            assert action == right or isinstance(action, InvalidAction), (reply, action)
 
 
 def test_long_hostile_replies_are_read_in_linear_time() -> None:

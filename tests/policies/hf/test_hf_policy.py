@@ -134,7 +134,7 @@ def test_greedy_is_the_librarys_own(name: str, policies: dict[str, ChatPolicy]) 
         assert row[0].log_prob == pytest.approx(float(scores[number, : stop + 1].sum()), abs=1e-3)
 
 
-def test_samples_follow_the_models_distribution(policies: dict[str, ChatPolicy]) -> None:
+def test_samples_follow_the_models_distribution() -> None:
     """First tokens of many samples against the softmax they are drawn from."""
     from segagent.policies.hf.decoding import _choose
 
@@ -143,7 +143,6 @@ def test_samples_follow_the_models_distribution(policies: dict[str, ChatPolicy])
     chosen, _ = _choose(logits, draws, 0.5)
     expected = torch.softmax(logits[0] / 0.5, -1).numpy()
     np.testing.assert_allclose(np.bincount(chosen, minlength=4) / 4000, expected, atol=0.03)
-    assert policies
 
 
 def test_resized_picture_is_the_one_the_processor_makes(policies: dict[str, ChatPolicy]) -> None:
@@ -219,7 +218,7 @@ def test_weights_that_could_hold_code_are_refused(folders: dict[str, Path], tmp_
         make_policy(f"hf:{folder}")
 
 
-def test_unusable_checkpoints(tmp_path: Path, folders: dict[str, Path]) -> None:
+def test_unusable_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no vision-language model"):
         make_policy(f"hf:{tmp_path}")
     (tmp_path / "adapter_config.json").write_text("{}")
@@ -230,4 +229,3 @@ def test_unusable_checkpoints(tmp_path: Path, folders: dict[str, Path]) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(WeightsError):
         make_policy(f"hf:{tmp_path}")
-    assert folders

@@ -19,7 +19,7 @@ from tiny_checkpoints import make_llava, make_qwen3, make_qwen25
 
 from segagent.core import Action, Box, Click, Finish, Image, InputError, InvalidAction, Undo, encode_rle
 from segagent.learning.examples import Example
-from segagent.learning.sft.hf.data import EncodedExamples, data_fingerprint, training_order
+from segagent.learning.sft.hf.data import EncodedExamples, LeftOut, data_fingerprint, too_long, training_order
 from segagent.learning.sft.hf.encoding import NOT_TAUGHT, Collator, Encoder
 from segagent.learning.sft.hf.model import is_vision, limit_pictures
 from segagent.policies.chat import FORMATS, ask, parse_spec
@@ -180,10 +180,38 @@ def test_order_is_every_example_once_an_epoch() -> None:
 
 def test_a_picture_is_kept_while_it_is_in_use(encoders: dict[str, Encoder]) -> None:
     one = training_set()
-    data = EncodedExamples([one], training_order([one], 20, seed=0), encoders["llava"])
+    left_out = LeftOut(frozenset(), (0, 0))
+    data = EncodedExamples([one], training_order([one], 20, seed=0), encoders["llava"], left_out)
     assert all("labels" in data[position] for position in range(len(data)))
     assert isinstance(one.dataset, DrawnDataset)
     assert sorted(one.dataset.loads) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_length_is_known_without_the_picture(name: str, encoders: dict[str, Encoder]) -> None:
+    tall = replace(EXAMPLES[1], mask=encode_rle(np.zeros((200, 90), np.bool_)), text="a lamp " * 30)
+    pictures = {example.sample_id: DrawnDataset().load_image(example.image) for example in EXAMPLES}
+    for one in (*EXAMPLES, EXAMPLES[0], tall):
+        image = Image.of(np.full((200, 90, 3), 7, np.uint8)) if one is tall else pictures[one.sample_id]
+        assert encoders[name].length(one) == encoders[name](one, image)["input_ids"].shape[1]
+
+
+def test_examples_that_are_too_long_teach_nothing_in_their_places(
+    encoders: dict[str, Encoder], loaded: dict[str, Checkpoint]
+) -> None:
+    long = example(2, Click(5, 5, positive=True), 0.5, "the lamp beside the " * 20)
+    sets = [training_set(EXAMPLES[0], long), training_set(long, EXAMPLES[4])]
+    lengths = sorted(encoders["llava"].length(one) for each in sets for one in each.examples)
+    assert lengths[1] < lengths[2]
+    encoder = Encoder(loaded["llava"], encoders["llava"].format, lengths[1])
+    left_out = too_long(sets, encoder, lengths[1])
+    assert left_out.places == {(0, 1), (1, 0)}
+    order = training_order(sets, 8, seed=1)
+    data = EncodedExamples(sets, order, encoder, left_out)
+    taught = [bool((data[n]["labels"] != NOT_TAUGHT).any()) for n in range(8)]
+    assert taught == [tuple(place) not in left_out.places for place in order.tolist()]
+    with pytest.raises(InputError, match=rf"all 4 examples are longer than max_length 9, .* {lengths[0]} tokens"):
+        too_long(sets, encoder, 9)
 
 
 def test_fingerprint_follows_what_is_taught() -> None:

@@ -27,6 +27,7 @@ from segagent.environment import Episode
 from segagent.learning.examples import Example
 from segagent.learning.sft import Recipe, TrainedModel, default_recipe, load_recipe, train_policy_on
 from segagent.learning.sft.hf import recipe_name
+from segagent.learning.sft.hf.data import training_order
 from segagent.learning.sft.hf.model import is_vision
 from segagent.policies import make_policy
 from segagent.policies.chat import ChatPolicy, ask
@@ -283,6 +284,24 @@ def test_mixed_precision_with_checkpointed_activations(folders: dict[str, Path],
 
 
 @pytest.mark.parametrize("rank", [0, 2])
+def test_a_recipe_in_bfloat16_on_a_cpu_without_it(
+    rank: int, folders: dict[str, Path], short: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is computed with in float32, as the log says; what is written is what the recipe says."""
+    monkeypatch.setenv("SEGAGENT_PRECISION", "float32")
+    settings = recipe(short, steps=1, dtype="bfloat16", lora_rank=rank)
+    start = f"hf:{folders['qwen2.5']}?device=cpu"
+    model = train_policy_on(start, [training_set()], tmp_path, settings)
+    (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert json.loads(line)["precision"] == "float32"
+    if rank == 0:
+        assert {value.dtype for value in weights_of(tmp_path).values()} == {torch.bfloat16}
+    # Nothing in the folder forbids another kind of machine.
+    monkeypatch.setenv("SEGAGENT_PRECISION", "bfloat16")
+    assert train_policy_on(start, [training_set()], tmp_path, settings) == model
+
+
+@pytest.mark.parametrize("rank", [0, 2])
 def test_inference_shrinks_pictures_as_training_did(
     rank: int, folders: dict[str, Path], short: str, tmp_path: Path
 ) -> None:
@@ -293,6 +312,59 @@ def test_inference_shrinks_pictures_as_training_did(
     large = Observation(Image.of(np.zeros((400, 300, 3), np.uint8)), "x", empty_mask(400, 300))
     (grid,) = policy.model._inputs([ask(policy.format, large)])["image_grid_thw"].tolist()
     assert 20 < grid[1] * grid[2] / 4 <= 30
+
+
+LONG = replace(EXAMPLES[0], sample_id="long", text="the lamp beside the " * 10)
+
+
+def test_an_example_that_is_too_long_is_left_out_and_counted(
+    folders: dict[str, Path], short: str, tmp_path: Path
+) -> None:
+    """It adds nothing: the training is the one in which a short example has its place and is not taught."""
+    start, settings = f"hf:{folders['llava']}", recipe(short, steps=4, batch_size=2, micro_batch=1, max_length=150)
+    model = train_policy_on(start, [training_set(LONG, *EXAMPLES)], tmp_path, settings)
+    assert (model.examples, model.left_out) == (len(EXAMPLES), 1)
+    assert all(np.isfinite(loss) for _, loss in model.losses)
+    assert train_policy_on(start, [training_set(LONG, *EXAMPLES)], tmp_path, settings) == model
+    with pytest.raises(InputError, match=r"all 1 examples are longer than max_length 150"):
+        train_policy_on(start, [training_set(LONG)], tmp_path / "none", settings)
+
+
+def test_a_batch_of_nothing_but_long_examples_changes_no_weight(
+    folders: dict[str, Path], short: str, tmp_path: Path
+) -> None:
+    settings = recipe(short, steps=1, batch_size=1, micro_batch=1, max_length=150, warmup=0.0)
+    sets = [training_set(LONG, EXAMPLES[0])]
+    seed = next(seed for seed in range(9) if training_order(sets, 1, seed).tolist() == [[0, 0]])
+    model = train_policy_on(f"hf:{folders['llava']}", sets, tmp_path, replace(settings, seed=seed))
+    assert model.losses == ((1, 0.0),)
+    before, after = weights_of(folders["llava"]), weights_of(tmp_path)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_max_length_can_be_raised_on_the_way(folders: dict[str, Path], short: str, tmp_path: Path) -> None:
+    start, settings = f"hf:{folders['qwen2.5']}", recipe(short, steps=8, batch_size=2, micro_batch=1, max_length=60)
+    sets = [training_set(LONG, *EXAMPLES)]
+
+    def stop(what: str, done: int, total: int, loss: float) -> None:
+        if done == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train_policy_on(start, sets, tmp_path, settings, progress=stop)
+    with pytest.raises(InputError, match=r"max_length 60, now 50"):
+        train_policy_on(start, sets, tmp_path, replace(settings, max_length=50))
+    seen: list[int] = []
+    raised = replace(settings, max_length=600)
+    model = train_policy_on(start, sets, tmp_path, raised, progress=lambda w, done, *_: seen.append(done))
+    assert seen[0] > 1  # Gone on with.
+    assert (model.examples, model.left_out) == (len(EXAMPLES) + 1, 0)
+    # Pictures are as large as they were when it began.
+    policy = chat_policy(f"{model.spec}?max_tokens=2")
+    assert isinstance(policy.model, LocalModel)
+    large = Observation(Image.of(np.zeros((400, 300, 3), np.uint8)), "x", empty_mask(400, 300))
+    (grid,) = policy.model._inputs([ask(policy.format, large)])["image_grid_thw"].tolist()
+    assert grid[1] * grid[2] / 4 <= 30
 
 
 @pytest.mark.slow

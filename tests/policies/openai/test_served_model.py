@@ -16,7 +16,9 @@ from loopback import Scripted, completion
 from PIL import Image as PillowImage
 
 from segagent.core import Click, Image, InvalidAction, Observation, SegAgentError, SpecError, empty_mask
-from segagent.policies.chat import FORMATS, Picture, Question
+from segagent.imaging import write_bytes
+from segagent.policies import with_known_format
+from segagent.policies.chat import FORMAT_FILE, FORMATS, Picture, Question, format_to_dict
 from segagent.policies.openai import (
     Patience,
     PictureEncoding,
@@ -171,21 +173,25 @@ def test_cut_reply_names_no_action(made: list[ServedModel]) -> None:
     assert action.reason.startswith("truncated")
 
 
-def test_content_in_parts_missing_content_usage_and_log_probs(made: list[ServedModel]) -> None:
-    def answer(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
-        parts = [{"type": "text", "text": "Positive "}, {"type": "text", "text": "point"}]
-        choice = {"message": {"content": parts}, "logprobs": {"content": [{"logprob": -1.5}, {"logprob": -0.5}]}}
-        if body["messages"][0]["content"][-1]["text"] == "none":
-            choice = {"message": {"content": None}}
-        usage = {"prompt_tokens": 100, "completion_tokens": 7}
-        return 200, {}, json.dumps({"choices": [choice], "usage": usage}).encode()
-
-    with Scripted(answer) as server:
+def test_content_in_parts_usage_and_log_probs(made: list[ServedModel]) -> None:
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "Negative"}], "text": "Negative"},
+        {"type": "text", "text": "Positive "},
+        {"type": "text", "text": "point"},
+    ]
+    choice = {"message": {"content": parts}, "logprobs": {"content": [{"logprob": -1.5}, {"logprob": -0.5}]}}
+    usage = {
+        "prompt_tokens": 100, "completion_tokens": 7, "cost": 0.25, "prompt_tokens_details": {"cached_tokens": 64},
+    }  # fmt: skip
+    answer = 200, {}, json.dumps({"choices": [choice], "usage": usage}).encode()
+    with Scripted(lambda body: answer) as server:
         served = model(server, made)
         replies = served.reply([QUESTION, Question((), "none")], 1, temperature=0.0, seeds=None)
-    assert texts(replies) == [["Positive point"], [""]]
+    assert texts(replies) == [["Positive point"]] * 2
     assert replies[0][0].log_prob == -2.0
-    assert (served.usage.prompt_tokens, served.usage.completion_tokens, served.usage.replies) == (200, 14, 2)
+    used = served.usage
+    assert (used.prompt_tokens, used.completion_tokens, used.cached_tokens, used.money) == (200, 14, 128, 0.5)
+    assert used.replies == 2
 
 
 def test_pictures_are_sent_as_asked(made: list[ServedModel]) -> None:
@@ -280,6 +286,43 @@ def test_format_follows_the_models_name(made: list[ServedModel]) -> None:
         made.append(policy.model)  # type: ignore[arg-type]
         assert policy.format == FORMATS[fmt]
         assert policy.name == f"openai:{name}@http://127.0.0.1:9/v1?cache=off&calls=5"
+
+
+def test_a_served_model_tells_its_format(made: list[ServedModel], tmp_path: Path) -> None:
+    """It goes before the name and gives way to an option; of several models it is the one that is asked for."""
+    told = format_to_dict(FORMATS["molmo"].with_changes(name="mine"))
+    write_bytes(tmp_path / FORMAT_FILE, json.dumps(format_to_dict(FORMATS["paper-unit"])).encode())
+    with Scripted(lambda body: completion(TEXT)) as server:
+        server.models = [
+            {"id": "qwen3-a", "segagent_format": told},
+            {"id": "b", "root": str(tmp_path)},
+            {"id": "gemini-c"},
+        ]
+        expected = {"qwen3-a": "mine", "b": "paper-unit", "gemini-c": "gemini", "qwen3-a?format=gpt": "gpt"}
+        for spec, name in expected.items():
+            model_name, _, option = spec.partition("?")
+            policy = make_openai_policy(f"{model_name}@{server.url}?cache=off&{option}".rstrip("&"))
+            made.append(policy.model)  # type: ignore[arg-type]
+            assert (policy.format.name, policy.format_is_guessed) == (name, "")
+        server.models = [{"id": "whatever", "segagent_format": told}]
+        policy = make_openai_policy(f"my-model@{server.url}?cache=off")
+        made.append(policy.model)  # type: ignore[arg-type]
+        assert (policy.format.name, policy.format_is_told) == ("mine", True)
+        server.models[0]["segagent_format"] = {"name": "broken"}
+        with pytest.raises(SegAgentError, match="/models: not a chat format"):
+            make_openai_policy(f"my-model@{server.url}?cache=off")
+        assert server.requests == []
+
+
+def test_a_format_that_nothing_speaks_for_is_said_to_be_a_guess(made: list[ServedModel]) -> None:
+    look = Observation(Image.of(np.zeros((20, 20, 3), np.uint8)), "x", empty_mask(20, 20))
+    with Scripted(lambda body: completion('{"action": "finish"}')) as server:
+        policy = make_openai_policy(f"acme@{server.url}?cache=off")
+        made.append(policy.model)  # type: ignore[arg-type]
+        with pytest.warns(UserWarning, match="segagent doctor"):
+            policy.propose([look])
+        with pytest.raises(SpecError, match="segagent doctor"):
+            with_known_format(policy)
 
 
 def test_whole_policy(made: list[ServedModel]) -> None:

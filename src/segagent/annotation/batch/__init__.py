@@ -1,13 +1,14 @@
 """Whole data sets: audit, refine and annotate them into a run folder that outlives every crash."""
 
 from segagent.annotation.batch.accept import Decision, decide
-from segagent.annotation.batch.config import Budget, Job, RunConfig
+from segagent.annotation.batch.config import Job, RunConfig
 from segagent.annotation.batch.folder import Run, open_run
 from segagent.annotation.batch.likely_error import ERROR_LABELS, LikelyError, audit_score, likely_error
 from segagent.annotation.batch.models import Models, make_models
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.annotation.batch.run import Progress, run_job
-from segagent.annotation.batch.summary import summarise_run
+from segagent.annotation.batch.summary import summarise_run, unfinished, warnings_of
+from segagent.core.budget import Budget
 
 __all__ = [
     "ERROR_LABELS",
@@ -27,4 +28,6 @@ __all__ = [
     "open_run",
     "run_job",
     "summarise_run",
+    "unfinished",
+    "warnings_of",
 ]

@@ -93,6 +93,7 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
         raise InputError(f"the IoU from which a mask is good must lie between 0 and 1, got {iou_bar:g}")
     told = Checked({}) if checked is None else read_checked(checked, run)
     masks, absent = _masks(run, told, iou_bar)
+    doubted = {record.object_id for record in run.objects() if record.doubts}
     known = _known(run, masks, iou_bar)
     # A mask without a predicted IoU has no chance that could be told; nobody's word makes it acceptable but a person's.
     free = np.array([m.predicted for m in masks if m.good is None and m.predicted is not None], np.float64)
@@ -101,12 +102,13 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
     chance = [_chance(mask, chances) for mask in masks]
     taken = [bool(m.good) if m.good is not None else _reaches(m.predicted, threshold) for m in masks]
     expected = [known.expected_iou(mask) for mask in masks]
+    accepted = tuple(mask.object_id for mask, yes in zip(masks, taken, strict=True) if yes)
     order = sorted((c or 0.0, place) for place, c in enumerate(chance) if not taken[place])
     return Decision(
         target_precision=target_precision,
         iou_bar=iou_bar,
         threshold=threshold,
-        accepted=tuple(mask.object_id for mask, yes in zip(masks, taken, strict=True) if yes),
+        accepted=accepted,
         to_see=(*(masks[place].object_id for _, place in order), *absent),
         precision=None if threshold is None else known.reliance.share_good(free[free >= threshold]),
         expected_bad=sum(1 - c for c, yes in zip(chance, taken, strict=True) if yes and c is not None),
@@ -114,7 +116,16 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
         expected_iou=_mean([e for e, yes in zip(expected, taken, strict=True) if yes]),
         expected_iou_all=_mean(expected),
         num_checked=len(told.checks),
-        warnings=tuple(_warnings(run, told, target_precision, none=bool(free.size) and threshold is None)),
+        warnings=tuple(
+            _warnings(
+                run,
+                told,
+                target_precision,
+                none=bool(free.size) and threshold is None,
+                num_accepted=len(accepted),
+                num_doubted=len(doubted.intersection(accepted) - told.checks.keys()),
+            )
+        ),
     )
 
 
@@ -217,10 +228,22 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _warnings(run: Run, told: Checked, target: float, *, none: bool) -> Iterator[str]:
+def _warnings(
+    run: Run, told: Checked, target: float, *, none: bool, num_accepted: int, num_doubted: int
+) -> Iterator[str]:
+    if num_doubted and len(told.checks) < ENOUGH_CHECKED:
+        yield (
+            f"the policy doubts {num_doubted} of the {num_accepted} accepted objects: what is known of its scores is "
+            "no word on those; look at them, or check a sample of the run (segagent check)"
+        )
     if told.unknown:
         names = ", ".join(map(repr, told.unknown[:5])) + (" ..." if len(told.unknown) > 5 else "")
         yield f"{len(told.unknown)} checked objects are not masks of this run and were left out: {names}"
+    if told.num_by_overlap:
+        yield (
+            f"{told.num_by_overlap} right masks were found by picture, label and overlap, for their ids name other "
+            "objects or none"
+        )
     if told.open:
         yield f"{told.open} entries are not filled in; leaving out the hard ones makes the rest look too good"
     if told.checks and len(told.checks) < FEW_CHECKED:

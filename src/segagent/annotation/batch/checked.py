@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,8 +12,10 @@ from typing import Any, TypeAlias
 
 from segagent.annotation.batch.folder import Run
 from segagent.annotation.batch.records import ObjectRecord
-from segagent.core import InputError, iou
-from segagent.datasets.coco_masks import decode_segmentation
+from segagent.core import InputError, decode_rle, iou
+from segagent.core.texts import read_json
+from segagent.datasets.coco_masks import decode_segmentation, is_no_mask
+from segagent.datasets.listed import id_of
 
 CHECKED_SCHEMA = "segagent.checked/1"
 
@@ -35,44 +37,57 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The checks of a file by object id, how many entries are ``open`` (not filled in), and ids that are ``unknown``:
-    the run has no mask of that name.
+    """The checks of a file by object id, how many entries are ``open`` (not filled in), and entries that are
+    ``unknown``: they are about no mask of the run. ``num_by_overlap``: right masks that were not found by their id.
     """
 
     checks: dict[str, Check]
     open: int = 0
     unknown: tuple[str, ...] = ()
+    num_by_overlap: int = 0
 
 
 _Entries: TypeAlias = Iterator[tuple[str, str, Callable[[ObjectRecord], Check | None]]]
 """Where an entry stands, the object it is about, and how its check is found; None for one not filled in."""
 
 
+def mask_digest(record: ObjectRecord) -> str:
+    """A short name of the object's answer, so that what was said of it is never taken for another run's mask."""
+    counts = record.trajectory.rle_at(record.trajectory.returned)["counts"]
+    return hashlib.blake2b(counts.encode("ascii"), digest_size=8).hexdigest()
+
+
 def read_checked(path: str | Path, run: Run) -> Checked:
     """The checks of masks of ``run`` in a JSON file of one of two forms.
 
     - A list of ``{"object_id": ..., "iou": 0.83}`` or ``{"object_id": ..., "verdict": "ok"}`` (or ``"wrong"``; null
-      is an entry not filled in), as it is or as ``checked`` in an object, which is what ``segagent check`` writes.
-    - COCO annotations that hold the right masks; the first there of ``object_id``, ``sample_id`` and ``id`` names the
-      object.
+      is an entry not filled in), as it is or as ``checked`` in an object, which is what ``segagent check`` writes. An
+      entry that also tells the object's ``text`` or ``mask`` (:func:`mask_digest`) is about that one alone.
+    - COCO annotations that hold the right masks. Those with images are found as ``segagent import`` finds them: by id
+      where picture and label agree, else by picture, label and overlap. Without images, ``object_id``, ``sample_id`` or
+      ``id`` names the object, the first that is there. One without a segmentation is
+      not filled in.
 
     Raises ``InputError`` naming the file and the entry that is not right, or where no entry is about a mask of the run.
     """
     name = Path(path)
-    try:
-        data = json.loads(name.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror}); expected JSON with checked masks") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name}: not valid JSON ({error})") from error
+    data = read_json(name, "expected JSON with checked masks")
     if isinstance(data, dict) and isinstance(data.get("annotations"), list):
-        entries = _coco(data["annotations"], name)
+        found = _matched(data, name, run) if data.get("images") else _checked(_coco(data["annotations"], name), run)
     elif isinstance(data, dict) and isinstance(data.get("checked"), list):
-        entries = _listed(data["checked"], f"{name}, checked")
+        found = _checked(_listed(data["checked"], f"{name}, checked"), run)
     elif isinstance(data, list):
-        entries = _listed(data, str(name))
+        found = _checked(_listed(data, str(name)), run)
     else:
         raise InputError(f"{name}: expected a list of checked masks, an object with 'checked', or COCO annotations")
+    if not found.checks:
+        reason = f"none of its {found.open} entries is filled in" if found.open else "none of its entries names one"
+        raise InputError(f"{name}: says nothing about the masks of {run.folder}; {reason}")
+    return found
+
+
+def _checked(entries: _Entries, run: Run) -> Checked:
+    """The checks of entries that name their objects."""
     wanted: dict[str, tuple[str, Callable[[ObjectRecord], Check | None]]] = {}
     for where, object_id, find in entries:
         if object_id in wanted:
@@ -81,17 +96,50 @@ def read_checked(path: str | Path, run: Run) -> Checked:
     checks: dict[str, Check] = {}
     num_open = 0
     for record in run.objects():
-        if record.object_id in wanted and record.outcome != "not_found":
-            _, find = wanted.pop(record.object_id)
-            check = find(record)
-            if check is None:
-                num_open += 1
-            else:
-                checks[record.object_id] = check
-    if not checks:
-        reason = f"none of its {num_open} entries is filled in" if num_open else "none of its entries names one"
-        raise InputError(f"{name}: says nothing about the masks of {run.folder}; {reason}")
+        if record.object_id not in wanted or record.outcome == "not_found":
+            continue
+        try:
+            check = wanted[record.object_id][1](record)
+        except _OtherMask:
+            continue
+        del wanted[record.object_id]
+        if check is None:
+            num_open += 1
+        else:
+            checks[record.object_id] = check
     return Checked(checks, num_open, tuple(wanted))
+
+
+class _OtherMask(Exception):  # noqa: N818 - no error: the entry is left out, and that is told
+    """The entry is about another mask than the run's."""
+
+
+def _matched(data: dict[str, Any], path: Path, run: Run) -> Checked:
+    """The right masks of a whole COCO file. What has no object of its label, or is not right itself, is unknown."""
+    # That package is built on this one.
+    from segagent.annotation.interop.from_coco import read_coco_corrections
+    from segagent.annotation.interop.matching import match
+
+    matched = match(run, read_coco_corrections(data, path))
+    pairs = {name: one for name, one in matched.pairs.items() if not one.relabelled}
+    unknown = [one.drawn.entry.where for one in matched.pairs.values() if one.relabelled]
+    unknown += [one.entry.where for _, one in matched.new] + [one.where for one in matched.problems]
+    checks: dict[str, Check] = {}
+    num_by_overlap = 0
+    for record in run.objects():
+        one = pairs.pop(record.object_id, None)
+        if one is None:
+            continue
+        if record.outcome == "not_found":
+            unknown.append(one.drawn.entry.where)
+            continue
+        trajectory = record.trajectory
+        checks[record.object_id] = Check(
+            record.object_id, iou=iou(trajectory.mask_at(trajectory.returned), decode_rle(one.drawn.rle))
+        )
+        num_by_overlap += one.how != "id"
+    num_open = sum(not one.crowd for one in matched.blank)
+    return Checked(checks, num_open, tuple(unknown), num_by_overlap)
 
 
 def _listed(entries: list[Any], prefix: str) -> _Entries:
@@ -99,7 +147,7 @@ def _listed(entries: list[Any], prefix: str) -> _Entries:
         where = f"{prefix}[{index}]"
         object_id = _object_id(entry, ("object_id",), where)
         check = _check(entry, object_id, where)
-        yield where, object_id, partial(_told, check=check)
+        yield where, object_id, partial(_told, check=check, entry=entry)
 
 
 def _check(entry: dict[str, Any], object_id: str, where: str) -> Check | None:
@@ -121,17 +169,20 @@ def _coco(annotations: list[Any], path: Path) -> _Entries:
     for index, entry in enumerate(annotations):
         where = f"{path}, annotations[{index}]"
         object_id = _object_id(entry, ("object_id", "sample_id", "id"), where)
-        if not isinstance(entry.get("segmentation"), list | dict):
-            raise InputError(f"{where}: 'segmentation' must be polygons or RLE")
         yield where, object_id, partial(_compare, entry=entry, where=where)
 
 
-def _told(_: ObjectRecord, check: Check | None) -> Check | None:
+def _told(record: ObjectRecord, check: Check | None, entry: dict[str, Any]) -> Check | None:
+    text, mask = entry.get("text"), entry.get("mask")
+    if (text is not None and text != record.text) or (mask is not None and mask != mask_digest(record)):
+        raise _OtherMask
     return check
 
 
-def _compare(record: ObjectRecord, entry: dict[str, Any], where: str) -> Check:
+def _compare(record: ObjectRecord, entry: dict[str, Any], where: str) -> Check | None:
     trajectory = record.trajectory
+    if is_no_mask(entry.get("segmentation")):
+        return None
     try:
         right = decode_segmentation(entry["segmentation"], trajectory.height, trajectory.width)
     except ValueError as error:
@@ -142,7 +193,4 @@ def _compare(record: ObjectRecord, entry: dict[str, Any], where: str) -> Check:
 def _object_id(entry: Any, keys: tuple[str, ...], where: str) -> str:
     if not isinstance(entry, dict):
         raise InputError(f"{where}: expected an object, got {type(entry).__name__}")
-    value = next((entry[key] for key in keys if key in entry), None)
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise InputError(f"{where}: {keys[0]!r} must name an object of the run, got {value!r:.80}")
-    return str(value)
+    return str(id_of(entry, next((key for key in keys if key in entry), keys[0]), where))

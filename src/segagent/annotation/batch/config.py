@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from segagent.core import InputError
-from segagent.core.usage import Prices
 from segagent.search import SearchConfig
 
 Job: TypeAlias = Literal["audit", "refine", "annotate"]
 
 JOBS: tuple[Job, ...] = get_args(Job)
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Limits of a whole run, None for no limit. A run that reaches one stops as if interrupted and can be gone on with.
-
-    ``seconds`` of computing, ``policy_calls`` (states that the policy was asked about), ``money`` at ``prices``.
-    """
-
-    seconds: float | None = None
-    policy_calls: int | None = None
-    money: float | None = None
-    prices: Prices = Prices()  # noqa: RUF009 - frozen
-
-    def __post_init__(self) -> None:
-        given = (self.seconds, self.policy_calls, self.money)
-        if any(value is not None and not value > 0 for value in given):
-            raise InputError("a budget must be above 0; leave it out for no limit")
-        if self.money is not None and self.prices == Prices():
-            raise InputError("a budget in money needs the prices per million tokens (--price IN,OUT)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +46,10 @@ class RunConfig:
             raise InputError("the seed must be at least 0 and batch_images at least 1")
         if self.job != "annotate" and not self.search.use_prm:
             raise InputError(f"{self.job} needs the predicted IoU; use it in the search")
+
+    def with_given(self, **settings: float | None) -> RunConfig:
+        """The same with those of ``settings`` that are not None."""
+        return replace(self, **{name: value for name, value in settings.items() if value is not None})  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
         """What changes a record: settings of other jobs left out."""

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Run:
 
     def dataset(self) -> Dataset:
         """The data set that was worked on. Raises ``InputError`` if it is not there any more or has changed."""
-        opened = open_dataset(str(self.notes.get("dataset")))
+        opened = open_dataset(str(self.notes.get("dataset")), pictures=False)
         if opened.fingerprint != self.config.get("dataset"):
             raise InputError(
                 f"{opened.spec}: has changed since {self.folder} was made; give the run the annotations it was made of"
@@ -96,12 +97,29 @@ class Run:
         return total
 
     @property
+    def num_images(self) -> int:
+        """How many images with objects the data set has."""
+        return int(self.config.get("num_images", 0))
+
+    def num_images_left(self) -> int:
+        """How many of them the run has not come to."""
+        done = 0
+        for record in read_journal(self.folder / JOURNAL_FILE)[1]:
+            number, part, parts = record["unit"]
+            if part + 1 == parts:
+                done = max(done, number + 1)
+        # An image without objects leaves no record, but it has its line among the costs, in the same order.
+        costs = self.folder / COSTS_FILE
+        later = islice(read_journal(costs)[1], done, None) if costs.is_file() else iter(())
+        done += sum(1 for _ in takewhile(lambda record: not record["cost"].get("objects", 1), later))
+        return max(self.num_images - done, 0)
+
+    @property
     def _retried(self) -> dict[str, int]:
         """For objects with several records, how many there are."""
-        num_images = int(self.config.get("num_images", 0))
         later: Counter[str] = Counter()
         for data in read_journal(self.folder / JOURNAL_FILE)[1]:
-            if data["unit"][0] >= num_images:
+            if data["unit"][0] >= self.num_images:
                 later[str(data.get("object_id", data.get("sample_id")))] += 1
         return {name: count + 1 for name, count in later.items()}
 

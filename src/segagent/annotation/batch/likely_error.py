@@ -14,9 +14,13 @@ import numpy as np
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.core import BoolMask, Click, Finish, Step, decode_rle
 
-ErrorLabel: TypeAlias = Literal["wrong object", "missing part", "spill", "rough edge", "ok"]
+ErrorLabel: TypeAlias = Literal[
+    "wrong object", "missing part", "spill", "rough edge", "ok", "cannot tell", "not looked at", "unknown"
+]
 
 ERROR_LABELS: tuple[ErrorLabel, ...] = get_args(ErrorLabel)
+"""The last three say nothing about the mask, and why: the policy has doubts or made no valid click, no next click was
+asked for, no IoU is predicted."""
 
 OK_FROM = 0.9
 """Masks whose calibrated IoU is at least this are taken to be right."""
@@ -26,6 +30,8 @@ FINE_FROM = 0.6
 """Masks of at least this calibrated IoU are taken to be right where the policy's click would not better them."""
 BOTH_WAYS = 0.04
 """Where a click takes away and adds more than this share of the mask, it is the outline that is wrong."""
+HALF = 0.5
+"""Where it takes away or adds more than this, it is more than the outline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +46,32 @@ def likely_error(record: ObjectRecord, calibrated: float | None) -> LikelyError:
     """What is likely to be wrong with the mask that ``record`` was given, or with the answer where none was given.
 
     ``calibrated``: the expected IoU of that mask (``run.calibrated(record.given_iou)``; for ``annotate`` that of
-    ``record.predicted_iou``); None where it is not known: then only the click decides.
+    ``record.predicted_iou``); None where none is predicted. The label needs evidence: without any it says so.
     """
     judged = _judged(record)
     mask = record.trajectory.mask_at(judged)
     if not mask.any():
         return LikelyError("missing part", "the mask is empty")
-    if calibrated is not None and calibrated >= OK_FROM:
+    # A policy with doubts does not know which object is meant, so neither its score nor its click says anything.
+    if record.doubts:
+        return LikelyError("cannot tell", "the policy has doubts")
+    if calibrated is None:
+        return LikelyError("unknown", "the policy predicts no IoU of it")
+    if calibrated >= OK_FROM:
         return LikelyError("ok", f"expected IoU {calibrated:.2f}")
     ahead = _look_ahead(record, judged)
-    # A policy with doubts does not know which object is meant, so a low score says nothing about that.
-    if calibrated is not None and calibrated < WRONG_BELOW and not record.doubts:
-        return LikelyError("wrong object", f"expected IoU {calibrated:.2f}; {_next(ahead)}")
+    told = f"expected IoU {calibrated:.2f}; {_next(ahead)}"
+    if ahead is None:
+        return LikelyError("not looked at", told)
+    if calibrated < WRONG_BELOW:
+        return LikelyError("wrong object", told)
+    if isinstance(ahead.action, Finish):
+        return LikelyError("ok", told)
     gain = _gain(record, judged, ahead)
-    if calibrated is not None and calibrated >= FINE_FROM and gain is not None and gain <= 0:
-        return LikelyError("ok", f"expected IoU {calibrated:.2f}; {_next(ahead)}, and it would be no better")
-    if ahead is None or not isinstance(ahead.action, Click) or ahead.invalid is not None:
-        return _without_click(ahead, calibrated)
+    if calibrated >= FINE_FROM and gain is not None and gain <= 0:
+        return LikelyError("ok", f"{told}, and it would be no better")
+    if not isinstance(ahead.action, Click) or ahead.invalid is not None:
+        return LikelyError("cannot tell", told)
     return _by_click(mask, ahead, ahead.action)
 
 
@@ -99,20 +114,16 @@ def _next(ahead: Step | None) -> str:
     return f"the next click is a {sign} one at ({ahead.action.x}, {ahead.action.y})"
 
 
-def _without_click(ahead: Step | None, calibrated: float | None) -> LikelyError:
-    """Where the policy made no usable click, the score is all there is."""
-    if calibrated is None or (ahead is not None and isinstance(ahead.action, Finish)):
-        return LikelyError("ok", _next(ahead))
-    return LikelyError("rough edge", f"expected IoU {calibrated:.2f}; {_next(ahead)}")
-
-
 def _by_click(mask: BoolMask, ahead: Step, click: Click) -> LikelyError:
-    """The click's sign says whether there is too little or too much, what it does to the mask whether it is both."""
+    """What the click does to the mask says whether there is too little or too much of it, or both."""
     after = decode_rle(ahead.mask)
     area = np.count_nonzero(mask)
     lost, added = np.count_nonzero(mask & ~after) / area, np.count_nonzero(after & ~mask) / area
-    if min(lost, added) > BOTH_WAYS:
-        return LikelyError("rough edge", f"{_next(ahead)}; it takes {lost:.0%} away and adds {added:.0%}")
-    if click.positive:
-        return LikelyError("missing part", f"{_next(ahead)}; it adds {added:.0%}")
-    return LikelyError("spill", f"{_next(ahead)}; it takes {lost:.0%} away")
+    change = f"{_next(ahead)}; it takes {lost:.0%} away and adds {added:.0%}"
+    if min(lost, added) > HALF:
+        return LikelyError("wrong object", change)
+    if min(lost, added) > BOTH_WAYS and max(lost, added) <= HALF:
+        return LikelyError("rough edge", change)
+    # What is done to the mask goes before the click's sign, which is all there is where nothing is done.
+    too_little = click.positive if lost == added else added > lost
+    return LikelyError("missing part" if too_little else "spill", change)

@@ -9,10 +9,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from segagent.core import Policy, SegmentationTool
+from segagent.core import Policy, SegmentationTool, concurrency_of
+from segagent.distributed import Lanes
 from segagent.evaluation.calibration import Calibration, load_with_evidence
 from segagent.evaluation.evidence import Evidence
-from segagent.policies import make_policy, with_first_box
+from segagent.policies import make_policy, with_first_box, with_known_format
 from segagent.tools import make_tool
 
 
@@ -38,6 +39,11 @@ class Models:
         return float(np.argmax(reached)) / 100 if reached.any() else 2.0
 
     @cached_property
+    def lanes(self) -> Lanes:
+        """How many images are worked on at once in one process: as many as the policy takes questions."""
+        return Lanes(concurrency_of(self.policy))
+
+    @cached_property
     def _calibrated_hundredths(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         return np.array([self.calibrated(value / 100) for value in range(101)], np.float64)
 
@@ -51,7 +57,7 @@ def make_models(policy: str, tool: str, first_box: str | None = None) -> Models:
 
     ``first_box``: see :func:`segagent.policies.with_first_box`; None leaves it to the policy's specification.
     """
-    made = make_policy(policy)
+    made = with_known_format(make_policy(policy))
     if first_box is not None:
         made = with_first_box(made, first_box)
     return Models(made, make_tool(tool), *load_with_evidence(policy))

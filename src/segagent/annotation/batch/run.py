@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -12,23 +12,47 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from segagent.annotation.batch.config import Budget, RunConfig
+from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.folder import CALIBRATION_NAME, COSTS_FILE, JOURNAL_FILE
 from segagent.annotation.batch.models import MakeModels, Models
-from segagent.annotation.batch.work import ImageResult, ImageTask, fail_all, work_on
+from segagent.annotation.batch.work import ImageResult, ImageTask, fail_all, no_iou, work_on
 from segagent.core import InputError
+from segagent.core.budget import Budget, over_budget
 from segagent.core.failures import Failure
 from segagent.core.journal import Journal
 from segagent.datasets import Dataset
 from segagent.distributed import Asking, worker_processes
 from segagent.environment.fingerprint import tool_answers
 from segagent.evaluation.calibration import calibration_content
-from segagent.evaluation.run import policy_answers
+from segagent.evaluation.run import known_answers, policy_answers
 from segagent.imaging.writing import write_bytes
+from segagent.policies import require_predicted_iou
 from segagent.search.versions import package_versions
 
 OpenWorkers: TypeAlias = Callable[[MakeModels], AbstractContextManager[Asking[Models]]]
 """Where the work runs: :func:`segagent.distributed.worker_processes` with a number of processes, or Ray."""
+
+OPTIONS = {
+    "job": "the command",
+    "policy": "--policy",
+    "tool": "--tool",
+    "search.max_steps": "--steps",
+    "search.num_candidates": "--candidates",
+    "search.max_seconds": "--max-seconds",
+    "search.max_policy_calls": "--max-calls",
+    "search.max_money": "--max-money",
+    "search.prices.prompt": "--price",
+    "search.prices.completion": "--price",
+    "below": "--below",
+    "margin": "--margin",
+    "sure": "--sure",
+    "found": "--found",
+    "seed": "--seed",
+}
+"""How a run's settings are given to the commands."""
+
+ENOUGH_WITHOUT_IOU = 3
+"""After so many first objects without a predicted IoU a policy is taken to predict none."""
 
 DIED = "a worker process ended while it worked on this image, perhaps for lack of memory; see --retry-failed"
 
@@ -38,7 +62,8 @@ class Progress:
     """What a run holds. Images are counted on through retries.
 
     ``failures`` by object id. ``cost``: sums of objects, seconds, policy_calls, tool_calls, prompt_tokens and
-    completion_tokens. ``stopped``: which budget ended the session, in words; empty where none did.
+    completion_tokens; of cached_tokens, money and not_greedy where a server tells of them. ``stopped``: which budget
+    ended the session, in words; empty where none did.
     """
 
     num_images: int = 0
@@ -81,7 +106,7 @@ def run_job(
     out: str | Path,
     config: RunConfig,
     *,
-    workers: int = 1,
+    workers: int | None = None,
     open_workers: OpenWorkers | None = None,
     budget: Budget = Budget(),  # noqa: B008 - frozen
     retry_failed: bool = False,
@@ -100,7 +125,8 @@ def run_job(
         make_models: see :data:`MakeModels`.
         out: the run folder, made where it is missing. One with another data set, settings or weights is refused.
         config: what to do.
-        workers: processes, where ``open_workers`` is not given; 1 works in this one.
+        workers: processes, where ``open_workers`` is not given, each working on one image at a time; 1 works in this
+            one. None works in this one too, on as many images at once as a policy behind a server takes questions.
         open_workers: where the work runs instead.
         budget: of the run, earlier sessions included.
         retry_failed: try again what failed in earlier sessions.
@@ -115,14 +141,33 @@ def run_job(
     progress = Progress()
     with ExitStack() as stack:
         ask = stack.enter_context((open_workers or partial(_processes, workers=workers))(make_models))
-        (about,) = ask(_describe, [None])
+        (about,) = ask(partial(_describe, config=config), [known_answers(folder / JOURNAL_FILE)])
+        do = partial(work_on, config=config)
+        # What has been taken from the workers and not been written yet, while nobody knows whether there are IoUs.
+        held: deque[list[ImageResult]] = deque()
+        costs: Journal | None = None
+
+        def ready(ahead: int) -> bool:
+            waiting = [result for batch in held for result in batch]
+            cost: Counter[str] = Counter()
+            cost.update(progress.cost)
+            for result in waiting:
+                cost.update(result.cost)
+            num_images = len(waiting) + (0 if costs is None else costs.next_unit)
+            return not over_budget(cost, num_images, budget, ahead)
+
+        first: Iterator[list[ImageResult]] | None = None
+        if config.job != "annotate" and not (folder / JOURNAL_FILE).exists():
+            results = ask(do, _batches(_tasks(dataset, 0, ()), config.batch_images), died=_died, ready=ready)
+            first = _refused_without_iou(results, held, about["settings"]["policy"], config.job)
         settings = {"what": config.job, "dataset": dataset.fingerprint, "num_images": dataset.num_images}
         journal = stack.enter_context(
             Journal(
                 folder / JOURNAL_FILE,
                 {**settings, **about["settings"], **config.to_dict()},
-                {"dataset": dataset.spec, "versions": package_versions(), **(notes or {})},
+                {"dataset": dataset.spec, "versions": about["versions"], **(notes or {})},
                 kept=progress.add,
+                options=OPTIONS,
             )
         )
         costs = stack.enter_context(
@@ -134,19 +179,46 @@ def run_job(
             watch(progress)
         failed = list(progress.failures.values()) if retry_failed else []
         todo = _tasks(dataset, journal.next_unit, failed)
-        results = ask(partial(work_on, config=config), _batches(todo, config.batch_images), died=_died)
         # A budget that the last image uses up has stopped nothing.
         left = max(dataset.num_images - journal.next_unit, 0) + len({failure.image for failure in failed})
+
+        results = first or ask(do, _batches(todo, config.batch_images), died=_died, ready=ready)
         with contextlib.closing(_closable(results)) as coming:
-            progress.stopped = _over(progress, budget) if left > 0 else ""
-            while not progress.stopped and (batch := next(coming, None)) is not None:
+            for batch in coming:
                 for result in batch:
                     _write(result, journal, costs, progress)
                 if watch is not None:
                     watch(progress)
                 left -= len(batch)
-                progress.stopped = _over(progress, budget) if left > 0 else ""
+        progress.stopped = over_budget(progress.cost, costs.next_unit, budget) if left > 0 else ""
     return progress
+
+
+def _refused_without_iou(
+    results: Iterator[list[ImageResult]], held: deque[list[ImageResult]], policy: str, job: str
+) -> Iterator[list[ImageResult]]:
+    """The same results, the first ones waited for, and ``held``, until one object was given an IoU.
+
+    Whether a served policy predicts IoUs only its replies can tell. Raises ``InputError``, before there is a journal,
+    where the first :data:`ENOUGH_WITHOUT_IOU` objects that it answered, or all if they are fewer, got none.
+    """
+    without, answered = 0, False
+    for batch in results:
+        held.append(batch)
+        reasons = [record.get("reason") for result in batch for record in result.records]
+        without += sum(reason == no_iou(policy) for reason in reasons)
+        answered = any(reason is None for reason in reasons)
+        if answered or without >= ENOUGH_WITHOUT_IOU:
+            break
+    if without and not answered:
+        raise InputError(f"{no_iou(policy)}, which {job} needs; use another policy, or a prompt that asks for it")
+
+    def given_back() -> Iterator[list[ImageResult]]:
+        while held:
+            yield held.popleft()
+        yield from results
+
+    return given_back()
 
 
 def _write(result: ImageResult, journal: Journal, costs: Journal, progress: Progress) -> None:
@@ -174,24 +246,16 @@ def _tasks(dataset: Dataset, next_unit: int, failed: Sequence[Failure]) -> Itera
             yield ImageTask(offset + place, group, wanted)
 
 
-def _over(progress: Progress, budget: Budget) -> str:
-    """Which limit is reached, in words; empty for none."""
-    spent = budget.prices.money(progress.cost["prompt_tokens"], progress.cost["completion_tokens"])
-    for name, limit, used in (
-        ("seconds", budget.seconds, progress.cost["seconds"]),
-        ("policy calls", budget.policy_calls, progress.cost["policy_calls"]),
-        ("money", budget.money, spent),
-    ):
-        if limit is not None and used >= limit:
-            return f"the run's budget of {limit:g} {name} is used up ({used:g})"
-    return ""
-
-
-def _describe(models: Models, _: None) -> dict[str, Any]:
+def _describe(models: Models, known: str, *, config: RunConfig) -> dict[str, Any]:
+    if config.job != "annotate":
+        require_predicted_iou(models.policy, config.job)
+    if config.search.num_candidates > 1:
+        require_predicted_iou(models.policy, "a choice between candidates")
     return {
+        "versions": package_versions(models.policy),  # Those of the machine that works.
         "settings": {
             "policy": models.policy.name,
-            "policy_answers": policy_answers(models.policy),
+            "policy_answers": policy_answers(models.policy, known),
             "tool": models.tool.name,
             "tool_answers": tool_answers(models.tool),
             "calibration": None if models.calibration is None else models.calibration.to_dict(),
@@ -203,7 +267,7 @@ def _describe(models: Models, _: None) -> dict[str, Any]:
     }
 
 
-def _processes(make: MakeModels, *, workers: int) -> AbstractContextManager[Asking[Models]]:
+def _processes(make: MakeModels, *, workers: int | None) -> AbstractContextManager[Asking[Models]]:
     return worker_processes(make, workers)
 
 

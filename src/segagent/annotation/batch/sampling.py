@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segagent.annotation.batch.checked import CHECKED_SCHEMA
+from segagent.annotation.batch.checked import CHECKED_SCHEMA, mask_digest
 from segagent.annotation.batch.folder import Run
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.core import InputError
@@ -72,7 +72,8 @@ def write_sample(run: Run, object_ids: Sequence[str], folder: str | Path) -> Pat
         pixels = dataset.load_image(record.image).pixels
         mask = record.trajectory.mask_at(record.trajectory.returned)
         write_bytes(out / picture, encode_png(draw_overlay(pixels, mask)))
-        entries.append({"picture": picture, "object_id": object_id, "text": record.text, "verdict": None})
+        entry = {"picture": picture, "object_id": object_id, "text": record.text, "mask": mask_digest(record)}
+        entries.append({**entry, "verdict": None})
     content = {"schema": CHECKED_SCHEMA, "run": run.folder.name, "checked": entries}
     write_bytes(path, json.dumps(content, indent=1).encode("ascii") + b"\n")
     return path

@@ -1,8 +1,9 @@
-"""A run in numbers: what was done, how good it is expected to be, what it has cost."""
+"""A run in numbers: what was done, how good it is expected to be, what it cost, and what to know before all that."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,35 +15,89 @@ from segagent.annotation.batch.records import ObjectRecord
 SUMMARY_FILE = "summary.json"
 
 
-def summarise_run(run: Run) -> dict[str, Any]:
+def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
     """Counts by outcome and by the given masks' likely errors, failures, mean expected IoUs, costs.
 
-    ``likely_errors`` and expected IoUs are None where there is nothing to speak of.
+    ``likely_errors`` and expected IoUs are None where there is nothing to speak of. ``doubted`` objects are those that
+    the policy itself has doubts about, ``unscored`` ones those whose mask it predicted no IoU of; ``images_left`` is
+    how many images the run has not come to. ``warnings``: what goes before all figures, as clauses, the weightiest
+    first. Without ``judge`` the likely errors, which cost the most time, are None too.
     """
+    judged = judge and run.job != "annotate"
     outcomes: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     failures: list[dict[str, Any]] = []
     before: list[float] = []
     after: list[float] = []
+    doubted = unscored = 0
     for record in run.records():
         if not isinstance(record, ObjectRecord):
             failures.append({"object_id": record.sample_id, "image": record.image, "reason": record.reason})
             continue
         outcomes[record.outcome] += 1
-        if run.job != "annotate":
+        doubted += bool(record.doubts)
+        unscored += record.predicted_iou is None
+        if judged:
             errors[likely_error(record, run.calibrated(record.given_iou)).label] += 1
         for values, predicted in ((before, record.given_iou), (after, record.predicted_iou)):
             calibrated = run.calibrated(predicted)
             if calibrated is not None and record.outcome != "not_found":
                 values.append(calibrated)
-    return {
+    summary: dict[str, Any] = {
         "run": str(run.folder),
         "job": run.job,
         "objects": outcomes.total() + len(failures),
         "outcomes": dict(sorted(outcomes.items())),
-        "likely_errors": {label: errors[label] for label in ERROR_LABELS} if run.job != "annotate" else None,
+        "doubted": doubted,
+        "unscored": unscored,
+        "likely_errors": {label: errors[label] for label in ERROR_LABELS} if judged else None,
         "failed": failures,
+        "images": run.num_images,
+        "images_left": run.num_images_left(),
         "expected_iou_given": round(float(np.mean(before)), 4) if before else None,
         "expected_iou": round(float(np.mean(after)), 4) if after else None,
         "cost": {name: round(value, 4) for name, value in run.costs().items()},
     }
+    return {**summary, "warnings": list(_warnings(summary))}
+
+
+def warnings_of(run: Run) -> list[str]:
+    """What anyone who goes on with the run's masks must know first; see :func:`summarise_run`."""
+    warnings: list[str] = summarise_run(run, judge=False)["warnings"]
+    return warnings
+
+
+def unfinished(num_left: int, num_images: int) -> str:
+    """That images are missing, in words; empty where none is."""
+    if not num_left:
+        return ""
+    return (
+        f"unfinished: the run has not come to {num_left} of its images, {num_images} in all, so they are missing here; "
+        "give the command that made it again"
+    )
+
+
+def _mostly_doubted(num_doubted: int, num_objects: int) -> str:
+    """That the policy doubts most of the objects, in words; empty where it does not."""
+    if 2 * num_doubted <= num_objects:
+        return ""
+    return f"the policy doubts {num_doubted} of {num_objects} objects: its scores mean little here"
+
+
+def _warnings(summary: Mapping[str, Any]) -> Iterator[str]:
+    done = sum(summary["outcomes"].values())
+    if not summary["objects"]:
+        yield "no object is done yet" if summary["images_left"] else "the data set holds no object: nothing was done"
+    elif not done:
+        yield f"every object failed ({summary['objects']})"
+    if words := _mostly_doubted(summary["doubted"], done):
+        yield words
+    if words := unfinished(summary["images_left"], summary["images"]):
+        yield words
+    if done and summary["unscored"] == done:
+        yield "the policy predicts no IoU: nothing is known of how good the masks are"
+    elif summary["unscored"]:
+        yield f"{summary['unscored']} of {done} masks have no predicted IoU"
+    for outcome, words in (("not_found", "nothing was found"), ("kept", "no mask was replaced")):
+        if done and summary["outcomes"].get(outcome) == done:
+            yield words

@@ -6,7 +6,6 @@ a data set's annotations; ``annotate`` does not read even that.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,8 +13,8 @@ from typing import Any
 from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.models import Models
 from segagent.annotation.batch.records import ObjectRecord, Outcome
-from segagent.annotation.single import checked_text, doubts, unknown_words
-from segagent.core import Image, InputError, ToolError, Trajectory
+from segagent.annotation.single import checked_text, speaks_against
+from segagent.core import Image, InputError, RefusedError, ToolError, Trajectory, Usage, total_usage
 from segagent.core.failures import Failure
 from segagent.datasets import Sample, SampleGroup
 from segagent.datasets.loading import OncePicture
@@ -52,8 +51,19 @@ class _Loaded:
 
 def work_on(models: Models, tasks: Sequence[ImageTask], *, config: RunConfig) -> list[ImageResult]:
     """The results of ``tasks``. An object that cannot be worked on becomes a failure and takes no other with it."""
-    began = time.perf_counter()
-    loaded = [_load(task, config) for task in tasks]
+    began = models.lanes.clock()
+    with models.lanes.holding(lambda: [_load(task, config) for task in tasks], _pixels) as loaded:
+        results = _results(models, tasks, loaded, config)
+    seconds = models.lanes.clock() - began
+    total = sum(len(result.records) for result in results)
+    for result in results:
+        result.cost["seconds"] = round(seconds * len(result.records) / max(total, 1), 4)
+    return results
+
+
+def _results(
+    models: Models, tasks: Sequence[ImageTask], loaded: Sequence[_Loaded], config: RunConfig
+) -> list[ImageResult]:
     episodes = [episode for one in loaded for episode in one.episodes if isinstance(episode, Episode)]
     made = iter(_play(episodes, models, _search(models, config)))
     results = []
@@ -68,11 +78,13 @@ def work_on(models: Models, tasks: Sequence[ImageTask], *, config: RunConfig) ->
             else:
                 records.append(_failed(sample, str(trajectory)))
         results.append(ImageResult(task.unit, records, _cost(played)))
-    seconds = time.perf_counter() - began
-    total = sum(len(result.records) for result in results)
-    for result in results:
-        result.cost["seconds"] = round(seconds * len(result.records) / max(total, 1), 4)
     return results
+
+
+def _pixels(loaded: Sequence[_Loaded]) -> int:
+    """How many pixels of pictures are loaded."""
+    shown = [next((e.image for e in one.episodes if isinstance(e, Episode)), None) for one in loaded]
+    return sum(image.height * image.width for image in shown if image is not None)
 
 
 def fail_all(tasks: Sequence[ImageTask], reason: str) -> list[ImageResult]:
@@ -125,8 +137,8 @@ def _play(episodes: Sequence[Episode], models: Models, search: SearchConfig) -> 
     if not episodes:
         return []
     try:
-        return list(rollout(episodes, models.policy, models.tool, search))
-    except (ToolError, ValueError) as error:
+        return list(rollout(episodes, models.policy, models.lanes.in_turns(models.tool), search))
+    except (ToolError, RefusedError, ValueError) as error:
         if len(episodes) > 1:
             return [one for episode in episodes for one in _play([episode], models, search)]
         return [str(error) or type(error).__name__]
@@ -139,33 +151,44 @@ def _failed(sample: Sample, reason: str) -> dict[str, Any]:
 def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models, config: RunConfig) -> dict[str, Any]:
     outcome: Outcome
     predicted = trajectory.predicted_iou_at(trajectory.returned)
-    words = unknown_words(models.policy, trajectory.text)
-    against = [f"does not know {', '.join(map(repr, words))}"] if words else []
-    against += doubts(models.policy, image, trajectory.text)
+    against = speaks_against(models.policy, image, trajectory.text)
     if config.job == "annotate":
-        area = trajectory.mask_at(trajectory.returned).any()
-        seen = area and (predicted is None or models.calibrated(predicted) >= config.found)
-        outcome = "made" if seen else "not_found"
+        outcome = made_or_not_found(trajectory, models, config.found)
     else:
         given = trajectory.start.predicted_iou
         if given is None or predicted is None:
-            return _failed(sample, f"the reply of policy {models.policy.name!r} predicts no IoU of the given mask")
+            return _failed(sample, no_iou(models.policy.name))
         better = predicted > given + config.margin and models.calibrated(predicted) >= config.sure
         if config.job == "refine" and trajectory.returned and better and not against:
             outcome = "repaired"
         else:
             outcome = "audited" if config.job == "audit" else "kept"
             trajectory = replace(trajectory, returned=0)
-    return ObjectRecord(sample.sample_id, outcome, trajectory, sample.category, tuple(against)).to_dict()
+    return ObjectRecord(sample.sample_id, outcome, trajectory, sample.category, against).to_dict()
+
+
+def no_iou(policy: str) -> str:
+    """Why an object fails that the policy of this name has answered without the IoU of its mask."""
+    return f"the reply of policy {policy!r} predicts no IoU of the given mask"
+
+
+def made_or_not_found(trajectory: Trajectory, models: Models, found: float) -> Outcome:
+    """Whether the returned mask is an answer: it is not empty, and its calibrated predicted IoU at least ``found``."""
+    predicted = trajectory.predicted_iou_at(trajectory.returned)
+    if not trajectory.mask_at(trajectory.returned).any():
+        return "not_found"
+    return "made" if predicted is None or models.calibrated(predicted) >= found else "not_found"
 
 
 def _cost(played: Sequence[Trajectory]) -> dict[str, Any]:
-    usage = [one.usage for one in played if one.usage is not None]
+    used = total_usage([one.usage for one in played]) or Usage()
+    told = {name: getattr(used, name) for name in ("cached_tokens", "money", "not_greedy")}
     return {
         "objects": len(played),
         "seconds": 0.0,
         "policy_calls": sum(one.num_policy_calls for one in played),
         "tool_calls": sum(one.num_tool_calls for one in played),
-        "prompt_tokens": sum(one.prompt_tokens for one in usage),
-        "completion_tokens": sum(one.completion_tokens for one in usage),
+        "prompt_tokens": used.prompt_tokens,
+        "completion_tokens": used.completion_tokens,
+        **{name: value for name, value in told.items() if value},
     }

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from segagent.annotation.diff.matching import Matching, Pair, match
+from segagent.annotation.diff.pictures import PictureMatch, match_pictures
 from segagent.annotation.diff.sources import Annotation, Source
 from segagent.annotation.interop.provenance import PROVENANCE_KEY
 
@@ -36,6 +37,7 @@ class Change:
             "id": before.annotation_id,
             "id_after": after.annotation_id,
             "image": before.image,
+            "image_after": after.image,
             "category": before.category,
             "iou": None if self.pair.iou is None else round(self.pair.iou, 6),
             "area_before": before.area,
@@ -50,6 +52,7 @@ class Diff:
     """``pairs`` are all that both sides have, ``changed`` those that differ, both in the order before.
 
     ``num_not_compared``: annotations whose other side is there and cannot be read; they are in no other count.
+    ``pictures``: how the images' names of both sides go together.
     """
 
     before: Source
@@ -60,6 +63,7 @@ class Diff:
     removed: list[Annotation]
     added: list[Annotation]
     num_not_compared: int
+    pictures: PictureMatch
 
     @property
     def num_unchanged(self) -> int:
@@ -93,17 +97,23 @@ class Diff:
     def summary(self) -> dict[str, Any]:
         """Counts as JSON."""
         ious = [pair.iou for pair in self.pairs if pair.iou is not None]
+        counts = {
+            "unchanged": self.num_unchanged,
+            "changed": len(self.changed),
+            "removed": len(self.removed),
+            "added": len(self.added),
+        }
         return {
             "before": self.before.name,
             "after": self.after.name,
             "matched": self.how,
             "num_before": len(self.before.annotations),
             "num_after": len(self.after.annotations),
-            "unchanged": self.num_unchanged,
-            "changed": len(self.changed),
+            "pictures": self.pictures.to_dict(),
+            "warnings": self.pictures.warnings(),
+            "counts": counts,
+            **counts,
             "changed_by": dict(Counter(name for one in self.changed for name in one.changes).most_common()),
-            "removed": len(self.removed),
-            "added": len(self.added),
             "not_compared": self.num_not_compared,
             "mean_iou": round(float(np.mean(ious)), 6) if ious else None,
             "iou_histogram": dict(self.histogram()),
@@ -114,12 +124,14 @@ class Diff:
 
 def compare(before: Source, after: Source, how: Matching = "auto") -> Diff:
     """Everything that is different between two sources."""
-    matched = match(before.annotations, after.annotations, how)
+    pictures = match_pictures(before.images, after.images)
+    matched = match(before.annotations, after.annotations, how, pictures)
     changed = [Change(pair, changes) for pair in matched.pairs if (changes := _changes(pair))]
     removed = [one for one in matched.removed if one.annotation_id not in after.bad]
     added = [one for one in matched.added if one.annotation_id not in before.bad]
     lost = len(matched.removed) - len(removed) + len(matched.added) - len(added)
-    return Diff(before, after, matched.how, matched.pairs, changed, removed, added, lost)
+    words = f"{matched.how}; {pictures.told()}" if pictures.told() else matched.how
+    return Diff(before, after, words, matched.pairs, changed, removed, added, lost, pictures)
 
 
 def largest(changed: Sequence[Change], most: int) -> list[Change]:

@@ -39,12 +39,19 @@ def draw_gallery(diff: Diff, most: int, watch: Callable[[int, int], None] = lamb
         *(_Entry("Removed", one, None) for one in _biggest(diff.removed, most // 3)),
         *(_Entry("Added", None, one) for one in _biggest(diff.added, most // 3)),
     ]
-    load = diff.after.load_image or diff.before.load_image
+    names_after = {before: after for after, before in diff.pictures.other_spelling.items()}
     gallery = Gallery()
     missing: dict[str, None] = {}
     for number, entry in enumerate(entries, 1):
         height, width = entry.shown.rle["size"]
-        image, reason = picture_or_blank(load, entry.shown.image, height, width)
+        if entry.before is not None:
+            before, after = entry.before.image, names_after.get(entry.before.image, entry.before.image)
+        else:
+            before, after = diff.pictures.name_before(entry.shown.image), entry.shown.image
+        image, reason = picture_or_blank(diff.after.load_image, after, height, width)
+        if diff.before.load_image is not None and (reason or diff.after.load_image is None):
+            # The side after has no pictures, or not under its own name.
+            image, reason = picture_or_blank(diff.before.load_image, before, height, width)
         if reason:
             missing[reason] = None
         card = Card(

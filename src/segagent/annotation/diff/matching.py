@@ -2,7 +2,7 @@
 
 By id where ids are kept: one id on one image is one object. What is left over on an image, because an id went or came,
 is paired by overlap: the pair with the best IoU first, down to :data:`OVERLAP`. Where ids were given anew, so that
-those that agree say nothing, everything is paired by overlap.
+those that agree say nothing, everything is paired by overlap. Which images are one, :mod:`pictures` tells.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from segagent.annotation.diff.pictures import PictureMatch
 from segagent.annotation.diff.sources import Annotation
 from segagent.core import InputError
 from segagent.evaluation.rle import rle_iou
@@ -45,11 +46,19 @@ class Matched:
     how: str
 
 
-def match(before: Sequence[Annotation], after: Sequence[Annotation], how: Matching = "auto") -> Matched:
-    """Pair two lists of annotations whose RLEs are sound. ``how`` "auto": as the module tells; or one way alone."""
+def match(
+    before: Sequence[Annotation],
+    after: Sequence[Annotation],
+    how: Matching = "auto",
+    pictures: PictureMatch = PictureMatch(),  # noqa: B008 - read only
+) -> Matched:
+    """Pair two lists of annotations whose RLEs are sound.
+
+    ``how`` "auto": as the module tells; or one way alone. ``pictures``: what the images of ``after`` are called before.
+    """
     if how not in get_args(Matching):
         raise InputError(f"matching {how!r:.80}: expected one of {', '.join(get_args(Matching))}")
-    pairs = _by_id(before, after) if how != "overlap" else []
+    pairs = _by_id(before, after, pictures) if how != "overlap" else []
     words = "by id and image" if how == "id" else "by overlap"
     if how == "auto":
         words = "by id and image, what is left over by overlap"
@@ -58,7 +67,7 @@ def match(before: Sequence[Annotation], after: Sequence[Annotation], how: Matchi
             words = f"by overlap, since {'few ids are on both sides' if few else 'most masks of one id are apart'}"
             pairs = []
     if how != "id":
-        pairs = pairs + _by_overlap(*_left(before, after, pairs))
+        pairs = pairs + _by_overlap(*_left(before, after, pairs), pictures)
     removed, added = _left(before, after, pairs)
     place = {id(one): number for number, one in enumerate(before)}
     return Matched(sorted(pairs, key=lambda pair: place[id(pair.before)]), removed, added, words)
@@ -72,8 +81,8 @@ def _left(
     return [one for one in before if id(one) not in old], [one for one in after if id(one) not in new]
 
 
-def _by_id(before: Sequence[Annotation], after: Sequence[Annotation]) -> list[Pair]:
-    by_id = {(one.annotation_id, one.image): one for one in after}
+def _by_id(before: Sequence[Annotation], after: Sequence[Annotation], pictures: PictureMatch) -> list[Pair]:
+    by_id = {(one.annotation_id, pictures.name_before(one.image)): one for one in after}
     found = [(one, by_id[one.annotation_id, one.image]) for one in before if (one.annotation_id, one.image) in by_id]
     different = [(a, b) for a, b in found if a.rle != b.rle and a.rle["size"] == b.rle["size"]]
     ious = iter(rle_iou([a.rle for a, _ in different], [b.rle for _, b in different]).tolist())
@@ -85,13 +94,14 @@ def _by_id(before: Sequence[Annotation], after: Sequence[Annotation]) -> list[Pa
     return pairs
 
 
-def _by_overlap(before: Sequence[Annotation], after: Sequence[Annotation]) -> list[Pair]:
+def _by_overlap(before: Sequence[Annotation], after: Sequence[Annotation], pictures: PictureMatch) -> list[Pair]:
     """Pairs within images, best IoU first; the earlier in the file among equals."""
     groups: defaultdict[tuple[str, int, int], tuple[list[Annotation], list[Annotation]]]
     groups = defaultdict(lambda: ([], []))
     for side, given in enumerate((before, after)):
         for one in given:
-            groups[one.image, one.rle["size"][0], one.rle["size"][1]][side].append(one)
+            image = pictures.name_before(one.image) if side else one.image
+            groups[image, one.rle["size"][0], one.rle["size"][1]][side].append(one)
     pairs: list[Pair] = []
     for old, new in groups.values():
         if not old or not new:

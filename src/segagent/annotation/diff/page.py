@@ -39,6 +39,7 @@ def diff_tables(diff: Diff) -> list[Table]:
     names = ("unchanged", "changed", "removed", "added")
     categories = tuple((name, *(str(n[one]) for one in names)) for name, n in diff.by_category().items())
     tables = [
+        Table("Pictures that do not go together", ("what",), tuple((line,) for line in diff.pictures.warnings())),
         Table("Counts", ("", "annotations"), tuple(rows), note),
         Table("IoU of the masks before and after", ("IoU", "annotations", ""), bins),
         Table("By category", ("category", *names), categories[:_MOST_ROWS], _cut(len(categories))),

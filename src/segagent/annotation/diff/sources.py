@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
-from segagent.annotation.batch import ObjectRecord, Run, open_run
+from segagent.annotation.batch import ObjectRecord, Run, open_run, unfinished
 from segagent.annotation.batch.folder import JOURNAL_FILE
 from segagent.annotation.review.entries import num_records
 from segagent.core import Image, InputError, Rle
@@ -37,6 +38,7 @@ class Annotation:
 class Source:
     """All that one side holds. ``bad``: ids of entries that cannot be compared; ``problems`` says what is wrong.
 
+    ``images``: the names of all its pictures, also of those without an annotation.
     ``load_image``: None where there are no images, and ``no_images`` says why.
     """
 
@@ -44,6 +46,7 @@ class Source:
     annotations: list[Annotation] = field(default_factory=list)
     bad: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
+    images: dict[str, None] = field(default_factory=dict)
     load_image: Callable[[str], Image] | None = None
     no_images: str = ""
 
@@ -66,6 +69,7 @@ def open_source(
         found = _of_run(run, source)
     else:
         listing = CocoListing(where, images)
+        source.images = dict.fromkeys(listing.image_names)
         if listing.images_dir.is_dir() and listing.has_images:
             source.load_image = listing.load_image
         elif images is not None:
@@ -92,11 +96,18 @@ def _of_file(listing: CocoListing, source: Source) -> Iterator[Annotation]:
 
 
 def _of_run(run: Run, source: Source) -> Iterator[Annotation]:
+    if words := unfinished(run.num_images_left(), run.num_images):
+        source.problems.append(f"{run.folder}: {words}")
     try:
-        source.load_image = run.dataset().load_image
+        dataset = run.dataset()
+        source.load_image = dataset.load_image
+        # What the run has not come to is not removed.
+        for group in islice(dataset.groups(), run.num_images - run.num_images_left(), None):
+            source.bad |= {sample.sample_id for sample in group.samples()}
     except InputError as error:
         source.no_images = str(error)
     for record in run.records():
+        source.images[record.image] = None
         if not isinstance(record, ObjectRecord):
             source.problems.append(f"{run.folder}: object {record.sample_id:.80} failed: {record.reason}")
             source.bad.add(record.sample_id)

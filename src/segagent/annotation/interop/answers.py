@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segagent.annotation.batch import ObjectRecord, Run
-from segagent.annotation.batch.folder import JOURNAL_FILE
+from segagent.annotation.interop.labels import numbered_labels
 from segagent.annotation.interop.provenance import provenance_of
 from segagent.core import BoolMask, Rle, decode_rle
 from segagent.core.failures import Failure
-from segagent.core.journal import read_journal
+from segagent.datasets import Dataset
 from segagent.evaluation.rle import rle_areas
 
 
@@ -87,32 +87,52 @@ class Report:
 class Answers:
     """The objects of a run, those ``accepted`` marked, read as often as is wanted.
 
-    ``accepted`` None: nobody asked. With ``only_accepted`` the others are left out, and counted in ``report``.
+    ``dataset``: what the run was made of. ``accepted`` None: nobody asked. With ``only_accepted`` the others are left
+    out, and counted in ``report``. With ``best_tries`` an object that was not found is told with the mask that came
+    nearest, where there is one.
     """
 
-    def __init__(self, run: Run, accepted: frozenset[str] | None = None, *, only_accepted: bool = False) -> None:
+    def __init__(
+        self,
+        run: Run,
+        dataset: Dataset,
+        accepted: frozenset[str] | None = None,
+        *,
+        only_accepted: bool = False,
+        best_tries: bool = False,
+    ) -> None:
         self.run = run
         self.accepted = accepted
+        self._dataset = dataset
         self.only_accepted = only_accepted and accepted is not None
+        self.best_tries = best_tries
         self.labels: dict[str, int] = {}
-        """Every label with its number, in the run's order; there once :meth:`survey` was called."""
+        """Every label with its number, in the source's order; there once :meth:`survey` was called."""
+        self.images: dict[str, bool] = {}
+        """Every image of known size, and whether a mask of it is written; there once :meth:`survey` was called."""
         self._last: dict[str, int] = {}
 
     def survey(self) -> Report:
         """Look through the run once: labels, what is counted, where each image's last object is."""
         report = Report()
+        used: dict[str, None] = {}
         for place, entry in enumerate(self.every()):
             self._last[entry.image] = place
             if isinstance(entry, Without):
                 report.without.append(Without(entry.object_id, entry.image, entry.reason, entry.text))
+                if entry.size is not None:
+                    self.images.setdefault(entry.image, False)
                 continue
             if entry.accepted is not None:
                 report.num_accepted += entry.accepted
                 report.num_not_accepted += not entry.accepted
+            self.images.setdefault(entry.image, False)
             if not self._left_out(entry):
                 report.written[entry.outcome] += 1
-                self.labels.setdefault(entry.label, len(self.labels))
-        report.num_images_left = _images_left(self.run)
+                self.images[entry.image] = True
+                used[entry.label] = None
+        self.labels = numbered_labels(self._dataset, used)
+        report.num_images_left = self.run.num_images_left()
         return report
 
     def __iter__(self) -> Iterator[Answer]:
@@ -151,9 +171,11 @@ class Answers:
     def _answer(self, record: ObjectRecord) -> Answer | Without:
         accepted = None if self.accepted is None else record.object_id in self.accepted
         trajectory = record.trajectory
-        facts = provenance_of(self.run, record, accepted)
         rle = trajectory.rle_at(trajectory.returned)
-        if record.outcome == "not_found" or not rle_areas([rle])[0]:
+        empty = not rle_areas([rle])[0]
+        best_try = self.best_tries and record.outcome == "not_found" and not empty
+        facts = provenance_of(self.run, record, accepted, best_try=best_try)
+        if empty or (record.outcome == "not_found" and not best_try):
             reason = "not_found" if record.outcome == "not_found" else "empty"
             size = (trajectory.height, trajectory.width)
             return Without(record.object_id, record.image, reason, record.text, size, facts)
@@ -161,10 +183,3 @@ class Answers:
         return Answer(
             record.object_id, record.image, record.text, record.category, record.outcome, rle, given, accepted, facts
         )
-
-
-def _images_left(run: Run) -> int:
-    """How many images of the data set the run has not come to."""
-    num_images = int(run.config.get("num_images", 0))
-    units = (int(record["unit"][0]) for record in read_journal(run.folder / JOURNAL_FILE)[1])
-    return max(num_images - 1 - max(units, default=-1), 0)

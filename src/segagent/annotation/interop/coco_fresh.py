@@ -1,6 +1,6 @@
 """COCO out for runs whose data set was not COCO: an instances file in the style of ``datasets.coco_writing``.
 
-It is written as a stream: ``annotations`` first, then what was met on the way, ``images`` and ``categories``.
+It is written as a stream: ``annotations`` behind a header, then what was met on the way, and ``categories``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import IO, Any
 from segagent.annotation.interop.answers import Answer, Answers
 from segagent.annotation.interop.pictures import Pictures
 from segagent.annotation.interop.provenance import PROVENANCE_KEY
+from segagent.datasets.coco_writing import coco_header
 from segagent.environment.simulated import box_around
 
 
@@ -18,7 +19,7 @@ def write_fresh_coco(answers: Answers, pictures: Pictures, out: IO[bytes]) -> No
     """Write all answers; images with none are listed too, as far as their size can be found out."""
     images: list[dict[str, Any]] = []
     number = 0
-    out.write(b'{"annotations": [')
+    out.write(json.dumps(coco_header()).encode("ascii")[:-1] + b', "annotations": [')
     for one in answers.by_image():
         size = one.size or pictures.size_of(one.image)
         if size is None:

@@ -3,11 +3,12 @@
 A scored annotation gets one more key, ``"segagent"``, before its closing brace. Where a mask was repaired, the values
 of ``segmentation``, ``area`` and ``bbox`` are exchanged and the former ones kept in ``"segagent": {"replaced": ...}``,
 in their own words. The new mask is an exact RLE, compressed unless the former one was an uncompressed RLE; polygons
-could only come close. No other byte changes.
+could only come close. No other byte changes; UTF-16 becomes UTF-8.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,6 +18,7 @@ from segagent.annotation.interop.answers import Answer, Answers
 from segagent.annotation.interop.json_spans import Span, read_name, read_objects, skip_blank, value_end
 from segagent.annotation.interop.provenance import PROVENANCE_KEY
 from segagent.core import InputError, decode_rle, encode_rle
+from segagent.core.texts import decode_text, read_file
 from segagent.datasets.coco_masks import encode_counts
 from segagent.environment.simulated import box_around
 
@@ -28,10 +30,9 @@ def write_into_source(answers: Answers, source: Path, out: IO[bytes]) -> int:
 
     Raises ``InputError`` where the source can no longer be read.
     """
-    try:
-        content = source.read_bytes()
-    except OSError as error:
-        raise InputError(f"{source}: cannot be read ({error.strerror})") from error
+    content = read_file(source)
+    if not json.detect_encoding(content).startswith("utf-8"):
+        content = decode_text(content, source).encode("utf-8")  # Places are counted in bytes of UTF-8.
     with TemporaryFile() as aside:
         places = _set_aside(answers, aside)
         try:
@@ -75,7 +76,7 @@ class _Writer:
         self._num_left_out = 0
 
     def write(self) -> int:
-        place = skip_blank(self._text, 0)
+        place = skip_blank(self._text, len(codecs.BOM_UTF8) * self._content.startswith(codecs.BOM_UTF8))
         if self._text[place : place + 1] != "{":
             raise ValueError("expected an object")
         place = skip_blank(self._text, place + 1)
@@ -114,15 +115,18 @@ class _Writer:
         return skip_blank(self._text, end) + 1
 
     def _note(self, span: Span) -> dict[str, Any] | None:
-        place = self._places.get(str(self._value(span, "id")))
-        if place is None or self._value(span, "iscrowd"):
+        identity = self._value(span, "id")
+        if isinstance(identity, float) and identity.is_integer():
+            identity = int(identity)  # As the reader takes it.
+        place = self._places.get(str(identity))
+        if place is None:
             return None
         self._aside.seek(place[0])
         note: dict[str, Any] = json.loads(self._aside.read(place[1]))
         return note
 
     def _is_left_out(self, span: Span, note: dict[str, Any] | None) -> bool:
-        if not self._only_accepted or self._value(span, "iscrowd"):
+        if not self._only_accepted or (note is None and self._value(span, "iscrowd")):
             return False
         return note is None or not note["facts"].get("accepted") or "final" not in note
 
@@ -141,12 +145,15 @@ def _edits(span: Span, note: dict[str, Any] | None, content: bytes) -> list[tupl
         return []
     edits: list[tuple[int, int, bytes]] = []
     more: dict[str, bytes] = {}
+    new: dict[str, bytes] = {}
     if "rle" in note:
         values = _mask_values(note["rle"], span, content)
         if note["final"]:
             exchanged = [member for name in _EXCHANGED if (member := span.member(name)) is not None]
             edits = [(m.start, m.end, json.dumps(values[m.name]).encode("ascii")) for m in exchanged]
             more["replaced"] = _joined({m.name: content[m.start : m.end] for m in exchanged})
+            if span.member("segmentation") is None:
+                new["segmentation"] = json.dumps(values["segmentation"]).encode("ascii")
         else:
             more["proposal"] = json.dumps(values).encode("ascii")
     earlier = span.member(PROVENANCE_KEY)
@@ -156,9 +163,11 @@ def _edits(span: Span, note: dict[str, Any] | None, content: bytes) -> list[tupl
     if earlier is not None:
         edits.append((earlier.start, earlier.end, told))
     else:
+        new[PROVENANCE_KEY] = told
+    if new:
         # Every annotation has an id, so there is a member to stand behind.
         last = span.members[-1].end
-        edits.append((last, last, b', "' + PROVENANCE_KEY.encode("ascii") + b'": ' + told))
+        edits.append((last, last, b", " + _joined(new)[1:-1]))
     return sorted(edits)
 
 

@@ -16,9 +16,9 @@ from segagent.environment.simulated import box_around
 def detections_of(run: Run, accepted: frozenset[str] | None = None) -> Iterator[tuple[str, Any]]:
     """Image name and ``supervision.Detections`` for each image that has masks, one at a time.
 
-    ``confidence`` is the IoU to be expected (nan where unknown), ``class_id`` numbers the labels in the run's order;
+    ``confidence`` is the IoU to be expected (nan where unknown), ``class_id`` numbers the labels as the exports do;
     ``data`` has ``class_name``, ``object_id``, ``text``, ``outcome`` and ``accepted``. With ``accepted`` only those.
-    Raises ``MissingExtraError`` without supervision.
+    Raises ``MissingExtraError`` without supervision, ``InputError`` without the data set that the run was made of.
     """
     try:
         import supervision
@@ -26,7 +26,7 @@ def detections_of(run: Run, accepted: frozenset[str] | None = None) -> Iterator[
         raise MissingExtraError(
             "detections need supervision, which is no part of segagent; install it with: pip install supervision"
         ) from error
-    answers = Answers(run, accepted, only_accepted=accepted is not None)
+    answers = Answers(run, run.dataset(), accepted, only_accepted=accepted is not None)
     answers.survey()
     for image in answers.by_image():
         if image.answers:

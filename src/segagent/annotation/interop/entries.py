@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from segagent.core import BoolMask, Click, InputError
+from segagent.core import BoolMask, Click
+from segagent.core.texts import read_json as read_json_file
 
 MAX_JSON_BYTES = 2**30
 """Larger JSON files are refused: they are read whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One picture of the file, as a person left it; all of the file's masks of it are entries of this ``key``.
+
+    ``kind``: the file's format. ``image``: what the file calls the picture. ``by``, ``when``: in the file's words,
+    where it tells.
+    """
+
+    key: str
+    kind: str
+    where: str
+    image: str | None
+    by: str | None = None
+    when: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +36,25 @@ class Entry:
 
     Args:
         where: names file and entry, for errors.
-        object_id: as far as the file tells; else ``image`` and ``label`` must do.
-        image: the picture's name in the run's data set.
+        sheet: the key of the :class:`Sheet` that it lies on.
+        object_id: which object it is of, as far as the file tells.
+        sure: whether ``object_id`` is ours, not a number that any program may have given anew.
+        label: the object's class, None where the file tells none.
         size: (height, width) of the picture, as the file has it.
         draw: the mask. Raises ``ValueError`` saying what is wrong.
         confirmed: whether a person has looked at the mask even where it is as it was exported.
         by: who made it, and ``when``, in the file's words.
         clicks: the person's own, in order.
-        kept_given: whether the export had left the data set's own mask in its place, not the run's.
+        kept_given: whether the export had left the data set's own mask in its place, not the run's; None: unknown.
+        accepted: what the export said of the mask; None where nobody had asked.
+        crowd: whether it marks a crowd, which counts only where it is an object of the run.
+        blank: whether the file has the object's entry without a mask.
     """
 
     where: str
+    sheet: str
     object_id: str | None
-    image: str | None
+    sure: bool
     label: str | None
     size: tuple[int, int]
     draw: Callable[[], BoolMask]
@@ -40,30 +62,29 @@ class Entry:
     by: str | None = None
     when: str | None = None
     clicks: tuple[Click, ...] = ()
-    kept_given: bool = False
+    kept_given: bool | None = False
+    accepted: bool | None = None
+    crowd: bool = False
+    blank: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An entry that nothing can be made of, and why."""
+    """An entry that nothing can be made of, and why. ``sheet``, ``object_id``: where a mask is missing for it."""
 
     where: str
     reason: str
+    sheet: str | None = None
+    object_id: str | None = None
 
 
-Found: TypeAlias = Iterator[Entry | Problem]
+Found: TypeAlias = Iterator[Sheet | Entry | Problem]
+"""A sheet stands before its entries."""
 
 
 def read_json(path: Path) -> Any:
     """A whole JSON file. Raises ``InputError`` naming it."""
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise InputError(f"{path}: larger than {MAX_JSON_BYTES >> 20} MB; export it in parts")
-        return json.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({str(error)[:120]})") from error
+    return read_json_file(path, max_bytes=MAX_JSON_BYTES)
 
 
 def length(value: Any, name: str) -> int:
@@ -74,5 +95,7 @@ def length(value: Any, name: str) -> int:
 
 
 def words(value: Any) -> str | None:
-    """Text or a number as text, None for anything else."""
+    """Text or a number as text (7.0 is "7"), None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None

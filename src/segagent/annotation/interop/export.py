@@ -30,7 +30,10 @@ class ExportOptions:
 
     ``accepted``: ids of the objects whose masks are final; None where that is not asked. ``only_accepted`` leaves the
     others out. ``force`` replaces what is there. ``image_prefix`` stands before image names in Label Studio's tasks.
-    ``tolerance``: how far YOLO's polygons may lie from the mask's outline, in pixels.
+    ``tolerance``: how far YOLO's polygons may lie from the mask's outline, in pixels. ``val_share`` of YOLO's pictures
+    is for validation, in [0, 1); 0: none, and the training pictures are named for both. ``split_seed`` draws them.
+    ``best_tries``: what came nearest to an object that was not found is written as a mask for people to look at; only
+    in :data:`FOR_PEOPLE`.
     """
 
     accepted: frozenset[str] | None = None
@@ -38,12 +41,17 @@ class ExportOptions:
     force: bool = False
     image_prefix: str = "/data/local-files/?d="
     tolerance: float = 0.5
+    val_share: float = 0.2
+    split_seed: int = 0
+    best_tries: bool = False
 
     def __post_init__(self) -> None:
         if self.only_accepted and self.accepted is None:
             raise InputError("leaving out all but the accepted masks needs to know them; give --accept too")
         if not 0 <= self.tolerance <= 100:
             raise InputError(f"the tolerance must lie in 0..100 pixels, got {self.tolerance}")
+        if not 0 <= self.val_share < 1:
+            raise InputError(f"the share for validation must lie in 0..1 and below 1, got {self.val_share}")
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,15 @@ def _cvat(exporting: Exporting, out: Path) -> None:
 
 def _yolo(exporting: Exporting, out: Path) -> None:
     with new_folder(out, exporting.about("yolo-seg"), force=exporting.options.force) as folder:
-        write_yolo(exporting.answers, exporting.pictures, folder, exporting.options.tolerance, exporting.report)
+        write_yolo(
+            exporting.answers,
+            exporting.pictures,
+            folder,
+            exporting.report,
+            tolerance=exporting.options.tolerance,
+            val_share=exporting.options.val_share,
+            split_seed=exporting.options.split_seed,
+        )
 
 
 def _masks(exporting: Exporting, out: Path) -> None:
@@ -125,6 +141,9 @@ WRITERS: dict[str, Write] = {
 }
 """By name, what writes a format."""
 
+FOR_PEOPLE = ("label-studio", "cvat")
+"""Formats whose masks people look at before anything is made of them."""
+
 
 def export_run(run: Run, kind: str, out: str | Path, options: ExportOptions = ExportOptions()) -> Report:
     """Write the masks of ``run`` to ``out`` in the format ``kind``, whole or not at all.
@@ -134,10 +153,17 @@ def export_run(run: Run, kind: str, out: str | Path, options: ExportOptions = Ex
     """
     if kind not in WRITERS:
         raise InputError(f"format {kind!r:.80}: expected one of {', '.join(WRITERS)}")
+    if options.best_tries and kind not in FOR_PEOPLE:
+        raise InputError(
+            f"format {kind!r}: holds final masks, and an object that was not found has none; best tries go into "
+            f"{' and '.join(FOR_PEOPLE)} only"
+        )
     target = Path(out)
     refuse_existing(target, force=options.force)
     dataset = run.dataset()
-    answers = Answers(run, options.accepted, only_accepted=options.only_accepted)
+    answers = Answers(
+        run, dataset, options.accepted, only_accepted=options.only_accepted, best_tries=options.best_tries
+    )
     report = answers.survey()
     WRITERS[kind](Exporting(run, dataset, answers, Pictures(dataset), options, report), target)
     return report

@@ -7,51 +7,68 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segagent.annotation.interop.entries import Entry, Found, Problem, length, words
+from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, length, words
 from segagent.annotation.interop.provenance import PROVENANCE_KEY
 from segagent.core import Click, InputError
 from segagent.datasets.coco_masks import decode_segmentation
 
 
 def read_coco_corrections(data: dict[str, Any], path: Path) -> Found:
-    """The annotations that are no crowds.
+    """The annotations of all images.
 
-    An object is named by ``segagent.object_id``, ``sample_id`` or ``id``, the first that is there. ``clicks`` of an
-    annotation, ``[[x, y, positive], ...]``, are the person's. Raises ``InputError`` where the file is no COCO at all.
+    An object is named by ``segagent.object_id``, ``object_id`` or ``sample_id``, which are ours, or else by ``id``,
+    which other programs give anew. ``clicks`` of an annotation, ``[[x, y, positive], ...]``, are the person's. Raises
+    ``InputError`` where the file is no COCO at all.
     """
-    images = {str(entry.get("id")): entry for entry in _objects(data, "images", path)}
-    categories = {str(entry.get("id")): words(entry.get("name")) for entry in _objects(data, "categories", path)}
+    images = {words(entry.get("id")): entry for entry in _objects(data, "images", path)}
+    categories = {words(entry.get("id")): words(entry.get("name")) for entry in _objects(data, "categories", path)}
+    for key, image in images.items():
+        name = words(image.get("file_name"))
+        yield Sheet(str(key), "coco", f"image {name!r:.120}", name)
     for index, annotation in enumerate(_objects(data, "annotations", path)):
         where = f"annotations[{index}] (id {annotation.get('id')!r:.40})"
-        if annotation.get("iscrowd"):
-            continue
+        sheet = words(annotation.get("image_id"))
         try:
-            yield _entry(annotation, images, categories, where)
+            if sheet not in images or sheet is None:
+                raise ValueError(f"image_id {annotation.get('image_id')!r:.80} is not in 'images'")
+            yield _entry(annotation, sheet, images[sheet], categories, where)
         except ValueError as error:
-            yield Problem(where, str(error))
+            if not annotation.get("iscrowd"):
+                yield Problem(where, str(error), sheet, _named(annotation)[0])
 
 
 def _entry(
-    annotation: dict[str, Any], images: dict[str, dict[str, Any]], categories: dict[str, str | None], where: str
+    annotation: dict[str, Any], sheet: str, image: dict[str, Any], categories: dict[str | None, str | None], where: str
 ) -> Entry:
-    image = images.get(str(annotation.get("image_id")))
-    if image is None:
-        raise ValueError(f"image_id {annotation.get('image_id')!r:.80} is not in 'images'")
     height, width = length(image.get("height"), "height"), length(image.get("width"), "width")
     facts = annotation.get(PROVENANCE_KEY)
     told = facts if isinstance(facts, dict) else {}
-    name = next((value for value in (told.get("object_id"), annotation.get("sample_id")) if value is not None), None)
+    object_id, sure = _named(annotation)
+    accepted = told.get("accepted")
     return Entry(
         where=where,
-        object_id=words(annotation.get("id") if name is None else name),
-        image=words(image.get("file_name")),
-        label=categories.get(str(annotation.get("category_id"))),
+        sheet=sheet,
+        object_id=object_id,
+        sure=sure,
+        label=categories.get(words(annotation.get("category_id"))),
         size=(height, width),
         draw=partial(decode_segmentation, annotation.get("segmentation"), height, width),
         confirmed=False,
         clicks=tuple(_clicks(annotation.get("clicks", []))),
-        kept_given="proposal" in told or told.get("outcome") == "not_found",
+        kept_given=("proposal" in told or told.get("outcome") == "not_found") if told else None,
+        accepted=accepted if isinstance(accepted, bool) else None,
+        crowd=bool(annotation.get("iscrowd")),
+        blank=annotation.get("segmentation") in (None, []),
     )
+
+
+def _named(annotation: dict[str, Any]) -> tuple[str | None, bool]:
+    """The object's id, and whether it is ours."""
+    facts = annotation.get(PROVENANCE_KEY)
+    named = [facts.get("object_id") if isinstance(facts, dict) else None]
+    named += [annotation.get(key) for key in ("object_id", "sample_id")]
+    ours = next((value for value in named if value is not None), None)
+    return words(annotation.get("id") if ours is None else ours), ours is not None
 
 
 def _clicks(value: Any) -> Iterator[Click]:

@@ -1,8 +1,9 @@
 """CVAT's "CVAT for images 1.1" XML, read as a stream and without trusting it.
 
-``<mask>`` and ``<polygon>`` elements with the attribute ``object_id`` are masks, several of one object united; those
-without are known by image and label. ``<points>`` with ``object_id`` are clicks, negative where the attribute
-``positive`` says false. Document types and entities, which XML bombs are made of, are refused.
+``<mask>`` and ``<polygon>`` elements are masks, the attribute ``object_id`` says of which object. Several polygons of
+one object are its parts and united; a second mask of it, or a polygon that is another one moved, is a copy.
+``<points>`` with ``object_id`` are clicks, negative where the attribute ``positive`` says false. Document types and
+entities, which XML bombs are made of, are refused.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from xml.parsers import expat
 
 import numpy as np
 
-from segagent.annotation.interop.entries import Entry, Found, Problem, length
+from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, length
 from segagent.core import BoolMask, Click, InputError
 from segagent.datasets.coco_masks import decode_segmentation
 
@@ -41,8 +42,8 @@ class _Image:
 def read_cvat_corrections(path: Path) -> Found:
     """The shapes of all images. Raises ``InputError`` where the file is no such XML."""
     reader = _Reader(path)
-    for image in reader.images():
-        yield from _image_entries(image, reader.person)
+    for number, image in enumerate(reader.images()):
+        yield from _image_entries(image, number, reader.person)
 
 
 class _Reader:
@@ -108,39 +109,75 @@ class _Reader:
             self.person = self._text.strip() or self.person
 
 
-def _image_entries(image: _Image, person: str | None) -> Found:
+def _image_entries(image: _Image, number: int, person: str | None) -> Found:
     name = image.own.get("name", "")
+    sheet = str(number)
+    yield Sheet(sheet, "cvat", f"image {name!r:.120}", name, person)
     try:
         size = (length(_whole(image.own, "height"), "height"), length(_whole(image.own, "width"), "width"))
     except ValueError as error:
-        yield Problem(f"image {name!r:.120}", str(error))
+        yield Problem(f"image {name!r:.120}", str(error), sheet)
         return
-    objects: defaultdict[str, list[_Shape]] = defaultdict(list)
+    objects: defaultdict[tuple[str, str, int], list[_Shape]] = defaultdict(list)
     clicks: defaultdict[str, list[Click]] = defaultdict(list)
-    for number, shape in enumerate(image.shapes):
-        where = f"image {name!r:.120}, {shape.kind} {number}"
+    for place, shape in enumerate(image.shapes):
+        where = f"image {name!r:.120}, {shape.kind} {place}"
         key = shape.attributes.get("object_id") or ""
         if shape.kind in ("mask", "polygon"):
-            objects[key or f"\0{number}"].append(shape)
+            label = shape.own.get("label", "")
+            part_of = objects[key, label, -1]
+            # What is a copy and no part is an object of its own, which one of them keeps the id of.
+            copied = not key or not _are_parts(part_of, shape)
+            objects[key, label, place if copied else -1].append(shape)
         elif shape.kind == "points" and key:
             try:
                 clicks[key] += _clicks(shape, *size)
             except ValueError as error:
                 yield Problem(where, str(error))
+        elif shape.kind == "points":
+            yield Problem(where, "points need the attribute object_id")
         else:
-            yield Problem(where, "points need the attribute object_id" if shape.kind == "points" else "is no mask")
-    for key, shapes in objects.items():
+            yield Problem(where, f"a {shape.kind} is no mask; draw a mask or a polygon", sheet)
+    for (key, label, _), shapes in objects.items():
+        if not shapes:
+            continue
+        accepted = shapes[0].attributes.get("accepted", "").lower()
         yield Entry(
-            where=f"image {name!r:.120}, object {key!r:.80}" if key[0] != "\0" else f"image {name!r:.120}, a new mask",
-            object_id=key if key[0] != "\0" else None,
-            image=name,
-            label=shapes[0].own.get("label"),
+            where=f"image {name!r:.120}, " + (f"object {key!r:.80}" if key else f"a new mask of {label!r:.80}"),
+            sheet=sheet,
+            object_id=key or None,
+            sure=True,
+            label=label or None,
             size=size,
             draw=partial(_drawn, shapes, *size),
             confirmed=any(shape.own.get("source") != "auto" for shape in shapes),
             by=person,
             clicks=tuple(clicks[key]),
+            accepted={"true": True, "false": False}.get(accepted),
         )
+
+
+def _are_parts(shapes: Sequence[_Shape], other: _Shape) -> bool:
+    """Whether ``other``, of the same id and label, is one more part of the object, not a copy.
+
+    Programs that turn masks into polygons write one polygon per part. Nobody writes a second mask of one object but by
+    copying it, unless they were put into one group.
+    """
+    group = other.own.get("group_id", "0")
+    if group != "0" and all(shape.own.get("group_id") == group for shape in shapes):
+        return True
+    if other.kind == "mask":
+        return all(shape.kind == "polygon" for shape in shapes)
+    return all(shape.kind == "mask" or not _same_form(shape, other) for shape in shapes)
+
+
+def _same_form(one: _Shape, other: _Shape) -> bool:
+    """Whether one polygon is the other, moved."""
+    try:
+        a, b = (np.array(_points(shape)) for shape in (one, other))
+    except ValueError:
+        return False
+    return a.shape == b.shape and bool(np.allclose(a - a[0], b - b[0], atol=0.02))
 
 
 def _drawn(shapes: Sequence[_Shape], height: int, width: int) -> BoolMask:

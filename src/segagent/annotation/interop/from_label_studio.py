@@ -1,7 +1,8 @@
 """Label Studio's JSON export, read: what people made of the tasks.
 
 Predictions are left alone, they are ours. Of several annotations of a task the one updated last counts. A region is
-known by its id; one that a person drew anew by its label. Brushes and polygons are masks, key points are clicks.
+known by its id; one that a person drew anew by its label. Brushes and polygons are masks, key points are clicks. What
+people say about a region (choices, texts, ratings ...) carries its id, and is no region.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from segagent.annotation.interop.brush_rle import decode_brush
-from segagent.annotation.interop.entries import Entry, Found, Problem, length, words
+from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, length, words
 from segagent.annotation.interop.label_studio import PICTURE, object_of_region
 from segagent.annotation.interop.provenance import PROVENANCE_KEY
 from segagent.core import BoolMask, Click, InputError
@@ -25,6 +26,15 @@ from segagent.datasets.coco_masks import decode_segmentation
 
 _MASKS = ("brushlabels", "brush", "polygonlabels", "polygon")
 _POINTS = ("keypointlabels", "keypoint")
+_SAID = (
+    "choices", "datetime", "labels", "number", "pairwise", "ranker", "rating", "relation", "taxonomy", "text",
+    "textarea",
+)  # fmt: skip
+"""What is said about a region or a task. Its value may repeat the region's."""
+_GEOMETRY = ("x", "points", "vertices", "rle", "imageDataURL")
+
+_SNAP = 1e-3
+"""Pixels. Points on the border of two pixels belong to the one that begins there, whatever a percentage rounds to."""
 
 
 def read_label_studio_corrections(data: list[Any], path: Path) -> Found:
@@ -34,44 +44,62 @@ def read_label_studio_corrections(data: list[Any], path: Path) -> Found:
             raise InputError(f"{path}, task {index}: has no 'annotations'; export as JSON, not as JSON-MIN")
         where = f"task {words(task.get('id')) or index}"
         done = [one for one in task["annotations"] if isinstance(one, dict) and not one.get("was_cancelled")]
-        if not done:
-            continue
-        done.sort(key=lambda one: words(one.get("updated_at")) or "")
+        done.sort(key=_when)
+        yield from _drafts(task, done, where)
         for earlier in done[:-1]:
             by = _who(earlier.get("completed_by"))
             yield Problem(f"{where}, annotation {words(earlier.get('id'))}", f"by {by}: a later one takes its place")
-        yield from _annotation(task, done[-1], where)
+        if done:
+            yield from _annotation(task, done[-1], where, str(index))
 
 
-def _annotation(task: dict[str, Any], annotation: dict[str, Any], where: str) -> Found:
+def _drafts(task: dict[str, Any], done: Sequence[dict[str, Any]], where: str) -> Found:
+    """Drafts with something in them that were not submitted: work that the file's annotations do not have."""
+    drafts = task.get("drafts")
+    for draft in drafts if isinstance(drafts, list) else []:
+        if isinstance(draft, dict) and draft.get("result") and (not done or _when(draft) > _when(done[-1])):
+            yield Problem(f"{where}, draft {words(draft.get('id'))}", "was not submitted; submit it and export again")
+
+
+def _when(annotation: dict[str, Any]) -> str:
+    return words(annotation.get("updated_at")) or ""
+
+
+def _annotation(task: dict[str, Any], annotation: dict[str, Any], where: str, sheet: str) -> Found:
+    who = _Who(_who(annotation.get("completed_by")), words(annotation.get("updated_at")))
+    yield Sheet(sheet, "label-studio", where, _image_of(task), who.by, who.when)
     results = annotation.get("result")
     if not isinstance(results, list) or not all(isinstance(one, dict) for one in results):
-        yield Problem(where, "'result' must be a list of regions")
+        yield Problem(where, "'result' must be a list of regions", sheet)
         return
     regions: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    labels: dict[str, str] = {}
     points: list[dict[str, Any]] = []
     for number, result in enumerate(results):
-        kind = words(result.get("type"))
+        kind, value = words(result.get("type")), result.get("value")
+        name = words(result.get("id")) or f"region {number}"
+        label = _label(result)
+        if label is not None and kind not in _POINTS:
+            labels.setdefault(name, label)
         if kind in _MASKS:
-            regions[words(result.get("id")) or f"region {number}"].append(result)
+            regions[name].append(result)
         elif kind in _POINTS:
             points.append(result)
-        elif isinstance(result.get("value"), dict) and "original_width" in result and kind != "labels":
-            yield Problem(f"{where}, region {words(result.get('id'))}", f"a region of type {kind!r:.40} is no mask")
-    image = _image_of(task)
+        elif kind not in _SAID and isinstance(value, dict) and any(key in value for key in _GEOMETRY):
+            reason = f"a region of type {kind!r:.40} is no mask; draw it with a brush or as a polygon"
+            yield Problem(f"{where}, region {name}", reason, sheet)
     clicks: defaultdict[str, list[Click]] = defaultdict(list)
     for result in points:
         try:
             clicks[_owner(result, list(regions))].append(_click(result))
         except ValueError as error:
             yield Problem(f"{where}, key point {words(result.get('id'))}", str(error))
-    who = _Who(_who(annotation.get("completed_by")), words(annotation.get("updated_at")))
     for region, parts in regions.items():
         place = f"{where}, region {region}"
         try:
-            yield _entry(region, parts, place, image, tuple(clicks[region]), who)
+            yield _entry(region, parts, place, sheet, labels.get(region), tuple(clicks[region]), who)
         except ValueError as error:
-            yield Problem(place, str(error))
+            yield Problem(place, str(error), sheet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +109,13 @@ class _Who:
 
 
 def _entry(
-    region: str, parts: Sequence[dict[str, Any]], where: str, image: str | None, clicks: tuple[Click, ...], who: _Who
+    region: str,
+    parts: Sequence[dict[str, Any]],
+    where: str,
+    sheet: str,
+    label: str | None,
+    clicks: tuple[Click, ...],
+    who: _Who,
 ) -> Entry:
     first = parts[0]
     size = (
@@ -93,18 +127,21 @@ def _entry(
     meta = first.get("meta")
     facts = meta.get(PROVENANCE_KEY) if isinstance(meta, dict) else None
     told = facts if isinstance(facts, dict) else {}
+    accepted = told.get("accepted")
     return Entry(
         where=where,
+        sheet=sheet,
         object_id=object_of_region(region) or words(told.get("object_id")),
-        image=image,
-        label=_label(first),
+        sure=True,
+        label=label,
         size=size,
         draw=partial(_drawn, parts, *size),
         # An accepted mask was imported as an annotation; as long as it is the same, nobody has looked at it.
-        confirmed=told.get("accepted") is not True,
+        confirmed=accepted is not True,
         by=who.by,
         when=who.when,
         clicks=clicks,
+        accepted=accepted if isinstance(accepted, bool) else None,
     )
 
 
@@ -140,7 +177,7 @@ def _click(result: dict[str, Any]) -> Click:
     positive = result.get("is_positive")
     if not isinstance(positive, bool):
         positive = _label(result) != "negative"
-    return Click(min(int(x), width - 1), min(int(y), height - 1), positive)
+    return Click(min(int(x + _SNAP), width - 1), min(int(y + _SNAP), height - 1), positive)
 
 
 def _owner(result: dict[str, Any], regions: Sequence[str]) -> str:
@@ -154,7 +191,7 @@ def _owner(result: dict[str, Any], regions: Sequence[str]) -> str:
 
 def _label(result: dict[str, Any]) -> str | None:
     value = result.get("value")
-    for kind in ("brushlabels", "polygonlabels", "keypointlabels", "labels"):
+    for kind in ("brushlabels", "polygonlabels", "labels", "keypointlabels"):
         labels = value.get(kind) if isinstance(value, dict) else None
         if isinstance(labels, list) and labels:
             return words(labels[0])
@@ -163,10 +200,14 @@ def _label(result: dict[str, Any]) -> str | None:
 
 def _image_of(task: dict[str, Any]) -> str | None:
     data = task.get("data")
-    told = data.get(PROVENANCE_KEY) if isinstance(data, dict) else None
-    if isinstance(told, dict):
-        return words(told.get("image"))
-    address = data.get(PICTURE) if isinstance(data, dict) else None
+    if not isinstance(data, dict):
+        return None
+    told = data.get(PROVENANCE_KEY)
+    if isinstance(told, dict) and told.get("image") is not None:
+        return words(told["image"])
+    # Another project's configuration may call the picture something else; then it must be the only text there.
+    texts = [value for value in data.values() if isinstance(value, str)]
+    address = data.get(PICTURE, texts[0] if len(texts) == 1 else None)
     return unquote(address) if isinstance(address, str) else None
 
 

@@ -40,15 +40,22 @@ def object_of_region(region: Any) -> str | None:
 def write_label_studio(answers: Answers, pictures: Pictures, image_prefix: str, out: IO[bytes]) -> None:
     """Write the tasks, one per line of a JSON list."""
     out.write(b"[")
-    for number, image in enumerate(answers.by_image()):
+    number = 0
+    for image in answers.by_image():
+        if image.size is None and not pictures.has_name(image.image):
+            continue  # An entry of the data set that is no sample; it is told among the failures.
         task = _task(image, image_prefix + quote(pictures.file_name(image.image)))
         out.write((b",\n" if number else b"\n") + json.dumps(task).encode("ascii"))
+        number += 1
     out.write(b"\n]\n")
 
 
 def labelling_config(labels: dict[str, int]) -> str:
-    """The configuration: the image, a brush with one label per category, and points for clicks."""
-    lines = [f"    <Label value={quoteattr(xml_text(label))}/>" for label in labels]
+    """The configuration: the image, a brush with one label per category, and points for clicks.
+
+    ``category`` keeps the labels' numbers where Label Studio exports to COCO or YOLO; it sorts them by name otherwise.
+    """
+    lines = [f'    <Label value={quoteattr(xml_text(label))} category="{place}"/>' for label, place in labels.items()]
     return "\n".join(
         [
             "<View>",
@@ -94,7 +101,9 @@ def _task(image: ImageAnswers, address: str) -> dict[str, Any]:
 def _region(answer: Answer) -> dict[str, Any]:
     height, width = answer.rle["size"]
     score = answer.score
-    told = answer.text if score is None else f"{answer.text} (expected IoU {score:.2f})"
+    notes = ["not found, best try"] if answer.outcome == "not_found" else []
+    notes += [] if score is None else [f"expected IoU {score:.2f}"]
+    told = f"{answer.text} ({'; '.join(notes)})" if notes else answer.text
     return {
         "id": region_id(answer.object_id),
         "type": "brushlabels",
@@ -103,7 +112,7 @@ def _region(answer: Answer) -> dict[str, Any]:
         "original_width": width,
         "original_height": height,
         "image_rotation": 0,
-        "value": {"format": "rle", "rle": encode_brush(answer.mask), "brushlabels": [answer.label]},
+        "value": {"format": "rle", "rle": encode_brush(answer.mask), "brushlabels": [xml_text(answer.label)]},
         **({} if score is None else {"score": score}),
         "meta": {"text": [told], PROVENANCE_KEY: answer.facts},
     }

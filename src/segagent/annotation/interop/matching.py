@@ -1,33 +1,25 @@
-"""Entries of a file of corrections, found again among the objects of the run."""
+"""The masks of a file of corrections, found again among the objects of the run, picture by picture."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from segagent.annotation.batch import ObjectRecord, Run
-from segagent.annotation.interop.entries import Entry, Found, Problem, read_json
+from segagent.annotation.batch.folder import Run
+from segagent.annotation.batch.records import ObjectRecord
+from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, read_json
 from segagent.annotation.interop.from_coco import read_coco_corrections
 from segagent.annotation.interop.from_cvat import read_cvat_corrections
 from segagent.annotation.interop.from_label_studio import read_label_studio_corrections
-from segagent.core import BoolMask, InputError, iou
-from segagent.datasets import Sample
+from segagent.annotation.interop.pairing import Drawn, Known, Pair, pair, plain_label
+from segagent.annotation.interop.picture_names import PictureNames
+from segagent.core import InputError, Rle, encode_rle
+from segagent.datasets import CocoDataset, Dataset, Sample
+from segagent.evaluation.rle import rle_areas
 
 FORMATS = ("coco", "label-studio", "cvat")
-
-
-@dataclass(frozen=True, eq=False)
-class Correction:
-    """A person's mask for an object of the run. ``iou``: of the run's mask with it, None where the run found none."""
-
-    record: ObjectRecord
-    mask: BoolMask
-    entry: Entry
-    iou: float | None
 
 
 def read_corrections(path: Path, kind: str | None = None) -> Found:
@@ -47,100 +39,199 @@ def read_corrections(path: Path, kind: str | None = None) -> Found:
     raise InputError(f"{path}: not a file of corrections; expected Label Studio's or COCO's JSON, or CVAT's XML")
 
 
-class Matcher:
-    """Pairs entries with the run's objects. What becomes of them is told in ``problems`` and ``num_untouched``.
+@dataclass
+class Matched:
+    """What a file says of a run.
 
-    ``unchanged_counts``: masks as they were exported count as seen by a person, whatever the file tells.
+    ``pairs``: by object id. ``new``: masks that are no object of the run, each with its picture's name. ``absent``:
+    objects that an export shows and a picture of the file does not have, with what the file says of the picture;
+    ``unclear`` are those of them that something which could not be read may be. ``blank``: entries without a mask.
+    ``accepted``: what the masks were exported as (see :class:`Entry`), how often.
     """
 
-    def __init__(self, run: Run, entries: Found, *, unchanged_counts: bool = False) -> None:
-        self._run = run
-        self._unchanged_counts = unchanged_counts
-        self._samples: dict[str, Sample] | None = None
-        self._by_id: dict[str, Entry] = {}
-        self._by_label: defaultdict[tuple[str, str], list[Entry]] = defaultdict(list)
-        self.problems: list[Problem] = []
-        self.num_untouched = 0
-        for entry in entries:
-            self._add(entry)
+    pairs: dict[str, Pair] = field(default_factory=dict)
+    new: list[tuple[str, Drawn]] = field(default_factory=list)
+    absent: dict[str, Sheet] = field(default_factory=dict)
+    unclear: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+    blank: list[Entry] = field(default_factory=list)
+    accepted: Counter[bool | None] = field(default_factory=Counter)
 
-    def corrections(self) -> Iterator[Correction]:
-        """What could be paired, in the run's order."""
-        named = dict(self._by_id)
-        if self._by_label:
-            named |= self._known_by_label()
-        wanted = set(named)
-        for record in self._run.objects():
-            entry = named.pop(record.object_id, None)
-            if entry is None:
-                continue
-            try:
-                correction = self._paired(record, entry)
-            except ValueError as error:
-                self.problems.append(Problem(entry.where, str(error)))
-                continue
-            if correction is None:
-                self.num_untouched += 1
-            else:
-                yield correction
-        failed = {failure.sample_id for failure in self._run.failures()} & wanted
-        for object_id, entry in named.items():
-            reason = "failed in the run" if object_id in failed else "is not an object of the run"
-            self.problems.append(Problem(entry.where, f"object {object_id!r:.80} {reason}"))
 
-    def _given(self, object_id: str) -> BoolMask:
-        """The data set's own mask. Raises ``ValueError`` where it holds none that can be read."""
-        if self._samples is None:
-            self._samples = {sample.sample_id: sample for sample in self._run.dataset()}
-        try:
-            return self._samples[object_id].load_target()[0]
-        except (KeyError, InputError) as error:
-            raise ValueError(f"the data set's mask of object {object_id!r:.80} cannot be read ({error})") from error
+def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
+    """Find the masks of a file again. ``dataset``: the run's, for pictures and objects that the run has not come to.
 
-    def _add(self, entry: Entry | Problem) -> None:
-        if isinstance(entry, Problem):
-            self.problems.append(entry)
-        elif entry.object_id is not None:
-            if entry.object_id in self._by_id:
-                self.problems.append(Problem(entry.where, f"object {entry.object_id!r:.80} stands in an earlier entry"))
-            else:
-                self._by_id[entry.object_id] = entry
-        elif entry.image is not None and entry.label is not None:
-            self._by_label[entry.image, entry.label].append(entry)
+    Overlaps and pairs are found picture by picture; see :mod:`.pairing`.
+    """
+    matched = Matched()
+    sheets: dict[str, Sheet] = {}
+    entries: defaultdict[str, list[Entry]] = defaultdict(list)
+    bad_sheets: set[str] = set()
+    nowhere: set[str | None] = set()
+    for one in found:
+        if isinstance(one, Problem):
+            matched.problems.append(one)
+            nowhere.add(one.object_id)
+            if one.sheet is not None:
+                bad_sheets.add(one.sheet)
+        elif isinstance(one, Sheet):
+            sheets[one.key] = one
+        elif one.blank:
+            matched.blank.append(one)
+            nowhere.add(one.object_id)
         else:
-            self.problems.append(Problem(entry.where, "tells neither an object's id nor image and label"))
+            entries[one.sheet].append(one)
+            matched.accepted[one.accepted] += 1
+    image_of = {record.object_id: record.image for record in run.objects()}
+    if dataset is not None:
+        image_of = {sample.sample_id: sample.image_name for sample in dataset} | image_of
+    names = PictureNames(image_of.values())
+    lying: defaultdict[str, list[Sheet]] = defaultdict(list)
+    for sheet in sheets.values():
+        ours = {image_of[e.object_id] for e in entries[sheet.key] if e.sure and e.object_id in image_of}
+        image = names.find(sheet.image, ours)
+        if image is None and sheet.image is not None and entries[sheet.key] and dataset is not None:
+            image = sheet.image if _can_be_read(dataset, sheet.image) else None
+        if image is not None:
+            lying[image].append(sheet)
+            continue
+        reason = f"the picture {sheet.image!r:.120} is none of the run, or could be several; nothing was taken from it"
+        matched.problems += [Problem(entry.where, reason) for entry in entries[sheet.key] if not entry.crowd]
+        nowhere |= {entry.object_id for entry in entries[sheet.key]}
+    by_image = _known_objects(run, dataset, lying)
+    for image, several in lying.items():
+        # Who worked last on a picture has the last word on it; where the file tells no times, what has its very name.
+        *earlier, last = sorted(several, key=lambda sheet: (sheet.when or "", sheet.image == image))
+        for sheet in earlier:
+            if entries[sheet.key]:
+                bad_sheets.add(last.key)
+                reason = f"{last.where} is the same picture ({image!r:.120}) and takes its place"
+                matched.problems.append(Problem(sheet.where, reason))
+        picture = _Picture(image, last, by_image[image], image_of.keys(), unclear=last.key in bad_sheets)
+        picture.match(entries[last.key], matched)
+    matched.unclear |= matched.absent.keys() & nowhere
+    return matched
 
-    def _known_by_label(self) -> dict[str, Entry]:
-        """Entries without an id: the one object of that label in the image that no other entry is about."""
-        free: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-        for record in self._run.objects():
-            # Pictures that were no files have ".png" behind their names in exports.
-            for image in (record.image, f"{record.image}.png"):
-                key = (image, record.category or record.text)
-                if key in self._by_label and record.object_id not in self._by_id:
-                    free[key].append(record.object_id)
-        found = {}
-        for key, entries in self._by_label.items():
-            if len(entries) == 1 and len(free[key]) == 1:
-                found[free[key][0]] = entries[0]
-                continue
-            reason = f"has no object's id, and {len(free[key])} objects of the run could be meant"
-            self.problems += [Problem(entry.where, reason) for entry in entries]
-        return found
 
-    def _paired(self, record: ObjectRecord, entry: Entry) -> Correction | None:
-        """None where nobody has touched the mask. Raises ``ValueError`` where the two do not fit."""
-        trajectory = record.trajectory
-        if entry.size != (trajectory.height, trajectory.width):
-            raise ValueError(
-                f"is for a picture of {entry.size[1]} x {entry.size[0]}, object {record.object_id!r:.80} is in one of "
-                f"{trajectory.width} x {trajectory.height} (width x height)"
-            )
-        mask = entry.draw()
-        if not all(click.inside(*mask.shape) for click in entry.clicks):
-            raise ValueError("a click lies outside the picture")
-        answer = trajectory.mask_at(trajectory.returned)
-        exported = self._given(record.object_id) if entry.kept_given else answer
-        if np.array_equal(mask, exported) and not entry.confirmed and not self._unchanged_counts:
+@dataclass
+class _Picture:
+    """One picture of the run, and the sheet of the file that counts for it."""
+
+    image: str
+    sheet: Sheet
+    known: Sequence[Known]
+    object_ids: Collection[str]
+    unclear: bool
+
+    def match(self, entries: Sequence[Entry], matched: Matched) -> None:
+        drawn = [one for one in (self._drawn(entry, matched) for entry in entries) if one is not None]
+        pairs = pair([one for one in self.known if drawn and one.size in (None, drawn[0].entry.size)], drawn)
+        matched.pairs |= {one.known.object_id: one for one in pairs}
+        paired = {id(one.drawn) for one in pairs}
+        # An entry may repeat another: the same mask and label twice are one.
+        seen = {(plain_label(one.drawn.entry.label or ""), one.drawn.rle["counts"]) for one in pairs}
+        for one in drawn:
+            if id(one) not in paired and not one.entry.crowd:
+                self._left(one, seen, matched)
+        told = {one.known.object_id for one in pairs}
+        for known in self.known:
+            if known.shown and known.object_id not in told:
+                matched.absent[known.object_id] = self.sheet
+                if self.unclear:
+                    matched.unclear.add(known.object_id)
+
+    def _drawn(self, entry: Entry, matched: Matched) -> Drawn | None:
+        """None for what cannot be drawn, which is a problem."""
+        sizes = {one.size for one in self.known if one.size is not None}
+        try:
+            if sizes and entry.size not in sizes:
+                height, width = next(iter(sizes))
+                raise ValueError(
+                    f"is for a picture of {entry.size[1]} x {entry.size[0]}, {self.image!r:.80} has {width} x {height} "
+                    "(width x height)"
+                )
+            if not all(click.inside(*entry.size) for click in entry.clicks):
+                raise ValueError("a click lies outside the picture")
+            return Drawn(entry, encode_rle(entry.draw()))
+        except ValueError as error:
+            if not entry.crowd:
+                self._tell(entry, str(error), matched)
             return None
-        return Correction(record, mask, entry, None if record.outcome == "not_found" else iou(answer, mask))
+
+    def _left(self, one: Drawn, seen: set[tuple[str, str]], matched: Matched) -> None:
+        """A mask that is no object of the run: new, if all is told of it that a new one needs."""
+        entry, label = one.entry, plain_label(one.entry.label or "")
+        ours = entry.sure and entry.object_id is not None
+        if one.empty:
+            self._tell(entry, "covers no pixel", matched)
+        elif (label, one.rle["counts"]) in seen:
+            self._tell(entry, "repeats another mask of this picture and label", matched)
+        elif ours and entry.object_id not in self.object_ids:
+            self._tell(entry, f"object {entry.object_id!r:.80} is not an object of the run", matched)
+        elif not label:
+            self._tell(entry, "is a new mask without a label", matched)
+        else:
+            seen.add((label, one.rle["counts"]))
+            matched.new.append((self.image, one))
+
+    def _tell(self, entry: Entry, reason: str, matched: Matched) -> None:
+        self.unclear = True
+        matched.problems.append(Problem(entry.where, reason))
+
+
+def _known_objects(run: Run, dataset: Dataset | None, lying: Mapping[str, Sequence[Sheet]]) -> dict[str, list[Known]]:
+    """The objects of the pictures that the file has; with the data set also those that the run has no answer for."""
+    samples: dict[str, Sample] = {}
+    if dataset is not None:
+        samples = {sample.sample_id: sample for sample in dataset if sample.image_name in lying}
+    given_back = isinstance(dataset, CocoDataset)
+    known: defaultdict[str, list[Known]] = defaultdict(list)
+
+    def whole(image: str) -> bool:
+        """COCO files are given back whole: with the data set's mask of every object that there is no better one of."""
+        return given_back and any(sheet.kind == "coco" for sheet in lying[image])
+
+    for record in run.objects():
+        sample = samples.pop(record.object_id, None)
+        if record.image in lying:
+            given = _given_in(sample) if whole(record.image) else ()
+            known[record.image].append(_of_record(record, given, whole=whole(record.image)))
+    for sample in samples.values():
+        image, label = sample.image_name, sample.category or sample.text
+        given = _given_in(sample) if whole(image) else ()
+        size = (given[0]["size"][0], given[0]["size"][1]) if given else None
+        known[image].append(Known(sample.sample_id, image, label, size, given, answered=False, shown=whole(image)))
+    return known
+
+
+def _of_record(record: ObjectRecord, given: tuple[Rle, ...], *, whole: bool) -> Known:
+    trajectory = record.trajectory
+    answer = trajectory.rle_at(trajectory.returned)
+    found = record.outcome != "not_found" and bool(rle_areas([answer])[0])
+    masks = (answer, *given) if given or record.outcome != "repaired" else (answer, trajectory.start.mask)
+    return Known(
+        record.object_id,
+        record.image,
+        record.category or record.text,
+        (trajectory.height, trajectory.width),
+        masks,
+        answered=True,
+        shown=found or whole,
+    )
+
+
+def _given_in(sample: Sample | None) -> tuple[Rle, ...]:
+    """The mask that the data set has of the object, none where it cannot be read."""
+    try:
+        return () if sample is None else (encode_rle(sample.load_target()[0]),)
+    except InputError:
+        return ()
+
+
+def _can_be_read(dataset: Dataset, name: str) -> bool:
+    """Whether the data set has a picture of that name, be it one without objects."""
+    try:
+        dataset.load_image(name)
+    except InputError:
+        return False
+    return True

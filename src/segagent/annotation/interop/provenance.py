@@ -12,19 +12,20 @@ PROVENANCE_KEY = "segagent"
 PROVENANCE_SCHEMA = "segagent.provenance/1"
 
 
-def provenance_of(run: Run, record: ObjectRecord, accepted: bool | None) -> dict[str, Any]:
+def provenance_of(run: Run, record: ObjectRecord, accepted: bool | None, *, best_try: bool = False) -> dict[str, Any]:
     """JSON form; what is unknown is left out. See docs/export.md for what each key means.
 
-    ``accepted``: whether the mask was taken as final; None where that was not asked.
+    ``accepted``: whether the mask was taken as final; None where that was not asked. ``best_try``: the mask of an
+    object that was not found is told.
     """
     trajectory = record.trajectory
-    by_model = record.outcome in ("repaired", "made")
+    by_model = best_try or record.outcome in ("repaired", "made")
     prompts = trajectory.prompts_at(trajectory.returned) if by_model else []
     boxes = [prompt for prompt in prompts if isinstance(prompt, Box)]
     facts: dict[str, Any] = {
         "schema": PROVENANCE_SCHEMA,
         "object_id": record.object_id,
-        "made_by": {"repaired": "model", "made": "model", "not_found": None}.get(record.outcome, "given"),
+        "made_by": "model" if by_model else {"not_found": None}.get(record.outcome, "given"),
         "outcome": record.outcome,
         "text": record.text,
         "predicted_iou": _rounded(record.predicted_iou),

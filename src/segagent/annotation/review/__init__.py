@@ -62,13 +62,14 @@ def write_review(
         InputError: for a damaged run, a decision that cannot be made, and where nothing can be written.
     """
     folder = Path(out)
+    dataset = _opened(run, data)
+    decision = None if accept is None else decide(run, accept, accept_iou, checked)
     total = num_records(run)
     found = []
     for entry in entries_of(run):
         found.append(entry)
         watch("ranking", len(found), total)
     entries = ranked(found)
-    decision = None if accept is None else decide(run, accept, accept_iou, checked)
     names = set(sample_to_check(run, sample, seed)) if sample else set()
     by_chance = {entry.index for entry in entries if entry.object_id in names}
     chosen = {entry.index for entry in drawn(entries, most)} | by_chance
@@ -76,7 +77,7 @@ def write_review(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
-    shown = draw_entries(run, _opened(run, data), chosen, lambda done: watch("drawing", done, len(chosen)))
+    shown = draw_entries(run, dataset, chosen, lambda done: watch("drawing", done, len(chosen)))
     summary = summarise_run(run)
     decisions = None
     if decision is not None:
@@ -84,7 +85,8 @@ def write_review(
         summary["accept"] = {k: v for k, v in decision.to_dict().items() if k not in ("accepted", "to_see")}
     tables = review_tables(run, summary, entries, decision)
     title = f"Review of {run.folder.resolve().name}"
-    page = review_page(title, tables, entries, shown, sampled=by_chance, decisions=decisions)
+    warnings = summary["warnings"]
+    page = review_page(title, tables, entries, shown, warnings=warnings, sampled=by_chance, decisions=decisions)
     write_worklist(folder, entries, summary, sampled=by_chance, decisions=decisions)
     write_bytes(folder / PAGE_FILE, page.encode("utf-8", "backslashreplace"))
     missing = list(dict.fromkeys(one.missing for one in shown.values() if one.missing))

@@ -10,7 +10,7 @@ from segagent.annotation.panels import PANEL_STYLE, panels_element
 from segagent.annotation.review.browsing import CONTROLS, SCRIPT, STYLE
 from segagent.annotation.review.entries import Entry
 from segagent.annotation.review.pictures import Shown
-from segagent.evaluation.report.elements import table_element, whole_page
+from segagent.evaluation.report.elements import table_element, warning_element, whole_page
 from segagent.evaluation.report.tables import Table
 
 LISTED = 20_000
@@ -43,10 +43,14 @@ def review_page(
     entries: Sequence[Entry],
     shown: Mapping[int, Shown],
     *,
+    warnings: Sequence[str] = (),
     sampled: Collection[int] = (),
     decisions: Mapping[str, str] | None = None,
 ) -> str:
-    """The page. ``entries`` are ranked; ``shown`` and ``sampled`` go by their index, ``decisions`` by object id."""
+    """The page. ``entries`` are ranked; ``shown`` and ``sampled`` go by their index, ``decisions`` by object id.
+
+    ``warnings`` stand above everything else.
+    """
     told = decisions or {}
     listed = list(enumerate(entries, 1))
     on_page = [(rank, entry) for rank, entry in listed if rank <= LISTED or entry.index in shown]
@@ -58,7 +62,7 @@ def review_page(
     more = ""
     if len(on_page) < len(entries):
         more = f" This page lists {len(on_page)} of {len(entries)} objects; worklist.csv and worklist.json list all."
-    parts = [table_element(table) for table in tables]
+    parts = [warning_element(line) for line in warnings] + [table_element(table) for table in tables]
     parts += [f"<h2>Work list</h2>{_LEGEND}"]
     parts += [f'<p class="note">Pictures of {len(cards)} of {len(entries)} objects.{more}</p>', CONTROLS]
     parts += ['<main id="list">', *cards, "</main>"]

@@ -29,6 +29,9 @@ def _counts(summary: Mapping[str, Any], entries: Sequence[Entry]) -> Table:
     rows = [("objects", str(summary["objects"]))]
     rows += [(name.replace("_", " "), str(count)) for name, count in summary["outcomes"].items()]
     rows.append(("failed", str(len(summary["failed"]))))
+    for name, key in (("the policy has doubts", "doubted"), ("images missing", "images_left")):
+        if summary[key]:
+            rows.append((name, str(summary[key])))
     errors = Counter(entry.likely_error for entry in entries if entry.likely_error)
     rows += [(f"likely error: {name}", str(count)) for name, count in errors.most_common()]
     for name, key in (("expected IoU of the given masks", "expected_iou_given"), ("of the answers", "expected_iou")):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from segagent.core.errors import InputError
 from segagent.core.masks import encode_rle
-from segagent.datasets.scenes.generator import GENERATOR_VERSION, generate_scene, scene_rng
+from segagent.datasets.scenes.generator import CATEGORIES, GENERATOR_VERSION, generate_scene, scene_rng
 from segagent.datasets.scenes.model import Scene, SceneConfig, Split
 
 _DATASET_NAME = "SegAgent generated scenes"
@@ -45,7 +45,9 @@ def write_scenes(
         for folder in ("images", "masks"):
             (out / folder).mkdir(parents=True, exist_ok=True)
         samples: list[dict[str, Any]] = []
-        coco: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": [], "categories": []}
+        # All categories, so that files of different scenes number them alike.
+        categories = [{"id": number, "name": name} for number, name in enumerate(CATEGORIES, 1)]
+        coco: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": [], "categories": categories}
         for index in range(num):
             scene = generate_scene(scene_rng(split, seed, index), config)
             name = f"{split}_{seed}_{index:06d}"
@@ -113,9 +115,6 @@ def _add_to_coco(coco: dict[str, list[dict[str, Any]]], name: str, scene: Scene)
     for expression in scene.expressions:
         texts.setdefault(expression.target, expression.text)
     for item in scene.objects:
-        if item.category not in categories:
-            categories[item.category] = len(categories) + 1
-            coco["categories"].append({"id": categories[item.category], "name": item.category})
         x0, y0, x1, y1 = item.bbox
         coco["annotations"].append(
             {

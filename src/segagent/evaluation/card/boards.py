@@ -38,7 +38,8 @@ class Board:
         protocol = ", ".join(f"{name} {value}" for name, value in self.protocol.items())
         return (
             f"Ordered by masks: gIoU, the score. {SCORE_DEFINITION} Where intervals overlap, the order may be chance. "
-            f"Rows without a rank are baselines as measured in the first card with that tool. {protocol}."
+            f"Rows without a rank are baselines as measured in the first card with that tool; an outline is of the "
+            f"policy that it names, whatever the tool. {protocol}."
         )
 
     def ranked(self) -> Iterator[tuple[int | None, Row]]:
@@ -51,10 +52,12 @@ class Board:
             yield min(place, above + 1), row
 
     def references(self) -> Iterator[tuple[str, str, dict[str, Value]]]:
-        """(baseline, tool, figures): each baseline once for each tool."""
+        """(baseline, tool, figures): each baseline once for each tool, outlines once for each policy and of no tool."""
         seen = set()
         for row in self.rows:
             for name, label in BASELINES.items():
-                if name in row.data.baselines and (name, row.card.tool) not in seen:
-                    seen.add((name, row.card.tool))
-                    yield label, row.card.tool, row.data.baselines[name]
+                outline = name == "outline"
+                about = (f"{label}: {row.card.name}", "-") if outline else (label, row.card.tool)
+                if name in row.data.baselines and about not in seen:
+                    seen.add(about)
+                    yield *about, row.data.baselines[name]

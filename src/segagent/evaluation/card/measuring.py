@@ -30,7 +30,11 @@ _AGREEMENT_NAMES = {
     "AUROC@80": "AUROC@80",
     "ECE": "ECE",
 }
-_BASELINES = {"centre": ("gIoU", "cIoU", "first-click hit rate"), "annotator": ("gIoU", "cIoU")}
+_BASELINES = {
+    "centre": ("gIoU", "cIoU", "first-click hit rate"),
+    "outline": ("gIoU", "cIoU", "Pr@0.8"),
+    "annotator": ("gIoU", "cIoU"),
+}
 
 Figures: TypeAlias = dict[str, dict[str, Any]]
 """By key of :class:`segagent.evaluation.card.figures.Figure`: value, low, high (null: unknown) and count."""
@@ -48,7 +52,9 @@ class Section:
 
 def measure_section(one: DataSet, out: str | Path, config: Benchmark) -> Section:
     """The figures of one data set, from what :func:`play_benchmark` stored. Raises ``InputError`` for damaged files."""
-    runs = {play: open_runs([Path(out) / one.folder / play])[0] for play in config.plays()}
+    folders = {play: Path(out) / one.folder / play for play in config.plays()}
+    # Not every policy has outlines of its own.
+    runs = {play: open_runs([at])[0] for play, at in folders.items() if play != "outline" or at.is_dir()}
     played: list[FromNothing] = []
     found: list[Found] = []
     states = 0
@@ -80,7 +86,7 @@ def measure_section(one: DataSet, out: str | Path, config: Benchmark) -> Section
             "failed": len(_failed(runs.values())),
         },
         "figures": {figure.key: figures.get(figure.key, _unknown()) for figure in FIGURES},
-        "baselines": {name: _baseline(runs[name], names) for name, names in _BASELINES.items()},
+        "baselines": {name: _baseline(runs[name], names) for name, names in _BASELINES.items() if name in runs},
         "stopped": dict(sorted(Counter(made.stopped for made in played).items())),
         "reliability": [asdict(b) for b in reliability([p[0] for p in pairs], [p[1] for p in pairs])] if pairs else [],
     }

@@ -14,7 +14,7 @@ from segagent.evaluation.report.markdown import markdown_report
 from segagent.evaluation.report.tables import Table
 
 NOT_KNOWN = "-"
-BASELINES = {"centre": "image centre", "annotator": "simulated annotator"}
+BASELINES = {"centre": "image centre", "outline": "own outline, no click", "annotator": "simulated annotator"}
 """How people call the baselines."""
 
 
@@ -54,8 +54,9 @@ def _tables(card: Card) -> list[Table]:
     meanings = tuple((f"{f.ability}: {f.name}", _unit(f.unit), f.definition) for f in FIGURES)
     note = (
         "Intervals are 95 % percentile bootstrap, images resampled as a whole. The image centre is one click in the "
-        "middle of the image; the simulated annotator knows the target and clicks for all steps: an upper bound of "
-        "what clicks can do with this tool, no result."
+        "middle of the image; the own outline is the policy's, of the object that it takes to be meant, as the mask: "
+        "no click and no tool, and what clicking has to beat; the simulated annotator knows the target and clicks for "
+        "all steps: an upper bound of what clicks can do with this tool, no result."
     )
     definitions = Table("What the figures mean", ("figure", "unit", "definition"), meanings, note)
     return [score, *(_data_table(one) for one in card.data), definitions]

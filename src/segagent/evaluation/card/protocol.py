@@ -48,7 +48,8 @@ class Benchmark:
 
         ``full``: the policy from nothing, all T steps, so that one play tells what stopping early costs as well.
         ``refine``: the policy from degraded masks, stopping as it would. ``centre``: one click in the middle of the
-        image. ``annotator``: T clicks of the simulated annotator, who knows the target.
+        image. ``outline``: the policy's own outline, no click; only for one that has outlines. ``annotator``: T clicks
+        of the simulated annotator, who knows the target.
         """
         whole = SearchConfig(self.steps, stop_iou=2.0, patience=self.steps)
         same = EvaluationConfig(search=self.search, seed=self.seed, batch_images=self.batch_images)
@@ -56,6 +57,7 @@ class Benchmark:
             "full": replace(same, search=whole),
             "refine": replace(same, protocol="refine"),
             "centre": same,
+            "outline": replace(same, protocol="outline"),
             "annotator": replace(same, protocol="noc", max_clicks=self.steps),
         }
 
@@ -81,13 +83,16 @@ class DataSet:
     dataset: Dataset
 
 
-def data_sets(num_scenes: int, specs: Sequence[str]) -> list[DataSet]:
-    """The generated scenes (none for 0) and each given data set. Raises ``InputError`` for none, or one given twice."""
+def data_sets(num_scenes: int, specs: Sequence[str], *, crowds: bool = False) -> list[DataSet]:
+    """The generated scenes (none for 0) and each given data set, with ``crowds`` as in ``open_dataset``.
+
+    Raises ``InputError`` for none, or one given twice.
+    """
     opened = []
     if num_scenes:
         opened.append((f"generated scenes ({num_scenes})", "scenes", open_dataset(SCENES.format(num=num_scenes))))
     for spec in specs:
-        dataset = open_dataset(spec)
+        dataset = open_dataset(spec, crowds=crowds)
         digest = hashlib.blake2b(dataset.fingerprint.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
         opened.append((without_folders(spec), f"data-{digest}", dataset))
     if not opened:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segagent.core import InputError
+from segagent.core.texts import read_json
 from segagent.evaluation.card.figures import BY_KEY, SCORE
 from segagent.evaluation.card.measuring import CARD_SCHEMA
 
@@ -74,17 +74,9 @@ def read_card(path: str | Path) -> Card:
     if file.is_dir():
         file /= CARD_FILE
     try:
-        with file.open("rb") as stream:
-            content = stream.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{file}: no card can be read there ({reason})") from error
-    if len(content) > _MAX_BYTES:
-        raise InputError(f"{file}: too large for a card")
-    try:
-        return parse_card(json.loads(content))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: no card of segagent benchmark ({str(error) or 'nested too deeply'})") from error
+        return parse_card(read_json(file, "expected a card of segagent benchmark", _MAX_BYTES))
+    except ValueError as error:
+        raise InputError(f"{file}: no card of segagent benchmark ({error})") from error
 
 
 def parse_card(data: Any) -> Card:

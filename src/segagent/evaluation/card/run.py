@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from segagent.core import InputError, Policy, SegmentationTool
+from segagent.core import InputError, Outliner, Policy, SegmentationTool
 from segagent.core.failures import Failure
 from segagent.evaluation.card.protocol import Benchmark, DataSet
 from segagent.evaluation.run import Progress, evaluate
@@ -33,6 +33,8 @@ def play_benchmark(
     failures: dict[tuple[str, str], Failure] = {}
     for one in sets:
         for play, settings in config.plays().items():
+            if play == "outline" and not isinstance(policy, Outliner):
+                continue
             player = {"centre": CentrePolicy(), "annotator": None}.get(play, policy)
             what = f"{one.label}, {play}"
 

@@ -29,7 +29,10 @@ _MAX_WARNINGS = 5
 
 @dataclass(frozen=True)
 class Report:
-    """``results``: {"schema", "runs": what results.json holds for each run}. ``warnings``: what could not be shown."""
+    """``results``: {"schema", "warnings": which runs are unfinished, "runs": what results.json holds for each run}.
+
+    ``warnings``: those, and what could not be shown.
+    """
 
     results: dict[str, Any]
     warnings: list[str]
@@ -60,7 +63,7 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
-    results, galleries, warnings = [], list[list[Shown]](), list[str]()
+    results, galleries, warnings, unfinished = [], list[list[Shown]](), list[str](), list[str]()
     chosen = open_dataset(data) if data is not None else None
     runs = open_runs(outs)
     if gallery is None:
@@ -70,18 +73,21 @@ def write_report(
         results.append(measured)
         if not measured["complete"]:
             counts = measured["counts"]
-            warnings.append(f"{run.files[0]}: {counts['images']} of {counts['images_in_dataset']} images so far")
+            done, total = counts["images"], counts["images_in_dataset"]
+            unfinished.append(f"unfinished: {run.files[0]}: {done} of {total} images so far, {total - done} missing")
         dataset, reason = (chosen, "") if chosen is not None or not gallery else _dataset_of(run)
         shown, missing = draw_gallery(run, found, gallery, dataset) if gallery else ([], [])
         galleries.append(shown)
         warnings += [reason] if reason else missing[:_MAX_WARNINGS]
     tables, about = report_tables(results) + complexity_table(results), _about(results)
-    whole = {"schema": REPORT_SCHEMA, "runs": results}
+    whole = {"schema": REPORT_SCHEMA, "warnings": unfinished, "runs": results}
     write_bytes(folder / "results.json", (json.dumps(whole, indent=1, allow_nan=False) + "\n").encode("ascii"))
-    write_bytes(folder / "report.md", markdown_report(tables, about).encode("utf-8", "backslashreplace"))
-    page = html_report(tables, results, galleries, about)
+    write_bytes(
+        folder / "report.md", markdown_report(tables, about, warnings=unfinished).encode("utf-8", "backslashreplace")
+    )
+    page = html_report(tables, results, galleries, about, unfinished)
     write_bytes(folder / "report.html", page.encode("utf-8", "backslashreplace"))
-    return Report(whole, warnings)
+    return Report(whole, unfinished + warnings)
 
 
 def _dataset_of(run: Run) -> tuple[Dataset | None, str]:

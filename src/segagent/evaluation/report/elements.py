@@ -20,6 +20,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }
 th { background: #f5f5f7; } td:first-child { font-weight: 600; }
+.warning { background: #fff3cd; border-left: 5px solid #b35c00; padding: .5rem .8rem; font-weight: 600; }
 .note { color: #555; font-size: .9rem; }
 svg { max-width: 100%; height: auto; margin: .5rem 1rem .5rem 0; }
 svg text { font: 12px system-ui, sans-serif; fill: #333; } svg .title { font-weight: 600; }
@@ -56,6 +57,11 @@ def table_element(table: Table) -> str:
         f'<h2>{escape(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{note}"
     )
+
+
+def warning_element(line: str) -> str:
+    """What must be known before anything else on the page, as a sentence of its own."""
+    return f'<p class="warning">{escape(line[:1].upper() + line[1:])}.</p>'
 
 
 def list_element(title: str, lines: Sequence[str]) -> str:

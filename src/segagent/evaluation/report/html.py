@@ -9,7 +9,7 @@ from typing import Any
 from segagent.evaluation.measuring import CLICK_TARGETS
 from segagent.evaluation.report.charts import Series, line_chart
 from segagent.evaluation.report.complexity import complexity_chart
-from segagent.evaluation.report.elements import data_uri, list_element, table_element, whole_page
+from segagent.evaluation.report.elements import data_uri, list_element, table_element, warning_element, whole_page
 from segagent.evaluation.report.gallery import Shown
 from segagent.evaluation.report.tables import Table, run_labels
 
@@ -32,10 +32,12 @@ def html_report(
     runs: Sequence[dict[str, Any]],
     galleries: Sequence[Sequence[Shown]],
     about: Sequence[str],
+    warnings: Sequence[str] = (),
 ) -> str:
-    """The page. ``galleries`` has one list for each run."""
+    """The page. ``galleries`` has one list for each run; ``warnings`` stand above everything else."""
     labels = run_labels(runs)
-    parts = [table_element(table) for table in tables]
+    parts = [warning_element(line) for line in warnings]
+    parts += [table_element(table) for table in tables]
     charts = "".join(_charts(labels, runs))
     if charts:
         parts.append(f"<h2>Curves</h2>{charts}")

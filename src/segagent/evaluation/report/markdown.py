@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from segagent.evaluation.report.tables import Table
 
 
-def markdown_report(tables: Sequence[Table], about: Sequence[str], title: str = "Evaluation") -> str:
-    """The tables, and the lines of ``about`` at the end; whatever they hold, it shows as plain text."""
+def markdown_report(
+    tables: Sequence[Table], about: Sequence[str], title: str = "Evaluation", *, warnings: Sequence[str] = ()
+) -> str:
+    """``warnings``, the tables, and the lines of ``about`` at the end; whatever they hold, it shows as plain text."""
     lines = [f"# {escaped(title)}", ""]
+    for warning in warnings:
+        lines += [f"**{escaped(warning)}**", ""]
     for table in tables:
         lines += [f"## {escaped(table.title)}", ""]
         lines.append("| " + " | ".join(map(escaped, table.header)) + " |")

@@ -1,4 +1,4 @@
-"""The paper's own figures (arXiv 2503.08625) for the metrics that are the same; percent, as printed there."""
+"""The paper's own figures (arXiv 2503.08625), to be printed beside ours; as printed there, IoUs in percent or 0..1."""
 
 from __future__ import annotations
 
@@ -35,6 +35,27 @@ TABLE_3: dict[str, dict[str, float]] = {
     "LLaVA": {"MAE": 5.58, "MSE": 175.35, "Pearson": 0.91, "Spearman": 0.90},
 }
 """Annotation filtering; RefCOCO val, MAE and MSE of IoUs in percent."""
+
+FIGURE_4 = {
+    ("SFT", "no PRM"): (71.45, 78.81),
+    ("SFT", "PRM stop"): (75.54, 81.17),
+    ("SFT", "search"): (86.13, 88.60),
+    ("SFT + StaR+", "no PRM"): (86.57, None),
+}
+"""cIoU by model and way of playing: (ThinObject5K, DIS5K); None where the paper gives no figure."""
+
+TABLE_4 = {"green": 0.749, "blue": 0.750, "red": 0.749}
+"""By mask colour."""
+
+TABLE_5 = {
+    "RefCOCO val": {"none": 77.81, "box of another model": 78.01, "own box": 77.85},
+    "RefCOCO+ val": {"none": 70.88, "box of another model": 70.86, "own box": 70.50},
+    "RefCOCOg test": {"none": 73.13, "box of another model": 74.62, "own box": 74.33},
+}
+"""By first action, cIoU."""
+
+TABLE_6 = {"[0, 1)": 0.749, "[0, 1000)": 0.747}
+"""By coordinate format."""
 
 
 def paper_column(dataset: str) -> str | None:

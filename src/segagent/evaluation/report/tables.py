@@ -28,6 +28,7 @@ _COLUMNS = {
     ),
     "noc": ("NoC@80", "NoC@85", "NoC@90", "NoC@95", "AUC", "IoU@1", "IoU@5", "gIoU", "bIoU", "calls", "seconds"),
     "filter": ("gIoU",),
+    "outline": ("cIoU", "gIoU", "bIoU", "Pr@0.5", "Pr@0.7", "Pr@0.9", "N-acc", "T-acc"),
     "refine": ("cIoU", "gIoU", "bIoU", "refine gain", "invalid replies", "calls", "tokens", "seconds"),
 }
 _AGREEMENT = (
@@ -42,6 +43,7 @@ _AGREEMENT = (
 )
 _TITLES = {
     "res": "Text to mask",
+    "outline": "Text to mask by the policy's own outline, no click",
     "noc": "Interactive segmentation: number of clicks",
     "filter": "Annotation filtering",
     "refine": "Refinement of degraded masks",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from segagent.core import Image, InputError, InvalidAction, Pixels, Rle, SpecError
 from segagent.core.actions import action_from_dict, action_to_dict
-from segagent.learning.examples import Example, observation_of
+from segagent.learning.examples import Example, Origin, observation_of
 from segagent.policies.chat import ChatFormat, ask, chosen_format, load_format, parse_spec
 
 PLACEHOLDER = "<image>"
@@ -82,7 +82,7 @@ def example_of_note(note: str) -> Example:
         fields: dict[str, Any] = json.loads(note)
         action = fields.pop("action")
         example = Example(**fields, action=None)
-        if example.origin not in {"annotator", "kept", "replaced"}:
+        if example.origin not in get_args(Origin):
             raise ValueError(f"unknown origin {example.origin!r:.80}")
         return replace(
             example,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from segagent.core import WeightsError
+from segagent.cpu import precision
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Stage:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to the stage's JSONL log."""
-        line = {"step": self.step, "minutes": round(self.seconds / 60, 2)} | record
+        line = {"step": self.step, "minutes": round(self.seconds / 60, 2), "precision": precision()} | record
         with self._log.open("a") as file:
             file.write(json.dumps(line) + "\n")
 

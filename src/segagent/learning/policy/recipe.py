@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from segagent.core import SegmentationTool
+from segagent.cpu import precision
 from segagent.datasets.scenes import GENERATOR_VERSION
 from segagent.learning.policy.classes import architecture
 from segagent.learning.policy.config import PolicyTraining
@@ -88,6 +89,7 @@ def card(config: PolicyTraining, measured: dict[str, float]) -> dict[str, object
         "config": asdict(config) | {"photographs": config.photographs is not None, "start": config.start is not None},
         "measured_on": "val split" + (", held-out photographs" if config.photographs else ""),
         "measured": measured,
+        "precision": precision(),
     }
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segagent.cpu import autocast
 from segagent.learning.policy.loop import Stage, StageBudget, put_channels_last
 from segagent.learning.policy.scene_store import NOT_ASKED, SceneMix, StoredScene
 from segagent.policies.detector import CENTRE_STRIDE, MASK_STRIDE, WORKING_SIZE, Detector, draw_outlines
@@ -153,7 +154,7 @@ def train_detector(
             rng.integers(-1, 2, (len(batch.cells), 2)) * (rng.random((len(batch.cells), 1)) < 0.4)
         )
         cells = (batch.cells + jitter).clamp(0, side // CENTRE_STRIDE - 1)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             features = network(batch.pictures.contiguous(memory_format=torch.channels_last))
             kernels = features.kernels[batch.picture_of, :, cells[:, 0], cells[:, 1]]
         places = (cells.flip(1).float() + 0.5) * CENTRE_STRIDE

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segagent.cpu import autocast
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.scene_store import StoredExpression, StoredScene
 from segagent.learning.policy.train_objects import match_objects, mirrored
@@ -191,7 +192,7 @@ def train_grounding(
         rng = np.random.default_rng((seed, 3, step))
         chosen = [pool[int(i)] for i in rng.choice(len(pool), max(2, round(96 * batch_scale)), p=chances)]
         batch = grounding_batch(rng, scenes, chosen, vocabulary, augment=True)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             answer = run(stage.network, batch)  # type: ignore[arg-type]
         loss, measured = grounding_loss(answer, batch)
         stage.update(loss, **measured)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segagent.cpu import autocast
 from segagent.learning.policy.classes import CLASSES, UNKNOWN_CLASS, class_numbers
 from segagent.learning.policy.loop import Stage, StageBudget, put_channels_last
 from segagent.learning.policy.scene_store import SceneMix, StoredScene
@@ -183,7 +184,7 @@ def train_objects(
             batch = found.batch(rng, max(2, round(64 * batch_scale)))
         else:
             batch = object_batch(rng, scenes.draw(rng, max(1, round(14 * batch_scale))))
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             appearance = network(batch.crops.contiguous(memory_format=torch.channels_last), batch.geometries)
         loss, measured = attribute_loss(appearance, batch.classes)
         stage.update(loss, **measured)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from segagent.core import BoolMask, iou
+from segagent.cpu import autocast
 from segagent.environment.annotator import next_click
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.scene_store import StoredScene
@@ -186,7 +187,7 @@ def state_loss(
 
 def judge(network: StateHead, batch: StateBatch) -> tuple[Refined, Judged]:
     """The state head on a batch, both halves."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         refined = network.refine(batch.inputs, batch.outlines)
     outlines = refined.target.detach().sigmoid().numpy()
     depths = np.stack([error_depths(o, s.bins) for o, s in zip(outlines, batch.seen, strict=True)])

@@ -9,13 +9,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from segagent.core import InputError, SpecError
 from segagent.learning.sft.data import TrainingSet, load_annotator_set
 from segagent.learning.sft.recipe import Recipe, load_recipe, load_recipe_from
 
 __all__ = [
+    "Fresh",
     "Recipe",
     "TrainedModel",
     "TrainingSet",
@@ -33,17 +34,27 @@ TRAINING_NOTE = "training.json"
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """What a training left. ``spec`` is what ``--policy`` takes; ``losses`` are (step, mean loss since the last)."""
+    """What a training left. ``spec`` is what ``--policy`` takes; ``losses`` are (step, mean loss since the last).
+
+    ``left_out`` examples were not among the ``examples`` it learnt from: too long (``hf:``), or about objects that the
+    detector does not find (``embedded``).
+    """
 
     spec: str
     steps: int
     examples: int
     losses: tuple[tuple[int, float], ...]
     seconds: float
+    left_out: int = 0
 
 
 Progress = Callable[[str, int, int, float], None]
 """Told (what is being done, how many done, of how many, recent mean loss or nan)."""
+
+
+Fresh: TypeAlias = bool | Literal["bare"]
+"""Whether the embedded model's state head starts anew. True: untrained, but clicking by the annotator's rule already,
+see :class:`segagent.policies.state_head.StateHead`. "bare": without that, so that it has never clicked."""
 
 
 class PolicyTrainer(Protocol):
@@ -56,7 +67,7 @@ class PolicyTrainer(Protocol):
         out: Path,
         recipe: Recipe,
         *,
-        fresh: bool,
+        fresh: Fresh,
         resume: bool,
         progress: Progress,
     ) -> TrainedModel:
@@ -104,14 +115,14 @@ def train_policy_on(
     out: str | Path,
     recipe: Recipe,
     *,
-    fresh: bool = False,
+    fresh: Fresh = False,
     resume: bool = True,
     progress: Progress = lambda what, done, total, loss: None,
 ) -> TrainedModel:
     """Fine-tune the model behind the specification ``policy`` on ``sets``, into the folder ``out``.
 
-    ``fresh`` forgets what the model knew of clicking before (embedded only: its state head starts anew). With
-    ``resume`` an interrupted training in ``out`` goes on; a finished one is returned as it is.
+    ``fresh`` starts the embedded model's state head anew, see :data:`Fresh`. With ``resume`` an interrupted training
+    in ``out`` goes on; a finished one is returned as it is.
     Raises ``SpecError`` for policies that cannot be trained, ``InputError`` for unusable data.
     """
     trainer, _, rest = _trainer(policy)

@@ -7,12 +7,14 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from segagent.core import InputError
+from segagent.core.settings import changed_settings
+from segagent.cpu import precision
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.train_states import judge, state_loss
 from segagent.learning.sft.data import TrainingSet
@@ -23,10 +25,15 @@ from segagent.policies.network import load_network, save_network
 from segagent.policies.state_head import RewardHead, StateHead
 
 if TYPE_CHECKING:
-    from segagent.learning.sft import Progress, TrainedModel
+    from segagent.learning.sft import Fresh, Progress, TrainedModel
 
 _RESULT = "sft.json"
 _SETTINGS = "settings.json"
+_OPTIONS = {
+    "base": "--policy",
+    "fresh": "--fresh",
+    **{f"recipe.{n}": f"--{n.replace('_', '-')}" for n in ("epochs", "steps", "batch_size", "learning_rate", "seed")},
+}
 
 
 def train_embedded(
@@ -35,7 +42,7 @@ def train_embedded(
     out: Path,
     recipe: Recipe,
     *,
-    fresh: bool,
+    fresh: Fresh,
     resume: bool,
     progress: Progress,
 ) -> TrainedModel:
@@ -47,7 +54,7 @@ def train_embedded(
     from segagent.learning.sft import TrainedModel
 
     base = weights_file(rest) if rest else SHIPPED
-    settings = {"base": rest, "fresh": fresh, "recipe": recipe.to_dict(), "examples": _digest(sets)}
+    settings: dict[str, object] = {"base": rest, "fresh": fresh, "recipe": recipe.to_dict(), "examples": _digest(sets)}
     finished = _finished(out, settings) if resume else None
     if finished is not None:
         return finished
@@ -62,7 +69,7 @@ def train_embedded(
             raise InputError("none of the examples' objects is found by the model's detector; nothing can be learnt")
         torch.manual_seed(recipe.seed)
         if fresh:
-            network.state, network.reward = StateHead(), RewardHead()
+            network.state, network.reward = StateHead(depth_prior=fresh != "bare"), RewardHead()
         total = recipe.num_steps(len(rows.rows))
         budget = StageBudget(
             minutes=1e9,
@@ -83,10 +90,12 @@ def train_embedded(
         "left_out": rows.left_out,
         "losses": losses,
         "seconds": round(time.perf_counter() - began, 1),
+        "precision": precision(),  # Of this session; the log tells it of every line. It decides no resumption.
     }
     save_network(out / SHIPPED.name, network.eval(), {"settings": settings, **result})
     (out / _RESULT).write_text(json.dumps({"settings": settings, **result}) + "\n")
-    return TrainedModel(f"embedded:{out}", total, len(rows.rows), tuple(losses), float(str(result["seconds"])))
+    seconds = float(str(result["seconds"]))
+    return TrainedModel(f"embedded:{out}", total, len(rows.rows), tuple(losses), seconds, rows.left_out)
 
 
 def _train(stage: Stage, rows: Rows, recipe: Recipe, progress: Progress) -> list[tuple[int, float]]:
@@ -133,10 +142,19 @@ def _claim(out: Path, settings: dict[str, object], *, resume: bool) -> None:
     """Put the settings into the folder before a checkpoint is. Raises ``InputError`` where others were begun there."""
     path = out / _SETTINGS
     out.mkdir(parents=True, exist_ok=True)
-    now = json.dumps(settings)
-    if resume and path.exists() and path.read_text() != now:
-        raise InputError(f"{out}: holds a training begun with other settings or examples; choose another folder")
-    path.write_text(now)
+    if resume and path.exists():
+        try:
+            before = json.loads(path.read_text())
+        except ValueError as error:
+            raise InputError(f"{path}: damaged; remove the folder or choose another") from error
+        _require_same(out, before, settings)
+    path.write_text(json.dumps(settings))
+
+
+def _require_same(out: Path, before: Any, settings: dict[str, object]) -> None:
+    told = changed_settings(before, json.loads(json.dumps(settings)), _OPTIONS)
+    if told:
+        raise InputError(f"{out}: was begun with other settings or examples ({told}); choose another folder")
 
 
 def _finished(out: Path, settings: dict[str, object]) -> TrainedModel | None:
@@ -148,11 +166,11 @@ def _finished(out: Path, settings: dict[str, object]) -> TrainedModel | None:
         return None
     try:
         result = json.loads(path.read_text())
-        same = result["settings"] == json.loads(json.dumps(settings))
+        before = dict(result["settings"])
         losses = tuple((int(step), float(loss)) for step, loss in result["losses"])
-        model = TrainedModel(f"embedded:{out}", result["steps"], result["examples"], losses, result["seconds"])
+        counts = result["steps"], result["examples"]
+        model = TrainedModel(f"embedded:{out}", *counts, losses, result["seconds"], int(result.get("left_out", 0)))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}); remove the folder or choose another") from error
-    if not same:
-        raise InputError(f"{out}: holds a model trained with other settings; choose another folder")
+    _require_same(out, before, settings)
     return model

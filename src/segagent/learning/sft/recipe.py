@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segagent.core import InputError
+from segagent.core.texts import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,8 @@ def load_recipe(name: str, **changes: Any) -> Recipe:
     if name not in known and not Path(name).is_file():
         raise InputError(f"recipe {name!r}: expected one of {', '.join(known)}, or a TOML file")
     try:
-        table = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        table = tomllib.loads(read_text(Path(str(source))))
+    except ValueError as error:
         raise InputError(f"recipe {name}: cannot be read ({error})") from error
     return replace(_from_table(name, table), **{key: value for key, value in changes.items() if value is not None})
 

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from segagent.core import InputError
+from segagent.environment import GenerationConfig
+from segagent.learning.trajectories import StartName, TrajectoryConfig
 
 Variant = Literal["star+", "star"]
 
@@ -17,6 +19,8 @@ class StarConfig:
     ``variant``: "star+" judges each action by its reward and corrects it, and trains on D_0 and D_n together (Alg. 1);
     "star" keeps whole episodes whose last mask reaches ``min_reward`` and trains on D_n only (Alg. 4). ``rounds``: N.
     ``max_steps``: T of the rollouts; ``temperature`` 0 rolls out greedily. ``tool``: whose masks are clicked for.
+    ``starts``: the states that rollouts begin from; ``tau_stop`` and ``tau_diff``: by which rules "star+" corrects, see
+    :class:`segagent.environment.GenerationConfig`. None: as D_0 was made.
     """
 
     variant: Variant = "star+"
@@ -26,6 +30,9 @@ class StarConfig:
     min_reward: float = 0.8
     tool: str = "embedded"
     seed: int = 0
+    starts: tuple[StartName, ...] | None = None
+    tau_stop: float | None = None
+    tau_diff: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing. Raises ``InputError``."""
@@ -35,6 +42,18 @@ class StarConfig:
             raise InputError("rounds and steps must be at least 1, temperature and seed not negative")
         if not 0 <= self.min_reward <= 1:
             raise InputError(f"min_reward must lie in 0..1, got {self.min_reward}")
+        if self.starts is not None:
+            TrajectoryConfig(starts=self.starts)
+        TrajectoryConfig(self.rules)
+
+    @property
+    def rules(self) -> GenerationConfig:
+        """The rules of corrections; what is not known yet as :class:`segagent.environment.GenerationConfig` has it."""
+        default = GenerationConfig()
+        return GenerationConfig(
+            tau_stop=default.tau_stop if self.tau_stop is None else self.tau_stop,
+            tau_diff=default.tau_diff if self.tau_diff is None else self.tau_diff,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -42,4 +61,6 @@ class StarConfig:
 
     def rollout_settings(self) -> dict[str, Any]:
         """What decides the rollouts of a model; how they are judged does not."""
-        return {name: getattr(self, name) for name in ("max_steps", "temperature", "tool", "seed")}
+        settings = {name: getattr(self, name) for name in ("max_steps", "temperature", "tool", "seed")}
+        # Rollouts of earlier versions, from empty masks all, say nothing of starts and can be gone on with.
+        return settings if self.starts in (None, ("empty",)) else {**settings, "starts": list(self.starts or ())}

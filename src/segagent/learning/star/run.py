@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from segagent.core import InputError, Trajectory
+from segagent.core import InputError
+from segagent.core.journal import read_journal
 from segagent.datasets import Dataset
-from segagent.environment import Target
-from segagent.learning.examples import Example, replaced_share, star_examples, star_plus_examples
+from segagent.learning.examples import fates, star_examples, star_plus_examples
 from segagent.learning.sft import (
     Progress,
     Recipe,
@@ -22,14 +24,16 @@ from segagent.learning.sft import (
     write_training_note,
 )
 from segagent.learning.star.config import StarConfig
-from segagent.learning.star.rollouts import roll_out, rollout_examples
-from segagent.policies import make_policy
+from segagent.learning.star.corrections import correct_rollouts, read_corrected
+from segagent.learning.star.rollouts import roll_out
+from segagent.learning.trajectories import STARTS, read_trajectories
+from segagent.policies import make_policy, with_known_format
 from segagent.tools import make_tool
 
 
 def run_star(
     model: str | Path,
-    dataset: Dataset,
+    dataset: Dataset | Sequence[Dataset],
     out: str | Path,
     config: StarConfig = StarConfig(),  # noqa: B008 - frozen
     *,
@@ -41,13 +45,17 @@ def run_star(
     """Improve the model in the folder ``model`` on ``dataset`` into the folder ``out``; returns the last round's model.
 
     ``model`` is S_0, made by SFT: its training note names D_0 and the recipe, which is used again unless ``recipe`` is
-    given. Every round n rolls S_{n-1} out on ``dataset`` (``out/rollouts_N.jsonl``, resumable), makes D_n of it and
-    trains S_0 anew, on D_0 + D_n for StaR+ and on D_n for StaR. Earlier rounds' models are in ``out/round_N``.
+    given. Every round n rolls S_{n-1} out on ``dataset``, one or several, from the starts of D_0
+    (``out/rollouts_N.jsonl``, resumable; ``rollouts_N_2.jsonl`` for a second data set), makes D_n of it and trains S_0
+    anew, on D_0 + D_n for StaR+ and on D_n for StaR. StaR+ tries its corrections with the tool first
+    (``corrections_N.jsonl``, resumable). Earlier rounds' models are in ``out/round_N``.
     ``rollouts_in``: another folder for the rollouts; StaR and StaR+ of one S_0 may share their first round's.
-    Raises ``InputError`` where the folder holds no such model or nothing is left to train on.
+    Raises ``InputError`` where the folder holds no such model, a trajectories file of S_0 is missing or nothing is left
+    to train on.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
+    datasets = list(dataset) if isinstance(dataset, Sequence) else [dataset]
     note = read_training_note(model)
     try:
         scheme, d0_files = str(note["scheme"]), [str(path) for path in note["trajectories"]]
@@ -56,24 +64,30 @@ def run_star(
             f"{model}: its training note names no trajectories; expected a model of 'train sft'"
         ) from error
     recipe = recipe or load_recipe_from(note["recipe"])
+    config = as_in_d_0(config, d0_files)
     s_0 = f"{scheme}:{model}"
     d_0 = [load_annotator_set(path) for path in d0_files] if config.variant == "star+" else []
     trained: TrainedModel | None = None
     for number in range(1, config.rounds + 1):
         into = folder if number == config.rounds else folder / f"round_{number}"
         previous = trained.spec if trained is not None else s_0
-        rollouts = (rollouts_in or folder) / f"rollouts_{number}.jsonl"
-        settings = {"model": previous, "dataset": dataset.fingerprint, "round": number, **config.rollout_settings()}
-        roll_out(
-            make_policy(previous),
-            make_tool(config.tool),
-            dataset,
-            rollouts,
-            config,
-            settings,
-            partial(_in_round, progress, number, "rollouts", loss=float("nan")),
-        )
-        examples = rollout_examples(dataset, rollouts, _judge(config))
+        d_n = []
+        player, tool = with_known_format(make_policy(previous)), make_tool(config.tool)
+        for place, one in enumerate(datasets, 1):
+            settings = {"model": previous, "dataset": one.fingerprint, "round": number, **config.rollout_settings()}
+            name = f"{number}.jsonl" if place == 1 else f"{number}_{place}.jsonl"
+            rollouts = (rollouts_in or folder) / f"rollouts_{name}"
+            told = partial(_in_round, progress, number, "rollouts", loss=float("nan"))
+            roll_out(player, tool, one, rollouts, config, settings, told)
+            if config.variant == "star+":
+                corrections = rollouts.with_name(f"corrections_{name}")
+                told = partial(_in_round, progress, number, "corrections", loss=float("nan"))
+                correct_rollouts(tool, one, rollouts, corrections, settings, told)
+                judged = (star_plus_examples(*c, config.rules) for c in read_corrected(rollouts, corrections))
+            else:
+                judged = (star_examples(t, min_reward=config.min_reward) for t in read_trajectories(rollouts))
+            d_n.append(TrainingSet(one, [example for found in judged for example in found]))
+        examples = [example for one_set in d_n for example in one_set.examples]
         if not examples:
             raise InputError(
                 f"round {number}: no episode reached an IoU of {config.min_reward}, so there is nothing to train on; "
@@ -81,7 +95,7 @@ def run_star(
             )
         trained = train_policy_on(
             s_0,
-            [*d_0, TrainingSet(dataset, examples)],
+            [*d_0, *(one_set for one_set in d_n if one_set.examples)],
             into,
             recipe,
             resume=resume,
@@ -94,23 +108,42 @@ def run_star(
                 "scheme": scheme,
                 "model": str(model),
                 "trajectories": d0_files,
-                "dataset": dataset.spec,
+                "datasets": [one.spec for one in datasets],
                 "round": number,
                 "config": config.to_dict(),
                 "recipe": recipe.to_dict(),
                 "examples": {"d_0": sum(len(s.examples) for s in d_0), "d_n": len(examples)},
-                "replaced_share": replaced_share(examples),
+                "actions": fates(examples),
             },
         )
     assert trained is not None
     return trained
 
 
+def as_in_d_0(config: StarConfig, files: Sequence[str]) -> StarConfig:
+    """``config`` with what it leaves open as in the trajectories of ``files``: all starts of any, and their rules.
+
+    Raises ``InputError`` where the files were made by different rules.
+    """
+    headers = [read_journal(path)[0].get("config") for path in files]
+    made = [header for header in headers if isinstance(header, dict)]
+    given_starts = {str(name) for one in made if isinstance(one.get("starts"), list) for name in one["starts"]}
+    starts = config.starts or tuple(name for name in STARTS if name in given_starts) or ("empty",)
+    tau_stop, tau_diff = (
+        given if given is not None else _rule(name, made)
+        for name, given in (("tau_stop", config.tau_stop), ("tau_diff", config.tau_diff))
+    )
+    return replace(config, starts=starts, tau_stop=tau_stop, tau_diff=tau_diff)
+
+
+def _rule(name: str, made: Sequence[dict[str, Any]]) -> float | None:
+    """The one value of a rule in the settings of trajectories files; None where they name none."""
+    found = sorted({float(one[name]) for one in made if isinstance(one.get(name), int | float)})
+    if len(found) > 1:
+        values = " and ".join(f"{value:g}" for value in found)
+        raise InputError(f"the trajectories of S_0 were made with {name} {values}; say which one StaR is to use")
+    return found[0] if found else None
+
+
 def _in_round(progress: Progress, number: int, what: str, done: int, total: int, loss: float) -> None:
     progress(f"round {number}, {what}", done, total, loss)
-
-
-def _judge(config: StarConfig) -> Callable[[Trajectory, Target], list[Example]]:
-    if config.variant == "star+":
-        return star_plus_examples
-    return lambda trajectory, _: star_examples(trajectory, min_reward=config.min_reward)

@@ -41,7 +41,6 @@ class ToolTraining:
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     ema_decay: float = 0.998
-    bfloat16: bool = True
     checkpoint_seconds: float = 120.0
     log_every: int = 20
     network: NetworkConfig = field(default_factory=NetworkConfig)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 
 from segagent.core import BoolMask, InputError, Pixels
+from segagent.core.texts import read_json
 from segagent.datasets.coco_masks import decode_segmentation
 from segagent.datasets.scenes import SceneConfig, generate_leaf_scene, generate_scene, scene_rng
 
@@ -35,9 +35,7 @@ class Photographs:
 
     def __init__(self, folder: Path, *, validation: bool = False, min_area: float = 0.002) -> None:
         annotations = folder / "instances.json"
-        if not annotations.is_file():
-            raise InputError(f"{annotations}: no such file; expected COCO annotations beside an 'images' folder")
-        data = json.loads(annotations.read_text(encoding="utf-8"))
+        data = read_json(annotations, "expected COCO annotations beside an 'images' folder")
         wanted = {
             int(image["id"]): image
             for image in data["images"]
@@ -73,7 +71,7 @@ class Photographs:
         pixels = self._load(int(image["id"]), str(image["file_name"]))
         height, width = pixels.shape[:2]
         try:
-            return pixels, decode_segmentation(annotation["segmentation"], height, width)
+            return pixels, decode_segmentation(annotation.get("segmentation"), height, width)
         except ValueError as error:
             raise InputError(f"object {index} of {self._folder}: {error}") from error
 

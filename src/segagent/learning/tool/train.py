@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from segagent.core import InputError
+from segagent.cpu import autocast, precision
 from segagent.learning.tool.config import ToolTraining
 from segagent.learning.tool.episodes import Batch, EpisodePool
 from segagent.learning.tool.losses import mask_loss
@@ -136,6 +137,7 @@ class _Run:
             "steps": self.step,
             "seconds": round(self.seconds, 1),
             "torch": torch.__version__,
+            "precision": precision(),
         }
         save_encoder(self.average.encoder, self.out / FILE)
         description["encoder"] = fingerprint(self.out / FILE)
@@ -172,7 +174,7 @@ class _Run:
                     self.loss = float(np.mean(losses))
                     line = {"step": self.step, "seconds": round(self.seconds, 1), "side": side, "loss": self.loss}
                     line |= _by_click(scores)
-                    log.write(json.dumps(line) + "\n")
+                    log.write(json.dumps(line | {"precision": precision()}) + "\n")
                     log.flush()
                     if report is not None:
                         report(line)
@@ -189,7 +191,7 @@ class _Run:
         rate = self.config.learning_rate * warm_up * max(0.5 * (1 + math.cos(math.pi * progress)), 0.01)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["scale"]
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
+        with autocast():
             features = self.network.tool.trunk(self._pyramid(batch, frozen=progress < self.config.frozen_fraction))
             fine, evidence = torch.from_numpy(batch.fine), torch.from_numpy(batch.evidence)
             logits: Tensor = self.network.tool.click(features, _last(fine), _last(evidence))
@@ -205,7 +207,6 @@ class _Run:
                 if mine.is_floating_point():
                     mine.lerp_(new, 1 - decay)
         return float(loss.detach()), logits.detach().sigmoid().numpy()
-
 
     def _pyramid(self, batch: Batch, *, frozen: bool) -> Pyramid:
         """Features of the batch's pictures. A frozen encoder runs only for those that were not there a step ago."""

@@ -71,7 +71,7 @@ def _load(group: SampleGroup, tool: SegmentationTool, config: TrajectoryConfig) 
             first = len(loaded.episodes)
             seed = episode_seed(config.seed, sample.sample_id)
             for name in config.starts:
-                start = _start(name, mask, seed, tool)
+                start = start_for(name, mask, seed, tool)
                 if start is not None:
                     loaded.episodes.append(
                         Episode(image, sample.text, sample.sample_id, sample.image_name, start, seed)
@@ -82,7 +82,11 @@ def _load(group: SampleGroup, tool: SegmentationTool, config: TrajectoryConfig) 
     return loaded
 
 
-def _start(name: StartName, mask: BoolMask, seed: int, tool: SegmentationTool) -> StartSpec | None:
+def start_for(name: StartName, mask: BoolMask, seed: int, tool: SegmentationTool) -> StartSpec | None:
+    """The start ``name`` for the object of ``mask`` (height, width); None for one without a pixel to start from.
+
+    See :class:`segagent.learning.trajectories.config.TrajectoryConfig`; ``seed`` draws the random clicks.
+    """
     if name == "empty":
         return StartSpec()
     box = box_around(mask)

@@ -23,6 +23,12 @@ MakeTool: TypeAlias = Callable[[], SegmentationTool]
 """Makes the tool; it is sent to other processes, so it must be picklable (``partial(make_tool, "embedded")``)."""
 
 
+OPTIONS = {
+    name: f"--{name.replace('_', '-')}" for name in ("tool", "max_steps", "tau_stop", "tau_diff", "starts", "seed")
+}
+"""How the settings are given to the command."""
+
+
 @dataclass
 class Report:
     """What a trajectories file holds. ``num_kept_images`` of its images were there when this run began."""
@@ -81,7 +87,9 @@ def generate_dataset(
         (asked,) = ask(_describe, [None])
         settings = {"what": "trajectories", "dataset": dataset.fingerprint, **asked, **config.to_dict()}
         notes = {"dataset": dataset.spec, "versions": package_versions()}
-        with Journal(out, settings, notes, kept=lambda record: report.add(record["unit"][0], record)) as journal:
+        with Journal(
+            out, settings, notes, kept=lambda record: report.add(record["unit"][0], record), options=OPTIONS
+        ) as journal:
             report.num_images = report.num_kept_images = journal.next_unit
             if progress is not None:
                 progress(report)

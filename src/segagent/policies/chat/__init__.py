@@ -3,7 +3,7 @@
 from segagent.core import Usage
 from segagent.policies.chat.deciding import INVALID_KINDS
 from segagent.policies.chat.families import BY_MODEL_TYPE, FORMATS, format_for_name
-from segagent.policies.chat.files import format_from_dict, format_to_dict, load_format
+from segagent.policies.chat.files import FORMAT_FILE, format_from_dict, format_to_dict, load_format, recorded_format
 from segagent.policies.chat.format import ChatFormat, Picture
 from segagent.policies.chat.policy import ChatModel, ChatPolicy, Question, Reply, ask, read_answer
 from segagent.policies.chat.resizing import Fixed, Keep, Multiples, Resize, Within
@@ -13,6 +13,7 @@ from segagent.policies.chat.spec import ChatSpec, chosen_format, parse_spec
 __all__ = [
     "BY_MODEL_TYPE",
     "FORMATS",
+    "FORMAT_FILE",
     "INVALID_KINDS",
     "ChatFormat",
     "ChatModel",
@@ -36,4 +37,5 @@ __all__ = [
     "load_format",
     "parse_spec",
     "read_answer",
+    "recorded_format",
 ]

@@ -71,6 +71,8 @@ def _decide(evidence: Evidence, space: Space, shown: Size, size: Size) -> Action
         x, y = points.pop()
         return Click(x, y, _sign(evidence) == "positive")
     if boxes:
+        if evidence.data_signs | evidence.prose_signs:
+            raise _RefusedError("ambiguous: a sign, and four numbers instead of two")
         return boxes.pop()
     return Finish() if evidence.finish else Undo()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from segagent.core import InputError, SpecError
+from segagent.core.texts import read_json
 from segagent.policies.chat.families import FORMATS
 from segagent.policies.chat.format import ChatFormat
 from segagent.policies.chat.resizing import resize_from_dict, resize_to_dict
@@ -16,6 +16,9 @@ from segagent.policies.chat.space import Space
 from segagent.policies.chat.templates import check_template
 
 SCHEMA = "segagent.chat-format/1"
+FORMAT_FILE = "segagent_format.json"
+"""In a checkpoint's folder: the chat format that it was fine-tuned with."""
+
 _SPACE_KEYS = {"scale", "axes", "decimals", "closed", "offset", "box_axes"}
 _FORMAT_KEYS = {
     "color": ("green", "blue", "red"),
@@ -84,11 +87,16 @@ def load_format(name: str) -> ChatFormat:
     path = Path(name)
     if not path.is_file():
         raise SpecError(f"unknown chat format {name!r:.200}; expected a file or one of: {', '.join(FORMATS)}")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: the chat format cannot be read ({error})") from error
-    return format_from_dict(data, str(path))
+    return format_from_dict(read_json(path, "expected a chat format"), str(path))
+
+
+def recorded_format(folder: str | Path) -> ChatFormat | None:
+    """The format that a checkpoint in ``folder`` was fine-tuned with; None where there is none on record.
+
+    Raises ``InputError`` if the record is damaged.
+    """
+    path = Path(folder) / FORMAT_FILE
+    return load_format(str(path)) if path.is_file() else None
 
 
 def _space(data: object, source: str) -> Space:

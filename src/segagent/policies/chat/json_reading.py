@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 _MAX_DEPTH = 8
@@ -38,7 +39,7 @@ def json_objects(text: str) -> tuple[list[tuple[JsonObject, str]], str, str]:
         if len(objects) >= _MAX_OBJECTS:
             return objects, "", f"ambiguous: more than {_MAX_OBJECTS} JSON objects"
         try:
-            value = json.loads(text[start:end], object_pairs_hook=_unique)
+            value = _loaded(text[start:end])
         except _DuplicateError as error:
             value = None
             objects.append((JsonObject({}, str(error)), text[position:start]))
@@ -77,6 +78,35 @@ def _closing_brace(text: str, start: int) -> int | None:
             if depth == 0:
                 return position + 1
     return None
+
+
+_LOOSE = re.compile(
+    r"""("(?:[^"\\]|\\.)*")|'((?:[^'\\]|\\.)*)'|(,)(?=\s*[}\]])|\b(True|False|None)\b|\b([A-Za-z_]\w{0,40})(?=\s*:)""",
+    re.ASCII | re.DOTALL,
+)
+"""What is no JSON but means the same: single quotes, a comma at the end, Python's constants, bare keys; and strings."""
+
+
+def _loaded(text: str) -> dict[str, object]:
+    """The object that ``text`` writes in JSON, or as Python and JavaScript would. Raises ``ValueError``."""
+    try:
+        value: dict[str, object] = json.loads(text, object_pairs_hook=_unique)
+    except _DuplicateError:
+        raise
+    except ValueError:
+        value = json.loads(_LOOSE.sub(_strict, text), object_pairs_hook=_unique)
+    return value
+
+
+def _strict(match: re.Match[str]) -> str:
+    whole, single, comma, constant, key = match.groups()
+    if whole is not None:
+        return str(whole)
+    if single is not None:
+        return json.dumps(re.sub(r"\\(['\"])", r"\1", single))
+    if comma is not None:
+        return ""
+    return json.dumps(key) if key is not None else {"True": "true", "False": "false", "None": "null"}[constant]
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

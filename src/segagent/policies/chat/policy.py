@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -20,7 +21,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What it answered. ``cut``: it was stopped by a limit, so the end is missing.
+    """What it answered. ``cut``: it was stopped by a limit, so the end is missing. ``greedy``: False for a reply that
+    was to be greedy and had to be sampled.
 
     ``usage``: what it cost; what several replies to one question share lies with one of them.
     """
@@ -29,6 +31,7 @@ class Reply:
     log_prob: float | None = None
     cut: bool = False
     usage: Usage | None = field(default=None, compare=False)
+    greedy: bool = True
 
 
 class ChatModel(Protocol):
@@ -47,12 +50,18 @@ class ChatModel(Protocol):
 
 
 class ChatPolicy:
-    """See the module. ``name`` is the specification string; ``format`` and ``model`` are its two halves."""
+    """See the module. ``name`` is the specification string; ``format`` and ``model`` are its two halves.
+
+    ``format_is_told``: whether the model's server tells it. ``format_is_guessed``: what to do about one that nothing
+    speaks for; empty where something does.
+    """
 
     def __init__(self, name: str, model: ChatModel, fmt: ChatFormat) -> None:
         self._name = name
         self.model = model
         self.format = fmt
+        self.format_is_told = False
+        self.format_is_guessed = ""
 
     @property
     def name(self) -> str:
@@ -63,6 +72,11 @@ class ChatPolicy:
     def usage(self) -> Usage:
         """What the policy has cost so far; the difference of two readings is the cost of what lies between."""
         return self.model.usage
+
+    @property
+    def concurrency(self) -> int:
+        """How many threads may ask at once, and gain by it."""
+        return int(getattr(self.model, "concurrency", 1))
 
     def propose(
         self,
@@ -81,6 +95,8 @@ class ChatPolicy:
             raise InputError(f"{len(seeds)} seeds for {len(observations)} observations")
         if not observations:
             return []
+        if self.format_is_guessed:
+            warnings.warn(f"{self.format_is_guessed}; read as format {self.format.name!r} for now", stacklevel=2)
         # Without sampling all replies to a question are one and the same.
         asked = num_proposals if temperature > 0 else 1
         questions = [ask(self.format, observation) for observation in observations]
@@ -102,6 +118,6 @@ def ask(fmt: ChatFormat, observation: Observation) -> Question:
 def read_answer(fmt: ChatFormat, observation: Observation, reply: Reply) -> Proposal:
     """The proposal that a reply makes. A reply whose end is missing names no action, whatever stands in it."""
     action, predicted = fmt.parse(reply.text, observation.image.height, observation.image.width)
-    if reply.cut and not isinstance(action, InvalidAction):
+    if reply.cut:
         action = InvalidAction(reply.text, "truncated: the reply was stopped by a length limit")
     return Proposal(action, predicted, reply.log_prob, reply.text, reply.usage)

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from segagent.policies.chat.json_reading import JsonObject, json_objects
 
 MAX_REPLY = 20_000
-"""Longer replies, thinking included, are not read."""
+"""Longer replies, thinking left out, are not read."""
 
 _MAX_PLACES = 16
 
@@ -53,18 +53,27 @@ class Evidence:
     ious: list[Number] = field(default_factory=list)
 
 
-_NUMBER = r"[+-]?(?:[0-9]{1,9}(?:\.[0-9]{1,12})?|\.[0-9]{1,12})"
+_NUMBER = r"[+-]?(?:[0-9]{1,9}(?:\.[0-9]{1,30})?|\.[0-9]{1,30})"
 _GAP = r"\s{0,3}"
 _VALUE = rf"{_GAP}({_NUMBER}){_GAP}(%?){_GAP}"
 _BARE_VALUE = rf"{_GAP}(?:{_NUMBER}){_GAP}%?{_GAP}"
 _FLAGS = re.IGNORECASE | re.ASCII
 
-_THINKING = re.compile(r"<(think|thinking|thought|reasoning)>|◁think▷", _FLAGS)
-_THOUGHT = re.compile(r"</(think|thinking|thought|reasoning)>|◁/think▷", _FLAGS)
+_THINKING = re.compile(
+    r"<(?:seed:)?(?:think|thinking|thought|reasoning)>|\[THINK\]|<\|START_THINKING\|>|<\|channel\|>|◁think▷", _FLAGS
+)
+_THOUGHT = re.compile(
+    r"</(?:seed:)?(?:think|thinking|thought|reasoning)>|\[/THINK\]|<\|END_THINKING\|>"
+    r"|<\|channel\|>final<\|message\|>|◁/think▷",
+    _FLAGS,
+)
+_ENDS = re.compile(r"<\|(?:im_end|endoftext|eot_id|end|return)\|>|</s>|<eos>|<end_of_turn>", _FLAGS)
+_WIDE = str.maketrans({0xFF00 + ord(mark) - 0x20: mark for mark in ",:;()[]{}%="})
+"""Punctuation of East Asian texts."""
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", _FLAGS | re.DOTALL)
 _FENCE = re.compile(r"```[a-z0-9_-]{0,20}", _FLAGS)
 _QUOTED = re.compile(r"<ref>[^<]{0,2000}</ref>|\balt=\"[^\"]{0,2000}\"|\balt='[^']{0,2000}'", _FLAGS)
-_TAGGED = re.compile(r"(<points?\b[^>]{0,2200}>)[^<]{0,2000}</points?>", _FLAGS)
+_TAGGED = re.compile(r"(<points?\b[^>]{0,2200}>)([^<]{0,2000})</points?>", _FLAGS)
 _BOX_TAG = re.compile(
     rf"(?:<box>|<\|box_start\|>){_GAP}"
     rf"(?:\[{{1,2}}|\(){_VALUE},{_VALUE}(?:[\])]{_GAP},{_GAP}[\[(]|,){_VALUE},{_VALUE}(?:\]{{1,2}}|\))"
@@ -73,6 +82,10 @@ _BOX_TAG = re.compile(
 )
 _FOUR = re.compile(rf"[(\[]{_VALUE},{_VALUE},{_VALUE},{_VALUE}[)\]]", _FLAGS)
 _TWO = re.compile(rf"[(\[]{_VALUE}[,;]{_VALUE}[)\]]", _FLAGS)
+_PAIR = re.compile(rf"[(\[\s]{{0,4}}{_VALUE}(?:[,;]|(?<=\s)){_VALUE}[)\]\s]{{0,4}}", _FLAGS)
+"""Two numbers where nothing but a point can stand; with or without brackets and comma."""
+_GROUPED = re.compile(r"[0-9](?:[,;]|\s{1,3})0[0-9]", _FLAGS)
+"""A thousand with a separator is no pair of numbers: 1,024."""
 _QUOTE = r"[\"']?"
 _NAMED_XY = re.compile(
     rf"\bx[0-9]{{0,2}}{_GAP}[=:]{_GAP}{_QUOTE}{_VALUE}{_QUOTE}{_GAP}[,;]?{_GAP}"
@@ -102,15 +115,16 @@ _NOT_THIS = re.compile(r"(?:\b(?:not|no|never)\b|n't\b|n\u2019t\b)\W{0,4}(?:\w{1
 
 def read_reply(reply: str) -> Evidence:
     """Everything that ``reply`` says. Never raises."""
-    if len(reply) > MAX_REPLY:
-        return Evidence(problem=f"too long: more than {MAX_REPLY} characters")
     answer = _without_thinking(reply)
     if answer is None:
         return Evidence(problem="truncated: the reply ends inside its thinking")
+    if len(answer) > MAX_REPLY:
+        return Evidence(problem=f"too long: more than {MAX_REPLY} characters")
+    answer = _ENDS.sub(" ", answer).translate(_WIDE)
     answers = _ANSWER.findall(answer)
     if answers:
         answer = "\n".join(answers)
-    answer = _TAGGED.sub(r"\1 ", _QUOTED.sub(" ", _FENCE.sub("\n", answer)))
+    answer = _TAGGED.sub(_untagged, _QUOTED.sub(" ", _FENCE.sub("\n", answer)))
     answer = re.sub(r" ?\n[ \n]*", "\n", re.sub(r"[ \t\r\f\v\u00a0]+", " ", answer)).strip()
     if not answer:
         return Evidence(problem="empty: nothing is said")
@@ -136,6 +150,21 @@ def _without_thinking(reply: str) -> str | None:
     return None if _THINKING.search(rest) else rest
 
 
+def _untagged(match: re.Match[str]) -> str:
+    """A point's tag by what it says: its attributes, else its content; beside attributes the content is a label."""
+    tag, content = match[1], match[2]
+    if "=" in tag:
+        return f"{tag} "
+    pair = _pair_in(content)
+    return content if pair is None else f"({pair[0]}{pair[1]}, {pair[2]}{pair[3]})"
+
+
+def _pair_in(text: str) -> tuple[str, ...] | None:
+    """Two numbers as written, each with its percent sign or nothing; None if ``text`` is anything else."""
+    match = _PAIR.fullmatch(text)
+    return None if match is None or _GROUPED.search(text) else match.groups()
+
+
 def _number(value: str, percent: str) -> Number:
     return Number(float(value), "." not in value, bool(percent))
 
@@ -155,14 +184,11 @@ def number_of(value: object) -> Number | None:
 
 
 def _numbers_of(value: object) -> list[Number] | None:
-    """The numbers of a JSON list, or of a string like "(3, 4)"; None if it is neither."""
+    """The numbers of a JSON list, or of a string like "(3, 4)" or "3, 4"; None if it is neither."""
     if isinstance(value, str):
-        for pattern in (_TWO, _FOUR):
-            match = pattern.fullmatch(value.strip())
-            if match:
-                parts = match.groups()
-                return [_number(parts[i], parts[i + 1]) for i in range(0, len(parts), 2)]
-        return None
+        four = _FOUR.fullmatch(value.strip())
+        parts = _pair_in(value) if four is None else four.groups()
+        return None if parts is None else [_number(parts[i], parts[i + 1]) for i in range(0, len(parts), 2)]
     if not isinstance(value, list):
         return None
     if len(value) == 1 and isinstance(value[0], list):
@@ -210,6 +236,13 @@ def _read_point(value: object, evidence: Evidence) -> None:
         if x is not None and y is not None:
             evidence.points.append(Pair(x, y, named=True))
             return
+    if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
+        for entry in value[: _MAX_PLACES + 1]:
+            known = len(evidence.points)
+            _read_object(JsonObject(entry), evidence)
+            if len(evidence.points) == known:
+                evidence.problem = evidence.problem or "malformed: an entry of the list of points is no point"
+        return
     numbers = _numbers_of(value)
     if numbers is None or len(numbers) != 2:
         evidence.problem = "malformed: the point is no pair of numbers"
@@ -261,6 +294,8 @@ def _read_prose(prose: str, evidence: Evidence) -> None:
         first, second = values(match)
         evidence.points.append(Pair(first, second, named=False))
     places += found
+    if any(_GROUPED.search(match[0]) for match in places):
+        evidence.problem = evidence.problem or "malformed: a number with a separator in it"
     if _HALF_WRITTEN.search(rest):
         evidence.problem = evidence.problem or "malformed: coordinates that are not complete"
     evidence.prose_signs |= {"positive" if word.lower() == "positive" else "negative" for word in _SIGN.findall(said)}

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from segagent.core import InputError
+from segagent.core.texts import read_text
 
 PLACEHOLDERS = ("object", "coordinates", "example", "width", "height", "aids")
 """What a template may name: the quoted sentence, how to write a point, an example reply, the picture's size in pixels,
@@ -54,7 +55,8 @@ PUBLISHED = (
     "content, so that it covers the target object as accurately as possible. The object description is as follows:"
     "<ref>{{object}}</ref>"
 )
-"""The wording that the published SegAgent-Qwen checkpoint was tuned on: it answers to this and to nothing else."""
+"""The wording with which the published code asks its SegAgent-Qwen checkpoint. The longer prompt of the paper's Fig. 6
+is not here: the templates above say the same things in our words."""
 
 WIRE = """\
 The first picture is the image, the second the same image with the current mask in green. Say the IoU of the mask with
@@ -65,12 +67,9 @@ _PLACEHOLDER = re.compile(r"\{\{\s{0,8}(\w{1,40})\s{0,8}\}\}")
 
 
 def load_template(path: str | Path) -> str:
-    """A template from a UTF-8 file. Raises ``InputError`` if it cannot be read or would not make a prompt."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: the prompt template cannot be read ({error}); expected a UTF-8 text file") from error
-    return check_template(text, str(path))
+    """A template from a text file. Raises ``InputError`` if it cannot be read or would not make a prompt."""
+    text = read_text(Path(path), "expected a text file with a prompt template")
+    return check_template(text.replace("\r\n", "\n"), str(path))
 
 
 def check_template(text: str, source: str) -> str:

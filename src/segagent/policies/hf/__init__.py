@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segagent.core import SpecError
 from segagent.policies.chat import (
     BY_MODEL_TYPE,
+    FORMAT_FILE,
     FORMATS,
     ChatFormat,
     ChatPolicy,
@@ -18,17 +18,14 @@ from segagent.policies.chat import (
     Multiples,
     chosen_format,
     format_for_name,
-    load_format,
     parse_spec,
+    recorded_format,
 )
 
 if TYPE_CHECKING:
     from segagent.policies.hf.loading import Checkpoint
 
 __all__ = ["FORMAT_FILE", "checkpoint_format", "fit_to_processor", "make_hf_policy"]
-
-FORMAT_FILE = "segagent_format.json"
-"""In a checkpoint's folder: the chat format that it was fine-tuned with."""
 
 OPTIONS = ("device", "dtype", "batch", "max_tokens", "base")
 
@@ -66,13 +63,10 @@ def checkpoint_format(spec: ChatSpec, checkpoint: Checkpoint) -> ChatFormat:
 
     Raises ``SpecError`` where it cannot be known, ``InputError`` for a damaged file beside the checkpoint.
     """
-    recorded = Path(spec.target) / FORMAT_FILE
     if "format" in spec.options:
         default = FORMATS["paper"]  # Whatever: the option overrules it.
-    elif recorded.is_file():
-        default = load_format(str(recorded))
     else:
-        default = _family(spec.target, checkpoint.model_type)
+        default = recorded_format(spec.target) or _family(spec.target, checkpoint.model_type)
     return fit_to_processor(chosen_format(spec, default), getattr(checkpoint.processor, "image_processor", None))
 
 

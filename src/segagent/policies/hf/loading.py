@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
-from segagent.core import MissingExtraError, WeightsError
+from segagent.core import InputError, MissingExtraError, WeightsError
+from segagent.core.texts import read_json, read_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +71,8 @@ def adapter_base(name: str) -> str | None:
     if not path.is_file():
         return None
     try:
-        named = json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        named = read_json(path)["base_model_name_or_path"]
+    except (InputError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: not an adapter's configuration ({_short(error)})") from error
     if not isinstance(named, str) or not named:
         raise WeightsError(f"{path}: names no base model; give it with ?base=DIR")
@@ -140,8 +140,7 @@ def _chat_template(folder: str, tokenizer: Any) -> str | None:
     for name in ("chat_template.jinja", "chat_template.json"):
         path = Path(folder) / name
         if path.is_file():
-            text = path.read_text(encoding="utf-8")
-            return str(json.loads(text)["chat_template"]) if name.endswith(".json") else text
+            return str(read_json(path)["chat_template"]) if name.endswith(".json") else read_text(path)
     template = tokenizer.chat_template
     return template if isinstance(template, str) else None
 

@@ -15,9 +15,14 @@ def encode_questions(processor: Any, questions: Sequence[Question]) -> Any:
     """A left-padded batch of prompts up to where the reply begins, as the processor makes it; pictures before text."""
     texts, pictures = [], []
     for question in questions:
-        texts.append(processor.apply_chat_template([_asked(question)], tokenize=False, add_generation_prompt=True))
+        texts.append(prompt_text(processor, question))
         pictures.append([PillowImage.fromarray(picture.pixels) for picture in question.pictures])
     return processor(text=texts, images=pictures, padding=True, return_tensors="pt")
+
+
+def prompt_text(processor: Any, question: Question) -> str:
+    """The text of a prompt up to where the reply begins, with one placeholder for each picture."""
+    return str(processor.apply_chat_template([_asked(question)], tokenize=False, add_generation_prompt=True))
 
 
 def end_tokens(checkpoint: Checkpoint) -> frozenset[int]:

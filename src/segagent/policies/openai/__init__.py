@@ -9,7 +9,7 @@ from segagent.policies.chat import FORMATS, ChatPolicy, chosen_format, format_fo
 from segagent.policies.openai.budget import Budget
 from segagent.policies.openai.cache import ReplyCache, default_cache_folder
 from segagent.policies.openai.encoding import PictureEncoding
-from segagent.policies.openai.errors import BudgetError, PolicyServerError
+from segagent.policies.openai.errors import BudgetError, PolicyServerError, QuestionRefusedError
 from segagent.policies.openai.model import ServedModel, ServedModelConfig
 from segagent.policies.openai.transport import Patience, check_url
 
@@ -19,6 +19,7 @@ __all__ = [
     "Patience",
     "PictureEncoding",
     "PolicyServerError",
+    "QuestionRefusedError",
     "ReplyCache",
     "ServedModel",
     "ServedModelConfig",
@@ -36,6 +37,8 @@ OPTIONS = (
     "cache",
     "image",
     "logprobs",
+    "max_completion_tokens",
+    "reasoning_effort",
 )
 _MANY = 1e12
 
@@ -45,7 +48,12 @@ def make_openai_policy(rest: str) -> ChatPolicy:
 
     Options besides those of :func:`segagent.policies.chat.chosen_format`: ``concurrency``, ``timeout`` (seconds per
     call), ``retries``, ``max_tokens`` (per reply); the run's budget ``calls``, ``tokens``, ``seconds``; ``cache`` (a
-    folder, or ``off``); ``image`` (``png``, ``jpeg``); ``logprobs=1``. Raises ``SpecError`` for anything unusable.
+    folder, or ``off``); ``image`` (``png``, ``jpeg``); ``logprobs=1``; ``max_completion_tokens`` in place of
+    ``max_tokens``; ``reasoning_effort``. Raises ``SpecError`` for anything unusable.
+
+    Without ``format`` it is the one that the server tells in /v1/models, else that of the family that the model's name
+    speaks of. Where neither is known the policy has ``qwen3``, to be examined by, and says so in
+    :attr:`ChatPolicy.format_is_guessed`.
     """
     spec = parse_spec(rest, OPTIONS)
     model, found, url = spec.target.rpartition("@")
@@ -54,15 +62,22 @@ def make_openai_policy(rest: str) -> ChatPolicy:
             f"'openai:{spec.target:.200}': expected openai:MODEL@URL, e.g. openai:my-model@http://127.0.0.1:8000/v1"
         )
     url = check_url(url)
-    fmt = chosen_format(spec, format_for_name(model) or FORMATS["qwen3"])
     kind = spec.options.get("image", "jpeg")
     if kind not in ("png", "jpeg"):
         raise SpecError(f"option image={kind!r:.50}: expected 'png' or 'jpeg'")
+    effort = spec.options.get("reasoning_effort", "")
+    if effort and not (effort.isalpha() and len(effort) <= 20):
+        raise SpecError(f"option reasoning_effort={effort!r:.50}: expected a word like 'low', 'medium' or 'high'")
+    limit = "max_completion_tokens" if "max_completion_tokens" in spec.options else "max_tokens"
+    if {"max_completion_tokens", "max_tokens"} <= set(spec.options):
+        raise SpecError("options max_tokens and max_completion_tokens are two names of one limit; give one of them")
+    chosen_format(spec, FORMATS["qwen3"])  # Unusable options are told before the server is asked.
     limits = {name: spec.number(name, _MANY, 0, _MANY) if name in spec.options else None for name in OPTIONS[4:7]}
     config = ServedModelConfig(
-        max_tokens=round(spec.number("max_tokens", 1024, 1, 1e6)),
-        concurrency=round(spec.number("concurrency", 8, 1, 256)),
-        wide_seeds=fmt.name == "segagent",
+        max_tokens=round(spec.number(limit, 1024, 1, 1e6)),
+        completion_tokens=limit == "max_completion_tokens",
+        reasoning_effort=effort,
+        concurrency=round(spec.number("concurrency", 64, 1, 1024)),
         log_probs=spec.number("logprobs", 0, 0, 1) == 1,
         encoding=PictureEncoding("png" if kind == "png" else "jpeg"),
         patience=Patience(spec.number("timeout", 180, 0.01, 86400), round(spec.number("retries", 8, 0, 100))),
@@ -74,4 +89,18 @@ def make_openai_policy(rest: str) -> ChatPolicy:
     )
     folder = spec.options.get("cache", "")
     cache = None if folder == "off" else ReplyCache(Path(folder) if folder else default_cache_folder())
-    return ChatPolicy(f"openai:{rest}", ServedModel(model, url, config, cache), fmt)
+    served = ServedModel(model, url, config, cache)
+    given = "format" in spec.options
+    told = None if given else served.told_format()
+    known = told or format_for_name(model)
+    fmt = chosen_format(spec, known or FORMATS["qwen3"])
+    policy = ChatPolicy(f"openai:{rest}", served, fmt)
+    policy.format_is_told = told is not None
+    if fmt.name == "segagent":
+        served.send_wide_seeds()
+    if known is None and not given:
+        policy.format_is_guessed = (
+            f"what the numbers of model {model!r:.100} mean is not known; choose ?format= one of {', '.join(FORMATS)}, "
+            f"or let it be measured: segagent doctor 'openai:{rest:.300}' -o format.json, then ?format=format.json"
+        )
+    return policy

@@ -69,8 +69,8 @@ class Tally:
     def usage(self) -> Usage:
         """Everything counted so far."""
         with self._lock:
-            whole = {name: round(self._count(name)) for name in Usage.__slots__ if name != "seconds"}
-            return Usage(**whole, seconds=self._count("seconds"))
+            whole = {n: round(self._count(n)) for n in Usage.__slots__ if n not in ("seconds", "money")}
+            return Usage(**whole, seconds=self._count("seconds"), money=self._count("money"))
 
     def _count(self, name: str) -> float:
         return self._counts.get(name, 0)

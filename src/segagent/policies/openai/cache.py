@@ -49,20 +49,29 @@ class ReplyCache:
         self._lock = threading.Lock()
 
     def get(self, key: str) -> Reply | None:
-        """The reply stored under ``key``, or None; a damaged entry counts as none."""
+        """The reply stored under ``key``, or None. A damaged entry counts as none, and so does an empty reply: that is
+        a failed call, which an earlier version took for an answer.
+        """
         with self._lock:
             row = self._database.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
         try:
             data = json.loads(row[0])
-            return Reply(str(data["text"]), data["log_prob"], bool(data["cut"]))
+            greedy = data.get("greedy") is not False
+            reply = Reply(str(data["text"]), data["log_prob"], bool(data["cut"]), greedy=greedy)
+            if reply.text.strip() or reply.cut:
+                return reply
         except (ValueError, KeyError, TypeError):
-            return None
+            pass
+        with self._lock:
+            self._database.execute("DELETE FROM replies WHERE key = ? AND reply = ?", (key, row[0]))
+        return None
 
     def put(self, key: str, reply: Reply) -> None:
         """Store ``reply`` under ``key``; the first one stored stays."""
-        value = json.dumps({"text": reply.text, "log_prob": reply.log_prob, "cut": reply.cut})
+        data = {"text": reply.text, "log_prob": reply.log_prob, "cut": reply.cut}
+        value = json.dumps(data if reply.greedy else {**data, "greedy": False})
         with self._lock:
             self._database.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, value))
 

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from segagent.policies.chat import Question, Reply, Usage
+from segagent.policies.chat import ChatFormat, Question, Reply, Usage, format_from_dict, recorded_format
 from segagent.policies.openai.budget import Budget, Tally
 from segagent.policies.openai.cache import ReplyCache, cache_key
 from segagent.policies.openai.encoding import EncodedPictures, PictureEncoding, UrlMarks
+from segagent.policies.openai.errors import PolicyServerError, QuestionRefusedError
 from segagent.policies.openai.transport import Patience, Transport, UnsupportedParameterError, is_loopback
+
+_DISPENSABLE = frozenset({"n", "seed", "temperature", "logprobs", "max_tokens", "max_completion_tokens"})
+"""Parameters that a request can do without, or say by another name."""
+_OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+_MOST_REFUSED = 8
+"""So many questions may be refused before any is answered; then it is not the questions' fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModelConfig:
     """Settings of :class:`ServedModel`. ``max_tokens`` per reply; ``concurrency``: calls under way at once.
 
-    ``wide_seeds``: send seeds of 63 bits, which some servers refuse, instead of 31.
+    ``completion_tokens``: send ``max_tokens`` by its newer name, ``max_completion_tokens``. ``reasoning_effort``: sent
+    as it is where it is not empty. ``wide_seeds``: send seeds of 63 bits, which some servers refuse, instead of 31.
     """
 
     max_tokens: int = 1024
-    concurrency: int = 8
+    concurrency: int = 64
+    completion_tokens: bool = False
+    reasoning_effort: str = ""
     wide_seeds: bool = False
     log_probs: bool = False
     encoding: PictureEncoding = field(default_factory=PictureEncoding)
@@ -65,6 +74,9 @@ class ServedModel:
         self._refused: frozenset[str] = frozenset()
         self._one_at_a_time = False
         self._lock = threading.Lock()
+        self._turns = threading.BoundedSemaphore(config.concurrency)
+        self._answered = False
+        self._num_refused = 0
         # Whoever forgets to close leaves no open connection behind.
         self._forgotten = weakref.finalize(self, _close, self._transport, cache)
 
@@ -72,6 +84,33 @@ class ServedModel:
     def usage(self) -> Usage:
         """See :class:`segagent.policies.chat.ChatModel`."""
         return self._tally.usage
+
+    @property
+    def concurrency(self) -> int:
+        """How many questions may be under way at once; it may be asked by several threads."""
+        return self._config.concurrency
+
+    def send_wide_seeds(self) -> None:
+        """Send seeds of 63 bits from now on; a policy of ours behind a server takes them."""
+        self._config = replace(self._config, wide_seeds=True)
+
+    def told_format(self) -> ChatFormat | None:
+        """The chat format that the server says its model was made for; None where it says nothing.
+
+        It is told in the entry of the model in /v1/models, as ``segagent_format``; an entry whose ``root`` is a folder
+        of this machine tells it by the file in there. Raises ``InputError`` for one that is damaged.
+        """
+        listed = self._transport.models()
+        own = [one for one in listed if one.get("id") == self._model]
+        for one in own or (listed if len(listed) == 1 else []):
+            where = f"{self._transport.url}/models"
+            if one.get("segagent_format") is not None:
+                return format_from_dict(one["segagent_format"], where)
+            root = one.get("root")
+            recorded = recorded_format(root) if isinstance(root, str) and is_loopback(self._transport.url) else None
+            if recorded is not None:
+                return recorded
+        return None
 
     def close(self) -> None:
         """End all connections and workers."""
@@ -122,8 +161,9 @@ class ServedModel:
     def _run(self, jobs: list[_Job]) -> list[tuple[dict[str, Reply], Usage]]:
         if len(jobs) <= 1 or self._config.concurrency == 1:
             return [self._answer(job) for job in jobs]
-        if self._workers is None:
-            self._workers = ThreadPoolExecutor(self._config.concurrency, "segagent-chat")
+        with self._lock:
+            if self._workers is None:
+                self._workers = ThreadPoolExecutor(self._config.concurrency, "segagent-chat")
         futures = [self._workers.submit(self._answer, job) for job in jobs]
         try:
             return [future.result() for future in futures]
@@ -143,12 +183,18 @@ class ServedModel:
             if len(choices) < count:
                 self._one_at_a_time = True
             for index, key in zip(job.indices, job.keys, strict=True):
-                if index <= len(choices):
-                    replies[key] = self._keep(key, choices[index - 1], tally)
+                reply = choices[index - 1] if index <= len(choices) else None
+                if reply is not None:
+                    replies[key] = self._keep(key, reply, tally)
         for index, key in zip(job.indices, job.keys, strict=True):
             if key not in replies:
                 seed = job.seed if index <= 1 else _other_seed(job.seed, index)
-                replies[key] = self._keep(key, self._ask(job.question, job.temperature, seed, 1, tally)[0], tally)
+                (reply,) = self._ask(job.question, job.temperature, seed, 1, tally)
+                assert reply is not None
+                if index == 0 and "temperature" in self._refused:
+                    tally.add(not_greedy=1)
+                    reply = replace(reply, greedy=False)
+                replies[key] = self._keep(key, reply, tally)
         return replies, tally.usage
 
     def _keep(self, key: str, reply: Reply, tally: Tally) -> Reply:
@@ -157,30 +203,47 @@ class ServedModel:
             self._cache.put(key, reply)
         return reply
 
-    def _ask(self, question: Question, temperature: float, seed: int, count: int, tally: Tally) -> list[Reply]:
-        """One request, its parameters cut down as far as the server insists. At least one reply."""
-        while True:
-            refused = self._refused
-            try:
-                body = self._body(question, temperature, seed, count)
-                urls = [self._pictures.url(picture) for picture in question.pictures]
-                answer = self._transport.complete(self._marks.encoded(body, urls), tally)
-            except UnsupportedParameterError as error:
-                if error.name in refused:
-                    raise
-                with self._lock:
-                    self._refused |= {error.name}
-                    self._one_at_a_time |= error.name == "n"
-                continue
-            usage = answer.get("usage")
-            if isinstance(usage, dict):
-                for name in ("prompt_tokens", "completion_tokens"):
-                    if isinstance(usage.get(name), int):
-                        tally.add(**{name: usage[name]})
-            return [_reply_of(choice) for choice in answer["choices"][:count]]
+    def _ask(self, question: Question, temperature: float, seed: int, count: int, tally: Tally) -> list[Reply | None]:
+        """One request, its parameters cut down as far as the server insists; None for a reply that failed.
 
-    def _body(self, question: Question, temperature: float, seed: int, count: int) -> dict[str, Any]:
-        """The request, its pictures' URLs by their marks."""
+        What the server had to be asked without, is left out from then on once that has brought a reply.
+        """
+        refused = self._refused
+        while True:
+            body = self._body(question, temperature, seed, count, refused)
+            urls = [self._pictures.url(picture) for picture in question.pictures]
+            try:
+                with self._turns:
+                    replies = self._transport.complete(self._marks.encoded(body, urls), frozenset(body), tally)
+            except UnsupportedParameterError as error:
+                # A limit refused by both of its names is refused for its value.
+                known = {n for n in error.names & _DISPENSABLE if n in body and _OTHER_NAME.get(n) not in refused}
+                if known:
+                    refused |= known
+                    continue
+                self._count_refused(failure := QuestionRefusedError(str(error)))
+                raise failure from None
+            except QuestionRefusedError as error:
+                self._count_refused(error)
+                raise
+            with self._lock:
+                self._answered = True
+                self._refused |= refused
+                self._one_at_a_time |= "n" in refused
+            return replies[: 1 if "n" in refused else count]
+
+    def _count_refused(self, error: QuestionRefusedError) -> None:
+        """Raise ``PolicyServerError`` where the server has refused many questions and answered none."""
+        with self._lock:
+            self._num_refused += not error.filtered
+            hopeless = not self._answered and self._num_refused > _MOST_REFUSED
+        if hopeless:
+            raise PolicyServerError(f"all of the first {self._num_refused} questions were refused, last: {error}")
+
+    def _body(
+        self, question: Question, temperature: float, seed: int, count: int, refused: frozenset[str]
+    ) -> dict[str, Any]:
+        """The request without ``refused`` parameters, its pictures' URLs by their marks."""
         content: list[dict[str, Any]] = [
             {"type": "image_url", "image_url": {"url": self._marks.mark(index)}}
             for index in range(len(question.pictures))
@@ -190,35 +253,38 @@ class ServedModel:
             "model": self._model,
             "messages": [{"role": "user", "content": content}],
             "temperature": temperature,
-            "max_tokens": self._config.max_tokens,
+            "max_completion_tokens" if self._config.completion_tokens else "max_tokens": self._config.max_tokens,
         }
+        if self._config.reasoning_effort:
+            body["reasoning_effort"] = self._config.reasoning_effort
         if temperature > 0:
             body["seed"] = seed % 2 ** (63 if self._config.wide_seeds else 31)
         if count > 1:
             body["n"] = count
         if self._config.log_probs:
             body["logprobs"] = True
-        for name in self._refused & set(body):
+        for name in refused & set(body):
             value = body.pop(name)
-            if name == "max_tokens":
-                body["max_completion_tokens"] = value
+            if name in _OTHER_NAME and _OTHER_NAME[name] not in refused:
+                body[_OTHER_NAME[name]] = value
         return body
 
     def _key(self, question: Question, index: int, temperature: float, seed: int) -> str:
-        return cache_key(
-            {
-                "version": 1,
-                "url": self._transport.url,
-                "model": self._model,
-                "prompt": question.prompt,
-                "pictures": [[picture.key, picture.lossless] for picture in question.pictures],
-                "encoding": [self._config.encoding.kind, self._config.encoding.quality],
-                "max_tokens": self._config.max_tokens,
-                "temperature": temperature if index else 0.0,
-                "seed": seed if index else None,
-                "candidate": index,
-            }
-        )
+        parts: dict[str, object] = {
+            "version": 1,
+            "url": self._transport.url,
+            "model": self._model,
+            "prompt": question.prompt,
+            "pictures": [[picture.key, picture.lossless] for picture in question.pictures],
+            "encoding": [self._config.encoding.kind, self._config.encoding.quality],
+            "max_tokens": self._config.max_tokens,
+            "temperature": temperature if index else 0.0,
+            "seed": seed if index else None,
+            "candidate": index,
+        }
+        if self._config.reasoning_effort:
+            parts["reasoning_effort"] = self._config.reasoning_effort
+        return cache_key(parts)
 
 
 def _close(transport: Transport, cache: ReplyCache | None) -> None:
@@ -230,24 +296,3 @@ def _close(transport: Transport, cache: ReplyCache | None) -> None:
 def _other_seed(seed: int, index: int) -> int:
     """A seed for the ``index``-th of several single requests, unlike those of neighbouring seeds."""
     return int(np.random.SeedSequence([abs(seed), index]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def _reply_of(choice: object) -> Reply:
-    """A reply from one choice of a completion; whatever is missing there is empty here."""
-    fields: Mapping[str, Any] = choice if isinstance(choice, dict) else {}
-    message = fields.get("message")
-    content = message.get("content") if isinstance(message, dict) else None
-    if isinstance(content, list):
-        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    text = content if isinstance(content, str) else ""
-    return Reply(text, _log_prob(fields.get("logprobs")), fields.get("finish_reason") == "length")
-
-
-def _log_prob(data: object) -> float | None:
-    tokens = data.get("content") if isinstance(data, dict) else None
-    if not isinstance(tokens, list) or not tokens:
-        return None
-    values = [token.get("logprob") if isinstance(token, dict) else None for token in tokens]
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
-        return None
-    return min(0.0, float(sum(value for value in values if value is not None)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 import os
 import random
 import threading
@@ -14,15 +15,23 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from segagent.core import MissingExtraError, SpecError
+from segagent.policies.chat import Reply
+from segagent.policies.openai.answers import Fault, Kind, fault_of, reply_of, usage_of
 from segagent.policies.openai.budget import Tally
-from segagent.policies.openai.errors import PolicyServerError
+from segagent.policies.openai.errors import PolicyServerError, QuestionRefusedError
 
 if TYPE_CHECKING:
     import httpx
 
 KEY_VARIABLES = ("SEGAGENT_API_KEY", "OPENAI_API_KEY")
-_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+_EMPTY_TRIES = 3
+"""How often a question is asked that gets empty replies: where no word comes by then, none will."""
+_SEVERAL_TRIES = 4
+"""How often several replies at once are asked for where the server fails and has never given several: it may know one
+at a time only.
+"""
 _MAX_BODY = 16 << 20
+_MODELS_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +49,26 @@ class Patience:
 
 
 class UnsupportedParameterError(PolicyServerError):
-    """The server refuses a request because of one of its parameters, by ``name``."""
+    """The server refuses a request because of some of its parameters, ``names``."""
 
-    def __init__(self, name: str, message: str) -> None:
+    def __init__(self, names: frozenset[str], message: str) -> None:
         super().__init__(message)
-        self.name = name
+        self.names = names
 
 
 class _Passing(Exception):  # noqa: N818
-    """A failure that may pass. ``wait``: seconds that the server asks to be left alone, None if it says nothing."""
+    """A failure that may pass. ``wait``: seconds that the server asks to be left alone, None if it says nothing.
 
-    def __init__(self, reason: str, wait: float | None = None) -> None:
+    ``kind``: see :data:`segagent.policies.openai.answers.Kind`. ``failing``: an HTTP status 500 or 501.
+    """
+
+    def __init__(
+        self, reason: str, wait: float | None = None, *, kind: Kind = "passing", failing: bool = False
+    ) -> None:
         super().__init__(reason)
         self.wait = wait
+        self.kind = kind
+        self.failing = failing
 
 
 def check_url(url: str) -> str:
@@ -97,9 +113,11 @@ class Transport:
         self._patience = patience
         self._jitter = random.Random()  # noqa: S311
         self._stop = threading.Event()
+        self._gave_several = False
         here = is_loopback(self._url)
         key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), "")
         self._secret = key if here or self._url.startswith("https://") else ""
+        self._completions = httpx.URL(f"{self._url}/chat/completions")
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {self._secret}"} if self._secret else {},
             timeout=httpx.Timeout(patience.timeout, connect=min(10.0, patience.timeout)),
@@ -121,32 +139,62 @@ class Transport:
         self.stop()
         self._client.close()
 
-    def complete(self, content: bytes, tally: Tally | None = None) -> dict[str, Any]:
-        """The server's answer to a chat-completions request, JSON ``content``: an object with at least one choice.
+    def complete(self, content: bytes, sent: frozenset[str], tally: Tally | None = None) -> list[Reply | None]:
+        """The replies that the server gives to a chat-completions request, JSON ``content``; None for one that failed.
 
-        What it costs is counted in ``tally``, a part of the transport's own.
+        At least one is a reply. ``sent``: the request's parameters. What it costs is counted in ``tally``, a part of
+        the transport's own.
 
-        Raises ``PolicyServerError`` if the server refuses or does not recover, ``UnsupportedParameterError`` if it
-        refuses a parameter, ``BudgetError`` if no further call is allowed.
+        Raises ``PolicyServerError`` if the server refuses or does not recover, ``QuestionRefusedError`` if it gives no
+        reply to this question, ``UnsupportedParameterError`` if it refuses parameters, ``BudgetError`` if no further
+        call is allowed.
         """
         tally = tally or self._tally
+        failing = empty = 0
         for attempt in range(self._patience.retries + 1):
             if self._stop.is_set():
                 raise PolicyServerError("stopped")
             tally.begin_call(retry=attempt > 0)
             began = time.monotonic()
             try:
-                return self._once(content)
+                return self._once(content, sent, tally)
             except _Passing as failure:
-                if attempt == self._patience.retries:
-                    raise PolicyServerError(
-                        f"{self._url}: still failing after {attempt + 1} tries, last: {self._clean(str(failure))}"
-                    ) from None
+                last = attempt == self._patience.retries
+                empty += failure.kind == "empty"
+                failing = failing + 1 if failure.failing else 0
+                text = (
+                    f"{self._url}: still failing after {attempt + 1} tr{'ies' if attempt else 'y'}, "
+                    f"last: {self._clean(str(failure))}"
+                )
+                once = "n" in sent and failure.failing and not self._gave_several
+                if once and (last or failing >= _SEVERAL_TRIES):
+                    raise UnsupportedParameterError(frozenset({"n"}), text) from None
+                if failure.kind != "passing" and (last or empty >= _EMPTY_TRIES):
+                    raise QuestionRefusedError(text) from None
+                if last:
+                    raise PolicyServerError(text) from None
                 wait = self._wait(attempt, failure.wait)
             finally:
                 tally.add(seconds=time.monotonic() - began)
             self._stop.wait(wait)
         raise AssertionError("unreachable")
+
+    def models(self) -> list[dict[str, Any]]:
+        """What the server says of its models (GET /models); nothing where it cannot be asked or says nothing."""
+        httpx = self._httpx
+        patience = min(_MODELS_TIMEOUT, self._patience.timeout)
+        try:
+            received = bytearray()
+            with self._client.stream("GET", f"{self._url}/models", timeout=patience) as response:
+                for chunk in response.iter_bytes():
+                    received += chunk
+                    if len(received) > _MAX_BODY:
+                        return []
+            data = json.loads(bytes(received)) if response.status_code == 200 else None
+        except (httpx.HTTPError, ValueError, RecursionError):
+            return []
+        listed = data.get("data") if isinstance(data, dict) else None
+        return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
     def _wait(self, attempt: int, asked: float | None) -> float:
         if asked is not None:
@@ -156,15 +204,13 @@ class Transport:
         pause = min(self._patience.max_pause, self._patience.pause * 2.0**attempt)
         return pause * self._jitter.uniform(0.5, 1.0)
 
-    def _once(self, content: bytes) -> dict[str, Any]:
+    def _once(self, content: bytes, sent: frozenset[str], tally: Tally) -> list[Reply | None]:
         httpx = self._httpx
         deadline = time.monotonic() + self._patience.timeout
         received = bytearray()
         try:
             headers = {"Content-Type": "application/json"}
-            with self._client.stream(
-                "POST", f"{self._url}/chat/completions", content=content, headers=headers
-            ) as response:
+            with self._client.stream("POST", self._completions, content=content, headers=headers) as response:
                 for chunk in response.iter_bytes():
                     received += chunk
                     if len(received) > _MAX_BODY:
@@ -175,30 +221,43 @@ class Transport:
             raise _Passing(f"no answer within {self._patience.timeout:g} s") from None
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _Passing(f"{type(error).__name__}: {error}") from None
-        return self._checked(response, bytes(received))
+        return self._checked(response, bytes(received), sent, tally)
 
-    def _checked(self, response: httpx.Response, received: bytes) -> dict[str, Any]:
+    def _checked(
+        self, response: httpx.Response, received: bytes, sent: frozenset[str], tally: Tally
+    ) -> list[Reply | None]:
         try:
             data: object = json.loads(received)
         except (ValueError, RecursionError):
             data = None
         status = response.status_code
-        if status == 200:
-            if isinstance(data, dict) and isinstance(data.get("choices"), list) and data["choices"]:
-                return data
-            raise _Passing("the answer is not a chat completion")
-        code, message = _error_of(data, received)
-        if status in _RETRIED and code != "insufficient_quota":
-            raise _Passing(f"HTTP {status} {message}", _retry_after(response.headers.get("retry-after")))
-        text = f"{self._url}: HTTP {status} {self._clean(message)}"
-        if status in (400, 422):
-            parameter = _named_parameter(data, message)
-            if parameter is not None:
-                raise UnsupportedParameterError(parameter, text)
-        if status in (401, 403):
+        fault = fault_of(status, data, received, sent)
+        if fault is not None:
+            raise self._error(fault, response)
+        assert isinstance(data, dict)
+        # What has failed inside an answer was paid for all the same.
+        tally.add(**_with_header(usage_of(data), response.headers.get("x-litellm-response-cost")))
+        replies = [reply_of(choice) for choice in data["choices"]]
+        faults = [reply for reply in replies if isinstance(reply, Fault)]
+        if len(faults) == len(replies):
+            raise self._error(faults[0], response)
+        self._gave_several |= "n" in sent
+        return [None if isinstance(reply, Fault) else reply for reply in replies]
+
+    def _error(self, fault: Fault, response: httpx.Response) -> Exception:
+        status = response.status_code
+        text = f"{self._url}: {self._clean(fault.words)}"
+        if fault.parameters:
+            return UnsupportedParameterError(fault.parameters, text)
+        if fault.kind in ("passing", "odd", "empty"):
+            wait = _retry_after(response.headers.get("retry-after"))
+            return _Passing(fault.words, wait, kind=fault.kind, failing=status in (500, 501))
+        if status in (401, 403) and fault.kind == "server":
             names = " or ".join(KEY_VARIABLES)
             text += f"; set the key in the environment variable {names}" if not self._secret else "; check the key"
-        raise PolicyServerError(text)
+        if fault.kind == "server":
+            return PolicyServerError(text)
+        return QuestionRefusedError(text, filtered=fault.kind == "filtered")
 
     def _clean(self, message: str) -> str:
         """A server's message on one line, short, and without the key should it be quoted there."""
@@ -207,25 +266,13 @@ class Transport:
         return " ".join(message.split())[:300]
 
 
-def _error_of(data: object, received: bytes) -> tuple[str, str]:
-    error = data.get("error", data.get("detail")) if isinstance(data, dict) else None
-    if isinstance(error, dict):
-        return str(error.get("code") or ""), str(error.get("message") or "")
-    if isinstance(error, str):
-        return "", error
-    return "", received[:300].decode("utf-8", "replace")
-
-
-def _named_parameter(data: object, message: str) -> str | None:
-    """The request parameter that a refusal is about, if it names one that we can do without."""
-    error = data.get("error") if isinstance(data, dict) else None
-    named = str(error.get("param") or "") if isinstance(error, dict) else ""
-    for name in ("max_tokens", "temperature", "seed", "logprobs"):
-        if named == name or f"'{name}'" in message or f'"{name}"' in message or f"`{name}`" in message:
-            return name
-    if named == "n" or any(f"{quote}n{quote}" in message for quote in "'\"`"):
-        return "n"
-    return None
+def _with_header(amounts: dict[str, float], cost: str | None) -> dict[str, float]:
+    """``amounts`` with the cost that LiteLLM's proxy tells in a header, where the body tells none."""
+    try:
+        value = float(cost or "")
+    except ValueError:
+        return amounts
+    return {"money": value, **amounts} if math.isfinite(value) and value >= 0 else amounts
 
 
 def _retry_after(header: str | None) -> float | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segagent.core import InputError, MissingExtraError, SpecError, WeightsError
-from segagent.learning.sft import Progress, Recipe, TrainedModel, TrainingSet
+from segagent.learning.sft import Fresh, Progress, Recipe, TrainedModel, TrainingSet
 from segagent.learning.sft.hf.folder import RECIPE_FILE, TrainingFolder
 from segagent.policies.chat import ChatSpec, parse_spec
 
@@ -47,7 +47,7 @@ def train_hf(
     out: Path,
     recipe: Recipe,
     *,
-    fresh: bool,
+    fresh: Fresh,
     resume: bool,
     progress: Progress,
 ) -> TrainedModel:
@@ -92,7 +92,7 @@ def _train(
 ) -> TrainedModel:
     import transformers
 
-    from segagent.learning.sft.hf.data import EncodedExamples, training_order
+    from segagent.learning.sft.hf.data import EncodedExamples, too_long, training_order
     from segagent.learning.sft.hf.encoding import Collator, Encoder
     from segagent.learning.sft.hf.model import (
         limit_pictures,
@@ -100,12 +100,15 @@ def _train(
         recompute_activations,
         without_cache,
     )
-    from segagent.learning.sft.hf.trainer import InOrderTrainer, Watcher, loss_lines
+    from segagent.learning.sft.hf.trainer import InOrderTrainer, Watcher, computed_in, loss_lines
     from segagent.policies.hf import checkpoint_format
 
-    checkpoint = load_for_training(spec, recipe)
-    limit_pictures(checkpoint, recipe.max_length)
+    checkpoint = load_for_training(spec, recipe, computed_in(recipe, cpu=_on_cpu(spec)))
+    # Pictures stay as large as they were when the training began, whatever max_length has become.
+    limit_pictures(checkpoint, int(folder.begun_with("max_length")))
     fmt = checkpoint_format(spec, checkpoint)
+    encoder = Encoder(checkpoint, fmt, recipe.max_length)
+    left_out = too_long(sets, encoder, recipe.max_length)
     order = training_order(sets, arguments.max_steps * recipe.batch_size, recipe.seed)
     if recipe.gradient_checkpointing:
         recompute_activations(checkpoint.model)
@@ -114,7 +117,7 @@ def _train(
         trainer = InOrderTrainer(
             model=checkpoint.model,
             args=arguments,
-            train_dataset=EncodedExamples(sets, order, Encoder(checkpoint, fmt, recipe.max_length)),
+            train_dataset=EncodedExamples(sets, order, encoder, left_out),
             data_collator=Collator(checkpoint.tokenizer.pad_token_id),
             callbacks=[watcher],
         )
@@ -126,9 +129,10 @@ def _train(
     trained = TrainedModel(
         f"hf:{folder.path}",
         steps=int(trainer.state.global_step),
-        examples=sum(len(one.examples) for one in sets),
+        examples=sum(len(one.examples) for one in sets) - len(left_out.places),
         losses=losses,
         seconds=watcher.seconds(),
+        left_out=len(left_out.places),
     )
     _save(trainer, checkpoint, fmt, recipe, folder, trained)
     return folder.finished() or trained  # What the main process wrote, in all processes.

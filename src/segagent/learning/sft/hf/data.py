@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
+from segagent.core import InputError
 from segagent.learning.sft.data import TrainingSet
 from segagent.learning.sft.hf.encoding import Encoder
 from segagent.learning.sft.pictures import KeptPictures
@@ -23,10 +25,15 @@ _WINDOW = 1024
 
 
 class EncodedExamples(TorchDataset[dict[str, Tensor]]):
-    """Position by position what a training reads; ``order`` holds all its epochs."""
+    """Position by position what a training reads; ``order`` holds all its epochs.
 
-    def __init__(self, sets: Sequence[TrainingSet], order: Order, encoder: Encoder) -> None:
+    Examples of ``left_out`` keep their positions and teach nothing there, so that the order depends on the examples
+    alone.
+    """
+
+    def __init__(self, sets: Sequence[TrainingSet], order: Order, encoder: Encoder, left_out: LeftOut) -> None:
         self._sets = sets
+        self._left_out = left_out
         self._order = order
         self._encoder = encoder
         self._pictures = KeptPictures([one.dataset for one in sets], _PICTURES_KEPT)
@@ -36,8 +43,33 @@ class EncodedExamples(TorchDataset[dict[str, Tensor]]):
 
     def __getitem__(self, position: int) -> dict[str, Tensor]:
         which, index = (int(number) for number in self._order[position])
+        taught = (which, index) not in self._left_out.places
+        which, index = (which, index) if taught else self._left_out.stand_in
         example = self._sets[which].examples[index]
-        return self._encoder(example, self._pictures.get(which, example.image))
+        encode = self._encoder if taught else self._encoder.without_reply
+        return encode(example, self._pictures.get(which, example.image))
+
+
+class LeftOut(NamedTuple):
+    """Examples that are too long, by (training set, place in it), and a short one to stand in their places."""
+
+    places: frozenset[tuple[int, int]]
+    stand_in: tuple[int, int]
+
+
+def too_long(sets: Sequence[TrainingSet], encoder: Encoder, max_length: int) -> LeftOut:
+    """The examples of ``sets`` that are longer than ``encoder`` takes, ``max_length`` tokens.
+
+    Raises ``InputError`` where all are.
+    """
+    lengths = {(w, i): encoder.length(e) for w, one in enumerate(sets) for i, e in enumerate(one.examples)}
+    stand_in = min(lengths, key=lambda place: lengths[place])
+    if lengths[stand_in] > max_length:
+        raise InputError(
+            f"all {len(lengths)} examples are longer than max_length {max_length}, the shortest has "
+            f"{lengths[stand_in]} tokens; raise max_length in the recipe"
+        )
+    return LeftOut(frozenset(place for place, length in lengths.items() if length > max_length), stand_in)
 
 
 def training_order(sets: Sequence[TrainingSet], length: int, seed: int) -> Order:

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from segagent.core import Click, Finish, Image, InputError, InvalidAction
+from segagent.core import Click, Finish, Image, InputError, InvalidAction, Observation, empty_mask
 from segagent.learning.examples import Example, observation_of
 from segagent.policies.chat import ChatFormat, ask
 from segagent.policies.hf.loading import Checkpoint
-from segagent.policies.hf.prompts import closing_token, encode_questions
+from segagent.policies.hf.prompts import closing_token, encode_questions, prompt_text
 
 NOT_TAUGHT = -100
 """The label of a position that adds nothing to the loss."""
@@ -25,7 +26,7 @@ class Encoder:
     """Makes examples into the tensors that a checkpoint learns from, in the words of a chat format.
 
     Prompts go through the same calls as in inference, and a reply is appended to them as tokens, which is how a model
-    writes it. At most ``max_length`` tokens.
+    writes it. At most ``max_length`` tokens: longer ones are to be left out, by :meth:`length`.
     """
 
     def __init__(self, checkpoint: Checkpoint, fmt: ChatFormat, max_length: int) -> None:
@@ -34,6 +35,8 @@ class Encoder:
         self._tokenizer = checkpoint.tokenizer
         self._end = closing_token(checkpoint)
         self._max_length = max_length
+        self._around: dict[tuple[int, int], int] = {}
+        self._prompts: dict[tuple[str, tuple[int, int]], int] = {}
 
     def __call__(self, example: Example, image: Image) -> dict[str, Tensor]:
         """Tensors for one example on ``image``, its picture.
@@ -43,12 +46,7 @@ class Encoder:
         Raises ``InputError`` naming the sample if it cannot be shown or is too long.
         """
         observation = observation_of(example, image)
-        try:
-            reply = self.reply_tokens(example, image.height, image.width)
-            if not reply:
-                raise ValueError(f"in format {self.format.name!r} replies do not begin with the IoU")
-        except ValueError as error:
-            raise InputError(f"example {example.sample_id!r:.200}: {error}") from error
+        reply = self._reply(example)
         encoded = dict(encode_questions(self._processor, [ask(self.format, observation)]))
         length = encoded["input_ids"].shape[1] + len(reply)
         if length > self._max_length:
@@ -63,6 +61,38 @@ class Encoder:
             if name in encoded:
                 encoded[name] = torch.cat([encoded[name], behind.get(name, torch.zeros_like(told))], dim=1)
         return encoded
+
+    def without_reply(self, example: Example, image: Image) -> dict[str, Tensor]:
+        """As calling it, but nothing is taught: what stands in a batch for an example that is left out."""
+        encoded = self(example, image)
+        return {**encoded, "labels": torch.full_like(encoded["labels"], NOT_TAUGHT)}
+
+    def length(self, example: Example) -> int:
+        """Tokens of ``example``: words and reply, and what pictures of its size come to, which is measured once.
+
+        Raises ``InputError`` naming the sample if it teaches nothing that can be written.
+        """
+        height, width = example.mask["size"]
+        size = int(height), int(width)
+        key = example.text, size
+        if key not in self._prompts:
+            blank = Observation(Image.of(np.zeros((*size, 3), np.uint8)), example.text, empty_mask(*size))
+            words = len(self._tokens(prompt_text(self._processor, ask(self.format, blank))))
+            if size not in self._around:
+                whole = encode_questions(self._processor, [ask(self.format, blank)])["input_ids"].shape[1]
+                self._around[size] = int(whole) - words
+            self._prompts[key] = words + self._around[size]
+        return self._prompts[key] + len(self._reply(example))
+
+    def _reply(self, example: Example) -> list[int]:
+        height, width = example.mask["size"]
+        try:
+            reply = self.reply_tokens(example, int(height), int(width))
+            if not reply:
+                raise ValueError(f"in format {self.format.name!r} replies do not begin with the IoU")
+        except ValueError as error:
+            raise InputError(f"example {example.sample_id!r:.200}: {error}") from error
+        return reply
 
     def reply_tokens(self, example: Example, height: int, width: int) -> list[int]:
         """Tokens of the reply taught for a picture of ``height`` x ``width`` pixels, with the one that closes it.

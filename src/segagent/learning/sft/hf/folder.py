@@ -33,7 +33,8 @@ class TrainingFolder:
     def begin(self, config: dict[str, Any], *, resume: bool) -> None:
         """Get the folder ready for a training with ``config``: a new one, or one to go on with.
 
-        Raises ``InputError`` if it was begun with another ``config``, or holds something else.
+        ``max_length`` may be larger than it was begun with. Raises ``InputError`` if it was begun with another
+        ``config``, or holds something else.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -46,6 +47,8 @@ class TrainingFolder:
         elif resume:
             config = json.loads(json.dumps(config))
             differing = [key for key in config if config[key] != before["config"].get(key)]
+            if "max_length" in differing and config["max_length"] > before["config"].get("max_length", 0):
+                differing.remove("max_length")
             if differing:
                 told = "; ".join(
                     f"{key} {before['config'].get(key)!r:.80}, now {config[key]!r:.80}" for key in differing
@@ -61,6 +64,11 @@ class TrainingFolder:
                 file.unlink()
         self._write({"schema": _SCHEMA, "config": config, "finished": None})
 
+    def begun_with(self, key: str) -> Any:
+        """A setting that the training was begun with; one that may change since keeps its first value here."""
+        state = self._read()
+        return None if state is None else state["config"].get(key)
+
     def finished(self) -> TrainedModel | None:
         """The model, if the training has come to its end."""
         state = self._read()
@@ -68,12 +76,13 @@ class TrainingFolder:
             return None
         told = state["finished"]
         losses = tuple((int(step), float(loss)) for step, loss in told["losses"])
-        return TrainedModel(f"hf:{self.path}", told["steps"], told["examples"], losses, told["seconds"])
+        spec, left_out = f"hf:{self.path}", int(told.get("left_out", 0))
+        return TrainedModel(spec, told["steps"], told["examples"], losses, told["seconds"], left_out)
 
     def finish(self, model: TrainedModel) -> None:
         """Put on record that ``model`` lies here; checkpoints are no longer needed."""
         state = self._read() or {}
-        told = {"steps": model.steps, "examples": model.examples, "losses": model.losses, "seconds": model.seconds}
+        told = {name: getattr(model, name) for name in ("steps", "examples", "losses", "seconds", "left_out")}
         self._write({**state, "finished": told})
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 

@@ -21,8 +21,10 @@ _TEXT_TOKENS = 640
 """Room for prompt and reply; the rest of ``max_length`` is the pictures'."""
 
 
-def load_for_training(spec: ChatSpec, recipe: Recipe) -> Checkpoint:
+def load_for_training(spec: ChatSpec, recipe: Recipe, dtype: str) -> Checkpoint:
     """The checkpoint ``spec`` names, on the CPU, its weights to be trained requiring gradients, in float32.
+
+    ``dtype``: of those that are not, beside an adapter.
 
     Full training: language model, projector, and the vision encoder unless frozen; an adapter among the inputs is
     merged first. LoRA: a new adapter, or the one that ``spec`` names is trained on. Raises ``WeightsError`` for what
@@ -35,7 +37,7 @@ def load_for_training(spec: ChatSpec, recipe: Recipe) -> Checkpoint:
         _choose_weights(checkpoint.model, freeze_vision=recipe.freeze_vision)
         return checkpoint
     continued = adapter_base(name) is not None
-    checkpoint = load_checkpoint(name, device="cpu", dtype=recipe.dtype, base=base, trainable_adapter=True)
+    checkpoint = load_checkpoint(name, device="cpu", dtype=dtype, base=base, trainable_adapter=True)
     if not continued:
         model = _with_lora(checkpoint.model, recipe)
         return Checkpoint(model, checkpoint.processor, checkpoint.tokenizer, checkpoint.model_type)

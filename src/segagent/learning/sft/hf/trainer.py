@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import SequentialSampler
 
 from segagent.core import InputError
+from segagent.cpu import precision
 from segagent.learning.sft import Progress
 from segagent.learning.sft.hf.encoding import NOT_TAUGHT
 from segagent.learning.sft.hf.folder import TrainingFolder
@@ -22,6 +23,14 @@ from segagent.learning.sft.recipe import Recipe
 _LOGS = 200
 _CHECKPOINTS = 20
 """At most so many lines of log and checkpoints in a training, unless it is short."""
+
+
+def computed_in(recipe: Recipe, *, cpu: bool) -> str:
+    """The number format of forward and backward pass: ``recipe.dtype``, but no bfloat16 on a CPU that is slow at it.
+
+    What is written is ``recipe.dtype`` either way, and a training may go on on another kind of machine.
+    """
+    return precision() if cpu and recipe.dtype == "bfloat16" else recipe.dtype
 
 
 def training_arguments(recipe: Recipe, steps: int, folder: TrainingFolder, *, cpu: bool) -> Any:
@@ -53,7 +62,7 @@ def training_arguments(recipe: Recipe, steps: int, folder: TrainingFolder, *, cp
             max_grad_norm=1.0,
             average_tokens_across_devices=True,
             seed=recipe.seed,
-            bf16=recipe.dtype == "bfloat16",
+            bf16=computed_in(recipe, cpu=cpu) == "bfloat16",
             fp16=recipe.dtype == "float16",
             use_cpu=cpu,
             ddp_find_unused_parameters=not recipe.freeze_vision and recipe.lora_rank == 0,
@@ -97,7 +106,9 @@ class InOrderTrainer(transformers.Trainer):  # type: ignore[misc]
         """Cross-entropy of the taught tokens, over ``num_items_in_batch`` of them in the whole batch."""
         labels = inputs["labels"]
         taught = labels != NOT_TAUGHT
-        first = max(1, int(taught.any(dim=0).nonzero()[0]))
+        columns = taught.any(dim=0).nonzero()
+        # A pass may hold nothing but examples that are left out; it is made all the same, for the other processes.
+        first = max(1, int(columns[0])) if len(columns) else labels.shape[1] - 1
         # Position i tells token i + 1; no logits are needed before the first reply of the batch.
         kept = labels.shape[1] - first + 1
         told = {name: value for name, value in inputs.items() if name != "labels"}
@@ -107,9 +118,9 @@ class InOrderTrainer(transformers.Trainer):  # type: ignore[misc]
             logits.flatten(0, 1), labels[:, first:].flatten(), ignore_index=NOT_TAUGHT, reduction="sum"
         )
         if num_items_in_batch is None:
-            loss = loss / taught.sum()
+            loss = loss / taught.sum().clamp(min=1)
         else:  # Counted over all processes, whose gradients are then averaged.
-            loss = loss * self.accelerator.num_processes / num_items_in_batch
+            loss = loss * self.accelerator.num_processes / max(int(num_items_in_batch), 1)
         return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -160,6 +171,7 @@ class Watcher(transformers.TrainerCallback):  # type: ignore[misc]
         if not math.isfinite(line["loss"]):
             raise InputError(f"the loss is no number any more at step {state.global_step}; lower the learning rate")
         line["seconds"] = round(self.seconds(), 3)
+        line["precision"] = "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32"
         if state.is_world_process_zero:
             self._folder.log([line])
             self._progress("training", state.global_step, state.max_steps, line["loss"])

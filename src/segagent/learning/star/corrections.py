@@ -1,0 +1,179 @@
+"""What the simulated annotator would have done where a rollout's action did no good, tried out, into a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from segagent.core import (
+    SCHEMA,
+    Action,
+    Box,
+    Click,
+    Image,
+    InputError,
+    SegAgentError,
+    SegmentationTool,
+    State,
+    Trajectory,
+)
+from segagent.core.actions import action_from_dict, action_to_dict
+from segagent.core.failures import Failure
+from segagent.core.journal import Journal, read_journal
+from segagent.datasets import Dataset
+from segagent.datasets.loading import Loaded, load_samples
+from segagent.environment import Episode, StartSpec, Target, embed_images, next_click, reset, step_batch
+from segagent.learning.examples import Correction, raised
+from segagent.search.versions import package_versions
+
+CORRECTIONS_SCHEMA = "segagent.corrections/1"
+
+
+class Corrected(NamedTuple):
+    """A rollout and, by the number of the step (from 1) that did not raise the reward, the annotator's click there."""
+
+    trajectory: Trajectory
+    corrections: dict[int, Correction]
+
+
+def correct_rollouts(
+    tool: SegmentationTool,
+    dataset: Dataset,
+    rollouts: Path,
+    out: Path,
+    settings: dict[str, Any],
+    progress: Callable[[int, int], None],
+) -> None:
+    """Try the annotator's click in each state of ``rollouts`` whose action did not raise the reward, into ``out``.
+
+    The rollouts are played again for it, since what a tool remembers of a state is not on record. ``out`` is a journal
+    with the units of ``rollouts`` and one record per trajectory, in order; one that was begun is gone on with. A
+    trajectory whose picture or target cannot be read any more leaves a failure.
+    """
+    units = _trajectories_by_unit(rollouts)
+    with Journal(out, {"what": "corrections", **settings}, {"versions": package_versions()}) as journal:
+        progress(journal.next_unit, dataset.num_images)
+        unit, trajectories = next(units, (-1, []))
+        for place, group in enumerate(dataset.groups()):
+            while 0 <= unit < place:
+                unit, trajectories = next(units, (-1, []))
+            if unit != place or place < journal.next_unit:
+                continue
+            loaded = {one.sample.sample_id: one for one in load_samples(group.samples()) if isinstance(one, Loaded)}
+            journal.append(place, _records(trajectories, loaded, tool))
+            progress(journal.next_unit, dataset.num_images)
+
+
+def read_corrected(rollouts: Path, corrections: Path) -> Iterator[Corrected]:
+    """What :func:`correct_rollouts` wrote beside its trajectories, failures left out.
+
+    Raises ``InputError`` where the two files do not belong together.
+    """
+    _, records = read_journal(corrections)
+    by_unit = {unit: list(many) for unit, many in groupby(records, lambda record: record["unit"][0])}
+    for unit, trajectories in _trajectories_by_unit(rollouts):
+        found = by_unit.get(unit, [])
+        if [t.sample_id for t in trajectories] != [record.get("sample_id") for record in found]:
+            raise _strange(corrections, rollouts)
+        for trajectory, record in zip(trajectories, found, strict=True):
+            if record.get("schema") != CORRECTIONS_SCHEMA:
+                continue
+            made = {int(index): _from_dict(one) for index, one in record["corrections"].items()}
+            if set(made) != {n for n in range(1, len(trajectory.steps) + 1) if not raised(trajectory, n)}:
+                raise _strange(corrections, rollouts)
+            yield Corrected(trajectory, made)
+
+
+def _strange(corrections: Path, rollouts: Path) -> InputError:
+    return InputError(f"{corrections}: does not belong to {rollouts}; remove it to make it again")
+
+
+def _trajectories_by_unit(path: Path) -> Iterator[tuple[int, list[Trajectory]]]:
+    """The trajectories of each image that has any."""
+    _, records = read_journal(path)
+    for unit, many in groupby(records, lambda record: int(record["unit"][0])):
+        trajectories = [Trajectory.from_dict(record) for record in many if record.get("schema") == SCHEMA]
+        if trajectories:
+            yield unit, trajectories
+
+
+def _records(
+    trajectories: Sequence[Trajectory], loaded: dict[str, Loaded], tool: SegmentationTool
+) -> list[dict[str, Any]]:
+    found = [(t, loaded[t.sample_id]) for t in trajectories if t.sample_id in loaded]
+    usable = [(t, one.image, Target(one.mask, one.ignore)) for t, one in found]
+    try:
+        made = iter(try_corrections(usable, tool))
+    except SegAgentError as error:
+        return [Failure(t.sample_id, t.image, str(error)).to_dict() for t in trajectories]
+    records = []
+    for trajectory in trajectories:
+        about = {"sample_id": trajectory.sample_id, "image": trajectory.image}
+        if trajectory.sample_id in loaded:
+            clicks = {str(index): _to_dict(one) for index, one in next(made).items()}
+            records.append({"schema": CORRECTIONS_SCHEMA, **about, "corrections": clicks})
+        else:
+            records.append(
+                Failure(trajectory.sample_id, trajectory.image, "its picture or mask cannot be read any more").to_dict()
+            )
+    return records
+
+
+def try_corrections(
+    played: Sequence[tuple[Trajectory, Image, Target]], tool: SegmentationTool
+) -> list[dict[int, Correction]]:
+    """For each trajectory, with its picture and target, the annotator's click instead of each step that did no good.
+
+    These are the steps that did not raise the reward, by number, from 1. All are played again in step with one another.
+    """
+    episodes = [Episode(image, t.text, t.sample_id, t.image, _start_of(t), seed=t.seed) for t, image, _ in played]
+    embeddings = embed_images(tool, [episode.image for episode in episodes])
+    states = [[state] for state in reset(episodes, embeddings, tool)]
+    found: list[dict[int, Correction]] = [{} for _ in played]
+    for depth in range(max((len(t.steps) for t, _, _ in played), default=0)):
+        moves: list[tuple[object, State, Action]] = []
+        tried: list[tuple[int, Click | None]] = []
+        for number, (trajectory, _, target) in enumerate(played):
+            if depth >= len(trajectory.steps):
+                continue
+            step = trajectory.steps[depth]
+            state = states[number][step.parent]
+            moves.append((embeddings[number], state, step.action))
+            tried.append((number, None))
+            if raised(trajectory, depth + 1):
+                continue
+            clicked = [prompt for prompt in state.prompts if isinstance(prompt, Click)]
+            click = next_click(state.mask, target.mask, clicked, target.ignore)
+            if click is None:
+                found[number][depth + 1] = Correction(None, target.reward(state))
+            else:
+                moves.append((embeddings[number], state, click))
+                tried.append((number, click))
+        for (number, click), state in zip(tried, step_batch(moves, tool), strict=True):
+            if click is None:
+                states[number].append(state)
+            else:
+                found[number][depth + 1] = Correction(click, played[number][2].reward(state))
+    return found
+
+
+def _start_of(trajectory: Trajectory) -> StartSpec:
+    start = trajectory.start
+    if start.kind == "box":
+        (box,) = (prompt for prompt in start.prompts if isinstance(prompt, Box))
+        return StartSpec("box", box=box)
+    if start.kind == "random":
+        return StartSpec("random", clicks=tuple(prompt for prompt in start.prompts if isinstance(prompt, Click)))
+    return StartSpec() if start.kind == "empty" else StartSpec("mask", mask=trajectory.mask_at(0))
+
+
+def _to_dict(one: Correction) -> dict[str, Any]:
+    return {"click": None if one.click is None else action_to_dict(one.click), "reward": one.reward}
+
+
+def _from_dict(data: dict[str, Any]) -> Correction:
+    click = None if data["click"] is None else action_from_dict(data["click"])
+    assert click is None or isinstance(click, Click)
+    return Correction(click, float(data["reward"]))
