@@ -22,7 +22,7 @@ TINY = ToolTraining(
     steps=2,
     batch=2,
     small_side=32,
-    side=48,
+    side=64,
     small_fraction=0.6,
     log_every=1,
     network=NetworkConfig(widths=(8, 8, 8, 8), heads=2, num_attention=1),
@@ -42,7 +42,7 @@ def test_trains_resumes_and_gives_a_usable_tool(tmp_path: Path) -> None:
     assert all(math.isfinite(line["loss"]) for line in lines)
     assert [line["precision"] for line in lines] == ["bfloat16"] * 2 + ["float32"] * 2
     assert json.loads((tmp_path / "tool.json").read_text())["precision"] == "float32"
-    assert make_tool(f"embedded:{tmp_path / 'tool.safetensors'}").accepts_box is False
+    assert make_tool(f"embedded:{tmp_path / 'tool.safetensors'}").accepts_box is True
 
 
 def test_starting_anew_forgets_the_checkpoint(tmp_path: Path) -> None:

@@ -92,6 +92,14 @@ class TestWeights:
         with pytest.raises(WeightsError, match="another architecture"):
             make_tool(f"embedded:{copy}")
 
+    def test_another_encoder(self, copy: Path) -> None:
+        from segagent.vision.encoder import Encoder
+        from segagent.vision.sight import FILE, save_encoder
+
+        save_encoder(Encoder(), copy.parent / FILE)
+        with pytest.raises(WeightsError, match="another encoder"):
+            make_tool(f"embedded:{copy}")
+
 
 class TestMakeTool:
     def test_every_tool_is_made_under_its_own_name(self) -> None:

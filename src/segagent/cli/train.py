@@ -26,7 +26,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 @train.command(
     "tool",
     epilog="\b\nExamples:\n  segagent train-embedded tool -o runs/tool --minutes 45\n"
-    "  segagent train-embedded tool -o runs/tool --minutes 100 --encoder efficientnet-lite0.pth --photographs coco_small",
+    "  segagent train-embedded tool -o runs/tool --minutes 95 --encoder lite0.pth --photographs coco_small",
 )
 @reporting_errors
 def train_tool_command(

@@ -1,4 +1,4 @@
-"""The embedded tool's network over the encoder's features: a trunk that runs once per view and a click net once per step.
+"""The embedded tool's network over the encoder's features: a trunk, once per view, and a click net, once per step.
 
 Both are convolutional over a square *view* (a rectangle of the picture resized to ``side`` x ``side``), so most of
 the arithmetic that does not depend on the clicks is paid once and shared by all branches of a search.

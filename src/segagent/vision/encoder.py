@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as a feature pyramid (Tan and Le, arXiv 1905.11946; the "Lite" variant of TensorFlow's TPU models).
+"""EfficientNet-Lite0 as a feature pyramid (Tan and Le, arXiv 1905.11946; the "Lite" variant of TensorFlow's models).
 
 Lite means: no squeeze-and-excite, ReLU6, and a stem and head whose widths do not scale. Strided convolutions pad as
 TensorFlow does (one pixel less before than after), so that published ImageNet weights fit.

@@ -47,8 +47,8 @@ def train_tool(
 ) -> TrainedTool:
     """Train the embedded click tool in the folder ``out``.
 
-    Writes ``checkpoint.pt`` (all that resuming needs), ``log.jsonl`` (a line per ``log_every`` steps) and the weights
-    ``encoder.safetensors`` and ``tool.safetensors`` + ``tool.json`` of the averaged model, every ``checkpoint_seconds`` and at the end.
+    Writes ``checkpoint.pt`` (all that resuming needs), ``log.jsonl`` (a line per ``log_every`` steps) and the averaged
+    model's weights ``encoder.safetensors`` and ``tool.safetensors`` with ``tool.json``, every ``checkpoint_seconds`` and at the end.
     With ``resume`` an existing checkpoint is continued; the data stream then goes on from a new random state.
     """
     out.mkdir(parents=True, exist_ok=True)
