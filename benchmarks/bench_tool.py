@@ -5,7 +5,9 @@
 Rows: generated test scenes (one object per scene, drawn with a fixed seed) and, where ``--data`` holds them, the
 folders grabcut, berkeley and coco_mval_subset. NoC@85 is the mean number of clicks to IoU 0.85, failures counting as
 the limit (their number beside it). Intervals are 95 % bootstrap by image. An object at IoU ``--enough`` is clicked no
-further. ``--limit`` takes only the first objects of each set.
+further. ``--limit`` takes only the first objects of each set. ``--given``: every object begins with its true mask
+spoiled to an IoU of 0.6 to 0.8 (too wide, too narrow, cut, shifted or of few corners; one fixed draw per object), as
+from an existing annotation; NoC then counts the clicks from there.
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ import cv2
 import numpy as np
 import torch
 
-from segagent.core import Click, Image, Segmentation, SegmentRequest, empty_mask
+from segagent.core import Click, Image, Segmentation, SegmentRequest, empty_mask, iou
 from segagent.cpu import cpu_words
+from segagent.datasets.corruption import spoil
 from segagent.datasets.folder import FolderDataset
 from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
-from segagent.environment import Episode, Target
+from segagent.environment import Episode, StartSpec, Target
 from segagent.evaluation.bootstrap import bootstrap_ratio
 from segagent.evaluation.clicking import click_trajectories
 from segagent.evaluation.measuring import click_metrics
@@ -45,6 +48,17 @@ class Task(NamedTuple):
     ignore: np.ndarray | None = None
 
 
+def spoiled(number: int, task: Task) -> StartSpec:
+    """The true mask spoiled to an IoU of 0.6 to 0.8."""
+    rng = np.random.default_rng([8, number])
+    for _ in range(100):
+        kind = ("dilate", "erode", "cut", "shift", "coarse")[int(rng.integers(5))]
+        mask = spoil(kind, task.mask, (), rng)
+        if mask is not None and 0.6 <= iou(mask, task.mask, task.ignore) <= 0.8:
+            return StartSpec("mask", mask)
+    raise ValueError(f"object {number} could not be spoiled to an IoU of 0.6 to 0.8")
+
+
 def scene_tasks(num: int) -> Iterator[tuple[str, Task]]:
     for index in range(num):
         scene = generate_scene(scene_rng("test", 0, index), SceneConfig(size=256))
@@ -62,19 +76,21 @@ def folder_tasks(folder: Path, limit: int | None) -> Iterator[tuple[str, Task]]:
             yield sample.image_name, Task(image, target, ignore)
 
 
-def measure(tool_name: str, tasks: list[tuple[str, Task]], max_clicks: int, enough: float) -> dict:
+def measure(tool_name: str, tasks: list[tuple[str, Task]], max_clicks: int, enough: float, *, given: bool) -> dict:
     tool = make_tool(tool_name)
     began = time.process_time()
     curves = []
     for start in range(0, len(tasks), TOGETHER):
         some = [task for _, task in tasks[start : start + TOGETHER]]
-        episodes, targets = [Episode(t.image, "") for t in some], [Target(t.mask, t.ignore) for t in some]
+        starts = [spoiled(start + n, task) if given else StartSpec() for n, task in enumerate(some)]
+        episodes = [Episode(task.image, "", start=begin) for task, begin in zip(some, starts, strict=True)]
+        targets = [Target(task.mask, task.ignore) for task in some]
         made = click_trajectories(episodes, targets, tool, max_clicks=max_clicks, enough=enough)
-        curves += [[float(step.reward or 0) for step in one.steps] for one in made]
+        curves += [[float(one.start.reward or 0), *(float(step.reward or 0) for step in one.steps)] for one in made]
     seconds = time.process_time() - began
     groups = [name for name, _ in tasks]
-    row: dict = {"objects": len(curves), "cpu_ms_per_click": 1000 * seconds / sum(len(curve) for curve in curves)}
-    measured = [{k: top for k, (top, _) in click_metrics([0.0, *curve], max_clicks).items()} for curve in curves]
+    row: dict = {"objects": len(curves), "cpu_ms_per_click": 1000 * seconds / sum(len(curve) - 1 for curve in curves)}
+    measured = [{k: top for k, (top, _) in click_metrics(curve, max_clicks).items()} for curve in curves]
     for threshold in THRESHOLDS:
         percent = round(100 * threshold)
         row[f"NoC@{percent}"] = float(np.mean([one[f"NoC@{percent}"] for one in measured]))
@@ -84,6 +100,7 @@ def measure(tool_name: str, tasks: list[tuple[str, Task]], max_clicks: int, enou
     interval = bootstrap_ratio([one["IoU@5"] for one in measured], groups=groups)
     row["mIoU@5 interval"] = [interval.low, interval.high]
     row["curves"] = [[round(v, 4) for v in curve] for curve in curves]
+    row["start"] = float(np.mean([curve[0] for curve in curves]))
     return row
 
 
@@ -116,6 +133,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--max-clicks", type=int, default=20)
     parser.add_argument("--enough", type=float, default=0.97)
+    parser.add_argument("--given", action="store_true", help="begin with spoiled true masks instead of nothing")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -137,7 +155,7 @@ def main() -> None:
     print("|---" * (len(THRESHOLDS) + len(CLICKS) + 4) + "|")
     for name, tasks in sets.items():
         for tool in args.tools:
-            row = measure(tool, tasks, args.max_clicks, args.enough)
+            row = measure(tool, tasks, args.max_clicks, args.enough, given=args.given)
             result["sets"].setdefault(name, {})[tool] = row
             nocs = " | ".join(
                 f"{row[f'NoC@{round(100 * t)}']:.2f} ({row[f'failures@{round(100 * t)}']})" for t in THRESHOLDS

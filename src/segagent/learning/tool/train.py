@@ -48,7 +48,8 @@ def train_tool(
     """Train the embedded click tool in the folder ``out``.
 
     Writes ``checkpoint.pt`` (all that resuming needs), ``log.jsonl`` (a line per ``log_every`` steps) and the averaged
-    model's weights ``encoder.safetensors`` and ``tool.safetensors`` with ``tool.json``, every ``checkpoint_seconds`` and at the end.
+    model's weights ``encoder.safetensors`` and ``tool.safetensors`` with ``tool.json``, every ``checkpoint_seconds``
+    and at the end.
     With ``resume`` an existing checkpoint is continued; the data stream then goes on from a new random state.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -212,7 +213,7 @@ class _Run:
         """Features of the batch's pictures. A frozen encoder runs only for those that were not there a step ago."""
         encoder = self.network.encoder.eval()  # ImageNet's statistics are better than a batch of sixteen's
         if not frozen:
-            return encoder(_last(encoder_input(torch.from_numpy(batch.pixels))))
+            return cast(Pyramid, encoder(_last(encoder_input(torch.from_numpy(batch.pixels)))))
         if batch.fresh:
             with torch.no_grad():
                 new = encoder(_last(encoder_input(torch.from_numpy(batch.pixels[batch.fresh]))))
