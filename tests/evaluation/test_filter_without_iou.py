@@ -17,7 +17,7 @@ def test_a_reply_without_iou_fails_its_sample_alone(tmp_path: Path) -> None:
     data = open_dataset("scenes:3:size=64,sentences=1")
     progress = evaluate(data, policy, make_tool("disc"), tmp_path, EvaluationConfig("filter"))
     assert (progress.num_images, len(progress.failures)) == (3, 1)
-    assert "predicts no IoU" in progress.failures[0].reason
+    assert "states no IoU of the mask" in progress.failures[0].reason
 
 
 def test_a_policy_without_iou_is_refused_before_it_begins(tmp_path: Path) -> None:

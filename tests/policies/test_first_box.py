@@ -15,7 +15,6 @@ from segagent.environment import Episode
 from segagent.policies import CentrePolicy, with_first_box
 from segagent.policies.chat import FORMATS, ChatPolicy, Question, Reply
 from segagent.search import SearchConfig, run_search
-from segagent.tools import make_tool
 from segagent.tools.fake import DiscTool
 
 IMAGE = Image.of(np.full((60, 80, 3), 90, np.uint8))
@@ -125,10 +124,14 @@ def test_search_compares_box_and_clicks() -> None:
     assert trajectory.start.predicted_iou == 0.0
 
 
+class ClicksOnly(DiscTool):
+    accepts_box = False
+
+
 def test_tools_without_boxes_are_told_apart() -> None:
     policy = with_first_box(chat(Speaker([BOX], [click(1, 1)])), "own")
     with pytest.raises(InputError, match=r"takes no box.*--seed-mask"):
-        annotate_image(IMAGE, "the mug", policy, make_tool("embedded"))
+        annotate_image(IMAGE, "the mug", policy, ClicksOnly())
     assert annotate_image(IMAGE, "the mug", policy, DiscTool()).steps[0].action == IN_PIXELS
 
 
