@@ -63,9 +63,14 @@ def record(
     ],
 )
 def test_labels(label: str, step: tuple[Action, BoolMask, float | None], calibrated: float | None) -> None:
-    found = likely_error(record(step), calibrated)
+    found = likely_error(record(step, given_iou=0.1 if calibrated == 0.1 else 0.5), calibrated)
     assert found.label == label
     assert found.reason
+
+
+def test_what_the_policy_scores_low_is_another_object_whatever_its_own_low_masks_were_worth() -> None:
+    spoiled = record((ADD, box(20, 70), 0.4), given_iou=0.1)
+    assert {likely_error(spoiled, calibrated).label for calibrated in (0.1, 0.3, 0.55)} == {"wrong object"}
 
 
 def test_an_empty_mask_is_missing_whoever_says_so() -> None:
@@ -89,8 +94,10 @@ def test_a_policy_with_doubts_cannot_tell_whatever_it_clicks_and_scores() -> Non
         ((ADD, box(20, 70), 0.9), 0.95, "ok"),
         ((ADD, box(25, 70), 0.8), 0.7, "rough edge"),
     ):
-        assert likely_error(record(step), calibrated).label == label
-        assert likely_error(record(step, doubts=("sees nothing",)), calibrated).label == "cannot tell"
+        given_iou = 0.1 if calibrated == 0.1 else 0.5
+        assert likely_error(record(step, given_iou=given_iou), calibrated).label == label
+        doubted = record(step, given_iou=given_iou, doubts=("sees nothing",))
+        assert likely_error(doubted, calibrated).label == "cannot tell"
 
 
 def test_a_repaired_mask_is_spoken_of_as_it_was_given() -> None:
