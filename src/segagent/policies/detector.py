@@ -20,9 +20,11 @@ WORKING_SIZE = 256
 """Side of the square every picture is resized to, in pixels."""
 CENTRE_STRIDE = 8
 MASK_STRIDE = 4
-_MASK_CHANNELS = 16
+GRID = WORKING_SIZE // MASK_STRIDE
+"""Side of the maps that masks are reasoned about in, in cells."""
+MASK_CHANNELS = 16
 _HIDDEN = 8
-_KERNEL_SIZES = (_HIDDEN * _MASK_CHANNELS, _HIDDEN * 2, _HIDDEN, _HIDDEN, 1)
+_KERNEL_SIZES = (_HIDDEN * MASK_CHANNELS, _HIDDEN * 2, _HIDDEN, _HIDDEN, 1)
 KERNEL_LENGTH = sum(_KERNEL_SIZES)
 
 
@@ -38,7 +40,7 @@ class Features(NamedTuple):
     masks: Tensor
 
 
-class _ConvNorm(nn.Module):
+class ConvNorm(nn.Module):
     """3x3 convolution, batch norm, optional ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, relu: bool = True) -> None:
@@ -53,20 +55,20 @@ class _ConvNorm(nn.Module):
         return functional.relu(y) if self.relu else y
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """Two 3x3 convolutions around a shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = _ConvNorm(channels, channels)
-        self.second = _ConvNorm(channels, channels, relu=False)
+        self.first = ConvNorm(channels, channels)
+        self.second = ConvNorm(channels, channels, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, h, w), unchanged in shape."""
         return functional.relu(x + self.second(self.first(x)))
 
 
-def _upsampled(x: Tensor) -> Tensor:
+def upsampled(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2, mode="nearest")
 
 
@@ -76,22 +78,22 @@ class Detector(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         _, c4, c8, c16, c32 = CHANNELS
-        self.enter32 = nn.Sequential(nn.Conv2d(c32, 128, 1), _Residual(128))
-        self.enter16, self.merge16 = nn.Conv2d(c16, 128, 1), _Residual(128)
-        self.narrow16, self.enter8, self.merge8 = nn.Conv2d(128, 96, 1), nn.Conv2d(c8, 96, 1), _Residual(96)
-        self.narrow8, self.enter4, self.merge4 = nn.Conv2d(96, 48, 1), nn.Conv2d(c4, 48, 1), _ConvNorm(48, 48)
-        self.centre_head = nn.Sequential(_ConvNorm(96, 96), nn.Conv2d(96, 1, 1))
-        self.kernel_head = nn.Sequential(_ConvNorm(96, 96), nn.Conv2d(96, KERNEL_LENGTH, 1))
-        self.mask_head = nn.Sequential(_ConvNorm(48, 48), nn.Conv2d(48, _MASK_CHANNELS, 1))
+        self.enter32 = nn.Sequential(nn.Conv2d(c32, 128, 1), Residual(128))
+        self.enter16, self.merge16 = nn.Conv2d(c16, 128, 1), Residual(128)
+        self.narrow16, self.enter8, self.merge8 = nn.Conv2d(128, 96, 1), nn.Conv2d(c8, 96, 1), Residual(96)
+        self.narrow8, self.enter4, self.merge4 = nn.Conv2d(96, 48, 1), nn.Conv2d(c4, 48, 1), ConvNorm(48, 48)
+        self.centre_head = nn.Sequential(ConvNorm(96, 96), nn.Conv2d(96, 1, 1))
+        self.kernel_head = nn.Sequential(ConvNorm(96, 96), nn.Conv2d(96, KERNEL_LENGTH, 1))
+        self.mask_head = nn.Sequential(ConvNorm(48, 48), nn.Conv2d(48, MASK_CHANNELS, 1))
         bias = self.centre_head[1].bias
         assert isinstance(bias, nn.Parameter)
         nn.init.constant_(bias, -4.0)
 
     def forward(self, seen: Pyramid) -> Features:
         """See the class."""
-        x16 = self.merge16(self.enter16(seen.stride16) + _upsampled(self.enter32(seen.stride32)))
-        x8 = self.merge8(self.enter8(seen.stride8) + _upsampled(self.narrow16(x16)))
-        x4 = self.merge4(functional.relu(self.enter4(seen.stride4) + _upsampled(self.narrow8(x8))))
+        x16 = self.merge16(self.enter16(seen.stride16) + upsampled(self.enter32(seen.stride32)))
+        x8 = self.merge8(self.enter8(seen.stride8) + upsampled(self.narrow16(x16)))
+        x4 = self.merge4(functional.relu(self.enter4(seen.stride4) + upsampled(self.narrow8(x8))))
         return Features(self.centre_head(x8)[:, 0], self.kernel_head(x8), self.mask_head(x4))
 
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segagent.core import Image
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.scene_store import StoredExpression, StoredScene
 from segagent.learning.policy.train_objects import match_objects, mirrored
-from segagent.policies.detector import Detector
 from segagent.policies.grounding import Grounded, Grounding
-from segagent.policies.objects import ObjectEncoder
+from segagent.policies.network import PolicyNetwork
 from segagent.policies.perception import MAX_OBJECTS, Percept, perceive
 from segagent.policies.tokens import UNKNOWN, Vocabulary, swap_sides
 
@@ -54,11 +54,9 @@ def pad_percept(percept: Percept) -> tuple[npt.NDArray[np.float32], npt.NDArray[
     )
 
 
-def perceive_scene(
-    detector: Detector, encoder: ObjectEncoder, scene: StoredScene, *, familiar: bool = False
-) -> PerceivedScene:
+def perceive_scene(network: PolicyNetwork, scene: StoredScene, *, familiar: bool = False) -> PerceivedScene:
     """Look at one scene and find out which object is which; ``familiar`` as in :class:`PerceivedScene`."""
-    percept = perceive(detector, encoder, scene.pixels)
+    percept = perceive(network, Image.of(scene.pixels))
     truth = match_objects(percept.coverage.numpy(), scene.labels, len(scene.names))
     padded = np.full(MAX_OBJECTS, -1, np.int64)
     padded[: len(truth)] = truth
