@@ -17,6 +17,8 @@ from segagent.learning.policy.scene_store import SceneStore, write_shard
 from segagent.learning.policy.train_objects import match_objects, worn_coverage
 from segagent.learning.policy.train_states import made_up_mask, soft_iou_labels
 from segagent.policies.network import load_network
+from segagent.vision.encoder import Encoder
+from segagent.vision.sight import FILE, save_encoder
 
 TINY = PolicyTraining(
     minutes=60.0,
@@ -29,7 +31,7 @@ TINY = PolicyTraining(
     rounds=1,
     episodes=3,
     episode_steps=2,
-    outlined_scenes=2,
+    outlined_pictures=4,
     batch_scale=0.1,
 )
 
@@ -37,7 +39,11 @@ TINY = PolicyTraining(
 @pytest.mark.slow
 def test_the_whole_recipe_runs_and_resumes(tmp_path: Path) -> None:
     said: list[str] = []
-    trained = train_policy(TINY, tmp_path, report=said.append)
+    encoder = tmp_path / "seen" / FILE
+    encoder.parent.mkdir()
+    save_encoder(Encoder(), encoder)
+    tiny = replace(TINY, encoder=encoder)
+    trained = train_policy(tiny, tmp_path, report=said.append)
     assert len(said) >= 5
     assert set(trained.measured) >= {"grounding_all", "predicted_iou_r", "predicted_iou_mae"}
     card = json.loads(trained.weights.with_suffix(".json").read_text())["card"]
@@ -45,7 +51,7 @@ def test_the_whole_recipe_runs_and_resumes(tmp_path: Path) -> None:
     load_network(trained.weights)
     steps = torch.load(tmp_path / "detector.pt", weights_only=True)["step"]
     assert steps == 2
-    again = train_policy(replace(TINY, steps=3), tmp_path)
+    again = train_policy(replace(tiny, steps=3), tmp_path)
     assert torch.load(tmp_path / "detector.pt", weights_only=True)["step"] == 3
     assert again.weights == trained.weights
 

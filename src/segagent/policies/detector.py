@@ -69,6 +69,7 @@ class Residual(nn.Module):
 
 
 def upsampled(x: Tensor) -> Tensor:
+    """(batch, channels, h, w) -> (batch, channels, 2 h, 2 w)."""
     return functional.interpolate(x, scale_factor=2, mode="nearest")
 
 

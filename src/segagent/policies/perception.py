@@ -24,8 +24,9 @@ MAX_OBJECTS = 12
 class Percept:
     """What is known of one picture before any word or mask. n objects, 1 <= n <= MAX_OBJECTS, the surest first.
 
-    ``scenery`` is what regions are looked at in, None where the network has no encoder; ``pixels`` uint8 (256, 256, 3); ``features`` (16, GRID, GRID) mask features; ``coverage`` (n, GRID, GRID) in
-    0..1; ``tokens`` (n, EMBEDDING + attributes); ``geometry`` (n, NUM_GEOMETRY); ``certainty`` (n,) in 0..1.
+    ``scenery`` is what regions are looked at in, None where the network has no encoder; ``pixels`` uint8 (256, 256, 3);
+    ``features`` (16, GRID, GRID) mask features; ``coverage`` (n, GRID, GRID) in 0..1; ``tokens`` (n, EMBEDDING +
+    attributes); ``geometry`` (n, NUM_GEOMETRY); ``certainty`` (n,) in 0..1.
     """
 
     scenery: Scenery | None

@@ -18,6 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from segagent.tools.evidence import NUM_EVIDENCE
 from segagent.vision.encoder import CHANNELS, Pyramid
 
+
 NUM_FINE = 4
 """Channels that the click net reads at full resolution."""
 

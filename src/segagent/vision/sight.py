@@ -25,10 +25,12 @@ _REMEMBERED = 16
 
 
 class Sight:
-    """The encoder of the file ``path``, ready for answering. Whole pictures are encoded once each and remembered (bounded)."""
+    """An encoder ready for answering, and the file it is from. Whole pictures are encoded once each and remembered
+    (bounded).
+    """
 
-    def __init__(self, encoder: Encoder, path: Path, print_: str) -> None:
-        self.path, self.fingerprint = path, print_
+    def __init__(self, encoder: Encoder, path: Path, file_print: str) -> None:
+        self.path, self.fingerprint = path, file_print
         self._encoder = encoder.folded().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._seen: OrderedDict[str, Pyramid] = OrderedDict()
         self._lock = threading.Lock()
@@ -102,8 +104,8 @@ def keep_beside(sight: Sight, weights: Path) -> None:
 
 
 @lru_cache(maxsize=4)
-def _sight_of(path: Path, print_: str) -> Sight:
-    return Sight(load_encoder(path), path, print_)
+def _sight_of(path: Path, file_print: str) -> Sight:
+    return Sight(load_encoder(path), path, file_print)
 
 
 def fingerprint(path: Path) -> str:

@@ -92,6 +92,12 @@ def draw_photographs(out: Path, sets: PhotoSets, purpose: Purpose, count: int, f
     return SceneStore(out, PHOTO_SPLIT)
 
 
+def held_out(sets: PhotoSets) -> Iterator[tuple[Image, StoredScene]]:
+    """The photographs kept for validation, each at its own size and as a scene."""
+    for number, photo in enumerate(sets.held_out):
+        yield Image.of(photo.pixels), _validation_scene(sets.held_out, number)
+
+
 def _validation_scene(photos: Sequence[Photo], number: int) -> StoredScene:
     rng = np.random.default_rng((_STREAM, 1, number))
     return _scene(rng, number, whole_view(photos[number], SIZE), sentences=3 * _SENTENCES)

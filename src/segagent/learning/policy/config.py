@@ -20,10 +20,12 @@ class PolicyTraining:
     ``encoder``: what the network sees with, a file of published ImageNet weights of EfficientNet-Lite0 (.pth) or an
     ``encoder.safetensors``; left out, that of ``start`` or the packaged one. It stays as it is.
 
-    ``photographs``, COCO-format folders drawn from in proportion to the square root of their number of things, add ``photo_views`` views of photographs (and ``grounding_photo_views``
-    others for grounding) to stages 1 to 3, where ``photo_share`` of the pictures are such. ``start`` names weights to
-    go on from instead of nothing, for which ``tuning_scenes`` of the scenes are enough; ``perception_only`` keeps
-    their state and reward heads and trains stages 1 to 3, the states' share of the time going to the detector.
+    ``photographs``, COCO-format folders drawn from in proportion to the square root of their number of things, add
+    ``photo_views`` views of photographs (and ``grounding_photo_views`` others for grounding) to stages 1 to 3, where
+    ``photo_share`` of the pictures are such. ``outlined_pictures``: how many scenes and whole photographs the object
+    encoder learns from. ``start`` names weights to go on from instead of nothing, for which ``tuning_scenes`` of the
+    scenes are enough; ``perception_only`` keeps their state and reward heads and trains stages 1 to 3, the states'
+    share of the time going to the detector.
     """
 
     minutes: float = 75.0

@@ -23,8 +23,8 @@ _SMALLEST = 24
 
 @dataclass(frozen=True, eq=False)
 class DetectionBatch:
-    """Pictures uint8 (b, s, s, 3); centre map (b, s/8, s/8) and where it counts, bool of the same shape; and flat over all
-    objects of the batch: the picture each is in, its centre cell (row, column), and its coverage (n, s/4, s/4) in
+    """Pictures uint8 (b, s, s, 3); centre map (b, s/8, s/8) and where it counts, bool of the same shape; and flat over
+    all objects of the batch: the picture each is in, its centre cell (row, column), and its coverage (n, s/4, s/4) in
     0..1.
     """
 
@@ -132,7 +132,7 @@ def train_detector(
     sight: Sight,
     batch_scale: float = 1.0,
 ) -> Detector:
-    """Train ``start``, or what its checkpoint has come to, over the features of ``sight``; returns the averaged weights."""
+    """Train ``start``, or what its checkpoint has come to, over what ``sight`` sees; returns the averaged weights."""
     torch.manual_seed(seed)
     stage = Stage("detector", deepcopy(start).requires_grad_(True), work, budget, resume=resume)
     network = stage.network

@@ -54,9 +54,13 @@ def pad_percept(percept: Percept) -> tuple[npt.NDArray[np.float32], npt.NDArray[
     )
 
 
-def perceive_scene(network: PolicyNetwork, scene: StoredScene, *, familiar: bool = False) -> PerceivedScene:
-    """Look at one scene and find out which object is which; ``familiar`` as in :class:`PerceivedScene`."""
-    percept = perceive(network, Image.of(scene.pixels))
+def perceive_scene(
+    network: PolicyNetwork, scene: StoredScene, image: Image | None = None, *, familiar: bool = False
+) -> PerceivedScene:
+    """Look at one scene, or at ``image``, which shows it in more detail, and find out which object is which;
+    ``familiar`` as in :class:`PerceivedScene`.
+    """
+    percept = perceive(network, image or Image.of(scene.pixels))
     truth = match_objects(percept.coverage.numpy(), scene.labels, len(scene.names))
     padded = np.full(MAX_OBJECTS, -1, np.int64)
     padded[: len(truth)] = truth

@@ -128,7 +128,8 @@ def known_objects(
         if not coverages:
             continue
         assert network.sight is not None
-        looked = see_regions(network.sight, scenery(network.sight, picture.image), list(coverages.values()))
+        with torch.autocast("cpu", torch.bfloat16):
+            looked = see_regions(network.sight, scenery(network.sight, picture.image), list(coverages.values()))
         for (number, coverage), features in zip(coverages.items(), looked, strict=True):
             crop = object_crop(pixels, coverage)[3:]
             crops.append(np.clip(np.rint((crop + 1) * 127.5), 0, 255).astype(np.uint8))

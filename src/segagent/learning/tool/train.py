@@ -206,6 +206,7 @@ class _Run:
                     mine.lerp_(new, 1 - decay)
         return float(loss.detach()), logits.detach().sigmoid().numpy()
 
+
     def _pyramid(self, batch: Batch, *, frozen: bool) -> Pyramid:
         """Features of the batch's pictures. A frozen encoder runs only for those that were not there a step ago."""
         encoder = self.network.encoder.eval()  # ImageNet's statistics are better than a batch of sixteen's
