@@ -18,6 +18,7 @@ CROP = 48
 CROP_CHANNELS = 7
 NUM_GEOMETRY = 10
 EMBEDDING = 128
+_HIDDEN_CROPS = 0.4
 
 Soft = npt.NDArray[np.float32]
 
@@ -138,6 +139,9 @@ class ObjectEncoder(nn.Module):
         parts = functional.avg_pool2d(self.reduce(x), 2).flatten(1)
         embedding = self.embed(torch.cat((whole, parts, geometries.to(x.dtype)), dim=1)).float()
         if self.seen is not None:
+            if self.training:
+                # Crops of few photographs are soon known by heart: often they are hidden, so that the rest must do.
+                embedding = embedding * (torch.rand(len(embedding), 1) >= _HIDDEN_CROPS)
             embedding = embedding + self.seen(seen).float()
         first, second, third, fourth = (head(embedding).float() for head in self.heads)
         return Appearance(embedding, (first, second, third, fourth))
