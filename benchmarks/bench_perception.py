@@ -2,8 +2,8 @@
 
     python benchmarks/bench_perception.py --weights OLD.safetensors --weights NEW.safetensors --photographs COCO_FOLDER
 
-On generated scenes of the val split and, if given, the held-out photographs of COCO-format folders (each folder apart,
-then all) with sentences made from their annotations. The chain of what must go right, link by link: "target outlined":
+On generated scenes of the val split and, if given, the held-out photographs of COCO-format folders, each apart and then
+all, with sentences made from their annotations. The chain of what must go right, link by link: "target outlined":
 share of the things that sentences are about with an outline above that IoU; "category of true outlines": of things whose
 category is known, the share named right when the true outline is given; "found": share of sentences whose target the
 detector found (IoU above 0.35), "right if found": of those, the share whose likeliest object is the target; "right

@@ -48,8 +48,8 @@ class PhotoSets:
     @cached_property
     def shares(self) -> npt.NDArray[np.float64]:
         """How likely each set is drawn from."""
-        things = np.array([sum(len(photo.names) for photo in photos) for photos in self.training])
-        return np.sqrt(things) / np.sqrt(things).sum()
+        roots = np.sqrt([sum(len(photo.names) for photo in photos) for photos in self.training])
+        return np.asarray(roots / roots.sum(), np.float64)
 
     @cached_property
     def held_out(self) -> list[Photo]:

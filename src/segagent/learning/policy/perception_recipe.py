@@ -8,6 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from segagent.core import Image
 from segagent.datasets.scenes.model import Split
@@ -169,4 +170,5 @@ def stage_budget(config: PolicyTraining, stage: str, share: float, learning_rate
 def perceive_all(network: PolicyNetwork, scenes: SceneStore | Iterator[StoredScene]) -> list[PerceivedScene]:
     """Scenes as the detector and object encoder see them; photographs are taken to be those they were trained on."""
     put_channels_last(network.detector)
-    return [perceive_scene(network, scene, familiar=scene.split == PHOTO_SPLIT) for scene in scenes]
+    with torch.autocast("cpu", torch.bfloat16):
+        return [perceive_scene(network, scene, familiar=scene.split == PHOTO_SPLIT) for scene in scenes]
