@@ -3,13 +3,13 @@
     python benchmarks/bench_perception.py --weights OLD.safetensors --weights NEW.safetensors --photographs COCO_FOLDER
 
 On generated scenes of the val split and, if given, the held-out photographs of COCO-format folders, each apart and then
-all, with sentences made from their annotations. The chain of what must go right, link by link: "target outlined":
-share of the things that sentences are about with an outline above that IoU; "category of true outlines": of things whose
-category is known, the share named right when the true outline is given; "found": share of sentences whose target the
-detector found (IoU above 0.35), "right if found": of those, the share whose likeliest object is the target; "right
-object": the same of all sentences, by kind. Besides: "named": share of found objects with the right category, colour,
-pattern, size, where known; "absent": of sentences that nothing fits, the share with "none of them" above one half;
-"refused": the same of sentences whose target was found, where it is wrong. n are counts.
+all, with sentences made from their annotations. The chain of what must go right, link by link: "target outlined": share
+of the things that sentences are about with an outline above that IoU; "category of true outlines": of things with a
+known category, the share named right, given the true outline; "found": share of sentences whose target the detector
+found (IoU above 0.35), "right if found": of those, the share whose likeliest object is the target; "right object": the
+same of all sentences, by kind. Besides: "named": share of found objects with the right category, colour, pattern, size,
+where known; "absent": of sentences that nothing fits, the share with "none of them" above one half; "refused": the same
+of sentences whose target was found, where it is wrong. n are counts.
 """
 
 from __future__ import annotations
