@@ -190,6 +190,11 @@ def test_weights_without_an_encoder_begin_the_network_with_one(tmp_path: Path) -
     assert torch.allclose(old.encoder(crops, places).embedding + bias, said.embedding, atol=1e-5)
     assert new.sight is not None
     assert old.sight is None
+    folder = tmp_path / "other"
+    folder.mkdir()
+    moved = grown(new, architecture(photographs=True), _sight(folder))
+    assert moved.sight is not new.sight
+    assert all(torch.equal(a, b) for a, b in zip(new.state_dict().values(), moved.state_dict().values(), strict=True))
 
 
 def test_what_is_no_single_thing_is_not_asked_about(coco: Path) -> None:

@@ -80,6 +80,7 @@ def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) ->
         keep_beside(network.sight, path)
     description |= {**asdict(network.architecture), "card": dict(card)}
     path.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")
+    partial.chmod(0o644)  # safetensors leaves its files readable for the owner alone
     partial.replace(path)
 
 
