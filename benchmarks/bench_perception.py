@@ -2,11 +2,14 @@
 
     python benchmarks/bench_perception.py --weights OLD.safetensors --weights NEW.safetensors --photographs COCO_FOLDER
 
-On generated scenes of the val split and, if given, the held-out photographs of a COCO-format folder with sentences made
-from its annotations. "found": share of sentences whose target the detector found (IoU above 0.35); "named": share of
-found objects with the right category, colour, pattern, size, where known; "right object": share of all sentences whose
-likeliest object is the target, by kind; "absent": of sentences that nothing fits, the share with "none of them" above
-one half; "refused": the same of sentences whose target was found, where it is wrong. n are counts.
+On generated scenes of the val split and, if given, the held-out photographs of COCO-format folders, each apart and then
+all, with sentences made from their annotations. The chain of what must go right, link by link: "target outlined": share
+of the things that sentences are about with an outline above that IoU; "category of true outlines": of things with a
+known category, the share named right, given the true outline; "found": share of sentences whose target the detector
+found (IoU above 0.35), "right if found": of those, the share whose likeliest object is the target; "right object": the
+same of all sentences, by kind. Besides: "named": share of found objects with the right category, colour, pattern, size,
+where known; "absent": of sentences that nothing fits, the share with "none of them" above one half; "refused": the same
+of sentences whose target was found, where it is wrong. n are counts.
 """
 
 from __future__ import annotations
@@ -19,24 +22,62 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from segagent.core import Image
 from segagent.evaluation.bootstrap import bootstrap_ratio
-from segagent.learning.photographs.store import draw_photographs
+from segagent.learning.photographs.store import PhotoSets, held_out
 from segagent.learning.policy.classes import CLASSES
 from segagent.learning.policy.perception_recipe import draw_scenes
 from segagent.learning.policy.scene_store import StoredScene
 from segagent.learning.policy.train_grounding import grounding_batch, perceive_scene, run
 from segagent.policies.network import PolicyNetwork, load_network
 from segagent.policies.objects import EMBEDDING
+from segagent.policies.perception import describe, enlarged, find_objects
+from segagent.policies.regions import scenery
 
 ATTRIBUTES = ("category", "color", "pattern", "size")
 
 
-def measure(network: PolicyNetwork, scenes: list[StoredScene]) -> dict[str, object]:
-    """All shares of the module's text over ``scenes``, each with its count."""
-    seen = [perceive_scene(network.detector, network.encoder, scene) for scene in scenes]
+Pictures = list[tuple[Image, StoredScene]]
+"""Pictures at their own size, and what is known of them and said about them at the working size."""
+
+
+def outlined(network: PolicyNetwork, image: Image, scene: StoredScene) -> dict[int, float]:
+    """The best IoU of any found outline with each thing that a sentence is about."""
+    found = np.stack([enlarged(c) > 0.5 for c in find_objects(network, image).coverage.numpy()])
+    best = {}
+    for target in {e.target for e in scene.expressions if e.target >= 0}:
+        true = scene.mask(target)
+        overlap, union = (found & true).sum((1, 2)), (found | true).sum((1, 2))
+        best[target] = float((overlap / np.maximum(union, 1)).max())
+    return best
+
+
+def category_hits(network: PolicyNetwork, image: Image, scene: StoredScene) -> list[tuple[str, bool]]:
+    """The known categories of a picture's things, and whether each is named right with its true outline given."""
+    known = [number for number, names in enumerate(scene.names) if names[0]]
+    if not known:
+        return []
+    masks = [scene.mask(number).astype(np.float32) for number in known]
+    view = None if network.sight is None else scenery(network.sight, image)
+    with torch.no_grad():
+        tokens, _ = describe(network, view, scene.pixels, masks)
+    chosen = tokens[:, EMBEDDING : EMBEDDING + network.architecture.num_classes[0]].argmax(1).tolist()
+    return [(scene.names[k][0], CLASSES[0][c] == scene.names[k][0]) for k, c in zip(known, chosen, strict=True)]
+
+
+def measure(network: PolicyNetwork, pictures: Pictures) -> dict[str, object]:
+    """All shares of the module's text over ``pictures``, each with its count."""
+    seen = [perceive_scene(network, scene, image) for image, scene in pictures]
     named: dict[str, list[bool]] = {}
     hits: dict[str, list[tuple[int, bool]]] = {}
-    for number, (scene, percept) in enumerate(zip(scenes, seen, strict=True)):
+    for number, ((image, scene), percept) in enumerate(zip(pictures, seen, strict=True)):
+        for iou in outlined(network, image, scene).values():
+            hits.setdefault("target outlined, IoU .5", []).append((number, iou >= 0.5))
+            hits.setdefault("target outlined, IoU .7", []).append((number, iou >= 0.7))
+        for category, hit in category_hits(network, image, scene):
+            hits.setdefault("category of true outlines", []).append((number, hit))
+            if category != "person":
+                hits.setdefault("category, without persons", []).append((number, hit))
         for row, truth in enumerate(percept.truth[: percept.num]):
             parts = np.split(percept.tokens[row][EMBEDDING:], np.cumsum(network.architecture.num_classes)[:-1])
             for kind, names, table, part in zip(
@@ -61,6 +102,7 @@ def measure(network: PolicyNetwork, scenes: list[StoredScene]) -> dict[str, obje
             hits.setdefault("right object", []).append((number, hit))
             hits.setdefault(f"right object, {e.kind}", []).append((number, hit))
             if there:
+                hits.setdefault("right if found", []).append((number, hit))
                 hits.setdefault("refused", []).append((number, refused))
     result: dict[str, object] = {
         f"named, {kind}": {"value": round(float(np.mean(values)), 4), "n": len(values)}
@@ -75,16 +117,21 @@ def measure(network: PolicyNetwork, scenes: list[StoredScene]) -> dict[str, obje
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, action="append", required=True)
-    parser.add_argument("--photographs", type=Path)
+    parser.add_argument("--photographs", type=Path, action="append", default=[])
     parser.add_argument("--scenes", type=int, default=250)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     report: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as work:
-        sets = {"scenes": list(draw_scenes(Path(work), "scenes", "val", 0, options.scenes))[: options.scenes]}
-        if options.photographs is not None:
-            sets["photographs"] = list(draw_photographs(Path(work) / "p", options.photographs, "validation", 10**4))
+        sets: dict[str, Pictures] = {}
+        if options.scenes:
+            drawn = draw_scenes(Path(work), "scenes", "val", 0, options.scenes)
+            sets["scenes"] = [(Image.of(drawn[n].pixels), drawn[n]) for n in range(options.scenes)]
+        for folder in options.photographs:
+            sets[folder.name] = list(held_out(PhotoSets([folder])))
+        if len(options.photographs) > 1:
+            sets["all photographs"] = [pair for folder in options.photographs for pair in sets[folder.name]]
         for name, scenes in sets.items():
             for number, weights in enumerate(options.weights):
                 result = measure(load_network(weights), scenes)

@@ -14,7 +14,7 @@ from segagent.datasets.scenes import COLORS
 from segagent.learning.photographs.colours import UNKNOWN, colour_name, colour_shares
 from segagent.learning.photographs.expressions import PhotoWriter
 from segagent.learning.photographs.facts import is_farthest, see_things, stands_at
-from segagent.learning.photographs.store import draw_photographs
+from segagent.learning.photographs.store import PhotoSets, draw_photographs
 from segagent.learning.photographs.views import CutOuts, load_photos, random_view, whole_view
 from segagent.learning.photographs.words import photo_vocabulary
 from segagent.learning.policy.classes import ALL_CATEGORIES, UNKNOWN_CLASS, architecture, class_numbers
@@ -26,7 +26,10 @@ from segagent.learning.policy.train_objects import attribute_loss
 from segagent.learning.policy.warm_start import grown
 from segagent.policies.network import PolicyNetwork, load_network, save_network
 from segagent.policies.objects import Appearance
+from segagent.policies.regions import NUM_SEEN
 from segagent.policies.tokens import split_words
+from segagent.vision.encoder import Encoder
+from segagent.vision.sight import FILE, Sight, save_encoder, sight_of
 
 TINY = PolicyTraining(
     minutes=60.0,
@@ -39,10 +42,16 @@ TINY = PolicyTraining(
     rounds=1,
     episodes=3,
     episode_steps=2,
-    outlined_scenes=2,
+    outlined_pictures=4,
     batch_scale=0.1,
 )
 BOXES = {"person": (60, 20, 110, 180), "dog": (150, 120, 230, 190)}
+
+
+def _sight(folder: Path) -> Sight:
+    torch.manual_seed(0)
+    save_encoder(Encoder(), folder / FILE)
+    return sight_of(folder / FILE)
 
 
 def _annotation(number: int, image: int, category: int, box: tuple[int, int, int, int]) -> dict[str, object]:
@@ -131,14 +140,14 @@ def test_sentences_single_out_one_thing(coco: Path) -> None:
 
 
 def test_a_photo_store_trains_like_a_scene_store(coco: Path, tmp_path: Path) -> None:
-    photographs = draw_photographs(tmp_path / "views", coco, "train", 6)
+    photographs = draw_photographs(tmp_path / "views", PhotoSets([coco]), "train", 6)
     write_shard(tmp_path / "scenes", "train", 0, count=2)
     mix = SceneMix([(0.5, photographs), (0.5, SceneStore(tmp_path / "scenes", "train"))])
     batch = detection_batch(np.random.default_rng(0), mix.draw(np.random.default_rng(0), 8), 256)
-    assert batch.pictures.shape == (8, 3, 256, 256)
+    assert batch.pictures.shape == (8, 256, 256, 3)
     assert batch.asked.shape == batch.centres.shape == (8, 32, 32)
-    assert len(draw_photographs(tmp_path / "held", coco, "validation", 50)) == 1
-    again = draw_photographs(tmp_path / "views2", coco, "train", 6)
+    assert len(draw_photographs(tmp_path / "held", PhotoSets([coco]), "validation", 50)) == 1
+    again = draw_photographs(tmp_path / "views2", PhotoSets([coco]), "train", 6)
     assert all(
         (a.pixels == b.pixels).all() and a.expressions == b.expressions for a, b in zip(photographs, again, strict=True)
     )
@@ -172,9 +181,62 @@ def test_a_grown_network_says_what_the_small_one_said() -> None:
         grown(large, architecture(photographs=False))
 
 
+def test_weights_without_an_encoder_begin_the_network_with_one(tmp_path: Path) -> None:
+    old = PolicyNetwork(architecture(photographs=False)).eval()
+    new = grown(old, architecture(photographs=True), _sight(tmp_path))
+    crops, places = torch.randn(2, 7, 48, 48), torch.rand(2, 10)
+    said = new.encoder(crops, places, torch.randn(2, NUM_SEEN))
+    bias = new.encoder.seen[-1].bias  # type: ignore[index]
+    assert torch.allclose(old.encoder(crops, places).embedding + bias, said.embedding, atol=1e-5)
+    assert new.sight is not None
+    assert old.sight is None
+    folder = tmp_path / "other"
+    folder.mkdir()
+    moved = grown(new, architecture(photographs=True), _sight(folder))
+    assert moved.sight is not new.sight
+    assert all(torch.equal(a, b) for a, b in zip(new.state_dict().values(), moved.state_dict().values(), strict=True))
+
+
+def test_what_is_no_single_thing_is_not_asked_about(coco: Path) -> None:
+    path = coco / "instances.json"
+    content = json.loads(path.read_text())
+    content["categories"] = [{"id": n, "name": f"thing {n}"} for n in range(1, 31)]
+    content["categories"][0]["name"], content["categories"][1]["name"] = "pottedplant", "dog"
+    first = [a for a in content["annotations"] if a["image_id"] == 1]
+    first[1]["kind"], first[2]["kind"] = "group", "part"
+    content["annotations"].append({**_annotation(99, 1, 3, (0, 0, 50, 15)), "iscrowd": 1})
+    path.write_text(json.dumps(content))
+    photo = load_photos(coco, validation=False)[0]
+    assert [name[0] for name in photo.names] == ["potted plant"]
+    assert photo.labels[100, 80] == 1
+    assert photo.labels[150, 200] == photo.labels[5, 20] == NOT_ASKED
+    assert photo.labels[150, 280] == photo.labels[100, 5] == 0  # a part, and background
+    content["categories"] = content["categories"][:3]
+    path.write_text(json.dumps(content))
+    few = load_photos(coco, validation=False)[0]
+    assert few.labels[100, 5] == NOT_ASKED  # a set with three names does not outline everything
+
+
+def test_sets_are_drawn_by_the_root_of_what_they_hold(coco: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    (small / "images").mkdir(parents=True)
+    content = json.loads((coco / "instances.json").read_text())
+    content["images"] = content["images"][:1]
+    content["annotations"] = content["annotations"][:1]
+    (small / "instances.json").write_text(json.dumps(content))
+    (small / "images" / "1.png").write_bytes((coco / "images" / "1.png").read_bytes())
+    sets = PhotoSets([coco, small])
+    assert np.allclose(sets.shares * (1 + 6**0.5), (6**0.5, 1))
+    assert len(sets.held_out) == 1
+    pictures = list(sets.pictures(np.random.default_rng(0), 4))
+    assert all(p.labels.shape == (256, 256) and p.image.width == 300 for p in pictures)
+    assert {p.image.key for p in pictures} != {pictures[0].image.key}
+
+
 @pytest.mark.slow
 def test_training_with_photographs_from_nothing_and_from_weights(coco: Path, tmp_path: Path) -> None:
-    tiny = replace(TINY, photographs=coco, photo_views=4, grounding_photo_views=4)
+    sight = _sight(tmp_path)
+    tiny = replace(TINY, photographs=(coco,), photo_views=4, grounding_photo_views=4, encoder=sight.path)
     trained = train_policy(tiny, tmp_path / "nothing")
     assert {"grounding_all", "photographs_grounding_all"} <= set(trained.measured)
     assert load_network(trained.weights).architecture == architecture(photographs=True)

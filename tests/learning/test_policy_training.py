@@ -13,11 +13,14 @@ from segagent.core import WeightsError
 from segagent.cpu import Precision, computing_in
 from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.loop import Stage, StageBudget, load_average
-from segagent.learning.policy.recipe import train_policy
+from segagent.learning.policy.recipe import starting_network, train_policy
 from segagent.learning.policy.scene_store import SceneStore, write_shard
 from segagent.learning.policy.train_objects import match_objects, worn_coverage
 from segagent.learning.policy.train_states import made_up_mask, soft_iou_labels
+from segagent.policies.embedded import SHIPPED
 from segagent.policies.network import load_network
+from segagent.vision.encoder import Encoder
+from segagent.vision.sight import FILE, packaged_encoder, save_encoder, sight_of
 
 TINY = PolicyTraining(
     minutes=60.0,
@@ -30,7 +33,7 @@ TINY = PolicyTraining(
     rounds=1,
     episodes=3,
     episode_steps=2,
-    outlined_scenes=2,
+    outlined_pictures=4,
     batch_scale=0.1,
 )
 
@@ -38,7 +41,11 @@ TINY = PolicyTraining(
 @pytest.mark.slow
 def test_the_whole_recipe_runs_and_resumes(tmp_path: Path) -> None:
     said: list[str] = []
-    trained = train_policy(TINY, tmp_path, report=said.append)
+    encoder = tmp_path / "seen" / FILE
+    encoder.parent.mkdir()
+    save_encoder(Encoder(), encoder)
+    tiny = replace(TINY, encoder=encoder)
+    trained = train_policy(tiny, tmp_path, report=said.append)
     assert len(said) >= 5
     assert set(trained.measured) >= {"grounding_all", "predicted_iou_r", "predicted_iou_mae"}
     card = json.loads(trained.weights.with_suffix(".json").read_text())["card"]
@@ -46,9 +53,15 @@ def test_the_whole_recipe_runs_and_resumes(tmp_path: Path) -> None:
     load_network(trained.weights)
     steps = torch.load(tmp_path / "detector.pt", weights_only=True)["step"]
     assert steps == 2
-    again = train_policy(replace(TINY, steps=3), tmp_path)
+    again = train_policy(replace(tiny, steps=3), tmp_path)
     assert torch.load(tmp_path / "detector.pt", weights_only=True)["step"] == 3
     assert again.weights == trained.weights
+
+
+@pytest.mark.parametrize("start", [None, SHIPPED])
+def test_a_training_that_is_given_no_encoder_sees_with_the_packaged_one(start: Path | None, tmp_path: Path) -> None:
+    config = replace(TINY, start=start, photographs=(tmp_path,))  # As the shipped weights were trained.
+    assert starting_network(config, tmp_path).sight is sight_of(packaged_encoder())
 
 
 def test_a_stage_goes_on_where_it_stopped(tmp_path: Path) -> None:

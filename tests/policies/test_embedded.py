@@ -12,6 +12,8 @@ from segagent.policies.embedded import EmbeddedPolicy
 from segagent.policies.network import PolicyNetwork, load_network, save_network
 from segagent.policies.overlay import draw_overlay, seen_mask
 from segagent.policies.tokens import MAX_WORDS, UNKNOWN, Vocabulary, swap_sides
+from segagent.vision.encoder import Encoder
+from segagent.vision.sight import FILE, save_encoder
 
 
 def test_each_picture_and_sentence_is_encoded_once(untrained: PolicyNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,10 +105,40 @@ def test_unusable_weights_say_so(untrained: PolicyNetwork, tmp_path: Path) -> No
     path.write_bytes(whole)
     card = path.with_suffix(".json")
     good = card.read_text()
-    for bad in ("{", "[]", "{}", good.replace("policy/1", "policy/0"), good.replace('"mug",', '"mug", "cat",')):
+    for bad in ("{", "[]", "{}", good.replace("policy/2", "policy/0"), good.replace('"mug",', '"mug", "cat",')):
         card.write_text(bad)
         with pytest.raises(WeightsError):
             load_network(path)
+
+
+def test_the_encoder_stays_with_the_weights(untrained: PolicyNetwork, tmp_path: Path) -> None:
+    path = tmp_path / "policy.safetensors"
+    save_network(path, untrained, {})
+    assert not any(name.startswith("sight") for name in untrained.state_dict())
+    assert untrained.sight is not None
+    own = tmp_path / FILE
+    assert own.read_bytes() == untrained.sight.path.read_bytes()
+    other = Encoder()
+    save_encoder(other, own)
+    with pytest.raises(WeightsError, match="another encoder"):
+        load_network(path)
+    own.unlink()
+    with pytest.raises(WeightsError):
+        load_network(path)
+
+
+def test_a_picture_is_encoded_once_however_often_it_is_asked_about(untrained: PolicyNetwork) -> None:
+    sight = untrained.sight
+    assert sight is not None
+    look = observation(90, 120, "red mug", covered=0.0, seed=77)
+    sight.whole(look.image)
+    before = sight.num_encoded
+    policy = EmbeddedPolicy(untrained)
+    policy.propose([look])
+    num_objects = len(policy._percept(look.image).tokens)
+    assert sight.num_encoded == before + num_objects
+    policy.propose([look])
+    assert sight.num_encoded == before + num_objects
 
 
 def test_doubts_follow_what_is_seen_and_meant(untrained: PolicyNetwork, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,7 @@ def test_damaged_weights_are_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_picture_is_encoded_once_and_pictures_are_not_mixed_up() -> None:
-    sight = Sight(random_encoder())
+    sight = Sight(random_encoder(), Path("encoder.safetensors"), "print")
     rng = np.random.default_rng(1)
     images = [Image.of(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)) for _ in range(3)]
     first = [sight.whole(image) for image in images]
@@ -125,8 +125,18 @@ def test_a_picture_is_encoded_once_and_pictures_are_not_mixed_up() -> None:
     assert not torch.equal(first[0].stride8, first[1].stride8)
 
 
+def test_what_is_remembered_is_float32_whoever_asks_first() -> None:
+    image = Image.of(np.random.default_rng(2).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    sights = [Sight(random_encoder(), Path("encoder.safetensors"), "print") for _ in range(2)]
+    with torch.autocast("cpu", torch.bfloat16):
+        first = sights[0].whole(image)
+    for old, new in zip(first, sights[1].whole(image), strict=True):
+        assert torch.equal(old, new)
+        assert not old.is_inference()  # trainings of what reads the features keep them
+
+
 def test_only_the_latest_pictures_are_remembered() -> None:
-    sight = Sight(random_encoder())
+    sight = Sight(random_encoder(), Path("encoder.safetensors"), "print")
     images = [Image.of(np.full((8, 8, 3), n, np.uint8)) for n in range(17)]
     for image in images:
         sight.whole(image)

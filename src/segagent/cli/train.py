@@ -87,7 +87,12 @@ def train_policy_command(
         str, typer.Option("--tool", help="The tool whose masks the policy learns to correct.")
     ] = "embedded",
     photographs: Annotated[
-        Path | None, typer.Option("--photographs", help="A COCO-format folder; without it, generated scenes alone.")
+        list[Path] | None,
+        typer.Option("--photographs", help="A COCO-format folder (repeatable); without any, generated scenes alone."),
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option("--encoder", help="What to see with: published weights (.pth) or another training's encoder."),
     ] = None,
     start: Annotated[
         Path | None, typer.Option("--from", help="Weights (.safetensors) to go on from, instead of nothing.")
@@ -113,7 +118,8 @@ def train_policy_command(
         seed=seed,
         threads=threads,
         tool=tool,
-        photographs=photographs,
+        photographs=tuple(photographs or ()),
+        encoder=encoder,
         start=start,
         perception_only=perception_only,
     )

@@ -1,4 +1,4 @@
-"""Where the things of a picture are: a convolutional network that finds objects and draws each one's outline.
+"""Where the things of a picture are: a network over the encoder's features finds objects and draws each one's outline.
 
 One-stage instance segmentation without classes. A centre map says where objects are; at each centre the network
 writes the weights of a tiny two-layer network which, run over shared mask features and the position relative to
@@ -14,13 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segagent.vision.encoder import CHANNELS, Pyramid
+
 WORKING_SIZE = 256
 """Side of the square every picture is resized to, in pixels."""
 CENTRE_STRIDE = 8
 MASK_STRIDE = 4
-_MASK_CHANNELS = 16
+GRID = WORKING_SIZE // MASK_STRIDE
+"""Side of the maps that masks are reasoned about in, in cells."""
+MASK_CHANNELS = 16
 _HIDDEN = 8
-_KERNEL_SIZES = (_HIDDEN * _MASK_CHANNELS, _HIDDEN * 2, _HIDDEN, _HIDDEN, 1)
+_KERNEL_SIZES = (_HIDDEN * MASK_CHANNELS, _HIDDEN * 2, _HIDDEN, _HIDDEN, 1)
 KERNEL_LENGTH = sum(_KERNEL_SIZES)
 
 
@@ -36,7 +40,7 @@ class Features(NamedTuple):
     masks: Tensor
 
 
-class _ConvNorm(nn.Module):
+class ConvNorm(nn.Module):
     """3x3 convolution, batch norm, optional ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, relu: bool = True) -> None:
@@ -51,53 +55,46 @@ class _ConvNorm(nn.Module):
         return functional.relu(y) if self.relu else y
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """Two 3x3 convolutions around a shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = _ConvNorm(channels, channels)
-        self.second = _ConvNorm(channels, channels, relu=False)
+        self.first = ConvNorm(channels, channels)
+        self.second = ConvNorm(channels, channels, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, h, w), unchanged in shape."""
         return functional.relu(x + self.second(self.first(x)))
 
 
-def _upsampled(x: Tensor) -> Tensor:
+def upsampled(x: Tensor) -> Tensor:
+    """(batch, channels, h, w) -> (batch, channels, 2 h, 2 w)."""
     return functional.interpolate(x, scale_factor=2, mode="nearest")
 
 
 class Detector(nn.Module):
-    """Pictures (batch, 3, S, S), RGB scaled to about -1..1, S a multiple of 32 -> :class:`Features`."""
+    """The encoder's pyramid of pictures of side S, a multiple of 32 -> :class:`Features`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _ConvNorm(3, 32, 2)
-        self.stage4 = nn.Sequential(_ConvNorm(32, 32, 2), _Residual(32))
-        self.stage8 = nn.Sequential(_ConvNorm(32, 64, 2), _Residual(64), _Residual(64))
-        self.stage16 = nn.Sequential(_ConvNorm(64, 128, 2), _Residual(128), _Residual(128))
-        self.stage32 = nn.Sequential(_ConvNorm(128, 128, 2), _Residual(128))
-        self.merge16 = _ConvNorm(128, 128)
-        self.narrow16 = nn.Conv2d(128, 64, 1)
-        self.merge8 = _ConvNorm(64, 64)
-        self.narrow8 = nn.Conv2d(64, 32, 1)
-        self.merge4 = _ConvNorm(32, 32)
-        self.centre_head = nn.Sequential(_ConvNorm(64, 64), nn.Conv2d(64, 1, 1))
-        self.kernel_head = nn.Sequential(_ConvNorm(64, 64), nn.Conv2d(64, KERNEL_LENGTH, 1))
-        self.mask_head = nn.Sequential(_ConvNorm(32, 32), nn.Conv2d(32, _MASK_CHANNELS, 1))
+        _, c4, c8, c16, c32 = CHANNELS
+        self.enter32 = nn.Sequential(nn.Conv2d(c32, 128, 1), Residual(128))
+        self.enter16, self.merge16 = nn.Conv2d(c16, 128, 1), Residual(128)
+        self.narrow16, self.enter8, self.merge8 = nn.Conv2d(128, 96, 1), nn.Conv2d(c8, 96, 1), Residual(96)
+        self.narrow8, self.enter4, self.merge4 = nn.Conv2d(96, 48, 1), nn.Conv2d(c4, 48, 1), ConvNorm(48, 48)
+        self.centre_head = nn.Sequential(ConvNorm(96, 96), nn.Conv2d(96, 1, 1))
+        self.kernel_head = nn.Sequential(ConvNorm(96, 96), nn.Conv2d(96, KERNEL_LENGTH, 1))
+        self.mask_head = nn.Sequential(ConvNorm(48, 48), nn.Conv2d(48, MASK_CHANNELS, 1))
         bias = self.centre_head[1].bias
         assert isinstance(bias, nn.Parameter)
         nn.init.constant_(bias, -4.0)
 
-    def forward(self, pictures: Tensor) -> Features:
+    def forward(self, seen: Pyramid) -> Features:
         """See the class."""
-        x4 = self.stage4(self.stem(pictures))
-        x8 = self.stage8(x4)
-        x16 = self.stage16(x8)
-        x16 = self.merge16(x16 + _upsampled(self.stage32(x16)))
-        x8 = self.merge8(x8 + _upsampled(self.narrow16(x16)))
-        x4 = self.merge4(x4 + _upsampled(self.narrow8(x8)))
+        x16 = self.merge16(self.enter16(seen.stride16) + upsampled(self.enter32(seen.stride32)))
+        x8 = self.merge8(self.enter8(seen.stride8) + upsampled(self.narrow16(x16)))
+        x4 = self.merge4(functional.relu(self.enter4(seen.stride4) + upsampled(self.narrow8(x8))))
         return Features(self.centre_head(x8)[:, 0], self.kernel_head(x8), self.mask_head(x4))
 
 

@@ -183,7 +183,7 @@ class EmbeddedPolicy:
         return self._percepts.get(f"{precision()} {image.key}", lambda: self._perceive(image))
 
     def _perceive(self, image: Image) -> Percept:
-        return perceive(self.network.detector, self.network.encoder, image.pixels)
+        return perceive(self.network, image)
 
     def _encoded(self, text: str) -> Words:
         return self._words.get(text, lambda: self._encode(text))

@@ -18,10 +18,15 @@ from segagent.cpu import on_one_thread
 from segagent.policies.detector import Detector
 from segagent.policies.grounding import Grounding
 from segagent.policies.objects import ObjectEncoder
+from segagent.policies.picture_detector import PictureDetector
+from segagent.policies.regions import NUM_SEEN
 from segagent.policies.state_head import RewardHead, StateHead
 from segagent.policies.tokens import Vocabulary
+from segagent.vision.sight import Sight, keep_beside, sight_beside
 
-ARCHITECTURE = "segagent-embedded-policy/1"
+ARCHITECTURE = "segagent-embedded-policy/2"
+_FIRST = "segagent-embedded-policy/1"
+"""Of weights whose detector sees pictures with convolutions of its own, and whose object encoder sees crops alone."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,19 @@ class Architecture:
 
 
 class PolicyNetwork(nn.Module):
-    """All parts side by side; ``perception`` and ``reading`` run them."""
+    """All parts side by side; ``perception`` and ``reading`` run them.
 
-    def __init__(self, architecture: Architecture) -> None:
+    ``sight`` is the encoder that the parts see with, shared with others and no part of the weights; None in a network
+    of the first architecture, which has no such encoder.
+    """
+
+    def __init__(self, architecture: Architecture, sight: Sight | None = None) -> None:
         super().__init__()
         self.architecture = architecture
         self.vocabulary = architecture.vocabulary
-        self.detector = Detector()
-        self.encoder = ObjectEncoder(architecture.num_classes)
+        self.sight = sight
+        self.detector: Detector | PictureDetector = PictureDetector() if sight is None else Detector()
+        self.encoder = ObjectEncoder(architecture.num_classes, num_seen=0 if sight is None else NUM_SEEN)
         self.grounding = Grounding(len(self.vocabulary), sum(architecture.num_classes))
         self.state = StateHead()
         self.reward = RewardHead()
@@ -53,7 +63,7 @@ class PolicyNetwork(nn.Module):
 
 def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) -> None:
     """Write ``path`` (safetensors, float16; running statistics float32) and beside it ``path`` with suffix
-    .json.
+    .json and, where it is not the packaged one, the encoder.
 
     ``card`` says how the weights were made and how good they are; it goes into the JSON file as it is.
     """
@@ -64,9 +74,14 @@ def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) ->
         keep = "running_" in name or not value.is_floating_point()
         tensors[name] = value.contiguous() if keep else value.to(torch.float16).contiguous()
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"architecture": ARCHITECTURE})
-    description = {"architecture": ARCHITECTURE, **asdict(network.architecture), "card": dict(card)}
+    description: dict[str, Any] = {"architecture": _FIRST if network.sight is None else ARCHITECTURE}
+    save_file(tensors, partial, metadata=description)
+    if network.sight is not None:
+        description["encoder"] = network.sight.fingerprint
+        keep_beside(network.sight, path)
+    description |= {**asdict(network.architecture), "card": dict(card)}
     path.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")
+    partial.chmod(0o644)  # safetensors leaves its files readable for the owner alone
     partial.replace(path)
 
 
@@ -78,14 +93,15 @@ def load_network(path: Path) -> PolicyNetwork:
         raise WeightsError(f"no policy weights at {path}; train them with: segagent train-embedded policy")
     try:
         description = json.loads(description_path.read_text())
-        if description["architecture"] != ARCHITECTURE:
+        if description["architecture"] not in (ARCHITECTURE, _FIRST):
             raise WeightsError(f"{path} is of architecture {description['architecture']!r}, expected {ARCHITECTURE!r}")
+        sight = None if description["architecture"] == _FIRST else sight_beside(path, str(description["encoder"]))
         first, second, third, fourth = (int(n) for n in description["num_classes"])
         architecture = Architecture(tuple(map(str, description["words"])), (first, second, third, fourth))
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} is damaged: {type(error).__name__} {error}") from error
-    network = PolicyNetwork(architecture)
+    network = PolicyNetwork(architecture, sight)
     state = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     expected = {name for name in network.state_dict() if not name.endswith("num_batches_tracked")}
     if expected != set(state):

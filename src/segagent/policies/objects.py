@@ -18,6 +18,7 @@ CROP = 48
 CROP_CHANNELS = 7
 NUM_GEOMETRY = 10
 EMBEDDING = 128
+_HIDDEN_CROPS = 0.4
 
 Soft = npt.NDArray[np.float32]
 
@@ -104,10 +105,20 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-class ObjectEncoder(nn.Module):
-    """Crops (objects, CROP_CHANNELS, CROP, CROP) and geometry (objects, NUM_GEOMETRY) -> :class:`Appearance`."""
+def _seen_part(inputs: int) -> nn.Sequential:
+    last = nn.Linear(256, EMBEDDING)
+    nn.init.zeros_(last.weight)  # what is known without it stays as it is at first
+    return nn.Sequential(
+        nn.BatchNorm1d(inputs), nn.Dropout(0.3), nn.Linear(inputs, 256), nn.ReLU(inplace=True), nn.Dropout(0.3), last
+    )
 
-    def __init__(self, num_classes: tuple[int, int, int, int]) -> None:
+
+class ObjectEncoder(nn.Module):
+    """Crops (objects, CROP_CHANNELS, CROP, CROP), geometry (objects, NUM_GEOMETRY) and, where the network has a part
+    for them, ``num_seen`` features of the encoder (objects, num_seen) -> :class:`Appearance`.
+    """
+
+    def __init__(self, num_classes: tuple[int, int, int, int], num_seen: int = 0) -> None:
         super().__init__()
         pool = nn.MaxPool2d(2)
         self.trunk = nn.Sequential(
@@ -118,13 +129,19 @@ class ObjectEncoder(nn.Module):
             nn.Linear(128 + 64 * 9 + NUM_GEOMETRY, 256), nn.ReLU(inplace=True), nn.Dropout(0.1),
             nn.Linear(256, EMBEDDING),
         )  # fmt: skip
+        self.seen = _seen_part(num_seen) if num_seen else None
         self.heads = nn.ModuleList(nn.Linear(EMBEDDING, n) for n in num_classes)
 
-    def forward(self, crops: Tensor, geometries: Tensor) -> Appearance:
+    def forward(self, crops: Tensor, geometries: Tensor, seen: Tensor | None = None) -> Appearance:
         """See the class."""
         x = self.trunk(crops)
         whole = x.mean((2, 3))
         parts = functional.avg_pool2d(self.reduce(x), 2).flatten(1)
         embedding = self.embed(torch.cat((whole, parts, geometries.to(x.dtype)), dim=1)).float()
+        if self.seen is not None:
+            if self.training:
+                # Crops of few photographs are soon known by heart: often they are hidden, so that the rest must do.
+                embedding = embedding * (torch.rand(len(embedding), 1) >= _HIDDEN_CROPS)
+            embedding = embedding + self.seen(seen).float()
         first, second, third, fourth = (head(embedding).float() for head in self.heads)
         return Appearance(embedding, (first, second, third, fourth))

@@ -11,24 +11,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from segagent.core import Pixels
+from segagent.core import Image, Pixels
 from segagent.cpu import autocast
-from segagent.policies.detector import CENTRE_STRIDE, MASK_STRIDE, WORKING_SIZE, Detector, draw_outlines
-from segagent.policies.objects import ObjectEncoder, Soft, geometry, object_crop
+from segagent.policies.detector import CENTRE_STRIDE, WORKING_SIZE, draw_outlines
+from segagent.policies.network import PolicyNetwork
+from segagent.policies.objects import Soft, geometry, object_crop
+from segagent.policies.regions import Scenery, scenery, see_regions
 
 MAX_OBJECTS = 12
-GRID = WORKING_SIZE // MASK_STRIDE
-"""Side of the maps that masks are reasoned about in, in cells."""
 
 
 @dataclass(frozen=True, eq=False)
 class Percept:
     """What is known of one picture before any word or mask. n objects, 1 <= n <= MAX_OBJECTS, the surest first.
 
-    ``pixels`` uint8 (256, 256, 3); ``features`` (16, GRID, GRID) mask features; ``coverage`` (n, GRID, GRID) in
-    0..1; ``tokens`` (n, EMBEDDING + attributes); ``geometry`` (n, NUM_GEOMETRY); ``certainty`` (n,) in 0..1.
+    ``scenery`` is what regions are looked at in, None where the network has no encoder; ``pixels`` uint8 (256, 256, 3);
+    ``features`` (16, GRID, GRID) mask features; ``coverage`` (n, GRID, GRID) in 0..1; ``tokens`` (n, EMBEDDING +
+    attributes); ``geometry`` (n, NUM_GEOMETRY); ``certainty`` (n,) in 0..1.
     """
 
+    scenery: Scenery | None
     pixels: Pixels
     features: Tensor
     coverage: Tensor
@@ -83,11 +85,18 @@ def _find(centres: Tensor, masks: Tensor, kernels: Tensor, threshold: float) -> 
     return coverage[index], ranked[index]
 
 
-def describe(encoder: ObjectEncoder, pixels: Pixels, coverages: list[Soft]) -> tuple[Tensor, Tensor]:
-    """Tokens (n, EMBEDDING + attributes) and geometry (n, NUM_GEOMETRY) of regions (256, 256) of a picture."""
+def describe(
+    network: PolicyNetwork, picture: Scenery | None, pixels: Pixels, coverages: list[Soft]
+) -> tuple[Tensor, Tensor]:
+    """Tokens (n, EMBEDDING + attributes) and geometry (n, NUM_GEOMETRY) of regions (256, 256) of a picture, given as
+    in :class:`Percept`.
+    """
     crops = torch.from_numpy(np.stack([object_crop(pixels, c) for c in coverages]))
     places = torch.from_numpy(np.stack([geometry(c) for c in coverages]))
-    return encoder(crops, places).token(), places
+    seen = None
+    if network.sight is not None and picture is not None:
+        seen = see_regions(network.sight, picture, coverages)
+    return network.encoder(crops, places, seen).token(), places
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,18 +110,20 @@ class FoundOutlines:
 
 
 @torch.no_grad()
-def find_objects(detector: Detector, pixels: Pixels, threshold: float = 0.08) -> FoundOutlines:
+def find_objects(network: PolicyNetwork, image: Image, threshold: float = 0.08) -> FoundOutlines:
     """Detect and outline the objects of a picture of any size. The network must be in evaluation mode."""
-    small = working_pixels(pixels)
+    small = working_pixels(image.pixels)
+    seen = picture_tensor(small)[None] if network.sight is None else network.sight.whole(image)
     with autocast():
-        centres, kernels, masks = detector(picture_tensor(small)[None])
+        centres, kernels, masks = network.detector(seen)
     coverage, certainty = _find(centres[0], masks[0], kernels[0], threshold)
     return FoundOutlines(small, masks[0].float(), coverage, certainty)
 
 
 @torch.no_grad()
-def perceive(detector: Detector, encoder: ObjectEncoder, pixels: Pixels) -> Percept:
-    """The objects of a picture of any size. Both networks must be in evaluation mode."""
-    found = find_objects(detector, pixels)
-    tokens, places = describe(encoder, found.pixels, [enlarged(c) for c in found.coverage.numpy()])
-    return Percept(found.pixels, found.features, found.coverage, tokens, places, found.certainty)
+def perceive(network: PolicyNetwork, image: Image) -> Percept:
+    """The objects of a picture of any size. The network must be in evaluation mode."""
+    found = find_objects(network, image)
+    picture = None if network.sight is None else scenery(network.sight, image)
+    tokens, places = describe(network, picture, found.pixels, [enlarged(c) for c in found.coverage.numpy()])
+    return Percept(picture, found.pixels, found.features, found.coverage, tokens, places, found.certainty)

@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from segagent.core import BoolMask
 from segagent.cpu import autocast
-from segagent.policies.detector import WORKING_SIZE
+from segagent.policies.detector import GRID, WORKING_SIZE
 from segagent.policies.grounding import Grounded, Words
 from segagent.policies.network import PolicyNetwork
-from segagent.policies.objects import NUM_GEOMETRY, geometry, object_crop
+from segagent.policies.objects import NUM_GEOMETRY
 from segagent.policies.overlay import GREEN, Color, draw_overlay, seen_mask, shrunken_mask
-from segagent.policies.perception import GRID, MAX_OBJECTS, Percept, picture_tensor
+from segagent.policies.perception import MAX_OBJECTS, Percept, describe, picture_tensor
 from segagent.policies.state_head import (
     BINS,
     MAX_HYPOTHESES,
@@ -73,9 +73,7 @@ def ground(network: PolicyNetwork, percept: Percept, words: Words, seen: SeenMas
     valid = torch.arange(MAX_OBJECTS + 1) < len(percept.tokens)
     region, place = torch.zeros(1, tokens.shape[1]), torch.zeros(1, NUM_GEOMETRY)
     if (seen.full > 0.5).any():
-        place = torch.from_numpy(geometry(seen.full))[None]
-        crop = torch.from_numpy(object_crop(percept.pixels, seen.full))[None]
-        region = network.encoder(crop, place).token()
+        region, place = describe(network, percept.scenery, percept.pixels, [seen.full])
         valid[-1] = True
     answer: Grounded = network.grounding(
         words,

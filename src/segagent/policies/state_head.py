@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segagent.policies.detector import GRID
 from segagent.policies.grounding import WIDTH
-from segagent.policies.perception import GRID
 
 BINS = 128
 """Places per axis that a click can be written at."""

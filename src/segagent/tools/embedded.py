@@ -29,7 +29,6 @@ from segagent.core import (
     Segmentation,
     SegmentRequest,
     ToolError,
-    WeightsError,
     frozen_mask,
 )
 from segagent.cpu import on_one_thread
@@ -47,7 +46,7 @@ from segagent.tools.network import NUM_FINE, ClickNetwork
 from segagent.tools.views import Rectangle, around_object, box_fill, click_disks, resized, resized_part, runs_out_of
 from segagent.tools.weights import load_network
 from segagent.vision.encoder import Pyramid
-from segagent.vision.sight import SIDE, encoder_beside, fingerprint, sight_of
+from segagent.vision.sight import SIDE, sight_beside
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,10 +112,7 @@ class EmbeddedTool:
         path = path if path is not None else packaged_weights()
         network, meta = load_network(path)
         self._network: ClickNetwork = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        encoder = encoder_beside(path)
-        if fingerprint(encoder) != meta.get("encoder"):
-            raise WeightsError(f"{path}: was trained with another encoder than {encoder}; keep both files together")
-        self._sight = sight_of(encoder)
+        self._sight = sight_beside(path, str(meta.get("encoder")))
         self._side = int(meta["side"])
         self._zoom = zoom
         self._recent: OrderedDict[tuple[str, Rectangle], ViewEmbedding] = OrderedDict()

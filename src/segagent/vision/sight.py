@@ -25,9 +25,12 @@ _REMEMBERED = 16
 
 
 class Sight:
-    """An encoder ready for answering. Whole pictures are encoded once each and remembered (bounded)."""
+    """An encoder ready for answering, and the file it is from. Whole pictures are encoded once each and remembered
+    (bounded).
+    """
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, path: Path, file_print: str) -> None:
+        self.path, self.fingerprint = path, file_print
         self._encoder = encoder.folded().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._seen: OrderedDict[str, Pyramid] = OrderedDict()
         self._lock = threading.Lock()
@@ -41,7 +44,8 @@ class Sight:
             if known is not None:
                 self._seen.move_to_end(image.key)
                 return known
-        pyramid = self.views(square(image.pixels)[None])
+        with torch.autocast("cpu", enabled=False):  # What is remembered does not depend on who asked first.
+            pyramid = self.views(square(image.pixels)[None])
         with self._lock:
             self._seen[image.key] = pyramid
             if len(self._seen) > _REMEMBERED:
@@ -52,7 +56,7 @@ class Sight:
         """Features of square views, uint8 RGB (n, side, side, 3), ``side`` a multiple of 32."""
         with self._lock:
             self.num_encoded += len(views)
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode: trainings of what reads the features keep them
             pictures = encoder_input(torch.from_numpy(views)).contiguous(memory_format=torch.channels_last)
             pyramid: Pyramid = self._encoder(pictures)
             return Pyramid(*(features.float() for features in pyramid))
@@ -84,9 +88,26 @@ def sight_of(path: Path) -> Sight:
     return _sight_of(path.absolute(), fingerprint(path))
 
 
+def sight_beside(weights: Path, wanted: str) -> Sight:
+    """The encoder that goes with a file of weights. Raises ``WeightsError`` where its fingerprint is not ``wanted``."""
+    path = encoder_beside(weights)
+    if fingerprint(path) != wanted:
+        raise WeightsError(f"{weights}: was trained with another encoder than {path}; keep both files together")
+    return sight_of(path)
+
+
+def keep_beside(sight: Sight, weights: Path) -> None:
+    """See to it that :func:`sight_beside` finds ``sight`` for ``weights``: copies its file where need be."""
+    found = encoder_beside(weights)
+    if not found.is_file() or fingerprint(found) != sight.fingerprint:
+        partial = (weights.parent / FILE).with_suffix(".partial")
+        partial.write_bytes(sight.path.read_bytes())
+        partial.replace(weights.parent / FILE)
+
+
 @lru_cache(maxsize=4)
-def _sight_of(path: Path, _print: str) -> Sight:
-    return Sight(load_encoder(path))
+def _sight_of(path: Path, file_print: str) -> Sight:
+    return Sight(load_encoder(path), path, file_print)
 
 
 def fingerprint(path: Path) -> str:

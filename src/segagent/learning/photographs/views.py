@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,13 +13,15 @@ import numpy.typing as npt
 
 from segagent.core import Pixels
 from segagent.learning.photographs.colours import UNKNOWN
-from segagent.learning.photographs.words import COCO_NOUNS
+from segagent.learning.photographs.words import coco_name
 from segagent.learning.policy.scene_store import NOT_ASKED
 from segagent.learning.tool.sources import Photographs
 
 MOST_THINGS = 60
 _SMALLEST = 100
 _LEAST_SHARE = 0.25
+_LABELS_EVERYTHING = 20
+"""A set that tells so many kinds of things apart is taken to outline all that its photographs show."""
 
 Labels = npt.NDArray[np.uint8]
 Names = tuple[str, str, str, str]
@@ -36,20 +39,31 @@ class Photo:
 
 
 def load_photos(folder: Path, *, validation: bool) -> list[Photo]:
-    """The photographs of a COCO-format folder that have things in them; ``validation`` as in ``Photographs``."""
+    """The photographs of a COCO-format folder that have things in them; ``validation`` as in ``Photographs``.
+
+    Crowds, groups and unlabelled pixels are ``NOT_ASKED``, and so is the background of a set that tells few kinds of
+    things apart: other things are there too and have no outline. Parts of things are left out.
+    """
     source = Photographs(folder, validation=validation, min_area=0.0)
-    by_image: dict[int, list[int]] = {}
-    for number, annotation in enumerate(source.objects):
-        by_image.setdefault(int(annotation["image_id"]), []).append(number)
+    unlabelled = NOT_ASKED if source.num_categories < _LABELS_EVERYTHING else 0
+    things: dict[int, list[dict[str, Any]]] = {}
+    for annotation in source.objects:
+        if annotation.get("kind") != "part":
+            things.setdefault(int(annotation["image_id"]), []).append(annotation)
+    unasked: dict[int, list[dict[str, Any]]] = {}
+    for annotation in source.unasked:
+        unasked.setdefault(int(annotation["image_id"]), []).append(annotation)
     photos = []
-    for numbers in by_image.values():
-        drawn = sorted(numbers, key=lambda n: -float(source.objects[n]["area"]))[:MOST_THINGS]
-        pixels = source.at(drawn[0])[0]
-        labels = np.zeros(pixels.shape[:2], np.uint8)
-        for label, number in enumerate(drawn, 1):
-            labels[source.at(number)[1]] = label
-        categories = [source.category(number) for number in drawn]
-        names = tuple((c if c in COCO_NOUNS else UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN) for c in categories)
+    for image, found in things.items():
+        found.sort(key=lambda annotation: -float(annotation["area"]))
+        drawn, rest = found[:MOST_THINGS], found[MOST_THINGS:] + unasked.get(image, [])
+        pixels = source.of(drawn[0])[0]
+        labels = np.full(pixels.shape[:2], unlabelled, np.uint8)
+        for annotation in rest:
+            labels[source.of(annotation)[1]] = NOT_ASKED
+        for label, annotation in enumerate(drawn, 1):
+            labels[source.of(annotation)[1]] = label
+        names = tuple((coco_name(source.category(a)), UNKNOWN, UNKNOWN, UNKNOWN) for a in drawn)
         photos.append(Photo(pixels, labels, names))
     return photos
 

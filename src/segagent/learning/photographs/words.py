@@ -93,6 +93,19 @@ COCO_NOUNS = MappingProxyType(
 """COCO's 80 categories with the nouns a sentence may use. A photograph does not tell a person's sex or age: these are
 drawn at random, so the model learns them as words for a person and no more."""
 
+_VOC_NAMES = {
+    "aeroplane": "airplane", "diningtable": "dining table", "motorbike": "motorcycle", "pottedplant": "potted plant",
+    "sofa": "couch", "tvmonitor": "tv",
+}  # fmt: skip
+"""Pascal VOC's names of what COCO calls otherwise."""
+
+
+def coco_name(category: str) -> str:
+    """COCO's name of a category of COCO or Pascal VOC; empty for any other."""
+    name = _VOC_NAMES.get(category, category)
+    return name if name in COCO_NOUNS else ""
+
+
 PLACES = MappingProxyType(
     {
         "left": (

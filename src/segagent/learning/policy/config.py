@@ -17,10 +17,15 @@ class PolicyTraining:
     honest). ``rounds``: how often the policy is rolled out with what it has learnt so far. ``batch_scale`` multiplies
     all batch sizes.
 
-    ``photographs``, a COCO-format folder, adds ``photo_views`` views of photographs (and ``grounding_photo_views``
-    others for grounding) to stages 1 to 3, where ``photo_share`` of the pictures are such. ``start`` names weights to
-    go on from instead of nothing, for which ``tuning_scenes`` of the scenes are enough; ``perception_only`` keeps
-    their state and reward heads and trains stages 1 to 3, the states' share of the time going to the detector.
+    ``encoder``: what the network sees with, a file of published ImageNet weights of EfficientNet-Lite0 (.pth) or an
+    ``encoder.safetensors``; left out, that of ``start`` or the packaged one. It stays as it is.
+
+    ``photographs``, COCO-format folders drawn from in proportion to the square root of their number of things, add
+    ``photo_views`` views of photographs (and ``grounding_photo_views`` others for grounding) to stages 1 to 3, where
+    ``photo_share`` of the pictures are such. ``outlined_pictures``: how many scenes and whole photographs the object
+    encoder learns from. ``start`` names weights to go on from instead of nothing, for which ``tuning_scenes`` of the
+    scenes are enough; ``perception_only`` keeps their state and reward heads and trains stages 1 to 3, the states'
+    share of the time going to the detector.
     """
 
     minutes: float = 75.0
@@ -29,7 +34,7 @@ class PolicyTraining:
     threads: int = 1
     tool: str = "embedded"
     scenes: int = 12000
-    outlined_scenes: int = 4000
+    outlined_pictures: int = 4000
     grounding_scenes: int = 6500
     state_scenes: int = 2000
     held_out_scenes: int = 250
@@ -42,7 +47,8 @@ class PolicyTraining:
     states_share: float = 0.2
     reward_share: float = 0.02
     batch_scale: float = 1.0
-    photographs: Path | None = None
+    photographs: tuple[Path, ...] = ()
+    encoder: Path | None = None
     photo_views: int = 8000
     grounding_photo_views: int = 3500
     photo_share: float = 0.55

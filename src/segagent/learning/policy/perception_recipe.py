@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
+import numpy as np
+
+from segagent.core import Image
+from segagent.cpu import autocast
 from segagent.datasets.scenes.model import Split
-from segagent.learning.photographs.store import PHOTO_SPLIT, draw_photographs
+from segagent.learning.photographs.store import PHOTO_SPLIT, PhotoSets, draw_photographs
 from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.loop import StageBudget, put_channels_last
 from segagent.learning.policy.scene_store import SHARD, SceneMix, SceneStore, StoredScene, write_shard
@@ -19,9 +23,9 @@ from segagent.learning.policy.train_grounding import (
     perceive_scene,
     train_grounding,
 )
-from segagent.learning.policy.train_objects import FoundObjects, found_objects, train_objects
+from segagent.learning.policy.train_objects import AnnotatedPicture, KnownObjects, known_objects, train_objects
+from segagent.policies.detector import Detector
 from segagent.policies.network import PolicyNetwork
-from segagent.policies.objects import ObjectEncoder
 
 _FIRST = {"scenes": 0, "grounding": 100_000}
 """Which numbers of the train split (and of the views of photographs) each purpose uses: no picture serves two."""
@@ -56,13 +60,15 @@ def draw_scenes(out: Path, name: str, split: Split, first: int, count: int) -> S
     return SceneStore(folder, split)
 
 
-def _draw(config: PolicyTraining, out: Path, name: str, num_scenes: int, num_views: int) -> _Pictures:
+def _draw(
+    config: PolicyTraining, sets: PhotoSets | None, out: Path, name: str, num_scenes: int, num_views: int
+) -> _Pictures:
     first = _FIRST[name]
     scenes = draw_scenes(out, name, "train", first, num_scenes)
-    if config.photographs is None:
+    if sets is None:
         return _Pictures(scenes, None)
     folder = out / f"{name}_photographs"
-    return _Pictures(scenes, draw_photographs(folder, config.photographs, "train", num_views, first))
+    return _Pictures(scenes, draw_photographs(folder, sets, "train", num_views, first))
 
 
 def train_perception(
@@ -72,9 +78,12 @@ def train_perception(
     held out.
     """
     say("drawing scenes")
+    sets = PhotoSets(config.photographs) if config.photographs else None
     fewer = 1.0 if config.start is None else config.tuning_scenes
-    pictures = _draw(config, out, "scenes", round(config.scenes * fewer), config.photo_views)
+    pictures = _draw(config, sets, out, "scenes", round(config.scenes * fewer), config.photo_views)
     say("stage 1: finding objects")
+    assert network.sight is not None
+    assert isinstance(network.detector, Detector)
     detector = train_detector(
         out,
         network.detector,
@@ -82,21 +91,31 @@ def train_perception(
         stage_budget(config, "detector", config.detector_share + config.states_share * config.perception_only),
         config.seed,
         resume=resume,
+        sight=network.sight,
         batch_scale=config.batch_scale,
     )
     network.detector.load_state_dict(detector.state_dict())
+    network.eval()
     say("stage 2: naming objects")
-    encoder = _name_objects(config, out, network, pictures, resume=resume)
+    encoder = train_objects(
+        out,
+        network.encoder,
+        _known(config, sets, out / "known_objects.npz", network, pictures.scenes, resume=resume),
+        stage_budget(config, "objects", config.objects_share),
+        config.seed,
+        resume=resume,
+        batch_scale=config.batch_scale,
+    )
     network.encoder.load_state_dict(encoder.state_dict())
     network.eval()
     say("stage 3: which object a sentence means")
     num_scenes = round(config.grounding_scenes * fewer)
-    pictures = _draw(config, out, "grounding", num_scenes, config.grounding_photo_views)
+    pictures = _draw(config, sets, out, "grounding", num_scenes, config.grounding_photo_views)
     scenes = perceive_all(network, pictures.first(num_scenes, config.grounding_photo_views))
     held_out = {"": perceive_all(network, draw_scenes(out, "held_out", "val", 0, config.held_out_scenes))}
-    if config.photographs is not None:
+    if sets is not None:
         folder = out / "held_out_photographs"
-        store = draw_photographs(folder, config.photographs, "validation", config.held_out_scenes)
+        store = draw_photographs(folder, sets, "validation", config.held_out_scenes)
         held_out["photographs_"] = perceive_all(network, store)
     grounding = train_grounding(
         out,
@@ -118,39 +137,27 @@ def train_perception(
     }
 
 
-def _name_objects(
-    config: PolicyTraining, out: Path, network: PolicyNetwork, pictures: _Pictures, *, resume: bool
-) -> ObjectEncoder:
-    """Stage 2: first on true outlines made imperfect, then also on the outlines that ``network``'s detector draws."""
-    found: FoundObjects | None = None
-    encoder = network.encoder
-    for share in (config.objects_share * 0.75, config.objects_share):
-        encoder = train_objects(
-            out,
-            network.encoder,
-            pictures.mix(config.photo_share),
-            stage_budget(config, "objects", share),
-            config.seed,
-            resume=resume or found is not None,
-            found=found,
-            batch_scale=config.batch_scale,
-        )
-        if found is None:
-            found = _outlined(config, out / "found_objects.npz", network, pictures, resume=resume)
-    return encoder
-
-
-def _outlined(
-    config: PolicyTraining, path: Path, network: PolicyNetwork, pictures: _Pictures, *, resume: bool
-) -> FoundObjects:
-    """Objects as the detector outlines them, found once and kept in ``path``."""
+def _known(
+    config: PolicyTraining,
+    sets: PhotoSets | None,
+    path: Path,
+    network: PolicyNetwork,
+    scenes: Iterable[StoredScene],
+    *,
+    resume: bool,
+) -> KnownObjects:
+    """Objects of scenes and whole photographs as ``network`` sees them, looked at once and kept in ``path``."""
     if resume and path.exists():
-        return FoundObjects.load(path)
-    half = config.outlined_scenes // 2
-    some = pictures.first(config.outlined_scenes if pictures.photographs is None else half, half)
-    found = found_objects(network.detector.eval(), network.encoder.eval(), some)
-    found.save(path)
-    return found
+        return KnownObjects.load(path)
+    rng = np.random.default_rng((config.seed, 2))
+    share = config.photo_share if sets else 0.0
+    num = round(config.outlined_pictures * (1 - share))
+    pictures = (AnnotatedPicture(Image.of(s.pixels), s.labels, s.names) for s in islice(scenes, num))
+    photographs = sets.pictures(rng, config.outlined_pictures - num) if sets else iter(())
+    put_channels_last(network.detector)
+    known = known_objects(network, chain(pictures, photographs), rng)
+    known.save(path)
+    return known
 
 
 def stage_budget(config: PolicyTraining, stage: str, share: float, learning_rate: float | None = None) -> StageBudget:
@@ -163,7 +170,5 @@ def stage_budget(config: PolicyTraining, stage: str, share: float, learning_rate
 def perceive_all(network: PolicyNetwork, scenes: SceneStore | Iterator[StoredScene]) -> list[PerceivedScene]:
     """Scenes as the detector and object encoder see them; photographs are taken to be those they were trained on."""
     put_channels_last(network.detector)
-    return [
-        perceive_scene(network.detector, network.encoder, scene, familiar=scene.split == PHOTO_SPLIT)
-        for scene in scenes
-    ]
+    with autocast():
+        return [perceive_scene(network, scene, familiar=scene.split == PHOTO_SPLIT) for scene in scenes]

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from segagent.core import SegmentationTool
+from segagent.core import Image, SegmentationTool
 from segagent.cpu import precision
 from segagent.datasets.scenes import GENERATOR_VERSION
 from segagent.learning.policy.classes import architecture
@@ -33,10 +33,12 @@ from segagent.policies.network import PolicyNetwork, load_network, save_network
 from segagent.policies.perception import perceive
 from segagent.policies.state_head import RewardHead
 from segagent.tools import make_tool
+from segagent.vision.encoder import Encoder, read_published
+from segagent.vision.sight import FILE, Sight, packaged_encoder, save_encoder, sight_of
 
 _FIRST_STATE = 200_000
 """From which number of the train split on scenes serve for episodes; the perception uses lower ones."""
-_PHOTO_DATA = ", and COCO photographs with cut-outs of them pasted (ids that are multiples of 10 held out)"
+_PHOTO_DATA = ", and photographs with cut-outs of them pasted (ids that are multiples of 10 held out)"
 _GROUP = 40
 
 
@@ -63,7 +65,7 @@ def train_policy(
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
-    network = starting_network(config)
+    network = starting_network(config, out)
     measured = train_perception(config, out, network, say, resume=resume)
     if not config.perception_only:
         store = draw_scenes(out, "states", "train", _FIRST_STATE, config.state_scenes)
@@ -74,11 +76,25 @@ def train_policy(
     return TrainedPolicy(weights, measured, time.perf_counter() - began)
 
 
-def starting_network(config: PolicyTraining) -> PolicyNetwork:
+def starting_network(config: PolicyTraining, out: Path) -> PolicyNetwork:
     """An untrained network, or the one to start from made larger where photographs need more words and categories."""
     torch.manual_seed(config.seed)
-    wanted = architecture(photographs=config.photographs is not None)
-    return PolicyNetwork(wanted).eval() if config.start is None else grown(load_network(config.start), wanted)
+    wanted = architecture(photographs=bool(config.photographs))
+    old = None if config.start is None else load_network(config.start)
+    sight = _sight(config, old, out)
+    return PolicyNetwork(wanted, sight).eval() if old is None else grown(old, wanted, sight)
+
+
+def _sight(config: PolicyTraining, old: PolicyNetwork | None, out: Path) -> Sight:
+    """What the network will see with: the published weights as they are kept on disk, or an encoder that exists."""
+    if config.encoder is None:
+        return sight_of(packaged_encoder()) if old is None or old.sight is None else old.sight
+    if config.encoder.suffix == ".safetensors":
+        return sight_of(config.encoder)
+    encoder = Encoder()
+    encoder.load_state_dict(read_published(config.encoder))
+    save_encoder(encoder, out / FILE)
+    return sight_of(out / FILE)
 
 
 def card(config: PolicyTraining, measured: dict[str, float]) -> dict[str, object]:
@@ -86,7 +102,12 @@ def card(config: PolicyTraining, measured: dict[str, float]) -> dict[str, object
     return {
         "data": f"{GENERATOR_VERSION}, train split" + (_PHOTO_DATA if config.photographs else ""),
         "command": _command(config),
-        "config": asdict(config) | {"photographs": config.photographs is not None, "start": config.start is not None},
+        "config": asdict(config)
+        | {
+            "photographs": [folder.name for folder in config.photographs],
+            "start": config.start is not None,
+            "encoder": None if config.encoder is None else config.encoder.name,
+        },
         "measured_on": "val split" + (", held-out photographs" if config.photographs else ""),
         "measured": measured,
         "precision": precision(),
@@ -96,7 +117,8 @@ def card(config: PolicyTraining, measured: dict[str, float]) -> dict[str, object
 def _command(config: PolicyTraining) -> str:
     """The command line, without the names of this machine's folders."""
     parts = ["segagent train-embedded policy", f"--minutes {config.minutes:g} --seed {config.seed}"]
-    parts += ["--photographs COCO_FOLDER"] if config.photographs else []
+    parts += [f"--photographs {folder.name}" for folder in config.photographs]
+    parts += ["--encoder ENCODER"] if config.encoder else []
     parts += ["--from WEIGHTS"] if config.start else []
     parts += ["--perception-only"] if config.perception_only else []
     return " ".join(parts)
@@ -105,7 +127,7 @@ def _command(config: PolicyTraining) -> str:
 def study(network: PolicyNetwork, store: SceneStore, limit: int) -> list[StudiedScene]:
     """The first ``limit`` scenes of a store with their percepts."""
     return [
-        StudiedScene.of(scene, perceive(network.detector, network.encoder, scene.pixels))
+        StudiedScene.of(scene, perceive(network, Image.of(scene.pixels)))
         for scene in (store[i] for i in range(min(limit, len(store))))
     ]
 

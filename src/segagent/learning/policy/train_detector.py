@@ -16,6 +16,7 @@ from segagent.cpu import autocast
 from segagent.learning.policy.loop import Stage, StageBudget, put_channels_last
 from segagent.learning.policy.scene_store import NOT_ASKED, SceneMix, StoredScene
 from segagent.policies.detector import CENTRE_STRIDE, MASK_STRIDE, WORKING_SIZE, Detector, draw_outlines
+from segagent.vision.sight import Sight
 
 _SMALLEST = 24
 """Objects with fewer visible pixels in the crop are not asked for."""
@@ -23,22 +24,17 @@ _SMALLEST = 24
 
 @dataclass(frozen=True, eq=False)
 class DetectionBatch:
-    """Pictures (b, 3, s, s); centre map (b, s/8, s/8) and where it counts, bool of the same shape; and flat over all
-    objects of the batch: the picture each is in, its centre cell (row, column), and its coverage (n, s/4, s/4) in
+    """Pictures uint8 (b, s, s, 3); centre map (b, s/8, s/8) and where it counts, bool of the same shape; and flat over
+    all objects of the batch: the picture each is in, its centre cell (row, column), and its coverage (n, s/4, s/4) in
     0..1.
     """
 
-    pictures: Tensor
+    pictures: npt.NDArray[np.uint8]
     centres: Tensor
     asked: Tensor
     picture_of: Tensor
     cells: Tensor
     coverage: Tensor
-
-
-def to_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
-    """uint8 (..., h, w, 3) -> float32 (..., 3, h, w) in -1..1."""
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, -3))).float().div_(127.5).sub_(1)
 
 
 def _crop(
@@ -93,7 +89,7 @@ def detection_batch(rng: np.random.Generator, scenes: list[StoredScene], side: i
             coverage.append(share)
     stacked = np.stack(coverage) if coverage else np.zeros((0, grid, grid), np.float32)
     return DetectionBatch(
-        to_tensor(pictures),
+        pictures,
         torch.from_numpy(centres),
         torch.from_numpy(asked),
         torch.tensor(picture_of, dtype=torch.long),
@@ -134,9 +130,10 @@ def train_detector(
     seed: int,
     *,
     resume: bool,
+    sight: Sight,
     batch_scale: float = 1.0,
 ) -> Detector:
-    """Train ``start``, or what its checkpoint has come to; returns the averaged weights."""
+    """Train ``start``, or what its checkpoint has come to, over what ``sight`` sees; returns the averaged weights."""
     torch.manual_seed(seed)
     stage = Stage("detector", deepcopy(start).requires_grad_(True), work, budget, resume=resume)
     network = stage.network
@@ -155,7 +152,7 @@ def train_detector(
         )
         cells = (batch.cells + jitter).clamp(0, side // CENTRE_STRIDE - 1)
         with autocast():
-            features = network(batch.pictures.contiguous(memory_format=torch.channels_last))
+            features = network(sight.views(batch.pictures))
             kernels = features.kernels[batch.picture_of, :, cells[:, 0], cells[:, 1]]
         places = (cells.flip(1).float() + 0.5) * CENTRE_STRIDE
         outlines = draw_outlines(features.masks.float()[batch.picture_of], kernels.float(), places)

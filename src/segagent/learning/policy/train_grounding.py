@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segagent.core import Image
 from segagent.cpu import autocast
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.scene_store import StoredExpression, StoredScene
 from segagent.learning.policy.train_objects import match_objects, mirrored
-from segagent.policies.detector import Detector
 from segagent.policies.grounding import Grounded, Grounding
-from segagent.policies.objects import ObjectEncoder
+from segagent.policies.network import PolicyNetwork
 from segagent.policies.perception import MAX_OBJECTS, Percept, perceive
 from segagent.policies.tokens import UNKNOWN, Vocabulary, swap_sides
 
@@ -56,10 +56,12 @@ def pad_percept(percept: Percept) -> tuple[npt.NDArray[np.float32], npt.NDArray[
 
 
 def perceive_scene(
-    detector: Detector, encoder: ObjectEncoder, scene: StoredScene, *, familiar: bool = False
+    network: PolicyNetwork, scene: StoredScene, image: Image | None = None, *, familiar: bool = False
 ) -> PerceivedScene:
-    """Look at one scene and find out which object is which; ``familiar`` as in :class:`PerceivedScene`."""
-    percept = perceive(detector, encoder, scene.pixels)
+    """Look at one scene, or at ``image``, which shows it in more detail, and find out which object is which;
+    ``familiar`` as in :class:`PerceivedScene`.
+    """
+    percept = perceive(network, image or Image.of(scene.pixels))
     truth = match_objects(percept.coverage.numpy(), scene.labels, len(scene.names))
     padded = np.full(MAX_OBJECTS, -1, np.int64)
     padded[: len(truth)] = truth

@@ -1,4 +1,4 @@
-"""Stage 2: name category, colour, pattern and size of an object from its crop, with imperfect outlines."""
+"""Stage 2: name category, colour, pattern and size of an object from all that is seen of it, imperfect outlines."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from segagent.core import Image
 from segagent.cpu import autocast
 from segagent.learning.policy.classes import CLASSES, UNKNOWN_CLASS, class_numbers
 from segagent.learning.policy.loop import Stage, StageBudget, put_channels_last
-from segagent.learning.policy.scene_store import SceneMix, StoredScene
-from segagent.policies.detector import MASK_STRIDE, Detector
+from segagent.policies.detector import GRID, MASK_STRIDE
+from segagent.policies.network import PolicyNetwork
 from segagent.policies.objects import CROP, NUM_GEOMETRY, Appearance, ObjectEncoder, geometry, object_crop
-from segagent.policies.perception import GRID, enlarged, perceive
+from segagent.policies.perception import enlarged, find_objects, working_pixels
+from segagent.policies.regions import NUM_SEEN, scenery, see_regions
 
 
 @dataclass(frozen=True, eq=False)
 class ObjectBatch:
-    """Crops (n, 7, 48, 48), geometry (n, 10) and class numbers (n, 4)."""
+    """Crops (n, 7, 48, 48), geometry (n, 10), the encoder's features (n, NUM_SEEN) and class numbers (n, 4)."""
 
     crops: Tensor
     geometries: Tensor
+    seen: Tensor
     classes: Tensor
 
 
@@ -47,73 +50,97 @@ def worn_coverage(rng: np.random.Generator, mask: npt.NDArray[np.bool_]) -> npt.
     return np.asarray(cv2.resize(share, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def object_batch(rng: np.random.Generator, scenes: list[StoredScene], *, worn: bool = True) -> ObjectBatch:
-    """All objects of ``scenes``; mirrored and re-lit at random and with imperfect outlines where ``worn``."""
-    crops, geometries, classes = [], [], []
-    for scene in scenes:
-        pixels, labels = scene.pixels, scene.labels
-        if worn and rng.random() < 0.5:
-            pixels, labels = np.ascontiguousarray(pixels[:, ::-1]), labels[:, ::-1]
-        if worn and rng.random() < 0.4:
-            gain, shift = rng.uniform(0.9, 1.1), rng.uniform(-8, 8)
-            pixels = np.clip(pixels * np.float32(gain) + np.float32(shift), 0, 255).astype(np.uint8)
-        for number, names in enumerate(scene.names):
-            mask = labels == number + 1
-            coverage = worn_coverage(rng, mask) if worn else mask.astype(np.float32)
-            crops.append(object_crop(pixels, coverage))
-            geometries.append(geometry(coverage))
-            classes.append(class_numbers(names))
-    return ObjectBatch(torch.from_numpy(np.stack(crops)), torch.from_numpy(np.stack(geometries)), torch.tensor(classes))
+@dataclass(frozen=True, eq=False)
+class AnnotatedPicture:
+    """A picture whose objects are known: ``labels`` uint8 (256, 256) with object i drawn as i + 1, and ``names`` of
+    each as (category, color, pattern, size), empty where unknown.
+    """
+
+    image: Image
+    labels: npt.NDArray[np.uint8]
+    names: tuple[tuple[str, str, str, str], ...]
 
 
 @dataclass(frozen=True, eq=False)
-class FoundObjects:
-    """Objects as the detector outlined them: ``crops`` uint8 (n, 4, CROP, CROP), colours and coverage;
-    ``geometries`` (n, 10); ``classes`` (n, 4).
+class KnownObjects:
+    """Objects as the network sees them: ``crops`` uint8 (n, 4, CROP, CROP), colours and coverage; ``geometries``
+    (n, 10); ``seen`` float16 (n, NUM_SEEN); ``classes`` (n, 4).
     """
 
     crops: npt.NDArray[np.uint8]
     geometries: npt.NDArray[np.float32]
+    seen: npt.NDArray[np.float16]
     classes: npt.NDArray[np.int64]
 
     def save(self, path: Path) -> None:
         """Write them to ``path`` (.npz)."""
-        np.savez(path, crops=self.crops, geometries=self.geometries, classes=self.classes)
+        np.savez(path, crops=self.crops, geometries=self.geometries, seen=self.seen, classes=self.classes)
 
     @staticmethod
-    def load(path: Path) -> FoundObjects:
+    def load(path: Path) -> KnownObjects:
         """What :meth:`save` wrote."""
         with np.load(path) as arrays:
-            return FoundObjects(arrays["crops"], arrays["geometries"], arrays["classes"])
+            return KnownObjects(arrays["crops"], arrays["geometries"], arrays["seen"], arrays["classes"])
 
-    def batch(self, rng: np.random.Generator, num: int) -> ObjectBatch:
-        """``num`` of them at random, half of them mirrored."""
-        chosen = rng.integers(0, len(self.crops), num)
+    def chances(self) -> npt.NDArray[np.float64]:
+        """How likely each is drawn: of two categories the commoner one more often, by the square root."""
+        categories = self.classes[:, 0] - min(UNKNOWN_CLASS, 0)
+        weights = np.bincount(categories)[categories] ** -0.5
+        return np.asarray(weights / weights.sum(), np.float64)
+
+    def batch(self, rng: np.random.Generator, chosen: npt.NDArray[np.int64], *, augment: bool) -> ObjectBatch:
+        """Those ``chosen``; half of them mirrored where ``augment``."""
         crops = self.crops[chosen].astype(np.float32) / 127.5 - 1
         places = self.geometries[chosen].copy()
-        turned = rng.random(num) < 0.5
-        crops[turned] = crops[turned][..., ::-1]
-        places[turned] = mirrored(places[turned])
+        if augment:
+            turned = rng.random(len(chosen)) < 0.5
+            crops[turned] = crops[turned][..., ::-1]
+            places[turned] = mirrored(places[turned])
         colours, inside = crops[:, :3], crops[:, 3:]
         stacked = np.concatenate((colours * (inside + 1) / 2, colours, inside), 1)
-        return ObjectBatch(torch.from_numpy(stacked), torch.from_numpy(places), torch.from_numpy(self.classes[chosen]))
+        return ObjectBatch(
+            torch.from_numpy(stacked),
+            torch.from_numpy(places),
+            torch.from_numpy(self.seen[chosen].astype(np.float32)),
+            torch.from_numpy(self.classes[chosen]),
+        )
 
 
-def found_objects(detector: Detector, encoder: ObjectEncoder, scenes: Iterable[StoredScene]) -> FoundObjects:
-    """All objects of ``scenes`` that the detector finds, as it outlines them."""
-    crops, places, classes = [], [], []
-    for scene in scenes:
-        percept = perceive(detector, encoder, scene.pixels)
-        outlines = percept.coverage.numpy()
-        for number, true in enumerate(match_objects(outlines, scene.labels, len(scene.names))):
-            if true >= 0:
-                crop = object_crop(scene.pixels, enlarged(outlines[number]))[3:]
-                crops.append(np.clip(np.rint((crop + 1) * 127.5), 0, 255).astype(np.uint8))
-                places.append(percept.geometry[number].numpy())
-                classes.append(class_numbers(scene.names[int(true)]))
-    return FoundObjects(
+def known_objects(
+    network: PolicyNetwork, pictures: Iterable[AnnotatedPicture], rng: np.random.Generator, *, worn: bool = True
+) -> KnownObjects:
+    """All objects of ``pictures`` as they are seen: half of those that the detector finds by its outline, the others by
+    their own, made imperfect. Without ``worn``, all by their own as it is.
+    """
+    crops, places, seen, classes = [], [], [], []
+    for picture in pictures:
+        pixels = working_pixels(picture.image.pixels)
+        coverages = {}
+        for number in range(len(picture.names)):
+            mask = picture.labels == number + 1
+            coverages[number] = worn_coverage(rng, mask) if worn else mask.astype(np.float32)
+        if worn:
+            outlines = find_objects(network, picture.image).coverage.numpy()
+            for outline, true in zip(
+                outlines, match_objects(outlines, picture.labels, len(picture.names)), strict=True
+            ):
+                if true >= 0 and rng.random() < 0.5:
+                    coverages[int(true)] = enlarged(outline)
+        if not coverages:
+            continue
+        assert network.sight is not None
+        with autocast():
+            looked = see_regions(network.sight, scenery(network.sight, picture.image), list(coverages.values()))
+        for (number, coverage), features in zip(coverages.items(), looked, strict=True):
+            crop = object_crop(pixels, coverage)[3:]
+            crops.append(np.clip(np.rint((crop + 1) * 127.5), 0, 255).astype(np.uint8))
+            places.append(geometry(coverage))
+            seen.append(features.numpy().astype(np.float16))
+            classes.append(class_numbers(picture.names[number]))
+    return KnownObjects(
         np.array(crops, np.uint8).reshape(-1, 4, CROP, CROP),
         np.array(places, np.float32).reshape(-1, NUM_GEOMETRY),
+        np.array(seen, np.float16).reshape(-1, NUM_SEEN),
         np.array(classes, np.int64).reshape(-1, len(CLASSES)),
     )
 
@@ -159,33 +186,27 @@ def attribute_loss(appearance: Appearance, classes: Tensor) -> tuple[Tensor, dic
 def train_objects(
     work: Path,
     start: ObjectEncoder,
-    scenes: SceneMix,
+    objects: KnownObjects,
     budget: StageBudget,
     seed: int,
     *,
     resume: bool,
-    found: FoundObjects | None = None,
     batch_scale: float = 1.0,
 ) -> ObjectEncoder:
-    """Train ``start``, or what its checkpoint has come to; returns the averaged weights.
-
-    With ``found`` four of five batches are objects as the detector outlines them.
-    """
+    """Train ``start``, or what its checkpoint has come to; returns the averaged weights."""
     torch.manual_seed(seed)
     stage = Stage("objects", deepcopy(start).requires_grad_(True), work, budget, resume=resume)
     network = stage.network
     put_channels_last(network)
     network.train()
+    chances = objects.chances()
     for step in stage.batches():
         rng = np.random.default_rng((seed, 2, step))
-        if step % 200 == 0:
-            scenes.refresh()
-        if found is not None and len(found.crops) and step % 5 > 0:
-            batch = found.batch(rng, max(2, round(64 * batch_scale)))
-        else:
-            batch = object_batch(rng, scenes.draw(rng, max(1, round(14 * batch_scale))))
+        chosen = rng.choice(len(chances), max(2, round(128 * batch_scale)), p=chances)
+        batch = objects.batch(rng, chosen, augment=True)
+        crops = batch.crops.contiguous(memory_format=torch.channels_last)
         with autocast():
-            appearance = network(batch.crops.contiguous(memory_format=torch.channels_last), batch.geometries)
+            appearance = network(crops, batch.geometries, batch.seen)
         loss, measured = attribute_loss(appearance, batch.classes)
         stage.update(loss, **measured)
     assert isinstance(stage.average, ObjectEncoder)

@@ -8,13 +8,15 @@ from torch import Tensor
 from segagent.core import InputError
 from segagent.policies.network import Architecture, PolicyNetwork
 from segagent.policies.objects import EMBEDDING
+from segagent.vision.sight import Sight
 
 _PROJECTION = "grounding.project.0.weight"
 _EMBEDDING = "grounding.text.embedding.weight"
 
 
-def grown(old: PolicyNetwork, architecture: Architecture) -> PolicyNetwork:
-    """A new network of ``architecture`` with all weights of ``old``; what is new starts as in an untrained one.
+def grown(old: PolicyNetwork, architecture: Architecture, sight: Sight | None = None) -> PolicyNetwork:
+    """A new network of ``architecture``, seeing with ``sight``, with all weights of ``old``; what is new starts as in
+    an untrained one: without a sight of its own ``old`` has no detector for it either.
 
     Classes of ``old`` come first in each table of ``architecture``. A new category counts for nothing in the
     grounding until that learns about it. Raises ``InputError`` where words or classes of ``old`` would be lost.
@@ -24,9 +26,11 @@ def grown(old: PolicyNetwork, architecture: Architecture) -> PolicyNetwork:
     before, after = old.architecture.num_classes, architecture.num_classes
     if any(b > a for b, a in zip(before, after, strict=True)):
         raise InputError("the weights to start from tell more classes apart than this training has")
-    network = PolicyNetwork(architecture)
+    network = PolicyNetwork(architecture, sight)
     state = network.state_dict()
     for name, value in old.state_dict().items():
+        if name.startswith("detector.") and (old.sight is None) != (sight is None):
+            continue
         if name == _PROJECTION:
             state[name] = _projection(value, before, after)
         elif name == _EMBEDDING:

@@ -20,8 +20,9 @@ from segagent.datasets import Sample
 from segagent.learning.examples import Example
 from segagent.learning.policy.train_states import StateBatch
 from segagent.learning.sft.data import TrainingSet
+from segagent.policies.detector import GRID
 from segagent.policies.network import PolicyNetwork
-from segagent.policies.perception import GRID, Percept, perceive
+from segagent.policies.perception import Percept, perceive
 from segagent.policies.reading import see_mask, state_inputs
 from segagent.policies.state_head import BINS
 
@@ -102,7 +103,7 @@ def _rows_of(
         image = samples[0].load_image()
     except InputError:
         return None
-    percept = perceive(network.detector, network.encoder, image.pixels)
+    percept = perceive(network, image)
     rows = []
     for sample in samples:
         examples = wanted.get(sample.sample_id, [])

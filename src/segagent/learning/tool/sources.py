@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -45,6 +45,13 @@ class Photographs:
         self._names = {category["id"]: str(category["name"]) for category in data.get("categories", ())}
         self._images = wanted
         self._pixels: dict[int, Pixels] = {}
+        self.unasked: list[dict[str, Any]] = [
+            annotation
+            for annotation in data["annotations"]
+            if int(annotation["image_id"]) in wanted
+            and (annotation.get("iscrowd", 0) or annotation.get("kind") in NOT_OBJECTS)
+        ]
+        """What outlines no single thing, but is not background either."""
         self.objects: list[dict[str, Any]] = [
             annotation
             for annotation in data["annotations"]
@@ -60,20 +67,28 @@ class Photographs:
         """See :class:`Source`."""
         return self.at(int(rng.choice(len(self.objects), p=self._weights)))
 
-    def category(self, index: int) -> str:
-        """Name of the category of object ``index`` of ``objects``."""
-        return self._names[self.objects[index]["category_id"]]
+    @property
+    def num_categories(self) -> int:
+        """How many kinds of things the folder's annotations tell apart."""
+        return len(self._names)
+
+    def category(self, annotation: Mapping[str, Any]) -> str:
+        """Name of the category of one of ``objects``."""
+        return self._names[annotation["category_id"]]
 
     def at(self, index: int) -> tuple[Pixels, BoolMask]:
         """Picture and target of object ``index`` of ``objects``."""
-        annotation = self.objects[index]
+        return self.of(self.objects[index])
+
+    def of(self, annotation: Mapping[str, Any]) -> tuple[Pixels, BoolMask]:
+        """Picture and mask of one of ``objects`` or ``unasked``."""
         image = self._images[int(annotation["image_id"])]
         pixels = self._load(int(image["id"]), str(image["file_name"]))
         height, width = pixels.shape[:2]
         try:
             return pixels, decode_segmentation(annotation.get("segmentation"), height, width)
         except ValueError as error:
-            raise InputError(f"object {index} of {self._folder}: {error}") from error
+            raise InputError(f"annotation {annotation.get('id')} of {self._folder}: {error}") from error
 
     def _load(self, image_id: int, name: str) -> Pixels:
         # Decoded once: the pictures of a training folder are few and small.
