@@ -25,8 +25,8 @@ asked for, no IoU is predicted."""
 OK_FROM = 0.9
 """Masks whose calibrated IoU is at least this are taken to be right."""
 WRONG_BELOW = 0.36
-"""Below this predicted IoU hardly anything of a mask is the object that is meant. Not the calibrated one: calibration
-is fitted to the policy's own masks, which the tool draws around something even where the policy scores them low."""
+"""Below this predicted IoU hardly anything of a mask is the object that is meant. Not the calibrated one: that is
+fitted to the policy's own masks, which the tool draws around something even where the policy scores them low."""
 FINE_FROM = 0.6
 """Masks of at least this calibrated IoU are taken to be right where the policy's click would not better them."""
 BOTH_WAYS = 0.04
