@@ -11,7 +11,6 @@ from torch.nn import functional
 from segagent.core import Image, WeightsError
 from segagent.vision.encoder import CHANNELS, STRIDES, Encoder, encoder_input, from_published, read_published
 from segagent.vision.sight import (
-    SIDE,
     Sight,
     fingerprint,
     load_encoder,
@@ -146,6 +145,7 @@ def test_only_the_latest_pictures_are_remembered() -> None:
     assert sight.num_encoded == 18
 
 
-def test_policy_and_tool_share_the_packaged_encoder() -> None:
+def test_a_process_has_one_sight_per_file(tmp_path: Path) -> None:
     assert sight_of(packaged_encoder()) is sight_of(packaged_encoder())
-    assert SIDE % 32 == 0
+    save_encoder(random_encoder(), tmp_path / "encoder.safetensors")
+    assert sight_of(tmp_path / "encoder.safetensors") is not sight_of(packaged_encoder())
