@@ -22,6 +22,13 @@ def test_a_calibration_is_monotone_bounded_and_survives_json(pairs):
     assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
 
 
+def test_what_is_scored_lower_than_any_fitted_mask_is_expected_to_be_worth_little() -> None:
+    calibration = fit_calibration([0.4] * 20 + [0.9] * 20, [0.5] * 20 + [0.95] * 20)
+    assert (calibration(0.0), calibration(0.4), calibration(0.9)) == pytest.approx((0.0, 0.5, 0.95))
+    assert calibration(0.1) == pytest.approx(0.125)
+    assert fit_calibration([0.0] * 20 + [0.9] * 20, [0.2] * 20 + [0.9] * 20)(0.0) == pytest.approx(0.2)
+
+
 def test_calibration_removes_a_planted_bias():
     rng = np.random.default_rng(0)
     true = rng.random(4000)

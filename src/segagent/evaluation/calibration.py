@@ -137,8 +137,8 @@ def fit_calibration(
     """Isotonic fit of ``true`` IoU on ``predicted`` IoU (equally long, in [0, 1]); ``weight`` None counts all fully.
 
     The knots are means of ``num_bins`` equally filled bins, made monotone by isotonic regression (pool adjacent
-    violators): smooth enough not to
-    copy single samples. Raises ``ValueError`` without samples.
+    violators): smooth enough not to copy single samples. Below the lowest bin the map falls to 0 at 0: an agent's own
+    masks are seldom scored so low, and what little is there says nothing of given masks of something else. Raises ``ValueError`` without samples.
     """
     x, y = _pair(predicted, true)
     # Equal predictions belong in one bin, else their order in the input would matter.
@@ -150,7 +150,10 @@ def fit_calibration(
     centres = np.bincount(bins, each * x) / weights
     means = np.bincount(bins, each * y) / weights
     fitted = isotonic_regression(means, weights=weights).x
-    return Calibration(tuple(map(float, centres)), tuple(float(v) for v in np.clip(fitted, 0, 1)))
+    knots = [(float(x), float(y)) for x, y in zip(centres, np.clip(fitted, 0, 1), strict=True)]
+    if knots[0][0] > 0:
+        knots.insert(0, (0.0, 0.0))
+    return Calibration(tuple(x for x, _ in knots), tuple(y for _, y in knots))
 
 
 @dataclass(frozen=True, slots=True)
