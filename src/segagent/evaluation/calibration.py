@@ -138,7 +138,8 @@ def fit_calibration(
 
     The knots are means of ``num_bins`` equally filled bins, made monotone by isotonic regression (pool adjacent
     violators): smooth enough not to copy single samples. Below the lowest bin the map falls to 0 at 0: an agent's own
-    masks are seldom scored so low, and what little is there says nothing of given masks of something else. Raises ``ValueError`` without samples.
+    masks are seldom scored so low, and what little is there says nothing of given masks of something else.
+    Raises ``ValueError`` without samples.
     """
     x, y = _pair(predicted, true)
     # Equal predictions belong in one bin, else their order in the input would matter.
