@@ -20,9 +20,9 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from segagent.core import Rle, encode_rle
+from segagent.core.rle import rle_overlaps, run_ends
 from segagent.cpu import cpu_words
 from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
-from segagent.evaluation.rle import rle_overlaps, run_ends
 
 
 def made_pairs(number: int, ragged: bool) -> tuple[list[Rle], list[Rle]]:

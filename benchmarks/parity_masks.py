@@ -19,9 +19,9 @@ import numpy as np
 from pycocotools import mask as coco
 
 from segagent.core import BoolMask, Rle, decode_rle, encode_rle, iou
+from segagent.core.rle import rle_areas, rle_iou
 from segagent.datasets.coco import CocoDataset
 from segagent.evaluation.boundary import boundary_distance, boundary_iou, boundary_region
-from segagent.evaluation.rle import rle_areas, rle_iou
 
 
 def random_pairs(number: int) -> Iterator[tuple[BoolMask, BoolMask]]:

@@ -8,10 +8,10 @@ import numpy as np
 
 from segagent.annotation.batch import ObjectRecord, Run, open_run
 from segagent.core import Finish, Trajectory, encode_rle
-from segagent.core.journal import Journal
 from segagent.core.trajectory import Start, Step
 from segagent.evaluation.calibration import Calibration, calibration_content
 from segagent.evaluation.evidence import Evidence
+from segagent.runs.journal import Journal
 
 MASK = np.zeros((10, 10), np.bool_)
 MASK[:5] = True

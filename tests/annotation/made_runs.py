@@ -14,9 +14,9 @@ from segagent.annotation.batch.folder import COSTS_FILE, JOURNAL_FILE
 from segagent.annotation.batch.records import Outcome
 from segagent.core import BoolMask, Click, Start, Step, Trajectory, encode_rle
 from segagent.core.failures import Failure
-from segagent.core.journal import Journal
 from segagent.datasets import open_dataset
 from segagent.imaging import save_png
+from segagent.runs.journal import Journal
 
 HEIGHT, WIDTH = 40, 60
 HOSTILE = '"><script>alert(1)</script><img src=http://evil.example/x onerror="alert(2)"></script><!--|`*_\u202e\n# big'

@@ -226,7 +226,7 @@ def test_a_torn_end_is_made_again(tmp_path: Path, whole: bytes, cut: int) -> Non
 
 HOLDER = """
 import sys, time
-from segagent.core.journal import Journal
+from segagent.runs.journal import Journal
 import json
 header = json.loads(open(sys.argv[1]).readline())
 with Journal(sys.argv[1], header["config"], {}):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from segagent.core import iou
-from segagent.core.journal import read_journal
 from segagent.datasets import open_dataset
 from segagent.evaluation.degrading import HIGHEST_IOU, LOWEST_IOU, degraded
 from segagent.evaluation.protocols import EvaluationConfig, Task, play
 from segagent.evaluation.results import measure_run, open_runs
 from segagent.evaluation.run import evaluate
 from segagent.policies import CentrePolicy, ScriptedPolicy
+from segagent.runs.journal import read_journal
 from segagent.search import SearchConfig
 from segagent.tools import make_tool
 

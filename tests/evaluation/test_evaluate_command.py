@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from segagent.cli.main import main
-from segagent.core.journal import read_journal
+from segagent.runs.journal import read_journal
 
 SCENES = "scenes:5:seed=3,split=val,size=64,sentences=2"
 _TIMES = ("seconds", "seconds per accepted mask")

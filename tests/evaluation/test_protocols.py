@@ -22,7 +22,6 @@ from segagent.core import (
     decode_rle,
     iou,
 )
-from segagent.core.journal import read_journal
 from segagent.datasets import open_dataset
 from segagent.datasets.sample import ListedGroup
 from segagent.environment import Episode, Target, next_click
@@ -32,6 +31,7 @@ from segagent.evaluation.report.tables import report_tables
 from segagent.evaluation.results import measure_run, open_runs, read_samples
 from segagent.evaluation.run import evaluate
 from segagent.policies import CentrePolicy
+from segagent.runs.journal import read_journal
 from segagent.search import SearchConfig
 from segagent.tools import make_tool
 from segagent.tools.fake import DiscTool

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image as PillowImage
 
 from segagent.core import Image, InputError, Segmentation, SegmentRequest, SpecError, ToolError, encode_rle, iou
-from segagent.core.journal import read_journal
 from segagent.datasets import CocoDataset, FolderDataset, open_dataset
 from segagent.environment import Episode, GenerationConfig, StartSpec, Target, generate_trajectories
 from segagent.learning.trajectories import (
@@ -20,6 +19,7 @@ from segagent.learning.trajectories import (
     parse_starts,
     read_trajectories,
 )
+from segagent.runs.journal import read_journal
 from segagent.tools import make_tool
 from segagent.tools.fake import DiscTool
 

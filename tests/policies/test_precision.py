@@ -17,15 +17,16 @@ from segagent.annotation import annotate_image
 from segagent.annotation.batch import Budget, Models, RunConfig, run_job
 from segagent.cli.main import main
 from segagent.core import Click, Image, InputError, Observation, Proposal, empty_mask, iou
-from segagent.core.journal import Journal, read_journal
 from segagent.cpu import Precision, autocast, computing_in, on_one_thread, precision
 from segagent.datasets import open_dataset
 from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
 from segagent.evaluation.protocols import EvaluationConfig
-from segagent.evaluation.run import evaluate, known_answers, policy_answers
+from segagent.evaluation.run import evaluate
 from segagent.policies import make_policy
 from segagent.policies.embedded import EmbeddedPolicy
 from segagent.policies.network import PolicyNetwork
+from segagent.runs.fingerprint import known_answers, policy_answers
+from segagent.runs.journal import Journal, read_journal
 from segagent.search import SearchConfig
 from segagent.tools import make_tool
 from segagent.tools.fake import DiscTool
@@ -241,7 +242,7 @@ def test_an_evaluation_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> 
 
 def test_other_policies_have_no_precision_and_load_no_torch_to_say_so() -> None:
     asked = (
-        "import sys; from segagent.search.versions import package_versions as v; "
+        "import sys; from segagent.search.versions import versions_with as v; "
         "from segagent.policies import CentrePolicy; "
         "assert 'embedded policy precision' not in v(CentrePolicy()); assert 'torch' not in sys.modules"
     )

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from segagent.cli.main import app
 from segagent.core import InputError, MissingExtraError
-from segagent.core.journal import read_journal
 from segagent.evaluation.calibration import Calibration
 from segagent.learning.sft import TrainedModel
 from segagent.reproduce import episodes, filtering, masks, plots
@@ -22,6 +21,7 @@ from segagent.reproduce.config import MiniConfig, quick_config
 from segagent.reproduce.masks import damaged
 from segagent.reproduce.players import BoxFirst, Notated, Player
 from segagent.reproduce.run import reproduce_miniature
+from segagent.runs.journal import read_journal
 
 TINY = quick_config(
     tool="disc", box_tool="disc", train_scenes=2, test_scenes=2, val_scenes=1, steps=(1, 2), first_action_scenes=1

@@ -11,8 +11,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from cheap_models import CheapPolicy, cheap_models
 from released_data import FLAKY, HALF_MENDED, SCENES, WAYS, WHOLE
+
+from cheap_models import CheapPolicy, cheap_models
 from segagent.annotation.batch import Budget, RunConfig, run_job
 from segagent.evaluation.protocols import EvaluationConfig
 from segagent.evaluation.results import measure_run, open_runs, write_results

@@ -8,7 +8,6 @@ from typing import Annotated, cast
 
 import typer
 
-import segagent
 from segagent.cli.annotate import annotate, refine, score
 from segagent.cli.benchmark import benchmark, leaderboard
 from segagent.cli.calibrate import calibrate
@@ -62,7 +61,9 @@ def _top(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"segagent {segagent.__version__}")
+        from segagent.core.versions import __version__
+
+        typer.echo(f"segagent {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from segagent.core import SegmentationTool, Trajectory
+from segagent.core.versions import package_versions
 from segagent.environment import Episode, GenerationConfig, Target, generate_trajectories
-from segagent.search.versions import package_versions
 
 
 def click_trajectories(

@@ -14,9 +14,9 @@ from typing import Literal, TypeAlias, cast
 import numpy as np
 
 from segagent.core import Box, Click, Rle, Trajectory, decode_rle
+from segagent.core.rle import rle_overlaps
 from segagent.evaluation.boundary import boundary_iou
 from segagent.evaluation.metrics import Pair, Ratio, Sums
-from segagent.evaluation.rle import rle_overlaps
 from segagent.evaluation.selection import Selection, selected_state, state_after
 
 Protocol: TypeAlias = Literal["res", "noc", "filter", "refine", "outline"]

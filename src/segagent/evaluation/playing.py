@@ -11,7 +11,7 @@ from segagent.datasets import SampleGroup
 from segagent.datasets.loading import load_samples
 from segagent.distributed import Lanes
 from segagent.evaluation.protocols import EvaluationConfig, Task, play
-from segagent.evaluation.stored import EMPTY_SCHEMA, SKIPPED_SCHEMA
+from segagent.runs.stored import EMPTY_SCHEMA, SKIPPED_SCHEMA
 
 
 def play_groups(

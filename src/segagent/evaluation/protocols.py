@@ -31,7 +31,7 @@ from segagent.evaluation.clicking import click_trajectories
 from segagent.evaluation.degrading import DEGRADING_VERSION, degraded
 from segagent.evaluation.measuring import Protocol
 from segagent.search import SearchConfig, rollout, with_rewards
-from segagent.search.versions import package_versions
+from segagent.search.versions import versions_with
 
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
@@ -209,6 +209,6 @@ def _without_steps(
         stopped="scored",
         num_policy_calls=1,
         num_tool_calls=len(start.prompts),
-        versions=package_versions(policy),
+        versions=versions_with(policy),
         usage=usage,
     )

@@ -11,14 +11,14 @@ from typing import Any, cast
 
 from segagent.core import SCHEMA, InputError, Trajectory
 from segagent.core.failures import Failure
-from segagent.core.journal import read_journal
 from segagent.evaluation.bootstrap import Interval
 from segagent.evaluation.calibration import reliability
 from segagent.evaluation.measuring import CLICK_TARGETS, Judged, Protocol, Rules, measure
 from segagent.evaluation.metrics import Sums, agreement
 from segagent.evaluation.selection import Selection
-from segagent.evaluation.stored import SKIPPED_SCHEMA, TRAJECTORIES_FILE, merged_units, retried_files
 from segagent.imaging.writing import write_bytes
+from segagent.runs.journal import read_journal
+from segagent.runs.stored import SKIPPED_SCHEMA, TRAJECTORIES_FILE, merged_units, retried_files
 
 RESULTS_FILE = "results.json"
 RESULTS_SCHEMA = "segagent.results/1"

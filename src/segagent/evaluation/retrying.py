@@ -1,4 +1,4 @@
-"""Failed samples tried again, in rounds, each a journal of its own; see :mod:`segagent.evaluation.stored`.
+"""Failed samples tried again, in rounds, each a journal of its own; see :mod:`segagent.runs.stored`.
 
 A round goes through the images on which something still fails and writes all their records anew: those of samples that
 did not fail as they were, the others' from playing them again. So the records are those of a run in which nothing had
@@ -13,12 +13,12 @@ from typing import Any
 
 from segagent.core import Policy, SegmentationTool
 from segagent.core.failures import Failure
-from segagent.core.journal import Journal
 from segagent.datasets import Dataset, Sample, SampleGroup
 from segagent.datasets.sample import ListedGroup
 from segagent.evaluation.playing import play_groups
 from segagent.evaluation.protocols import EvaluationConfig
-from segagent.evaluation.stored import EMPTY_SCHEMA, has_failure, merged_units, retried_file, retried_files, whole_units
+from segagent.runs.journal import Journal
+from segagent.runs.stored import EMPTY_SCHEMA, has_failure, merged_units, retried_file, retried_files, whole_units
 
 
 def retry_failed(

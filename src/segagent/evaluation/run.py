@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
-import numpy as np
-
-from segagent.core import Image, InputError, Observation, Policy, SegmentationTool, concurrency_of
+from segagent.core import InputError, Policy, SegmentationTool, concurrency_of
 from segagent.core.budget import Budget, over_budget
 from segagent.core.failures import Failure
-from segagent.core.journal import Journal, read_journal
 from segagent.datasets import Dataset, SampleGroup
 from segagent.distributed import Lanes
-from segagent.environment.fingerprint import tool_answers
 from segagent.evaluation.playing import play_groups
 from segagent.evaluation.protocols import EvaluationConfig
 from segagent.evaluation.retrying import retry_failed
-from segagent.evaluation.stored import EMPTY_SCHEMA, TRAJECTORIES_FILE, merged_units, retried_files
 from segagent.policies import require_predicted_iou
-from segagent.search.versions import package_versions
+from segagent.runs.fingerprint import known_answers, policy_answers, tool_answers
+from segagent.runs.journal import Journal
+from segagent.runs.stored import EMPTY_SCHEMA, TRAJECTORIES_FILE, merged_units, retried_files
+from segagent.search.versions import versions_with
 
 OPTIONS = {
     "protocol": "--protocol",
@@ -100,7 +96,7 @@ def evaluate(
 ) -> Progress:
     """Play every sample of ``dataset`` (or of the shard) into ``out``/trajectories.jsonl, or go on where it stopped.
 
-    The file is a :class:`segagent.core.journal.Journal` with one unit per image, numbered by the image's place in the
+    The file is a :class:`segagent.runs.journal.Journal` with one unit per image, numbered by the image's place in the
     data set. Its records are trajectories with rewards, and beside each the ``target`` and ``ignore`` masks (COCO RLE)
     and the ``elapsed`` seconds per sample, loading included; a sample that cannot be used leaves a failure, one
     that the protocol has no use for a note that it was skipped.
@@ -141,7 +137,7 @@ def evaluate(
         **config.to_dict(),
         "shard": str(config.shard),
     }
-    notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": package_versions(policy)}
+    notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": versions_with(policy)}
     progress = Progress()
     with Journal(
         folder / TRAJECTORIES_FILE,
@@ -196,46 +192,6 @@ def _failures(path: Path) -> list[Failure]:
     """What still fails after all retries."""
     found = (Failure.from_dict(r) for _, records in merged_units(path, retried_files(path)) for r in records)
     return [failure for failure in found if failure is not None]
-
-
-def policy_answers(policy: Policy | None, known: str = "") -> str:
-    """A digest of what an embedded policy answers to a fixed question: other weights are another policy.
-
-    The answers are computed in float32, whatever else is, so that a run can be gone on with on another kind of CPU.
-    Earlier versions computed them in bfloat16: where that gives ``known``, see :func:`known_answers`, so does this.
-
-    Empty for other kinds. A server may answer differently each time and a large model on another machine in its last
-    digits, which would make going on impossible; there the name has to do.
-    """
-    if policy is None or policy.name.partition(":")[0] != "embedded":
-        return ""
-    digest = _answers_in("float32", policy)
-    return known if known not in ("", digest) and known == _answers_in("bfloat16", policy) else digest
-
-
-def known_answers(path: str | Path) -> str:
-    """The :func:`policy_answers` that the journal at ``path`` was begun with; empty where there is none to go on with.
-
-    A file that cannot be read is left to the one that opens it for writing, who tells what is wrong with it.
-    """
-    try:
-        header, _ = read_journal(path)
-    except InputError:
-        return ""
-    config = header.get("config")
-    return str(config.get("policy_answers", "")) if isinstance(config, dict) else ""
-
-
-def _answers_in(number_format: Literal["bfloat16", "float32"], policy: Policy) -> str:
-    from segagent.cpu import computing_in  # Not above: it loads torch, which other policies do without.
-
-    rows, columns = np.mgrid[:64, :64]
-    disc = (rows - 30) ** 2 + (columns - 36) ** 2 < 400
-    image = Image.of(np.stack([rows * 3, columns * 3, np.where(disc, 200, 60)], axis=2).astype(np.uint8))
-    with computing_in(number_format):
-        replies = policy.propose([Observation(image, "the disc", mask) for mask in (np.zeros_like(disc), disc)])
-    said = [[str(one[0].action), round(one[0].predicted_iou or 0.0, 2)] for one in replies]
-    return hashlib.blake2b(json.dumps(said).encode(), digest_size=8).hexdigest()
 
 
 def _batches(groups: Iterable[tuple[int, SampleGroup]], size: int) -> Iterator[Sequence[tuple[int, SampleGroup]]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from segagent.core import SegmentationTool
-from segagent.core.journal import Journal
+from segagent.core.versions import package_versions
 from segagent.reproduce.work import Ask, Watch
-from segagent.search.versions import package_versions
+from segagent.runs.journal import Journal
 
 _SCENES_AT_ONCE = 2
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from segagent.core import InputError
 from segagent.core.settings import changed_settings
+from segagent.core.versions import package_versions
 from segagent.imaging import MASK_COLORS
 from segagent.imaging.writing import write_bytes
 from segagent.learning.sft import TrainedModel
@@ -39,7 +40,6 @@ from segagent.reproduce.tables import (
 from segagent.reproduce.trainings import FOLDERS, SFT, STAR_PLUS
 from segagent.reproduce.work import Watch, Workers, watch_nothing
 from segagent.search import SearchConfig
-from segagent.search.versions import package_versions
 
 RES, HRES = SPLITS
 RES_STEPS = 7

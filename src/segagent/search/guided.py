@@ -41,7 +41,7 @@ from segagent.core import (
 from segagent.environment import Episode, embed_images, observe, reset, step_batch, why_invalid
 from segagent.search.config import SearchConfig
 from segagent.search.stopping import why_satisfied
-from segagent.search.versions import package_versions
+from segagent.search.versions import versions_with
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,6 +295,6 @@ def _trajectory(run: _Run, policy: Policy, tool: SegmentationTool, config: Searc
         num_policy_calls=run.policy_calls,
         num_tool_calls=run.tool_calls,
         seconds=run.seconds,
-        versions=package_versions(policy),
+        versions=versions_with(policy),
         usage=run.usage,
     )

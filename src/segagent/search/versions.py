@@ -1,32 +1,18 @@
-"""Which software made a record."""
+"""Which software made a policy's answers."""
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-
-import segagent
 from segagent.core import Policy
+from segagent.core.versions import package_versions
 
 
-@cache
-def _installed() -> tuple[tuple[str, str], ...]:
-    found = [("segagent", segagent.__version__)]
-    for name in ("numpy", "torch", "opencv-python-headless"):
-        try:
-            found.append((name, version(name)))
-        except PackageNotFoundError:
-            continue
-    return tuple(found)
+def versions_with(policy: Policy | None) -> dict[str, str]:
+    """:func:`segagent.core.versions.package_versions`, and what else decides the answers of ``policy``.
 
-
-def package_versions(policy: Policy | None = None) -> dict[str, str]:
-    """Versions of the packages that a result depends on, by distribution name; absent ones are left out.
-
-    For an embedded ``policy`` also ``embedded policy precision``: the number format that its networks compute in here,
-    see :mod:`segagent.cpu`.
+    That is ``embedded policy precision`` for an embedded one: the number format that its networks compute in here, see
+    :mod:`segagent.cpu`.
     """
-    versions = dict(_installed())
+    versions = package_versions()
     if policy is not None and policy.name.startswith("embedded"):
         from segagent.cpu import precision  # Not above: it loads torch, which other policies do without.
 

@@ -26,7 +26,6 @@ from segagent.core import (
     decode_rle,
     encode_rle,
 )
-from segagent.core.journal import Journal
 from segagent.datasets import FolderDataset
 from segagent.learning.exports import (
     Conversation,
@@ -40,6 +39,7 @@ from segagent.learning.exports import (
 from segagent.learning.exports.conversations import example_of_note
 from segagent.learning.sft import load_annotator_set
 from segagent.policies.chat import FORMATS, ask, load_format
+from segagent.runs.journal import Journal
 
 SIZE = 30, 44
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from segagent.core import InputError, InvalidAction, Proposal, SegmentRequest, decode_rle
-from segagent.core.journal import read_journal
 from segagent.datasets import ScenesDataset, open_dataset
 from segagent.learning import star
 from segagent.learning.examples import fates, star_plus_examples
@@ -17,6 +16,7 @@ from segagent.learning.star.rollouts import Sampling, roll_out
 from segagent.learning.star.run import as_in_d_0
 from segagent.learning.trajectories import TrajectoryConfig, generate_dataset, read_trajectories
 from segagent.policies import CentrePolicy, make_policy
+from segagent.runs.journal import read_journal
 from segagent.tools import make_tool
 
 DATA = "scenes:3:seed=8,split=train,sentences=2,size=96"

@@ -13,9 +13,9 @@ from typing import Any
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.core import InputError
 from segagent.core.failures import Failure
-from segagent.core.journal import read_journal
 from segagent.datasets import Dataset, open_dataset
 from segagent.evaluation.calibration import Calibration
+from segagent.runs.journal import read_journal
 
 JOURNAL_FILE = "journal.jsonl"
 COSTS_FILE = "costs.jsonl"

@@ -19,15 +19,14 @@ from segagent.annotation.batch.work import ImageResult, ImageTask, fail_all, no_
 from segagent.core import InputError
 from segagent.core.budget import Budget, over_budget
 from segagent.core.failures import Failure
-from segagent.core.journal import Journal
 from segagent.datasets import Dataset
 from segagent.distributed import Asking, worker_processes
-from segagent.environment.fingerprint import tool_answers
 from segagent.evaluation.calibration import calibration_content
-from segagent.evaluation.run import known_answers, policy_answers
 from segagent.imaging.writing import write_bytes
 from segagent.policies import require_predicted_iou
-from segagent.search.versions import package_versions
+from segagent.runs.fingerprint import known_answers, policy_answers, tool_answers
+from segagent.runs.journal import Journal
+from segagent.search.versions import versions_with
 
 OpenWorkers: TypeAlias = Callable[[MakeModels], AbstractContextManager[Asking[Models]]]
 """Where the work runs: :func:`segagent.distributed.worker_processes` with a number of processes, or Ray."""
@@ -115,7 +114,7 @@ def run_job(
 ) -> Progress:
     """Do ``config.job`` to every object of ``dataset`` into the folder ``out``, or go on where an earlier run stopped.
 
-    ``out``/journal.jsonl is a :class:`segagent.core.journal.Journal`: one unit per image, one record per object, in the
+    ``out``/journal.jsonl is a :class:`segagent.runs.journal.Journal`: one unit per image, one record per object, in the
     data set's order. It is written here alone, whoever does the work, so it does not depend on ``workers``, on
     ``config.batch_images`` or on interruptions. A retry appends: unit numbers go on counting from the number of images,
     once around per retry, and a later record of an object replaces its failure.
@@ -252,7 +251,7 @@ def _describe(models: Models, known: str, *, config: RunConfig) -> dict[str, Any
     if config.search.num_candidates > 1:
         require_predicted_iou(models.policy, "a choice between candidates")
     return {
-        "versions": package_versions(models.policy),  # Those of the machine that works.
+        "versions": versions_with(models.policy),  # Those of the machine that works.
         "settings": {
             "policy": models.policy.name,
             "policy_answers": policy_answers(models.policy, known),

@@ -18,7 +18,7 @@ from pycocotools import mask as coco_mask
 from segagent.annotation.diff.pictures import PictureMatch
 from segagent.annotation.diff.sources import Annotation
 from segagent.core import InputError
-from segagent.evaluation.rle import rle_iou
+from segagent.core.rle import rle_iou
 
 Matching: TypeAlias = Literal["auto", "id", "overlap"]
 

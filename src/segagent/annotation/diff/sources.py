@@ -12,8 +12,8 @@ from segagent.annotation.batch import ObjectRecord, Run, open_run, unfinished
 from segagent.annotation.batch.folder import JOURNAL_FILE
 from segagent.annotation.review.entries import num_records
 from segagent.core import Image, InputError, Rle
+from segagent.core.rle import rle_areas
 from segagent.datasets.coco_listing import BadAnnotation, CocoListing
-from segagent.evaluation.rle import rle_areas
 
 _TOGETHER = 128
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from segagent.annotation.batch import ObjectRecord, Run
+from segagent.annotation.batch.folder import Run
+from segagent.annotation.batch.records import ObjectRecord
 from segagent.annotation.interop.labels import numbered_labels
 from segagent.annotation.interop.provenance import provenance_of
 from segagent.core import BoolMask, Rle, decode_rle
 from segagent.core.failures import Failure
+from segagent.core.rle import rle_areas
 from segagent.datasets import Dataset
-from segagent.evaluation.rle import rle_areas
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet
 from segagent.annotation.interop.matching import Matched, match
 from segagent.annotation.interop.pairing import Drawn, How, Pair
 from segagent.core import BoolMask, Rle, decode_rle
-from segagent.evaluation.rle import rle_iou
+from segagent.core.rle import rle_iou
 
 
 @dataclass(frozen=True, eq=False)

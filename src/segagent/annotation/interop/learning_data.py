@@ -14,8 +14,8 @@ from typing import Any
 
 from segagent.core import BoolMask, Click, Image, InputError, SegAgentError, SegmentationTool, Trajectory, encode_rle
 from segagent.core.failures import Failure
-from segagent.core.journal import Journal
 from segagent.core.trajectory import Start, Step
+from segagent.core.versions import package_versions
 from segagent.datasets import Dataset
 from segagent.environment import (
     Episode,
@@ -27,10 +27,10 @@ from segagent.environment import (
     reset,
     step_batch,
 )
-from segagent.environment.fingerprint import tool_answers
 from segagent.environment.mdp import why_invalid
 from segagent.environment.seeds import episode_seed
-from segagent.search.versions import package_versions
+from segagent.runs.fingerprint import tool_answers
+from segagent.runs.journal import Journal
 
 
 @dataclass(frozen=True, eq=False)

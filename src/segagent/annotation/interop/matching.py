@@ -16,8 +16,8 @@ from segagent.annotation.interop.from_label_studio import read_label_studio_corr
 from segagent.annotation.interop.pairing import Drawn, Known, Pair, pair, plain_label
 from segagent.annotation.interop.picture_names import PictureNames
 from segagent.core import InputError, Rle, encode_rle
+from segagent.core.rle import rle_areas
 from segagent.datasets import CocoDataset, Dataset, Sample
-from segagent.evaluation.rle import rle_areas
 
 FORMATS = ("coco", "label-studio", "cvat")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from segagent.annotation.batch import ObjectRecord, Run
+from segagent.annotation.batch.folder import Run
+from segagent.annotation.batch.records import ObjectRecord
 from segagent.core import Box, Click
-from segagent.search.versions import package_versions
+from segagent.core.versions import package_versions
 
 PROVENANCE_KEY = "segagent"
 PROVENANCE_SCHEMA = "segagent.provenance/1"

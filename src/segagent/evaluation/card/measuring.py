@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import segagent
 from segagent.core import InputError
 from segagent.core.failures import Failure
+from segagent.core.versions import __version__
 from segagent.evaluation.bootstrap import Interval
 from segagent.evaluation.calibration import reliability
 from segagent.evaluation.card.abilities import FromNothing, from_degraded, from_nothing
@@ -108,7 +108,7 @@ def make_card(sections: Sequence[Section], config: Benchmark, name: str | None =
         "protocol": config.to_dict(),
         "score": {"figure": SCORE, "definition": SCORE_DEFINITION},
         "data": [section.content for section in sections],
-        "versions": {**runs[0].versions, "measured with segagent": segagent.__version__},
+        "versions": {**runs[0].versions, "measured with segagent": __version__},
     }
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from segagent.core import SCHEMA, Click, InputError, Trajectory, encode_rle
-from segagent.core.journal import read_journal
 from segagent.datasets import Sample
 from segagent.datasets.published import PublishedEpisode, write_published_trajectories
 from segagent.learning.exports.run import Exported, Progress, nobody, open_files
 from segagent.learning.sft.data import AnnotatorFile
+from segagent.runs.journal import read_journal
 
 
 def write_published(trajectories: Sequence[str | Path], out: str | Path, progress: Progress = nobody) -> Exported:

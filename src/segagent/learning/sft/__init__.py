@@ -5,18 +5,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from segagent.core import InputError, SpecError
 from segagent.learning.sft.data import TrainingSet, load_annotator_set
 from segagent.learning.sft.recipe import Recipe, load_recipe, load_recipe_from
+from segagent.learning.sft.trained import Fresh, Progress, TrainedModel, read_training_note, write_training_note
 
 __all__ = [
     "Fresh",
+    "Progress",
     "Recipe",
     "TrainedModel",
     "TrainingSet",
@@ -28,33 +28,6 @@ __all__ = [
     "train_policy_on",
     "write_training_note",
 ]
-
-TRAINING_NOTE = "training.json"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedModel:
-    """What a training left. ``spec`` is what ``--policy`` takes; ``losses`` are (step, mean loss since the last).
-
-    ``left_out`` examples were not among the ``examples`` it learnt from: too long (``hf:``), or about objects that the
-    detector does not find (``embedded``).
-    """
-
-    spec: str
-    steps: int
-    examples: int
-    losses: tuple[tuple[int, float], ...]
-    seconds: float
-    left_out: int = 0
-
-
-Progress = Callable[[str, int, int, float], None]
-"""Told (what is being done, how many done, of how many, recent mean loss or nan)."""
-
-
-Fresh: TypeAlias = bool | Literal["bare"]
-"""Whether the embedded model's state head starts anew. True: untrained, but clicking by the annotator's rule already,
-see :class:`segagent.policies.state_head.StateHead`. "bare": without that, so that it has never clicked."""
 
 
 class PolicyTrainer(Protocol):
@@ -133,20 +106,3 @@ def train_policy_on(
     if not any(one.examples for one in sets):
         raise InputError("nothing to train on: the trajectories hold no example")
     return trainer(rest, sets, Path(out), recipe, fresh=fresh, resume=resume, progress=progress)
-
-
-def write_training_note(out: str | Path, note: dict[str, Any]) -> None:
-    """Put on record in a model's folder what it was trained from; StaR goes on from it."""
-    (Path(out) / TRAINING_NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
-
-
-def read_training_note(folder: str | Path) -> dict[str, Any]:
-    """The note of :func:`write_training_note`. Raises ``InputError`` where the folder holds none."""
-    path = Path(folder) / TRAINING_NOTE
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read; expected a model folder of 'segagent train sft'") from error
-    if not isinstance(note, dict):
-        raise InputError(f"{path}: damaged; expected a JSON object")
-    return note

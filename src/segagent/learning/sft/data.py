@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segagent.core import InputError, Trajectory
-from segagent.core.journal import read_journal
 from segagent.datasets import Dataset, open_dataset
 from segagent.learning.examples import Example, sft_examples
 from segagent.learning.trajectories import read_trajectories
+from segagent.runs.journal import read_journal
 
 
 @dataclass(frozen=True, eq=False)

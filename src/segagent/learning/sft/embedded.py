@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +20,10 @@ from segagent.learning.policy.train_states import judge, state_loss
 from segagent.learning.sft.data import TrainingSet
 from segagent.learning.sft.embedded_rows import Rows, collect_rows, reply_batch
 from segagent.learning.sft.recipe import Recipe
+from segagent.learning.sft.trained import Fresh, Progress, TrainedModel
 from segagent.policies.embedded import SHIPPED, weights_file
 from segagent.policies.network import load_network, save_network
 from segagent.policies.state_head import RewardHead, StateHead
-
-if TYPE_CHECKING:
-    from segagent.learning.sft import Fresh, Progress, TrainedModel
 
 _RESULT = "sft.json"
 _SETTINGS = "settings.json"
@@ -51,8 +49,6 @@ def train_embedded(
     Writes ``policy.safetensors``, ``policy.json``, a checkpoint, a JSONL log and ``sft.json``. The learnt weights are
     exponential averages. Results depend on the seed and the examples alone, not on interruptions.
     """
-    from segagent.learning.sft import TrainedModel
-
     base = weights_file(rest) if rest else SHIPPED
     settings: dict[str, object] = {"base": rest, "fresh": fresh, "recipe": recipe.to_dict(), "examples": _digest(sets)}
     finished = _finished(out, settings) if resume else None
@@ -159,8 +155,6 @@ def _require_same(out: Path, before: Any, settings: dict[str, object]) -> None:
 
 def _finished(out: Path, settings: dict[str, object]) -> TrainedModel | None:
     """The result of a training that ended in ``out``; None if none did. Raises ``InputError`` for another one's."""
-    from segagent.learning.sft import TrainedModel
-
     path = out / _RESULT
     if not path.exists() or not (out / SHIPPED.name).exists():
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,14 +20,12 @@ from segagent.datasets import Sample
 from segagent.learning.examples import Example
 from segagent.learning.policy.train_states import StateBatch
 from segagent.learning.sft.data import TrainingSet
+from segagent.learning.sft.trained import Progress
 from segagent.policies.detector import GRID
 from segagent.policies.network import PolicyNetwork
 from segagent.policies.perception import Percept, perceive
 from segagent.policies.reading import see_mask, state_inputs
 from segagent.policies.state_head import BINS
-
-if TYPE_CHECKING:
-    from segagent.learning.sft import Progress
 
 MATCH_IOU = 0.35
 """A found outline below this IoU with the target is not the target's."""

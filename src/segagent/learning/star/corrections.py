@@ -21,12 +21,12 @@ from segagent.core import (
 )
 from segagent.core.actions import action_from_dict, action_to_dict
 from segagent.core.failures import Failure
-from segagent.core.journal import Journal, read_journal
+from segagent.core.versions import package_versions
 from segagent.datasets import Dataset
 from segagent.datasets.loading import Loaded, load_samples
 from segagent.environment import Episode, StartSpec, Target, embed_images, next_click, reset, step_batch
 from segagent.learning.examples import Correction, raised
-from segagent.search.versions import package_versions
+from segagent.runs.journal import Journal, read_journal
 
 CORRECTIONS_SCHEMA = "segagent.corrections/1"
 

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from segagent.core import Observation, Policy, Proposal, SegAgentError, SegmentationTool
-from segagent.core.journal import Journal
+from segagent.core.versions import package_versions
 from segagent.datasets import Dataset, SampleGroup
 from segagent.datasets.loading import load_samples
 from segagent.environment import Episode, Target
 from segagent.learning.star.config import StarConfig
 from segagent.learning.trajectories import Failure, episode_seed
 from segagent.learning.trajectories.images import start_for
+from segagent.runs.journal import Journal
 from segagent.search import SearchConfig, rollout, with_rewards
-from segagent.search.versions import package_versions
 
 _PICTURES_TOGETHER = 8
 

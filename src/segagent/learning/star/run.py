@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from segagent.core import InputError
-from segagent.core.journal import read_journal
 from segagent.datasets import Dataset
 from segagent.learning.examples import fates, star_examples, star_plus_examples
 from segagent.learning.sft import (
@@ -28,6 +27,7 @@ from segagent.learning.star.corrections import correct_rollouts, read_corrected
 from segagent.learning.star.rollouts import roll_out
 from segagent.learning.trajectories import STARTS, read_trajectories
 from segagent.policies import make_policy, with_known_format
+from segagent.runs.journal import read_journal
 from segagent.tools import make_tool
 
 

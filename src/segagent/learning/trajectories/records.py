@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segagent.core import SCHEMA, InputError, Trajectory
 from segagent.core.failures import FAILURE_SCHEMA, Failure
-from segagent.core.journal import read_journal
+from segagent.runs.journal import read_journal
 
 __all__ = ["FAILURE_SCHEMA", "Failure", "read_trajectories"]
 

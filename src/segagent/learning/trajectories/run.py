@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from segagent.core import SegmentationTool
-from segagent.core.journal import Journal
+from segagent.core.versions import package_versions
 from segagent.datasets import Dataset, SampleGroup
 from segagent.distributed import worker_processes
-from segagent.environment.fingerprint import tool_answers
 from segagent.learning.trajectories.config import TrajectoryConfig
 from segagent.learning.trajectories.images import trajectories_of
 from segagent.learning.trajectories.records import Failure
-from segagent.search.versions import package_versions
+from segagent.runs.fingerprint import tool_answers
+from segagent.runs.journal import Journal
 
 MakeTool: TypeAlias = Callable[[], SegmentationTool]
 """Makes the tool; it is sent to other processes, so it must be picklable (``partial(make_tool, "embedded")``)."""
@@ -66,7 +66,7 @@ def generate_dataset(
 ) -> Report:
     """Write the simulated annotator's trajectories for ``dataset`` to ``out``, or go on where an earlier run stopped.
 
-    The file is a :class:`segagent.core.journal.Journal` with one unit per image; its records are trajectories and
+    The file is a :class:`segagent.runs.journal.Journal` with one unit per image; its records are trajectories and
     failures in the order of ``dataset.groups()``. It does not depend on ``workers``, on ``config.batch_images`` or on
     where earlier runs were stopped. Samples that cannot be used are recorded as failures and the others go on.
 
@@ -79,7 +79,7 @@ def generate_dataset(
         progress: called after each image, and once at the beginning, with what the file holds.
 
     Raises:
-        InputError: see :class:`segagent.core.journal.Journal`.
+        InputError: see :class:`segagent.runs.journal.Journal`.
         SegAgentError: if the tool cannot be made or a worker process dies. What was written stays.
     """
     report = Report()

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segagent.core import InputError, MissingExtraError, SpecError, WeightsError
-from segagent.learning.sft import Fresh, Progress, Recipe, TrainedModel, TrainingSet
+from segagent.learning.sft.data import TrainingSet
 from segagent.learning.sft.hf.folder import RECIPE_FILE, TrainingFolder
+from segagent.learning.sft.recipe import Recipe
+from segagent.learning.sft.trained import Fresh, Progress, TrainedModel
 from segagent.policies.chat import ChatSpec, parse_spec
 
 if TYPE_CHECKING:

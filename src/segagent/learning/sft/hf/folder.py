@@ -9,8 +9,8 @@ from typing import Any
 
 from segagent.core import InputError
 from segagent.imaging import write_bytes
-from segagent.learning.sft import TrainedModel
 from segagent.learning.sft.recipe import Recipe
+from segagent.learning.sft.trained import TrainedModel
 from segagent.policies.chat import ChatFormat, format_to_dict
 from segagent.policies.hf import FORMAT_FILE
 from segagent.policies.hf.loading import Checkpoint

@@ -15,10 +15,10 @@ from torch.utils.data import SequentialSampler
 
 from segagent.core import InputError
 from segagent.cpu import precision
-from segagent.learning.sft import Progress
 from segagent.learning.sft.hf.encoding import NOT_TAUGHT
 from segagent.learning.sft.hf.folder import TrainingFolder
 from segagent.learning.sft.recipe import Recipe
+from segagent.learning.sft.trained import Progress
 
 _LOGS = 200
 _CHECKPOINTS = 20

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from segagent.core import InputError
-from segagent.core.journal import Journal, read_journal
+from segagent.runs.journal import Journal, read_journal
 
 CONFIG = {"tool": "disc", "starts": ["empty"]}
 UNITS = [[{"a": 1}, {"a": "\ud800é\n"}], [], [{"b": 2}], [{"c": i} for i in range(4)], []]

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from segagent.core import Rle, encode_rle, intersection_and_union
+from segagent.core.rle import encode_ends, rle_areas, rle_iou, rle_overlaps, run_ends, without
 from segagent.evaluation.boundary import boundary_distance, boundary_iou, boundary_region
-from segagent.evaluation.rle import encode_ends, rle_areas, rle_iou, rle_overlaps, run_ends, without
 
 
 @st.composite

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from segagent.core import InputError
 from segagent.core.failures import Failure
-from segagent.core.journal import read_journal
+from segagent.runs.journal import read_journal
 
 TRAJECTORIES_FILE = "trajectories.jsonl"
 SKIPPED_SCHEMA = "segagent.skipped/1"

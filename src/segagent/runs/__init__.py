@@ -1,0 +1,1 @@
+"""Runs: a data set played into a journal that outlives every crash, whatever is played."""
