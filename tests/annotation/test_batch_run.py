@@ -74,7 +74,7 @@ def test_going_on_makes_the_same_file(tmp_path: Path) -> None:
 def test_a_run_budget_stops_and_says_so(tmp_path: Path) -> None:
     progress = run_job(open_dataset(SCENES), centre, tmp_path / "run", ANNOTATE, budget=Budget(policy_calls=3))
     assert "3 policy calls" in progress.stopped
-    assert 0 < progress.num_objects < 8
+    assert 0 < progress.num_samples < 8
 
 
 def test_a_budget_that_is_just_enough_stops_nothing(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_budget_that_is_just_enough_stops_nothing(tmp_path: Path) -> None:
     enough = Budget(policy_calls=int(whole.cost["policy_calls"]))
     for _ in range(2):
         progress = run_job(open_dataset(SCENES), centre, tmp_path / "run", ANNOTATE, budget=enough)
-        assert (progress.stopped, progress.num_objects) == ("", 8)
+        assert (progress.stopped, progress.num_samples) == ("", 8)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_failures_are_recorded_and_retried(tmp_path: Path) -> None:
     assert sorted(again.failures) == ["1a", "1b"]
     (data / "images" / "1.png").write_bytes(good)
     retried = run_job(open_dataset(prompts(data)), centre, out, ANNOTATE, retry_failed=True)
-    assert (len(retried.failures), retried.num_objects) == (0, 6)
+    assert (len(retried.failures), retried.num_samples) == (0, 6)
     run = open_run(out)
     assert not list(run.failures())
     assert sorted(record.object_id for record in run.objects()) == ["0a", "0b", "1a", "1b", "2a", "2b"]
@@ -138,7 +138,7 @@ def test_a_failure_that_stays_is_the_last_word(tmp_path: Path) -> None:
     out = tmp_path / "run"
     for _ in range(3):
         progress = run_job(open_dataset(prompts(data)), centre, out, ANNOTATE, retry_failed=True)
-    assert sorted(progress.failures) == ["0a", "0b"]
+    assert sorted(one.sample_id for one in progress.failures) == ["0a", "0b"]
     run = open_run(out)
     assert [failure.sample_id for failure in run.failures()] == ["0a", "0b"]
     assert summarise_run(run)["objects"] == 4

@@ -119,7 +119,7 @@ def test_images_that_cannot_be_read_cost_their_objects_only(tmp_path: Path) -> N
     (data / "masks" / "5-1.png").write_bytes(b"")
     out = tmp_path / "run"
     progress = run_job(open_dataset(str(data)), cheap_models, out, AUDIT)
-    reasons = {name: failure.reason for name, failure in progress.failures.items()}
+    reasons = {failure.sample_id: failure.reason for failure in progress.failures}
     for name, said in {
         "1-0": "not a picture", "1-1": "not a picture", "2-0": "damaged", "2-1": "damaged", "3-0": "no such file",
         "3-1": "no such file", "4-0": "megapixels", "4-1": "megapixels", "5-1": "empty",
@@ -182,8 +182,8 @@ def deadly_models() -> Models:
 @pytest.mark.slow
 def test_an_object_that_ends_its_worker_is_a_failure(tmp_path: Path, whole: bytes) -> None:
     progress = run_job(TINY, deadly_models, tmp_path / "run", AUDIT, workers=2)
-    assert sorted(progress.failures) == ["4-0", "4-1", "4-2"]
-    assert all("--retry-failed" in failure.reason for failure in progress.failures.values())
+    assert sorted(one.sample_id for one in progress.failures) == ["4-0", "4-1", "4-2"]
+    assert all("--retry-failed" in failure.reason for failure in progress.failures)
     lines, wanted = journal(tmp_path / "run").splitlines(), whole.splitlines()
     assert [line for line in lines if b'"unit": [4' not in line] == [
         line for line in wanted if b'"unit": [4' not in line
@@ -248,7 +248,7 @@ def test_a_run_that_another_process_writes_is_refused(tmp_path: Path) -> None:
             run_job(TINY, cheap_models, tmp_path, AUDIT)
         holder.kill()
     assert journal(tmp_path) == before
-    assert run_job(TINY, cheap_models, tmp_path, AUDIT).num_objects == 24
+    assert run_job(TINY, cheap_models, tmp_path, AUDIT).num_samples == 24
 
 
 class Renamed(CheapPolicy):

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from segagent.evaluation.card.run import play_benchmark
 from segagent.evaluation.protocols import EvaluationConfig
 from segagent.evaluation.results import measure_run, open_runs
 from segagent.evaluation.run import evaluate
-from segagent.policies import CentrePolicy
+from segagent.runs.models import make_models
 from segagent.search import SearchConfig
 from segagent.tools import make_tool
 
@@ -297,7 +298,8 @@ def test_progress_names_each_play(tmp_path: Path) -> None:
     def watch(what: str, done: int, total: int, note: str) -> None:
         seen.append((what, done, total))
 
-    play_benchmark(data_sets(0, [SMALL]), CentrePolicy(), make_tool("disc"), tmp_path, Benchmark(2), watch=watch)
+    make = partial(make_models, "centre", "disc")
+    play_benchmark(data_sets(0, [SMALL]), make, tmp_path, Benchmark(2), watch=watch)
     plays = [f"{SMALL}, {play}" for play in ("full", "refine", "centre", "annotator")]
     assert list(dict.fromkeys(what for what, _, _ in seen)) == plays
     assert [one[1:] for one in seen if one[0] == plays[0]] == [(done, 4) for done in range(5)]

@@ -1,18 +1,19 @@
 """Degraded start masks: how wrong they are, and that nothing but seed and target decides them."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from segagent.core import iou
-from segagent.datasets import open_dataset
+from segagent.datasets import Sample, open_dataset
+from segagent.environment import Episode, Target
+from segagent.environment.seeds import episode_seed
 from segagent.evaluation.degrading import HIGHEST_IOU, LOWEST_IOU, degraded
-from segagent.evaluation.protocols import EvaluationConfig, Task, play
+from segagent.evaluation.protocols import EvaluationConfig, play
 from segagent.evaluation.results import measure_run, open_runs
 from segagent.evaluation.run import evaluate
 from segagent.policies import CentrePolicy, ScriptedPolicy
 from segagent.runs.journal import read_journal
+from segagent.runs.playing import Asked
 from segagent.search import SearchConfig
 from segagent.tools import make_tool
 
@@ -51,8 +52,13 @@ def test_nothing_cannot_be_degraded() -> None:
         degraded(np.zeros((5, 5), np.bool_), np.random.default_rng(0))
 
 
+def asked(sample: Sample, seed: int) -> Asked:
+    own = episode_seed(seed, sample.sample_id)
+    return Asked(Episode(sample.load_image(), sample.text, seed=own), Target(*sample.load_target()))
+
+
 def test_every_policy_and_tool_begins_with_the_same_masks() -> None:
-    tasks = [Task(sample, sample.load_image(), *sample.load_target()) for sample in open_dataset(DATA)]
+    tasks, others = ([asked(sample, seed) for sample in open_dataset(DATA)] for seed in (0, 1))
     config = EvaluationConfig("refine", SearchConfig(2))
     starts = [
         [one.start.mask for (one,) in play(tasks, policy, make_tool(tool), config)]
@@ -61,7 +67,7 @@ def test_every_policy_and_tool_begins_with_the_same_masks() -> None:
     assert starts[0] == starts[1]
     alone = play(tasks[3:4], CentrePolicy(), make_tool("disc"), config)
     assert alone[0][0].start.mask == starts[0][3]
-    again = play(tasks[3:4], CentrePolicy(), make_tool("disc"), replace(config, seed=1))
+    again = play(others[3:4], CentrePolicy(), make_tool("disc"), config)
     assert again[0][0].start.mask != starts[0][3]
 
 

@@ -22,16 +22,19 @@ from segagent.core import (
     decode_rle,
     iou,
 )
-from segagent.datasets import open_dataset
+from segagent.datasets import Sample, open_dataset
 from segagent.datasets.sample import ListedGroup
 from segagent.environment import Episode, Target, next_click
+from segagent.environment.seeds import episode_seed
 from segagent.evaluation.clicking import click_trajectories
-from segagent.evaluation.protocols import EvaluationConfig, Shard, Task, play
+from segagent.evaluation.protocols import EvaluationConfig, play
 from segagent.evaluation.report.tables import report_tables
 from segagent.evaluation.results import measure_run, open_runs, read_samples
 from segagent.evaluation.run import evaluate
 from segagent.policies import CentrePolicy
 from segagent.runs.journal import read_journal
+from segagent.runs.playing import Asked
+from segagent.runs.session import Shard
 from segagent.search import SearchConfig
 from segagent.tools import make_tool
 from segagent.tools.fake import DiscTool
@@ -59,37 +62,38 @@ class Sizer:
         ]
 
 
-def tasks() -> list[Task]:
-    return [
-        Task(sample, sample.load_image(), *sample.load_target())
-        for group in open_dataset(DATA).groups()
-        for sample in group.samples()
-    ]
+def episode(sample: Sample, seed: int = 0) -> Episode:
+    own = episode_seed(seed, sample.sample_id)
+    return Episode(sample.load_image(), sample.text, sample.sample_id, sample.image_name, seed=own)
+
+
+def tasks(seed: int = 0) -> list[Asked]:
+    return [Asked(episode(sample, seed), Target(*sample.load_target())) for sample in open_dataset(DATA)]
 
 
 def test_the_simulated_annotator_clicks_as_the_benchmark_protocol_does() -> None:
     asked = tasks()[:4]
     ignore = np.zeros((64, 64), np.bool_)
     ignore[:, 40:] = True
-    asked[1] = replace(asked[1], ignore=ignore)
+    asked[1] = replace(asked[1], target=replace(asked[1].target, ignore=ignore))
     tool = make_tool("disc")
     made = play(asked, None, tool, EvaluationConfig("noc", max_clicks=6))
     for task, (trajectory,) in zip(asked, made, strict=True):
-        (embedding,) = tool.embed([task.image])
+        (embedding,) = tool.embed([task.episode.image])
         state, clicks = Segmentation(np.zeros((64, 64), np.bool_), None), []
         for step in trajectory.steps:
-            clicks.append(next_click(state.mask, task.mask, clicks, task.ignore))
+            clicks.append(next_click(state.mask, task.target.mask, clicks, task.target.ignore))
             assert step.action == clicks[-1]
             (state,) = tool.segment([SegmentRequest(embedding, state.mask, state.memory, tuple(clicks))])
-            assert step.reward == iou(state.mask, task.mask, task.ignore)
-        assert len(clicks) == 6 or next_click(state.mask, task.mask, clicks, task.ignore) is None
+            assert step.reward == iou(state.mask, task.target.mask, task.target.ignore)
+        assert len(clicks) == 6 or next_click(state.mask, task.target.mask, clicks, task.target.ignore) is None
     with pytest.raises(ValueError, match="without a single pixel"):
-        click_trajectories([asked[0].episode(0)], [Target(np.zeros((64, 64), np.bool_))], tool)
+        click_trajectories([asked[0].episode], [Target(np.zeros((64, 64), np.bool_))], tool)
 
 
 def test_another_target_changes_nothing_but_rewards() -> None:
     asked = tasks()
-    other = [replace(task, mask=~task.mask) for task in asked]
+    other = [replace(task, target=Target(~task.target.mask)) for task in asked]
     for config in (EvaluationConfig("res", SearchConfig(3)), EvaluationConfig("noc", max_clicks=3)):
         first, second = (play(one, Sizer(), make_tool("disc"), config) for one in (asked, other))
         for (a,), (b,) in zip(first, second, strict=True):
@@ -118,7 +122,7 @@ def test_filtering_judges_masks_of_random_clicks() -> None:
         for one in drawn:
             assert one.start.kind == "random"
             assert one.start.predicted_iou == one.mask_at(0).mean()
-            assert one.start.reward == iou(one.mask_at(0), task.mask)
+            assert one.start.reward == iou(one.mask_at(0), task.target.mask)
 
 
 def test_filtering_results(tmp_path: Path) -> None:
@@ -226,6 +230,6 @@ def test_shards() -> None:
 
 
 def test_episodes_have_seeds_of_their_own() -> None:
-    episodes: list[Episode] = [task.episode(0) for task in tasks()]
+    episodes = [task.episode for task in tasks()]
     assert len({episode.seed for episode in episodes}) == len(episodes)
-    assert tasks()[0].episode(1).seed != episodes[0].seed
+    assert tasks(1)[0].episode.seed != episodes[0].seed

@@ -103,7 +103,7 @@ def test_each_image_is_embedded_once_and_each_object_done_once(tmp_path: Path) -
     assert {key: tool.embedded.count(key) for key in keys} == dict.fromkeys(keys, 1)
     assert len(tool.embedded) == 3  # The question that tells one tool from another has an image too.
     made = list(read_trajectories(tmp_path / "t.jsonl"))
-    assert (report.num_samples, report.num_trajectories, len(made)) == (8, 20, 20)
+    assert (report.num_samples, report.outcomes["trajectories"], len(made)) == (8, 20, 20)
     twins = [[t for t in made if t.sample_id == f"a-{number}"] for number in (0, 1)]
     for first, second in zip(*twins, strict=True):
         assert (first.text, second.text) == ("one", "two")
@@ -156,17 +156,15 @@ def test_failed_samples_are_recorded_and_the_others_go_on(tmp_path: Path) -> Non
     (tmp_path / "data" / "a.png").unlink()
     (tmp_path / "data" / "b1.png").write_bytes(b"no picture")
     seen: list[int] = []
-    report = generate_dataset(
-        dataset, disc, tmp_path / "t.jsonl", progress=lambda report: seen.append(report.num_images)
-    )
+    report = generate_dataset(dataset, disc, tmp_path / "t.jsonl", watch=lambda report: seen.append(report.num_images))
     assert [failure.sample_id for failure in report.failures] == ["a-0", "a-1", "a-3", "a-2", "b-2"]
     assert "a.png: no such file" in report.failures[0].reason
     assert "b1.png" in report.failures[-1].reason
-    assert (report.num_images, report.num_samples, report.num_trajectories) == (2, 8, 7)
+    assert (report.num_images, report.num_samples, report.outcomes["trajectories"]) == (2, 8, 7)
     assert seen == [0, 1, 2]
     again = generate_dataset(dataset, disc, tmp_path / "t.jsonl")
     assert again.failures == report.failures
-    assert (again.num_kept_images, again.num_samples, again.num_trajectories) == (2, 8, 7)
+    assert (again.num_kept_images, again.num_samples, again.outcomes["trajectories"]) == (2, 8, 7)
 
 
 def test_a_tool_that_fails_on_one_image_fails_there_only(tmp_path: Path) -> None:
@@ -178,7 +176,7 @@ def test_a_tool_that_fails_on_one_image_fails_there_only(tmp_path: Path) -> None
 
     report = generate_dataset(folder(tmp_path / "data"), Picky, tmp_path / "t.jsonl", TrajectoryConfig(batch_images=2))
     assert [(f.sample_id, f.reason) for f in report.failures] == [(f"b-{n}", "not this one") for n in (0, 1, 3, 2)]
-    assert report.num_trajectories == 10
+    assert report.outcomes["trajectories"] == 10
 
 
 @pytest.mark.slow

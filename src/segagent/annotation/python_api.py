@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from segagent.annotation.batch import Models, ObjectRecord, Run, RunConfig, make_models, open_run, run_job
 from segagent.annotation.batch.records import Outcome
-from segagent.annotation.batch.work import ImageTask, made_or_not_found, work_on
+from segagent.annotation.batch.work import made_or_not_found, work_on
 from segagent.annotation.single import annotate_image, refine_image, speaks_against
 from segagent.core import BoolMask, Image, InputError, Trajectory
 from segagent.core.failures import Failure
@@ -21,6 +21,7 @@ from segagent.datasets import Dataset, ListedDataset, open_dataset
 from segagent.datasets.sample import ListedGroup
 from segagent.imaging import load_image, load_mask
 from segagent.policies import require_predicted_iou
+from segagent.runs.playing import ImageTask
 from segagent.search import SearchConfig
 
 Picture: TypeAlias = "str | Path | npt.NDArray[np.uint8] | Image"

@@ -21,22 +21,15 @@ from segagent.cli.models import (
     ToolWeightsOption,
     choose,
 )
+from segagent.cli.running import RunOptions, takes_run_options
 from segagent.cli.runs import (
-    BudgetCallsOption,
-    BudgetMoneyOption,
-    BudgetSecondsOption,
     ImagesOption,
     MaxCallsOption,
     MaxMoneyOption,
     MaxSecondsOption,
     OptionalTextArgument,
-    PriceOption,
-    RayOption,
-    RetryOption,
     SourceArgument,
-    WorkersOption,
     dataset_spec,
-    parse_budget,
     prompts_spec,
     require_text,
     require_unset,
@@ -73,6 +66,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 
 @reporting_errors
+@takes_run_options("shard", only="Data set: ")
 def annotate(
     source: SourceArgument,
     text: OptionalTextArgument = None,
@@ -105,13 +99,7 @@ def annotate(
             "--found", help="Data set: a calibrated predicted IoU below this means 'not found'. [default: 0.3]"
         ),
     ] = None,
-    workers: WorkersOption = None,
-    ray: RayOption = None,
-    retry_failed: RetryOption = False,
-    budget_seconds: BudgetSecondsOption = None,
-    budget_calls: BudgetCallsOption = None,
-    budget_money: BudgetMoneyOption = None,
-    price: PriceOption = None,
+    run: RunOptions,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -119,14 +107,13 @@ def annotate(
     choice = choose(
         preset=preset, policy=policy, policy_weights=policy_weights, tool=tool, tool_weights=tool_weights,
         first_box=first_box, steps=steps, candidates=candidates, max_seconds=max_seconds, max_calls=max_calls,
-        max_money=max_money, price=price,
+        max_money=max_money, price=run.price,
     )  # fmt: skip
     if text is not None:
         require_unset(
-            crowds=crowds, prompts=prompts, found=found, workers=workers, ray=ray, retry_failed=retry_failed,
-            budget_seconds=budget_seconds, budget_calls=budget_calls, budget_money=budget_money,
+            crowds=crowds, prompts=prompts, found=found, **run.given(),
         )  # fmt: skip
-        require_use_of_price(price, max_money)
+        require_use_of_price(run.price, max_money)
         _episode(Path(source), text, out, choice, mask=mask, box=box, seed=seed, as_json=as_json)
         return
     from segagent.annotation.batch import RunConfig
@@ -139,15 +126,13 @@ def annotate(
         choice,
         RunConfig("annotate", choice.search, seed=seed).with_given(found=found),
         crowds=crowds,
-        workers=workers,
-        ray=ray,
-        retry_failed=retry_failed,
-        budget=parse_budget(budget_seconds, budget_calls, budget_money, price),
+        run=run,
         as_json=as_json,
     )
 
 
 @reporting_errors
+@takes_run_options("shard", only="Data set: ")
 def refine(
     source: SourceArgument,
     text: OptionalTextArgument = None,
@@ -184,13 +169,7 @@ def refine(
             "--sure", help="Data set: and only by one whose calibrated predicted IoU is at least this. [default: 0.9]"
         ),
     ] = None,
-    workers: WorkersOption = None,
-    ray: RayOption = None,
-    retry_failed: RetryOption = False,
-    budget_seconds: BudgetSecondsOption = None,
-    budget_calls: BudgetCallsOption = None,
-    budget_money: BudgetMoneyOption = None,
-    price: PriceOption = None,
+    run: RunOptions,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -198,15 +177,13 @@ def refine(
     choice = choose(
         preset=preset, policy=policy, policy_weights=policy_weights, tool=tool, tool_weights=tool_weights,
         first_box=None, steps=steps, candidates=candidates, max_seconds=max_seconds, max_calls=max_calls,
-        max_money=max_money, price=price,
+        max_money=max_money, price=run.price,
     )  # fmt: skip
     if text is not None:
         require_unset(
-            images=images, crowds=crowds, below=below, margin=margin, sure=sure, workers=workers, ray=ray,
-            retry_failed=retry_failed,
-            budget_seconds=budget_seconds, budget_calls=budget_calls, budget_money=budget_money,
+            images=images, crowds=crowds, below=below, margin=margin, sure=sure, **run.given(),
         )  # fmt: skip
-        require_use_of_price(price, max_money)
+        require_use_of_price(run.price, max_money)
         if mask is None:
             from segagent.core import InputError
 
@@ -223,10 +200,7 @@ def refine(
         choice,
         RunConfig("refine", choice.search, seed=seed).with_given(below=below, margin=margin, sure=sure),
         crowds=crowds,
-        workers=workers,
-        ray=ray,
-        retry_failed=retry_failed,
-        budget=parse_budget(budget_seconds, budget_calls, budget_money, price),
+        run=run,
         as_json=as_json,
     )
 

@@ -9,13 +9,14 @@ import typer
 
 from segagent.cli.common import CrowdsOption, tell_notes
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, phases, print_object, reporting_errors, say, warn
-
-_MAX_LISTED = 20
+from segagent.cli.running import RunOptions, takes_run_options, tell_failures
 
 
 @reporting_errors
+@takes_run_options("shard", "budget_seconds", "budget_calls", "budget_money", "price")
 def benchmark(
     policy: Annotated[str, typer.Argument(metavar="POLICY", help="Who is tested, as --policy of other commands.")],
+    *,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder; one that is there already is gone on with.")],
     tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
     data: Annotated[
@@ -37,6 +38,7 @@ def benchmark(
     batch_images: Annotated[
         int, typer.Option("--batch-images", min=1, help="Images played at once; changes no result.")
     ] = 1,
+    run: RunOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as one JSON object, no progress.")] = False,
 ) -> None:
     """Test a policy at all of HLMAT: localisation, refinement, self-assessment, stopping, cost, and the masks.
@@ -45,28 +47,28 @@ def benchmark(
     that was stopped, even killed, goes on where it stopped when started again, and ends with the same card, times
     apart. The policy never sees a true mask, except that refinement starts from faulty ones made of it.
     """
+    from functools import partial
+
     from segagent.evaluation.card.protocol import Benchmark, card_name, data_sets
     from segagent.evaluation.card.run import play_benchmark
     from segagent.evaluation.card.writing import write_card
-    from segagent.policies import make_policy, with_known_format
-    from segagent.tools import make_tool
+    from segagent.runs.models import make_models
 
     card_name(name, policy)  # Refused now rather than after all is played.
     config = Benchmark(steps, seed, batch_images)
     sets = data_sets(scenes, data or [], crowds=crowds)
     for one in sets:
         tell_notes(one.dataset)
-    player, made_tool = with_known_format(make_policy(policy)), make_tool(tool)
+    make = partial(make_models, policy, tool)
+    how = run.how((policy, tool), max(one.dataset.num_images for one in sets))
     with phases(unit="images", quiet=as_json) as update:
-        failures = play_benchmark(sets, player, made_tool, out, config, watch=update)
+        failures = play_benchmark(sets, make, out, config, watch=update, **how)
     card = write_card(sets, out, config, name=name, gallery=gallery)
     if as_json:
         print_object(card)
     else:
-        for failure in failures[:_MAX_LISTED]:
-            warn(f"sample {failure.sample_id} failed: {failure.reason}")
-        if len(failures) > _MAX_LISTED:
-            warn(f"and {len(failures) - _MAX_LISTED} more failed samples; the journals below {out} list all")
+        told = [(one.sample_id, one.reason) for one in failures]
+        tell_failures(told, "sample", f"the journals below {out} list all")
         _tell(card)
         say(f"card: {one_line(str(out / 'card.html'))}")
     if failures:

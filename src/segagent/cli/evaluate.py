@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segagent.cli.common import CrowdsOption, TextTemplateOption, open_data
-from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, one_line, print_object, reporting_errors, say, warn
+from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, reporting_errors, say, warn
 from segagent.cli.models import (
     CandidatesOption,
     FirstBoxOption,
@@ -21,19 +21,11 @@ from segagent.cli.models import (
     ToolWeightsOption,
     choose,
 )
-from segagent.cli.runs import (
-    BudgetCallsOption,
-    BudgetMoneyOption,
-    BudgetSecondsOption,
-    PriceOption,
-    parse_budget,
-)
+from segagent.cli.running import RunOptions, takes_run_options, tell_failures, tell_stopped, watching
 
 if TYPE_CHECKING:
     from segagent.evaluation.protocols import EvaluationConfig
-    from segagent.evaluation.run import Progress
-
-_MAX_LISTED = 20
+    from segagent.runs.progress import Progress
 
 
 class Protocol(StrEnum):
@@ -55,6 +47,7 @@ class Select(StrEnum):
 
 
 @reporting_errors
+@takes_run_options()
 def evaluate(
     dataset: Annotated[
         str,
@@ -64,6 +57,7 @@ def evaluate(
             show_default=False,
         ),
     ],
+    *,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder; one that is there already is gone on with.")],
     text_template: TextTemplateOption = None,
     crowds: CrowdsOption = False,
@@ -107,20 +101,11 @@ def evaluate(
             help="Which mask is measured: the one returned, the published evaluation's choice, or the last.",
         ),
     ] = Select.RETURNED,
-    shard: Annotated[
-        str, typer.Option("--shard", help="i/n: only part i of n; 'segagent report' puts the parts together.")
-    ] = "1/1",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")] = 0,
     batch_images: Annotated[
         int, typer.Option("--batch-images", min=1, help="Images played at once; changes no result.")
     ] = 1,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try the samples that failed again; the others stay as they are.")
-    ] = False,
-    budget_seconds: BudgetSecondsOption = None,
-    budget_calls: BudgetCallsOption = None,
-    budget_money: BudgetMoneyOption = None,
-    price: PriceOption = None,
+    run: RunOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, no progress.")] = False,
 ) -> None:
     """Play every sample of a data set and measure the masks against the true ones.
@@ -128,9 +113,12 @@ def evaluate(
     Writes OUT/trajectories.jsonl, all that happened, and OUT/results.json. A run that was stopped, even killed, goes on
     where it stopped when started again, and ends with the same results. The policy never sees a true mask.
     """
-    from segagent.evaluation.protocols import EvaluationConfig, Shard
-    from segagent.evaluation.results import measure_run, open_runs, write_results
-    from segagent.evaluation.run import evaluate as run_evaluation
+    from functools import partial
+
+    from segagent.evaluation.protocols import EvaluationConfig
+    from segagent.evaluation.results import RESULTS_FILE, read_results
+    from segagent.evaluation.run import evaluate_with
+    from segagent.runs.models import with_tool_alone
 
     simulated = protocol is Protocol.NOC and preset is None and policy in (None, "simulated")
     choice = choose(
@@ -142,32 +130,21 @@ def evaluate(
         search = replace(search, use_prm=False)
     elif all_steps:
         search = replace(search, stop_iou=2.0, patience=search.max_steps)
-    config = EvaluationConfig(protocol.value, search, max_clicks, enough, draws, seed, Shard.parse(shard), batch_images)
-    budget = parse_budget(budget_seconds, budget_calls, budget_money, price)
+    config = EvaluationConfig(protocol.value, search, max_clicks, enough, draws, seed, run.part(), batch_images)
     opened = open_data(dataset, text_template, crowds=crowds)
     # Masks to be judged or improved are given: no first box is asked for.
     given = protocol in (Protocol.FILTER, Protocol.REFINE, Protocol.OUTLINE)
-    player = None if simulated else choice.make_policy(started=given)
-    mine = len(range(config.shard.number - 1, opened.num_images, config.shard.of))
-    with counting_parts("evaluation", mine, unit="images", part="samples", quiet=as_json) as update:
-
-        def watch(progress: Progress) -> None:
-            failed = [f"{len(progress.failures)} failed"] if progress.failures else []
-            again = [f"{progress.num_retried} images tried again"] if progress.num_retried else []
-            update(progress.num_images, progress.num_samples, ", ".join([*failed, *again]))
-
-        progress = run_evaluation(
-            opened, player, choice.make_tool(), out, config, watch=watch, retry=retry_failed, budget=budget
-        )
-    (run,) = open_runs([out])
-    results, _ = measure_run(run, select.value)
-    path = write_results(results, out)
+    make = with_tool_alone(choice.make_tool) if simulated else partial(choice.make_models, started=given)
+    mine = config.shard.count(opened.num_images)
+    specs = choice.specs[-1:] if simulated else choice.specs
+    with watching("evaluation", mine, "samples", out, quiet=as_json) as watch:
+        progress = evaluate_with(opened, make, out, config, select=select.value, watch=watch, **run.how(specs, mine))
+    results = read_results(out)
     if as_json:
         print_object(results)
     else:
-        _tell(results, config, progress, path)
-    if progress.stopped:
-        warn(f"{progress.stopped}; give a larger budget to the same command to go on")
+        _tell(results, config, progress, out / RESULTS_FILE)
+    tell_stopped(progress.stopped)
     if progress.failures or progress.stopped:
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -183,10 +160,7 @@ def nothing_measured(results: dict[str, Any]) -> str:
 
 
 def _tell(results: dict[str, Any], config: EvaluationConfig, progress: Progress, path: Path) -> None:
-    for failure in progress.failures[:_MAX_LISTED]:
-        warn(f"sample {failure.sample_id} failed: {failure.reason}")
-    if len(progress.failures) > _MAX_LISTED:
-        warn(f"and {len(progress.failures) - _MAX_LISTED} more failed samples; {path} lists all")
+    tell_failures([(one.sample_id, one.reason) for one in progress.failures], "sample", f"{path} lists all")
     counts = results["counts"]
     if words := nothing_measured(results):
         say(words)

@@ -11,6 +11,7 @@ import typer
 
 from segagent.cli.common import CrowdsOption, open_data
 from segagent.cli.console import one_line, phases, print_object, reporting_errors, say
+from segagent.cli.running import RunOptions, takes_run_options
 
 if TYPE_CHECKING:
     from segagent.learning.sft import Fresh, TrainedModel
@@ -123,6 +124,7 @@ def sft(
     "  segagent train star model DATASET OTHER_DATASET -o model2 --rounds 2 --temperature 1",
 )
 @reporting_errors
+@takes_run_options("shard", "retry_failed", only="Rollouts: ")
 def star(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="S_0: a folder of 'segagent train sft'.")],
     datasets: Annotated[
@@ -174,6 +176,7 @@ def star(
     batch_size: BatchOption = None,
     lora_rank: LoraOption = None,
     seed: SeedOption = None,
+    run: RunOptions,
     resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -203,15 +206,18 @@ def star(
     if "recipe" not in note:
         raise InputError(f"{model}: its training note names no recipe; expected a model of 'segagent train sft'")
     settings = replace(load_recipe(recipe) if recipe is not None else load_recipe_from(note["recipe"]), **changes)
+    opened = [open_data(one, crowds=crowds) for one in datasets]
+    how = run.how((str(note.get("scheme", "")) + ":", tool), max(one.num_images for one in opened))
     with phases(unit="steps", quiet=as_json) as update:
         trained = run_star(
             model,
-            [open_data(one, crowds=crowds) for one in datasets],
+            opened,
             out,
             config,
             recipe=settings,
             resume=resume,
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
+            **how,
         )
     _tell(trained, as_json=as_json)
 

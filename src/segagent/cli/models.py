@@ -12,6 +12,7 @@ from segagent.cli.console import warn
 if TYPE_CHECKING:
     from segagent.core import Policy, SegmentationTool
     from segagent.core.usage import Prices
+    from segagent.runs.models import Models
     from segagent.search import SearchConfig
 
 PresetOption = Annotated[
@@ -71,10 +72,10 @@ class Choice:
     search: SearchConfig
 
     @property
-    def waits(self) -> bool:
-        """Whether most of the work is waiting for a server, so that it is done in one process, side by side."""
+    def specs(self) -> tuple[str, ...]:
+        """Of the models: who clicks, who gives the first box where that is another one, and the tool."""
         others = () if self.first_box in (None, "none", "own") else (str(self.first_box),)
-        return all(spec.startswith("openai:") for spec in (self.policy, *others))
+        return (self.policy, *others, self.tool)
 
     def make_policy(self, *, started: bool) -> Policy:
         """The policy. ``started``: the episode begins with a mask or box that was given, so none is asked for."""
@@ -84,6 +85,12 @@ class Choice:
         if started:
             return with_first_box(policy, "none")
         return policy if self.first_box is None else with_first_box(policy, self.first_box)
+
+    def make_models(self, *, started: bool) -> Models:
+        """What plays an evaluation; see :meth:`make_policy`. In a worker, where ``partial`` of this is sent to."""
+        from segagent.runs.models import Models
+
+        return Models(self.make_policy(started=started), self.make_tool())
 
     def make_tool(self) -> SegmentationTool:
         """The tool."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segagent.cli.common import CrowdsOption, open_data
-from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, print_object, reporting_errors, say, waiting, warn
+from segagent.cli.console import EXIT_SOME_FAILED, print_object, reporting_errors, say, waiting, warn
 from segagent.cli.models import (
     Choice,
     PolicyOption,
@@ -18,13 +18,11 @@ from segagent.cli.models import (
     ToolOption,
     ToolWeightsOption,
     choose,
-    parse_prices,
 )
+from segagent.cli.running import RunOptions, takes_run_options, tell_failures, tell_stopped, watching
 
 if TYPE_CHECKING:
-    from segagent.annotation.batch import Budget, Progress, RunConfig
-
-_MAX_LISTED = 20
+    from segagent.annotation.batch import RunConfig
 
 SourceArgument = Annotated[
     str,
@@ -44,22 +42,6 @@ ImagesOption = Annotated[
     Path | None, typer.Option("--images", help="Data set: the folder with the images of a .json file.")
 ]
 RunOption = Annotated[Path, typer.Option("--out", "-o", help="The run folder; one that is there is gone on with.")]
-WorkersOption = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        min=1,
-        help="Data set: processes, each with its own models. [default: cores]. "
-        "Left out, an openai: policy is asked about many images at once from one process.",
-    ),
-]
-RayOption = Annotated[
-    str | None,
-    typer.Option("--ray", metavar="ADDRESS|local", help="Data set: work on a Ray cluster; needs the extra 'ray'."),
-]
-RetryOption = Annotated[
-    bool, typer.Option("--retry-failed", help="Data set: try again the objects that failed in earlier sessions.")
-]
 MaxSecondsOption = Annotated[
     float | None, typer.Option("--max-seconds", help="Most seconds per object; checked between steps.")
 ]
@@ -69,24 +51,10 @@ MaxCallsOption = Annotated[
 MaxMoneyOption = Annotated[
     float | None, typer.Option("--max-money", help="Most money per object; needs --price, and a policy that tells.")
 ]
-BudgetSecondsOption = Annotated[
-    float | None, typer.Option("--budget-seconds", help="Data set: most seconds of computing for the run.")
-]
-BudgetCallsOption = Annotated[
-    int | None, typer.Option("--budget-calls", min=1, help="Data set: most states asked about for the run.")
-]
-BudgetMoneyOption = Annotated[float | None, typer.Option("--budget-money", help="Data set: most money for the run.")]
-PriceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--price",
-        metavar="IN,OUT[,CACHED]",
-        help="Of a million tokens read and written, for --max-money, --budget-money, where the server tells no cost.",
-    ),
-]
 
 
 @reporting_errors
+@takes_run_options("shard", only="Data set: ")
 def audit(
     source: SourceArgument,
     text: OptionalTextArgument = None,
@@ -102,13 +70,7 @@ def audit(
     preset: PresetOption = None,
     policy_weights: PolicyWeightsOption = None,
     tool_weights: ToolWeightsOption = None,
-    workers: WorkersOption = None,
-    ray: RayOption = None,
-    retry_failed: RetryOption = False,
-    budget_seconds: BudgetSecondsOption = None,
-    budget_calls: BudgetCallsOption = None,
-    budget_money: BudgetMoneyOption = None,
-    price: PriceOption = None,
+    run: RunOptions,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object, no progress.")] = False,
 ) -> None:
@@ -121,10 +83,7 @@ def audit(
         first_box=None, steps=None, candidates=None,
     )  # fmt: skip
     if text is not None:
-        require_unset(
-            images=images, workers=workers, ray=ray, retry_failed=retry_failed, price=price, out=out,
-            budget_seconds=budget_seconds, budget_calls=budget_calls, budget_money=budget_money,
-        )  # fmt: skip
+        require_unset(images=images, price=run.price, out=out, **run.given())
         if mask is None:
             raise InputError("--mask is missing; give the mask to look at")
         _audit_one(Path(source), text, mask, choice, seed=seed, as_json=as_json)
@@ -139,10 +98,7 @@ def audit(
         choice,
         RunConfig("audit", choice.search, seed=seed),
         crowds=crowds,
-        workers=workers,
-        ray=ray,
-        retry_failed=retry_failed,
-        budget=parse_budget(budget_seconds, budget_calls, budget_money, price),
+        run=run,
         as_json=as_json,
     )
 
@@ -230,70 +186,28 @@ def prompts_spec(source: str, prompts: Path) -> str:
     return f"{scheme}:{prompts}:images={source}"
 
 
-def parse_budget(seconds: float | None, calls: int | None, money: float | None, price: str | None) -> Budget:
-    """The budget of a run. Raises ``InputError`` for prices that are not two numbers."""
-    from segagent.annotation.batch import Budget
-
-    return Budget(seconds, calls, money, parse_prices(price))
-
-
 def run_dataset(
-    spec: str,
-    out: Path,
-    choice: Choice,
-    config: RunConfig,
-    *,
-    crowds: bool,
-    workers: int | None,
-    ray: str | None,
-    retry_failed: bool,
-    budget: Budget,
-    as_json: bool,
+    spec: str, out: Path, choice: Choice, config: RunConfig, *, crowds: bool, run: RunOptions, as_json: bool
 ) -> None:
     """Do a job to a data set: progress, summary, exit code."""
-    import json
     from functools import partial
 
-    from segagent.annotation.batch import make_models, open_run, run_job, summarise_run
-    from segagent.annotation.batch.summary import SUMMARY_FILE
-    from segagent.core import SegAgentError
-    from segagent.distributed import available_cores
-    from segagent.distributed.ray_workers import ray_workers
-    from segagent.imaging.writing import write_bytes
+    from segagent.annotation.batch import make_models, run_job
+    from segagent.annotation.batch.summary import read_summary
 
     opened = open_data(spec, crowds=crowds)
     first_box = choice.first_box if config.job == "annotate" else "none"
-    config = replace(config, search=choice.search)
-    begun = False
-    with counting_parts(config.job, opened.num_images, unit="images", part="objects", quiet=as_json) as update:
-
-        def watch(progress: Progress) -> None:
-            nonlocal begun
-            begun = True
-            update(min(progress.num_images, opened.num_images), progress.num_objects, _note(progress))
-
-        try:
-            progress = run_job(
-                opened,
-                partial(make_models, choice.policy, choice.tool, first_box),
-                out,
-                config,
-                workers=None
-                if workers is None and choice.waits
-                else min(workers or available_cores(), max(opened.num_images, 1)),
-                open_workers=None if ray is None else partial(ray_workers, address=ray, workers=workers),
-                budget=budget,
-                retry_failed=retry_failed,
-                notes={"policy": choice.policy, "tool": choice.tool},
-                watch=watch,
-            )
-        except (KeyboardInterrupt, SegAgentError):
-            if begun:
-                warn(f"what is done so far is in {out}; give the same command again to go on")
-            raise
-    summary = summarise_run(open_run(out))
-    summary["stopped"] = progress.stopped
-    write_bytes(out / SUMMARY_FILE, json.dumps(summary, indent=1).encode("ascii") + b"\n")
+    with watching(config.job, opened.num_images, "objects", out, quiet=as_json) as watch:
+        progress = run_job(
+            opened,
+            partial(make_models, choice.policy, choice.tool, first_box),
+            out,
+            replace(config, search=choice.search),
+            notes={"policy": choice.policy, "tool": choice.tool},
+            watch=watch,
+            **run.how(choice.specs, opened.num_images),
+        )
+    summary = read_summary(out)
     if as_json:
         print_object(summary)
     else:
@@ -302,18 +216,11 @@ def run_dataset(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _note(progress: Progress) -> str:
-    parts = [f"{count} {name.replace('_', ' ')}" for name, count in sorted(progress.outcomes.items())]
-    return ", ".join([*parts, *([f"{len(progress.failures)} failed"] if progress.failures else [])])
-
-
 def tell_summary(summary: dict[str, Any]) -> None:
     """Say what a summary holds: on stdout what goes before all figures, then the figures; on stderr the failures."""
     job = summary["job"]
-    for failure in summary["failed"][:_MAX_LISTED]:
-        warn(f"object {failure['object_id']} failed: {failure['reason']}")
-    if len(summary["failed"]) > _MAX_LISTED:
-        warn(f"and {len(summary['failed']) - _MAX_LISTED} more failed objects; summary.json lists all")
+    told = [(failure["object_id"], failure["reason"]) for failure in summary["failed"]]
+    tell_failures(told, "object", "summary.json lists all")
     tell_counts(summary)
     if summary["likely_errors"] is not None:
         counts = [f"{count} {label}" for label, count in summary["likely_errors"].items() if count]
@@ -327,8 +234,7 @@ def tell_summary(summary: dict[str, Any]) -> None:
     say(f"cost: {cost.get('seconds', 0):.1f} s, {cost.get('policy_calls', 0):.0f} policy calls{money}")
     if cost.get("not_greedy"):
         warn(f"{cost['not_greedy']:.0f} replies were sampled, for the policy's server takes no temperature")
-    if summary.get("stopped"):
-        warn(f"{summary['stopped']}; give a larger budget to the same command to go on")
+    tell_stopped(summary.get("stopped", ""))
     say(f"run: {summary['run']}; next: segagent review {summary['run']}")
 
 

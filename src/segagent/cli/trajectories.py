@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from segagent.cli.common import CrowdsOption, TextTemplateOption, open_data
-from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, one_line, print_object, reporting_errors, say, warn
+from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, reporting_errors, say
+from segagent.cli.running import RunOptions, takes_run_options, tell_failures, tell_stopped, watching
 
-_MAX_LISTED = 20
+if TYPE_CHECKING:
+    from segagent.runs.progress import Progress
 
 
 @reporting_errors
+@takes_run_options("price", "budget_money")
 def trajectories(
     dataset: Annotated[
         str,
@@ -24,6 +28,7 @@ def trajectories(
             show_default=False,
         ),
     ],
+    *,
     out: Annotated[
         Path,
         typer.Option("--out", "-o", metavar="TRAJ.jsonl", help="The file; one that is there already is gone on with."),
@@ -40,9 +45,7 @@ def trajectories(
         str, typer.Option("--starts", help="What to begin from, separated by commas: empty, box, random.")
     ] = "empty,box,random",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives the random clicks.")] = 0,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes. [default: one per core]", show_default=False)
-    ] = None,
+    run: RunOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and no progress.")] = False,
 ) -> None:
     """Write the simulated annotator's trajectories for every object of a data set.
@@ -52,63 +55,48 @@ def trajectories(
     import time
     from functools import partial
 
-    from segagent.distributed import available_cores
     from segagent.environment import GenerationConfig
-    from segagent.learning.trajectories import (
-        Report,
-        TrajectoryConfig,
-        generate_dataset,
-        parse_starts,
-    )
+    from segagent.learning.trajectories import TrajectoryConfig, generate_dataset, parse_starts
     from segagent.tools import make_tool
 
-    config = TrajectoryConfig(GenerationConfig(max_steps, tau_stop, tau_diff), parse_starts(starts), seed)
+    rules = GenerationConfig(max_steps, tau_stop, tau_diff)
+    config = TrajectoryConfig(rules, parse_starts(starts), seed, shard=run.part())
     opened = open_data(dataset, text_template, crowds=crowds)
+    mine = config.shard.count(opened.num_images)
     began = time.monotonic()
     kept: list[int] = []
-    with counting_parts("trajectories", opened.num_images, unit="images", part="samples", quiet=as_json) as update:
+    with watching("trajectories", mine, "samples", out, quiet=as_json) as watch:
 
-        def progress(report: Report) -> None:
-            kept[:] = kept or [report.num_samples]
-            failed = f"{len(report.failures)} failed" if report.failures else ""
-            update(report.num_images, report.num_samples, failed)
+        def told(progress: Progress) -> None:
+            kept[:] = kept or [progress.num_samples]
+            watch(progress)
 
-        report = generate_dataset(
-            opened,
-            partial(make_tool, tool),
-            out,
-            config,
-            workers=min(workers or available_cores(), max(opened.num_images, 1)),
-            progress=progress,
-        )
+        made = generate_dataset(opened, partial(make_tool, tool), out, config, watch=told, **run.how((tool,), mine))
     seconds = time.monotonic() - began
+    num, failures = made.outcomes["trajectories"], made.failures
     if as_json:
         print_object(
             {
                 "trajectories": str(out),
-                "num_images": report.num_images,
-                "num_samples": report.num_samples,
-                "num_trajectories": report.num_trajectories,
-                "num_failed": len(report.failures),
-                "failures": [
-                    {"sample_id": failure.sample_id, "image": failure.image, "reason": failure.reason}
-                    for failure in report.failures
-                ],
-                "num_kept_images": report.num_kept_images,
+                "num_images": made.num_images,
+                "num_samples": made.num_samples,
+                "num_trajectories": num,
+                "num_failed": len(failures),
+                "failures": [asdict(one) for one in failures],
+                "num_kept_images": made.num_kept_images,
                 "seconds": round(seconds, 3),
+                "stopped": made.stopped,
             }
         )
     else:
-        for failure in report.failures[:_MAX_LISTED]:
-            warn(f"sample {failure.sample_id} failed: {failure.reason}")
-        if len(report.failures) > _MAX_LISTED:
-            warn(f"and {len(report.failures) - _MAX_LISTED} more failed samples; --json lists all")
-        if not report.num_trajectories:
-            say("no trajectory was made: " + ("every sample failed" if report.failures else "there is no sample"))
-        made = report.num_samples - kept[0]
+        tell_failures([(one.sample_id, one.reason) for one in failures], "sample", "--json lists all")
+        if not num:
+            say("no trajectory was made: " + ("every sample failed" if failures else "there is no sample"))
+        new = made.num_samples - kept[0]
         say(
-            f"{report.num_trajectories} trajectories of {report.num_samples - len(report.failures)} samples on "
-            f"{report.num_images} images ({made} samples in {seconds:.1f} s): {one_line(str(out))}"
+            f"{num} trajectories of {made.num_samples - len(failures)} samples on "
+            f"{made.num_images} images ({new} samples in {seconds:.1f} s): {one_line(str(out))}"
         )
-    if report.failures:
+    tell_stopped(made.stopped)
+    if failures or made.stopped:
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -20,6 +20,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
 from segagent.distributed.answering import Answers, one_thread, question
+from segagent.distributed.devices import use_gpu
 from segagent.distributed.lanes import Lanes
 from segagent.distributed.ordered import Asking, Died, Ending, Ready, asking
 
@@ -62,10 +63,11 @@ def worker_processes(make: Callable[[], _M], workers: int | None) -> Iterator[As
 
 @dataclass(eq=False)
 class _Worker:
-    """A process, this end of its pipe, and the number of what it is at (None: idle)."""
+    """A process, this end of its pipe, its place among the workers, and the number of what it is at (None: idle)."""
 
     process: SpawnProcess
     pipe: connection.Connection
+    place: int
     number: int | None = None
 
 
@@ -120,11 +122,13 @@ class _Processes:
     def _start(self) -> _Worker:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self._make), daemon=True)
+        taken = {worker.place for worker in self._workers}
+        place = next(place for place in range(self.size) if place not in taken)
+        process = context.Process(target=_serve, args=(theirs, self._make, place), daemon=True)
         with _interrupts_held():
             process.start()
         theirs.close()
-        self._workers.append(_Worker(process, ours))
+        self._workers.append(_Worker(process, ours, place))
         return self._workers[-1]
 
     def _bury(self, worker: _Worker) -> None:
@@ -147,8 +151,9 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(pipe: connection.Connection, make: Callable[[], Any]) -> None:
+def _serve(pipe: connection.Connection, make: Callable[[], Any], place: int) -> None:
     """A worker process: answers until there is nobody left to ask."""
+    use_gpu(place)
     # The parent alone decides what an interrupt means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()

@@ -9,8 +9,6 @@ from typing import Any, get_args
 import numpy as np
 
 from segagent.core import (
-    BoolMask,
-    Image,
     InputError,
     Outliner,
     Policy,
@@ -24,43 +22,16 @@ from segagent.core import (
     predicts_iou,
     total_usage,
 )
-from segagent.datasets import Sample
 from segagent.environment import Episode, StartSpec, Target, embed_images, observe, random_clicks_start, reset
-from segagent.environment.seeds import episode_seed
 from segagent.evaluation.clicking import click_trajectories
 from segagent.evaluation.degrading import DEGRADING_VERSION, degraded
 from segagent.evaluation.measuring import Protocol
+from segagent.runs.playing import Asked
+from segagent.runs.session import Shard
 from segagent.search import SearchConfig, rollout, with_rewards
 from segagent.search.versions import versions_with
 
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Part ``number`` of ``of``, from 1: the images whose place in the data set is ``number - 1`` modulo ``of``."""
-
-    number: int = 1
-    of: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.number <= self.of:
-            raise InputError(f"shard {self.number}/{self.of}: expected i/n with i from 1 to n")
-
-    @staticmethod
-    def parse(text: str) -> Shard:
-        """``"2/8"``. Raises ``InputError`` saying what is expected."""
-        number, slash, of = text.partition("/")
-        if not slash or not all(part.isascii() and part.isdigit() and len(part) < 9 for part in (number, of)):
-            raise InputError(f"shard {text!r:.80}: expected i/n, for example 1/4")
-        return Shard(int(number), int(of))
-
-    def takes(self, place: int) -> bool:
-        """Whether the image at ``place`` (from 0) belongs to this part."""
-        return place % self.of == self.number - 1
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.of}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,39 +73,22 @@ class EvaluationConfig:
         return {**settings, "starts": DEGRADING_VERSION} if self.protocol == "refine" else settings
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """A loaded sample. The policy is shown nothing of ``mask`` (height, width) and ``ignore``."""
-
-    sample: Sample
-    image: Image
-    mask: BoolMask
-    ignore: BoolMask | None
-
-    @property
-    def target(self) -> Target:
-        """For rewards and the simulated annotator."""
-        return Target(self.mask, self.ignore)
-
-    def episode(self, seed: int) -> Episode:
-        """What may be asked about it."""
-        own = episode_seed(seed, self.sample.sample_id)
-        return Episode(self.image, self.sample.text, self.sample.sample_id, self.sample.image_name, seed=own)
-
-
 def play(
-    tasks: Sequence[Task], policy: Policy | None, tool: SegmentationTool, config: EvaluationConfig
+    asked: Sequence[Asked], policy: Policy | None, tool: SegmentationTool, config: EvaluationConfig
 ) -> list[list[Trajectory]]:
-    """The trajectories of each task, with rewards. ``policy`` None is the simulated annotator, for ``noc`` only."""
-    episodes = [task.episode(config.seed) for task in tasks]
-    targets = [task.target for task in tasks]
+    """The trajectories of each, with rewards. ``policy`` None is the simulated annotator, for ``noc`` only.
+
+    The policy is shown nothing of a target.
+    """
+    episodes = [one.episode for one in asked]
+    targets = [one.target for one in asked if one.target is not None]
     if config.protocol == "filter":
         assert policy is not None
         return _judge(episodes, targets, policy, tool, config.draws)
     if config.protocol == "outline":
         return [[_outlined(episode, target, policy, tool)] for episode, target in zip(episodes, targets, strict=True)]
     if config.protocol == "refine":
-        episodes = [_from_degraded(episode, task) for episode, task in zip(episodes, tasks, strict=True)]
+        episodes = [_from_degraded(episode, target) for episode, target in zip(episodes, targets, strict=True)]
     if policy is None:
         made = click_trajectories(episodes, targets, tool, max_clicks=config.max_clicks, enough=config.enough)
     else:
@@ -146,9 +100,9 @@ def play(
     return [[trajectory] for trajectory in made]
 
 
-def _from_degraded(episode: Episode, task: Task) -> Episode:
+def _from_degraded(episode: Episode, target: Target) -> Episode:
     """The episode begun with a faulty mask of its target, drawn by the episode's seed."""
-    mask = degraded(task.mask, np.random.default_rng(episode.seed), task.ignore)
+    mask = degraded(target.mask, np.random.default_rng(episode.seed), target.ignore)
     return replace(episode, start=StartSpec("mask", mask))
 
 

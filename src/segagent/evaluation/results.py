@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from segagent.core import SCHEMA, InputError, Trajectory
 from segagent.core.failures import Failure
+from segagent.core.texts import read_json
 from segagent.evaluation.bootstrap import Interval
 from segagent.evaluation.calibration import reliability
 from segagent.evaluation.measuring import CLICK_TARGETS, Judged, Protocol, Rules, measure
@@ -18,7 +19,7 @@ from segagent.evaluation.metrics import Sums, agreement
 from segagent.evaluation.selection import Selection
 from segagent.imaging.writing import write_bytes
 from segagent.runs.journal import read_journal
-from segagent.runs.stored import SKIPPED_SCHEMA, TRAJECTORIES_FILE, merged_units, retried_files
+from segagent.runs.stored import SKIPPED_SCHEMA, TRAJECTORIES_FILE, stored_images
 
 RESULTS_FILE = "results.json"
 RESULTS_SCHEMA = "segagent.results/1"
@@ -114,7 +115,7 @@ def read_samples(run: Run) -> Iterator[tuple[int, dict[str, Any]]]:
     had failed.
     """
     for file in run.files:
-        for unit, records in merged_units(file, retried_files(file)):
+        for unit, records in stored_images(file):
             yield from ((unit, record) for record in records)
 
 
@@ -201,6 +202,12 @@ def write_results(results: dict[str, Any], out: str | Path) -> Path:
     path = Path(out) / RESULTS_FILE
     write_bytes(path, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode("ascii"))
     return path
+
+
+def read_results(out: str | Path) -> dict[str, Any]:
+    """What :func:`write_results` wrote. Raises ``InputError``."""
+    results: dict[str, Any] = read_json(Path(out) / RESULTS_FILE, "expected the results of an evaluation")
+    return results
 
 
 _FIRST = ("gIoU", "cIoU", "bIoU", "Pr@", "IoU@", "NoC@", "failed@", "AUC", "N-acc", "T-acc")

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Unpack
 
-from segagent.core import InputError, Policy, SegmentationTool, concurrency_of
-from segagent.core.budget import Budget, over_budget
-from segagent.core.failures import Failure
-from segagent.datasets import Dataset, SampleGroup
-from segagent.distributed import Lanes
-from segagent.evaluation.playing import play_groups
-from segagent.evaluation.protocols import EvaluationConfig
-from segagent.evaluation.retrying import retry_failed
+from segagent.core import Image, InputError, Policy, SegmentationTool, Trajectory, encode_rle
+from segagent.datasets import Dataset, Sample
+from segagent.distributed import Asking
+from segagent.environment import Episode, Target
+from segagent.environment.seeds import episode_seed
+from segagent.evaluation.protocols import EvaluationConfig, play
+from segagent.evaluation.results import measure_run, open_runs, write_results
+from segagent.evaluation.selection import Selection
 from segagent.policies import require_predicted_iou
-from segagent.runs.fingerprint import known_answers, policy_answers, tool_answers
-from segagent.runs.journal import Journal
-from segagent.runs.stored import EMPTY_SCHEMA, TRAJECTORIES_FILE, merged_units, retried_files
-from segagent.search.versions import versions_with
+from segagent.runs.fingerprint import known_answers
+from segagent.runs.journal import last_unit
+from segagent.runs.models import MakeModels, Models, unchanged
+from segagent.runs.playing import Asked, ImageResult, ImageTask, play_images
+from segagent.runs.progress import Progress, Watch
+from segagent.runs.run import Plan, carry_out, made_folder
+from segagent.runs.session import How, Session
+from segagent.runs.stored import EMPTY_SCHEMA, SKIPPED_SCHEMA, TRAJECTORIES_FILE, retried_files
 
 OPTIONS = {
     "protocol": "--protocol",
@@ -41,48 +44,6 @@ OPTIONS = {
 """How an evaluation's settings are given to the commands."""
 
 
-@dataclass
-class Progress:
-    """What a journal holds. ``num_kept_images`` of its images were there when this run began.
-
-    ``num_retried``: images with a failure that this run tried again. ``cost``: sums of seconds, policy_calls and the
-    amounts of :class:`segagent.core.Usage`. ``stopped``: which budget ended the run, in words; empty where none did.
-    """
-
-    num_images: int = 0
-    num_samples: int = 0
-    num_kept_images: int = 0
-    num_retried: int = 0
-    stopped: str = ""
-    cost: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    failures: list[Failure] = field(default_factory=list)
-    _last: tuple[int, str] = (-1, "")
-    _unit: int = -1
-
-    def add(self, unit: int, record: dict[str, Any]) -> None:
-        """Count a record of image number ``unit``; records of an image, and of a sample, follow one another."""
-        self.num_images += unit != self._unit
-        if record.get("schema") == EMPTY_SCHEMA:
-            self._unit = unit
-            return
-        sample = (unit, str(record.get("sample_id")))
-        self.num_samples += sample != self._last
-        self._unit, self._last = unit, sample
-        self._add_cost(record)
-        failure = Failure.from_dict(record)
-        if failure is not None:
-            self.failures.append(failure)
-
-    def _add_cost(self, record: dict[str, Any]) -> None:
-        used = record.get("usage")
-        amounts = {**(used if isinstance(used, dict) else {}), "seconds": record.get("elapsed", 0)}
-        for name, value in {**amounts, "policy_calls": record.get("num_policy_calls", 0)}.items():
-            self.cost[name] += value if isinstance(value, int | float) else 0
-
-
-Watch: TypeAlias = Callable[[Progress], None]
-
-
 def evaluate(
     dataset: Dataset,
     policy: Policy | None,
@@ -90,111 +51,155 @@ def evaluate(
     out: str | Path,
     config: EvaluationConfig = EvaluationConfig(),  # noqa: B008 - frozen
     *,
+    select: Selection = "returned",
     watch: Watch | None = None,
-    retry: bool = False,
-    budget: Budget = Budget(),  # noqa: B008 - frozen
+    **how: Unpack[How],
+) -> Progress:
+    """:func:`evaluate_with` models that are at hand, so in this process. ``policy`` None: the simulated annotator."""
+    models = Models(policy, tool)
+    return evaluate_with(dataset, lambda: models, out, config, select=select, watch=watch, **how)
+
+
+def evaluate_with(
+    dataset: Dataset,
+    make_models: MakeModels,
+    out: str | Path,
+    config: EvaluationConfig = EvaluationConfig(),  # noqa: B008 - frozen
+    *,
+    select: Selection = "returned",
+    watch: Watch | None = None,
+    **how: Unpack[How],
 ) -> Progress:
     """Play every sample of ``dataset`` (or of the shard) into ``out``/trajectories.jsonl, or go on where it stopped.
 
     The file is a :class:`segagent.runs.journal.Journal` with one unit per image, numbered by the image's place in the
     data set. Its records are trajectories with rewards, and beside each the ``target`` and ``ignore`` masks (COCO RLE)
     and the ``elapsed`` seconds per sample, loading included; a sample that cannot be used leaves a failure, one
-    that the protocol has no use for a note that it was skipped.
+    that the protocol has no use for a note that it was skipped. Then all of it is measured into ``out``/results.json.
 
     Args:
         dataset: what to evaluate on.
-        policy: who clicks. None is the simulated annotator, which ``noc`` alone can use.
-        tool: what turns clicks into masks.
+        make_models: see :data:`MakeModels`. Without a policy the simulated annotator clicks, which ``noc`` alone can
+            use.
         out: the folder, made where it is missing.
         config: the protocol and its settings.
+        select: which mask of a trajectory is measured.
         watch: called once at the beginning and after each batch of images.
-        retry: try the samples that failed again, once all images are done; see :mod:`segagent.evaluation.retrying`.
-        budget: of the whole run, earlier sessions included. Samples that failed, and retries, are not counted.
+        how: ``workers``, ``open_workers``, ``limit``, ``budget`` and ``retry_failed``: see
+            :class:`segagent.runs.session.Session`.
 
     Raises:
         InputError: for a journal that cannot be gone on with, and for a policy that does not suit the protocol.
         SegAgentError: where the policy's server fails for good. What was written stays.
     """
+    session = Session(**how)
+    with session.asking(make_models) as ask:
+        progress = play_protocol(dataset, ask, out, config, session, watch)
+    (run,) = open_runs([out])
+    write_results(measure_run(run, select)[0], out)
+    return progress
+
+
+def play_protocol(
+    dataset: Dataset,
+    ask: Asking[Models],
+    out: str | Path,
+    config: EvaluationConfig,
+    session: Session,
+    watch: Watch | None = None,
+    player: Callable[[Models], Models] = unchanged,
+) -> Progress:
+    """:func:`evaluate_with` workers that are there already: ``ask`` runs what needs the models, of which ``player``
+    makes those that play. Nothing is measured.
+    """
+    file = Path(out) / TRAJECTORIES_FILE
+    (about,) = ask(partial(_describe, config=config, player=player), [known_answers(file)])
+    made_folder(out)
+    _refuse_strays(file)
+    names = about["names"]
+    settings = {
+        "what": "evaluation",
+        "dataset": dataset.fingerprint,
+        "protocol": config.protocol,
+        **names,
+        **config.to_dict(),
+        "shard": str(config.shard),
+    }
+    notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": about["versions"]}
+    plan = Plan(
+        dataset,
+        partial(_work, config=config, player=player),
+        file,
+        settings,
+        notes,
+        OPTIONS,
+        shard=config.shard,
+        batch_images=config.batch_images,
+    )
+    return carry_out(plan, ask, session, watch)
+
+
+def _describe(
+    models: Models, known: str, *, config: EvaluationConfig, player: Callable[[Models], Models]
+) -> dict[str, Any]:
+    models = player(models)
+    policy = models.policy
     if policy is None and config.protocol != "noc":
         raise InputError(f"the protocol {config.protocol!r} needs a policy; only 'noc' has the simulated annotator")
     if policy is not None and config.protocol == "filter":
         require_predicted_iou(policy, "the protocol 'filter'")
     if policy is not None and config.protocol != "filter" and config.search.num_candidates > 1:
         require_predicted_iou(policy, "a choice between candidates")
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
-    settings = {
-        "what": "evaluation",
-        "dataset": dataset.fingerprint,
-        "protocol": config.protocol,
-        "policy": "simulated" if policy is None else policy.name,
-        "policy_answers": policy_answers(policy, known_answers(folder / TRAJECTORIES_FILE)),
-        "tool": tool.name,
-        "tool_answers": tool_answers(tool),
-        **config.to_dict(),
-        "shard": str(config.shard),
-    }
-    notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": versions_with(policy)}
-    progress = Progress()
-    with Journal(
-        folder / TRAJECTORIES_FILE,
-        settings,
-        notes,
-        kept=lambda record: progress.add(record["unit"][0], record),
-        options=OPTIONS,
-    ) as journal:
-        progress.num_kept_images = progress.num_images
-        _refuse_strays(journal)
-        if watch is not None:
-            watch(progress)
-        groups = islice(enumerate(dataset.groups()), journal.next_unit, None)
-        mine = ((place, group) for place, group in groups if config.shard.takes(place))
-        lanes = Lanes(concurrency_of(policy))
-
-        def played(batch: Sequence[tuple[int, SampleGroup]]) -> list[tuple[int, list[dict[str, Any]]]]:
-            made = play_groups([group for _, group in batch], policy, tool, config, lanes)
-            return [(place, records) for (place, _), records in zip(batch, made, strict=True)]
-
-        def ready(ahead: int) -> bool:
-            return not over_budget(progress.cost, progress.num_images, budget, ahead)
-
-        left = len([place for place in range(journal.next_unit, dataset.num_images) if config.shard.takes(place)])
-        for made in lanes.map(played, _batches(mine, config.batch_images), ready):
-            for place, records in made:
-                journal.append(place, records)
-                for record in records:
-                    progress.add(place, record)
-            left -= len(made)
-            if watch is not None:
-                watch(progress)
-        progress.stopped = over_budget(progress.cost, progress.num_images, budget) if left > 0 else ""
-        if retry and not progress.stopped:
-            for _ in retry_failed(dataset, policy, tool, journal.path, config, settings, notes):
-                progress.num_retried += 1
-                if watch is not None:
-                    watch(progress)
-        if retried_files(journal.path):
-            progress.failures = _failures(journal.path)
-    return progress
+    return {"names": models.names(known), "versions": models.versions()}
 
 
-def _refuse_strays(journal: Journal) -> None:
-    """Retries beside a journal that is only beginning are of another one."""
-    strays = retried_files(journal.path)
-    if strays and journal.next_unit == 0:
+def _refuse_strays(file: Path) -> None:
+    """Retries of version 0.1.0 beside a journal that is only beginning are of another one."""
+    strays = retried_files(file)
+    if strays and (not file.exists() or last_unit(file) < 0):
         raise InputError(f"{strays[0]}: belongs to an earlier evaluation; remove it or choose another folder")
 
 
-def _failures(path: Path) -> list[Failure]:
-    """What still fails after all retries."""
-    found = (Failure.from_dict(r) for _, records in merged_units(path, retried_files(path)) for r in records)
-    return [failure for failure in found if failure is not None]
+def _work(
+    models: Models, tasks: Sequence[ImageTask], *, config: EvaluationConfig, player: Callable[[Models], Models]
+) -> list[ImageResult]:
+    results = play_images(player(models), tasks, kind=_Judged(config))
+    for task, result in zip(tasks, results, strict=True):
+        if not result.records:
+            result.records.append({"schema": EMPTY_SCHEMA, "image": task.group.image_name})
+    return results
 
 
-def _batches(groups: Iterable[tuple[int, SampleGroup]], size: int) -> Iterator[Sequence[tuple[int, SampleGroup]]]:
-    iterator = iter(groups)
-    while batch := list(islice(iterator, size)):
-        yield batch
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A :class:`segagent.runs.playing.Kind`: the protocol's trajectories, and beside them what metrics need."""
+
+    config: EvaluationConfig
+
+    def asked(self, sample: Sample, image: Image, models: Models) -> list[Asked] | dict[str, Any]:
+        del models
+        mask, ignore = sample.load_target(image)
+        if self.config.protocol not in ("res", "outline") and not mask.any():
+            reason = "has no target; there is nothing to click"
+            skipped = {"sample_id": sample.sample_id, "image": sample.image_name, "reason": reason}
+            return {"schema": SKIPPED_SCHEMA, **skipped}
+        seed = episode_seed(self.config.seed, sample.sample_id)
+        episode = Episode(image, sample.text, sample.sample_id, sample.image_name, seed=seed)
+        return [Asked(episode, Target(mask, ignore))]
+
+    def play(self, asked: Sequence[Asked], models: Models) -> list[list[Trajectory]]:
+        return play(asked, models.policy, models.tool, self.config)
+
+    def kept(
+        self, sample: Sample, asked: Asked, made: Sequence[Trajectory], models: Models, seconds: float
+    ) -> list[dict[str, Any]]:
+        del models
+        assert asked.target is not None
+        about = {name: getattr(sample, name) for name in ("category", "kind")}
+        beside = {
+            **{name: value for name, value in about.items() if value is not None},
+            "target": encode_rle(asked.target.mask),
+            "ignore": None if asked.target.ignore is None else encode_rle(asked.target.ignore),
+            "elapsed": seconds / len(made),
+        }
+        return [{**one.to_dict(), **beside} for one in made]

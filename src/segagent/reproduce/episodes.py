@@ -16,7 +16,7 @@ from segagent.environment import Episode, SimulatedAnnotator, StartSpec, observe
 from segagent.learning.trajectories.config import episode_seed
 from segagent.reproduce.players import Boxing, Player, load_player
 from segagent.reproduce.records import make_records
-from segagent.reproduce.samples import MiniSample, number_of, sample_of
+from segagent.reproduce.samples import MiniSample, sample_of
 from segagent.reproduce.work import Ask, Watch
 from segagent.search import SearchConfig, run_search, with_rewards
 
@@ -35,11 +35,6 @@ class RunPlan:
     tool: str
     seed: int
     limit: int | None = None
-
-    @property
-    def num_scenes(self) -> int:
-        """How many episodes it has, scenes that nothing can be said about included."""
-        return min(number_of(self.dataset), self.limit or 10**9)
 
     def to_dict(self) -> dict[str, Any]:
         """What decides the episodes, the model's weights among it."""
@@ -82,7 +77,7 @@ def play(plan: RunPlan, path: Path, ask: Ask, watch: Watch) -> list[Played]:
     Scenes without a sentence are left out. Raises ``InputError`` where the journal was begun with other settings.
     """
     make = partial(_play_scenes, plan=plan)
-    records = make_records(plan.name, path, plan.to_dict(), plan.num_scenes, make, ask, watch)
+    records = make_records(plan.name, path, plan.to_dict(), plan.dataset, make, ask, watch, plan.limit)
     return [_from_record(record) for record in records if "schema" in record]
 
 

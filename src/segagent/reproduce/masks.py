@@ -17,7 +17,7 @@ from segagent.evaluation.clicking import click_trajectories
 from segagent.reproduce.episodes import weights_digest
 from segagent.reproduce.players import Player, load_player
 from segagent.reproduce.records import Record, make_records
-from segagent.reproduce.samples import number_of, sample_of
+from segagent.reproduce.samples import sample_of
 from segagent.reproduce.work import Ask, Watch
 
 KINDS = ("random clicks", "damaged")
@@ -64,7 +64,7 @@ class MaskPlan:
 def judge_masks(plan: MaskPlan, path: Path, ask: Ask, watch: Watch) -> list[Judged]:
     """The judged masks of ``plan``; kept and gone on with as :func:`segagent.reproduce.records.make_records` says."""
     make = partial(_judge_scenes, plan=plan)
-    records = make_records(plan.name, path, plan.to_dict(), number_of(plan.dataset), make, ask, watch)
+    records = make_records(plan.name, path, plan.to_dict(), plan.dataset, make, ask, watch)
     return [Judged(p, t, record["image"], kind) for record in records for kind, p, t in record["masks"]]
 
 
@@ -118,7 +118,7 @@ def clicks_needed(
     """For each object of ``dataset``, the IoU after each of the simulated annotator's clicks, up to 0.85."""
     settings = {"what": "miniature clicks", "dataset": dataset, "tool": tool, "max_clicks": max_clicks}
     make = partial(_click_scenes, dataset=dataset, max_clicks=max_clicks)
-    records = make_records(name, path, settings, number_of(dataset), make, ask, watch)
+    records = make_records(name, path, settings, dataset, make, ask, watch)
     return [record["ious"] for record in records if record["ious"]]
 
 

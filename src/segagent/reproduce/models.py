@@ -20,15 +20,16 @@ def make_annotator_set(config: MiniConfig, path: Path, workers: int, watch: Watc
     """D_0: the simulated annotator's trajectories on the training scenes, into ``path``; shared by all seeds."""
     dataset = open_dataset(config.train_dataset)
     with watch("D_0: the simulated annotator's trajectories", dataset.num_images, "images") as update:
-        report = generate_dataset(
+        made = generate_dataset(
             dataset,
             partial(make_tool, config.tool),
             path,
             TrajectoryConfig(seed=config.seed),
             workers=min(workers, dataset.num_images),
-            progress=lambda report: update(report.num_images, f"{report.num_trajectories} trajectories"),
+            watch=lambda made: update(made.num_images, f"{made.outcomes['trajectories']} trajectories"),
         )
-    return {"images": report.num_images, "samples": report.num_samples, "trajectories": report.num_trajectories}
+    trajectories = made.outcomes["trajectories"]
+    return {"images": made.num_images, "samples": made.num_samples, "trajectories": trajectories}
 
 
 def train_models(

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from segagent.core import SegmentationTool
 from segagent.core.versions import package_versions
+from segagent.datasets import ScenesDataset
 from segagent.reproduce.work import Ask, Watch
-from segagent.runs.journal import Journal
+from segagent.runs.journal import read_journal
+from segagent.runs.playing import ImageResult, ImageTask
+from segagent.runs.progress import Progress
+from segagent.runs.run import Plan, carry_out
+from segagent.runs.session import Session
 
 _SCENES_AT_ONCE = 2
 
@@ -19,23 +26,45 @@ Make: TypeAlias = Callable[[SegmentationTool, Sequence[int]], list[Record]]
 
 
 def make_records(
-    name: str, path: Path, settings: Mapping[str, Any], total: int, make: Make, ask: Ask, watch: Watch
+    name: str,
+    path: Path,
+    settings: Mapping[str, Any],
+    dataset: str,
+    make: Make,
+    ask: Ask,
+    watch: Watch,
+    limit: int | None = None,
 ) -> list[Record]:
-    """The records of scenes 0 to ``total - 1``: those that the journal at ``path`` holds, and the others, made now.
+    """The records of the scenes of ``dataset``, the first ``limit``: those that the journal at ``path`` holds, and the
+    others, made now.
 
     Raises ``InputError`` where the journal was begun with other ``settings``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    records: list[Record] = []
-    with Journal(path, settings, {"versions": package_versions()}, kept=records.append) as journal:
-        numbers = range(journal.next_unit, total)
-        if numbers:
-            chunks = [numbers[at : at + _SCENES_AT_ONCE] for at in range(0, len(numbers), _SCENES_AT_ONCE)]
-            with watch(name, total, "scenes") as update:
-                update(journal.next_unit, "")
-                for made in ask(make, chunks):
-                    for record in made:
-                        journal.append(journal.next_unit, [record])
-                        records.append(record)
-                        update(journal.next_unit, "")
-    return records
+    scenes = ScenesDataset.from_spec(dataset)
+    total = min(scenes.num_images, limit or scenes.num_images)
+    plan = Plan(
+        scenes,
+        partial(_work, make=make),
+        path,
+        settings,
+        {"versions": package_versions()},
+        batch_images=_SCENES_AT_ONCE,
+        died=None,
+    )
+    with ExitStack() as stack:
+        bars: list[Callable[[float, str], None]] = []
+
+        def told(progress: Progress) -> None:
+            if not bars and progress.num_images < total:
+                bars.append(stack.enter_context(watch(name, total, "scenes")))
+            for update in bars:
+                update(progress.num_images, "")
+
+        carry_out(plan, ask, Session(limit=total), told)
+    return list(read_journal(path)[1])
+
+
+def _work(tool: SegmentationTool, tasks: Sequence[ImageTask], *, make: Make) -> list[ImageResult]:
+    records = make(tool, [task.unit for task in tasks])
+    return [ImageResult(task.unit, [record], {}) for task, record in zip(tasks, records, strict=True)]

@@ -35,8 +35,3 @@ def sample_of(dataset: str, index: int) -> MiniSample | None:
         return None
     chosen = samples[int(np.random.default_rng([0x3E7, index]).integers(len(samples)))]
     return MiniSample(chosen.sample_id, chosen.image_name, chosen.image, chosen.text, Target(chosen.load_target()[0]))
-
-
-def number_of(dataset: str) -> int:
-    """How many scenes a specification names."""
-    return ScenesDataset.from_spec(dataset).num_images

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias
 
 from segagent.core import SegmentationTool
 from segagent.distributed import Asking, worker_processes
 from segagent.tools import make_tool
 
-_T = TypeVar("_T")
-_R = TypeVar("_R")
-
-
-class Ask(Protocol):
-    """Runs functions that need a tool, results in order; see ``segagent.distributed.Asking``."""
-
-    def __call__(self, function: Callable[[SegmentationTool, _T], _R], items: Iterable[_T]) -> Iterator[_R]:
-        """``function(tool, item)`` for each item."""
-        ...
+Ask: TypeAlias = Asking[SegmentationTool]
+"""Runs functions that need a tool, results in order."""
 
 
 class Watch(Protocol):

@@ -131,8 +131,10 @@ class Journal:
             ) from error
 
 
-def read_journal(path: str | Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+def read_journal(path: str | Path, first_unit: int = 0) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
     """Header and records of a journal, finished or not; a torn last line is left out, the file left as it is.
+
+    With ``first_unit`` the records from that unit on; earlier lines are passed over unread.
 
     Raises ``InputError``, while iterating too, naming the file and line that is no record.
     """
@@ -144,13 +146,38 @@ def read_journal(path: str | Path) -> tuple[dict[str, Any], Iterator[dict[str, A
         raise InputError(f"{name}: cannot be read ({_reason(error)})") from error
     if header.get("schema") != JOURNAL_SCHEMA:
         raise InputError(f"{name}: not a journal; its first line should hold the schema {JOURNAL_SCHEMA!r}")
-    return header, _records(name)
+    return header, _records(name, first_unit)
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
+def last_unit(path: Path) -> int:
+    """The number of the last unit that a whole line belongs to; -1 for a journal without records."""
     with path.open("rb") as file:
-        for _, record in islice(_lines(file, path), 1, None):
+        units = (_unit(line) for line in file if line.endswith(b"\n"))
+        return max((unit for unit in units if unit is not None), default=-1)
+
+
+def _records(path: Path, first_unit: int) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        skipped = 0
+        if first_unit:
+            start = 0
+            for line in file:
+                if (_unit(line) or 0) >= first_unit:
+                    break
+                start += len(line)
+                skipped += 1
+            file.seek(start)
+        for _, record in islice(_lines(file, path, skipped), 0 if skipped else 1, None):
             yield record
+
+
+_UNIT = re.compile(rb'\{"unit": \[(\d+), ')
+
+
+def _unit(line: bytes) -> int | None:
+    """The unit that a line belongs to, as it is written; None for the header."""
+    found = _UNIT.match(line)
+    return None if found is None else int(found[1])
 
 
 def _scan(
@@ -189,10 +216,13 @@ def _scan(
     return end, next_unit
 
 
-def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Offset behind each line, and its object. A last line that is torn ends it, any other odd one raises."""
+def _lines(file: BinaryIO, path: Path, skipped: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Offset behind each line, and its object. A last line that is torn ends it, any other odd one raises.
+
+    ``skipped`` lines stand before where ``file`` is read from.
+    """
     offset = 0
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(file, start=skipped + 1):
         offset += len(line)
         record = _record(line)
         if record is not None:

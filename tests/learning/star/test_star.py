@@ -17,6 +17,8 @@ from segagent.learning.star.run import as_in_d_0
 from segagent.learning.trajectories import TrajectoryConfig, generate_dataset, read_trajectories
 from segagent.policies import CentrePolicy, make_policy
 from segagent.runs.journal import read_journal
+from segagent.runs.models import Models
+from segagent.runs.session import Session
 from segagent.tools import make_tool
 
 DATA = "scenes:3:seed=8,split=train,sentences=2,size=96"
@@ -31,9 +33,15 @@ def quiet(*_):
     pass
 
 
+def roll(policy, dataset, path, config, settings, tell=quiet):
+    with Session().asking(lambda: Models(policy, make_tool("disc"))) as ask:
+        told = lambda made: tell(made.num_images, dataset.num_images)  # noqa: E731
+        return roll_out(ask, dataset, path, config, settings, watch=told)
+
+
 def rolled(path, **options):
     dataset = open_dataset(DATA)
-    roll_out(CentrePolicy(), make_tool("disc"), dataset, path, SHORT, {"model": "centre"}, options.get("tell", quiet))
+    roll(CentrePolicy(), dataset, path, SHORT, {"model": "centre"}, options.get("tell", quiet))
     return dataset
 
 
@@ -109,7 +117,7 @@ def test_corrections_of_other_rollouts_are_refused(tmp_path):
     dataset = rolled(tmp_path / "r.jsonl")
     corrections_of(tmp_path, dataset)
     (tmp_path / "r.jsonl").unlink()
-    roll_out(Numb(), make_tool("disc"), dataset, tmp_path / "r.jsonl", SHORT, {"model": "numb"}, quiet)
+    roll(Numb(), dataset, tmp_path / "r.jsonl", SHORT, {"model": "numb"})
     with pytest.raises(InputError, match=r"c\.jsonl: does not belong to .*r\.jsonl"):
         list(read_corrected(tmp_path / "r.jsonl", tmp_path / "c.jsonl"))
 
@@ -140,12 +148,12 @@ class Numb:
 def test_rollouts_begin_as_d_0_does(tmp_path):
     dataset = open_dataset(DATA)
     config = replace(SHORT, starts=("empty", "box", "random"))
-    roll_out(CentrePolicy(), make_tool("disc"), dataset, tmp_path / "r.jsonl", config, {}, quiet)
+    roll(CentrePolicy(), dataset, tmp_path / "r.jsonl", config, {})
     out = corrections_of(tmp_path, dataset)
     found = list(read_corrected(tmp_path / "r.jsonl", out))
     report = generate_dataset(dataset, partial(make_tool, "disc"), tmp_path / "d_0.jsonl", TrajectoryConfig())
     d_0 = list(read_trajectories(tmp_path / "d_0.jsonl"))
-    assert report.num_trajectories == len(found) == 3 * len(list(dataset))
+    assert report.outcomes["trajectories"] == len(found) == 3 * len(list(dataset))
     for (rolled_out, _), made in zip(found, d_0, strict=True):
         assert (rolled_out.sample_id, rolled_out.start.kind) == (made.sample_id, made.start.kind)
         assert rolled_out.start.mask == made.start.mask
@@ -183,7 +191,7 @@ def trained(tmp_path, monkeypatch):
         return CentrePolicy()
 
     monkeypatch.setattr(star.run, "train_policy_on", note_only)
-    monkeypatch.setattr(star.run, "make_policy", centre)
+    monkeypatch.setattr("segagent.runs.models.make_policy", centre)
     return asked, made
 
 
@@ -309,7 +317,7 @@ def test_unreadable_pictures_are_recorded_and_the_others_go_on(tmp_path):
                 yield Unreadable(group) if number == 1 else group
 
     dataset = Broken(3, seed=8)
-    roll_out(CentrePolicy(), make_tool("disc"), dataset, tmp_path / "r.jsonl", SHORT, {}, quiet)
+    roll(CentrePolicy(), dataset, tmp_path / "r.jsonl", SHORT, {})
     _, records = read_journal(tmp_path / "r.jsonl")
     reasons = [(record["image"], record.get("reason")) for record in records]
     assert {name for name, reason in reasons if reason} == {"train_8_000001"}

@@ -6,9 +6,10 @@ from segagent.annotation.batch.folder import Run, open_run
 from segagent.annotation.batch.likely_error import ERROR_LABELS, LikelyError, audit_score, likely_error
 from segagent.annotation.batch.models import Models, make_models
 from segagent.annotation.batch.records import ObjectRecord
-from segagent.annotation.batch.run import Progress, run_job
+from segagent.annotation.batch.run import run_job
 from segagent.annotation.batch.summary import summarise_run, unfinished, warnings_of
 from segagent.core.budget import Budget
+from segagent.runs.progress import Progress
 
 __all__ = [
     "ERROR_LABELS",

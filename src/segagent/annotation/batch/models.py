@@ -9,20 +9,19 @@ from typing import TypeAlias
 
 import numpy as np
 
-from segagent.core import Policy, SegmentationTool, concurrency_of
-from segagent.distributed import Lanes
+from segagent.core import Policy
 from segagent.evaluation.calibration import Calibration, load_with_evidence
 from segagent.evaluation.evidence import Evidence
 from segagent.policies import make_policy, with_first_box, with_known_format
+from segagent.runs.models import Models as PlayingModels
 from segagent.tools import make_tool
 
 
 @dataclass(frozen=True)
-class Models:
+class Models(PlayingModels):
     """``calibration`` None: the predicted IoU is taken as it is. ``evidence``: what the calibration was fitted on."""
 
     policy: Policy
-    tool: SegmentationTool
     calibration: Calibration | None = None
     evidence: Evidence | None = None
 
@@ -37,11 +36,6 @@ class Models:
         """
         reached = self._calibrated_hundredths >= calibrated_iou
         return float(np.argmax(reached)) / 100 if reached.any() else 2.0
-
-    @cached_property
-    def lanes(self) -> Lanes:
-        """How many images are worked on at once in one process: as many as the policy takes questions."""
-        return Lanes(concurrency_of(self.policy))
 
     @cached_property
     def _calibrated_hundredths(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ import numpy as np
 from segagent.annotation.batch.folder import Run
 from segagent.annotation.batch.likely_error import ERROR_LABELS, likely_error
 from segagent.annotation.batch.records import ObjectRecord
+from segagent.core.texts import read_json
+from segagent.imaging.writing import write_bytes
 
 SUMMARY_FILE = "summary.json"
 
@@ -59,6 +63,18 @@ def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
         "cost": {name: round(value, 4) for name, value in run.costs().items()},
     }
     return {**summary, "warnings": list(_warnings(summary))}
+
+
+def write_summary(run: Run, stopped: str) -> None:
+    """Write ``summary.json`` into the run's folder: :func:`summarise_run`, and which budget ``stopped`` the session."""
+    content = {**summarise_run(run), "stopped": stopped}
+    write_bytes(run.folder / SUMMARY_FILE, json.dumps(content, indent=1).encode("ascii") + b"\n")
+
+
+def read_summary(folder: str | Path) -> dict[str, Any]:
+    """What :func:`write_summary` wrote. Raises ``InputError``."""
+    content: dict[str, Any] = read_json(Path(folder) / SUMMARY_FILE, "expected the summary of a run")
+    return content
 
 
 def warnings_of(run: Run) -> list[str]:

@@ -1,106 +1,54 @@
-"""The objects of some images: everything that is done between loading an image and writing a line.
+"""Audit, refine and annotate: what is played of an object, and what is kept of it.
 
-Each image is loaded and embedded once and all its objects advance in step. A mask that is given is all that is read of
-a data set's annotations; ``annotate`` does not read even that.
+A mask that is given is all that is read of a data set's annotations; ``annotate`` does not read even that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.models import Models
 from segagent.annotation.batch.records import ObjectRecord, Outcome
 from segagent.annotation.single import checked_text, speaks_against
-from segagent.core import Image, InputError, RefusedError, ToolError, Trajectory, Usage, total_usage
-from segagent.core.failures import Failure
-from segagent.datasets import Sample, SampleGroup
-from segagent.datasets.loading import OncePicture
+from segagent.core import Image, Trajectory
+from segagent.datasets import Sample
 from segagent.environment import Episode, StartSpec
 from segagent.environment.seeds import episode_seed
+from segagent.runs.playing import Asked, ImageResult, ImageTask, failed, play_images
 from segagent.search import SearchConfig, rollout
-
-
-@dataclass(frozen=True, slots=True)
-class ImageTask:
-    """The objects of an image, all or ``only`` some of them; ``unit`` numbers their records in the journal."""
-
-    unit: int
-    group: SampleGroup
-    only: frozenset[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageResult:
-    """The records of an image's objects, in the data set's order, and what they cost."""
-
-    unit: int
-    records: list[dict[str, Any]]
-    cost: dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class _Loaded:
-    """What is known of each of an image's objects before the models are asked: an episode, or why there is none."""
-
-    samples: list[Sample] = field(default_factory=list)
-    episodes: list[Episode | str] = field(default_factory=list)
 
 
 def work_on(models: Models, tasks: Sequence[ImageTask], *, config: RunConfig) -> list[ImageResult]:
     """The results of ``tasks``. An object that cannot be worked on becomes a failure and takes no other with it."""
-    began = models.lanes.clock()
-    with models.lanes.holding(lambda: [_load(task, config) for task in tasks], _pixels) as loaded:
-        results = _results(models, tasks, loaded, config)
-    seconds = models.lanes.clock() - began
-    total = sum(len(result.records) for result in results)
-    for result in results:
-        result.cost["seconds"] = round(seconds * len(result.records) / max(total, 1), 4)
-    return results
+    return play_images(models, tasks, kind=_Objects(config))
 
 
-def _results(
-    models: Models, tasks: Sequence[ImageTask], loaded: Sequence[_Loaded], config: RunConfig
-) -> list[ImageResult]:
-    episodes = [episode for one in loaded for episode in one.episodes if isinstance(episode, Episode)]
-    made = iter(_play(episodes, models, _search(models, config)))
-    results = []
-    for task, one in zip(tasks, loaded, strict=True):
-        records: list[dict[str, Any]] = []
-        played: list[Trajectory] = []
-        for sample, episode in zip(one.samples, one.episodes, strict=True):
-            trajectory = next(made) if isinstance(episode, Episode) else episode
-            if isinstance(trajectory, Trajectory) and isinstance(episode, Episode):
-                played.append(trajectory)
-                records.append(_record(sample, episode.image, trajectory, models, config))
-            else:
-                records.append(_failed(sample, str(trajectory)))
-        results.append(ImageResult(task.unit, records, _cost(played)))
-    return results
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """A :class:`segagent.runs.playing.Kind`: one episode per object, and of it an :class:`ObjectRecord`."""
 
+    config: RunConfig
 
-def _pixels(loaded: Sequence[_Loaded]) -> int:
-    """How many pixels of pictures are loaded."""
-    shown = [next((e.image for e in one.episodes if isinstance(e, Episode)), None) for one in loaded]
-    return sum(image.height * image.width for image in shown if image is not None)
+    def asked(self, sample: Sample, image: Image, models: Models) -> list[Asked]:
+        start = StartSpec()
+        if self.config.job != "annotate":
+            mask, _ = sample.load_target(image)
+            start = StartSpec("mask", mask=mask)
+        seed = episode_seed(self.config.seed, sample.sample_id)
+        text = checked_text(sample.text)
+        return [Asked(Episode(image, text, sample.sample_id, sample.image_name, start, seed))]
 
+    def play(self, asked: Sequence[Asked], models: Models) -> list[list[Trajectory]]:
+        episodes = [one.episode for one in asked]
+        return [[made] for made in rollout(episodes, models.policy, models.tool, _search(models, self.config))]
 
-def fail_all(tasks: Sequence[ImageTask], reason: str) -> list[ImageResult]:
-    """What is recorded where the objects of ``tasks`` could not even be tried."""
-    return [
-        ImageResult(
-            task.unit,
-            [_failed(sample, reason) for sample in _wanted(task)],
-            _cost([]),
-        )
-        for task in tasks
-    ]
-
-
-def _wanted(task: ImageTask) -> list[Sample]:
-    return [sample for sample in task.group.samples() if task.only is None or sample.sample_id in task.only]
+    def kept(
+        self, sample: Sample, asked: Asked, made: Sequence[Trajectory], models: Models, seconds: float
+    ) -> list[dict[str, Any]]:
+        return [_record(sample, asked.episode.image, made[0], models, self.config)]
 
 
 def _search(models: Models, config: RunConfig) -> SearchConfig:
@@ -113,41 +61,6 @@ def _search(models: Models, config: RunConfig) -> SearchConfig:
     return config.search
 
 
-def _load(task: ImageTask, config: RunConfig) -> _Loaded:
-    loaded = _Loaded(_wanted(task))
-    picture = OncePicture()
-    for sample in loaded.samples:
-        try:
-            image = picture.of(sample)
-            start = StartSpec()
-            if config.job != "annotate":
-                mask, _ = sample.load_target(image)
-                start = StartSpec("mask", mask=mask)
-            seed = episode_seed(config.seed, sample.sample_id)
-            text = checked_text(sample.text)
-        except InputError as error:
-            loaded.episodes.append(str(error))
-            continue
-        loaded.episodes.append(Episode(image, text, sample.sample_id, sample.image_name, start, seed))
-    return loaded
-
-
-def _play(episodes: Sequence[Episode], models: Models, search: SearchConfig) -> list[Trajectory | str]:
-    """A trajectory for each episode, or why there is none."""
-    if not episodes:
-        return []
-    try:
-        return list(rollout(episodes, models.policy, models.lanes.in_turns(models.tool), search))
-    except (ToolError, RefusedError, ValueError) as error:
-        if len(episodes) > 1:
-            return [one for episode in episodes for one in _play([episode], models, search)]
-        return [str(error) or type(error).__name__]
-
-
-def _failed(sample: Sample, reason: str) -> dict[str, Any]:
-    return Failure(sample.sample_id, sample.image_name, reason).to_dict()
-
-
 def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models, config: RunConfig) -> dict[str, Any]:
     outcome: Outcome
     predicted = trajectory.predicted_iou_at(trajectory.returned)
@@ -157,7 +70,7 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
     else:
         given = trajectory.start.predicted_iou
         if given is None or predicted is None:
-            return _failed(sample, no_iou(models.policy.name))
+            return failed(sample, no_iou(models.policy.name))
         better = predicted > given + config.margin and models.calibrated(predicted) >= config.sure
         if config.job == "refine" and trajectory.returned and better and not against:
             outcome = "repaired"
@@ -178,17 +91,3 @@ def made_or_not_found(trajectory: Trajectory, models: Models, found: float) -> O
     if not trajectory.mask_at(trajectory.returned).any():
         return "not_found"
     return "made" if predicted is None or models.calibrated(predicted) >= found else "not_found"
-
-
-def _cost(played: Sequence[Trajectory]) -> dict[str, Any]:
-    used = total_usage([one.usage for one in played]) or Usage()
-    told = {name: getattr(used, name) for name in ("cached_tokens", "money", "not_greedy")}
-    return {
-        "objects": len(played),
-        "seconds": 0.0,
-        "policy_calls": sum(one.num_policy_calls for one in played),
-        "tool_calls": sum(one.num_tool_calls for one in played),
-        "prompt_tokens": used.prompt_tokens,
-        "completion_tokens": used.completion_tokens,
-        **{name: value for name, value in told.items() if value},
-    }

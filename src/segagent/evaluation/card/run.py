@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, Unpack
 
-from segagent.core import InputError, Outliner, Policy, SegmentationTool
+from segagent.core import InputError, Outliner
 from segagent.core.failures import Failure
 from segagent.evaluation.card.protocol import Benchmark, DataSet
-from segagent.evaluation.run import Progress, evaluate
+from segagent.evaluation.run import play_protocol
 from segagent.policies import CentrePolicy
+from segagent.runs.models import MakeModels, Models, unchanged, with_changes
+from segagent.runs.progress import Progress
+from segagent.runs.session import How, Session
 
 Watch: TypeAlias = Callable[[str, int, int, str], None]
 """Told what is played, images done, images in all, and a note."""
@@ -18,35 +21,54 @@ Watch: TypeAlias = Callable[[str, int, int, str], None]
 
 def play_benchmark(
     sets: Sequence[DataSet],
-    policy: Policy,
-    tool: SegmentationTool,
+    make_models: MakeModels,
     out: str | Path,
     config: Benchmark = Benchmark(),  # noqa: B008 - frozen
     *,
     watch: Watch = lambda what, done, total, note: None,
+    **how: Unpack[How],
 ) -> list[Failure]:
     """Play every data set into ``out``/DATA/PLAY/trajectories.jsonl, and give the failed samples, each once.
 
-    Raises ``InputError`` for journals that cannot be gone on with (other settings, policy or tool), and
-    ``SegAgentError`` where the policy's server fails for good; what was written stays.
+    ``how``: see :class:`segagent.runs.session.Session`. Raises ``InputError`` for journals that cannot be gone on with
+    (other settings, policy or tool), and ``SegAgentError`` where the policy's server fails for good; what was written
+    stays.
     """
     failures: dict[tuple[str, str], Failure] = {}
-    for one in sets:
-        for play, settings in config.plays().items():
-            if play == "outline" and not isinstance(policy, Outliner):
-                continue
-            player = {"centre": CentrePolicy(), "annotator": None}.get(play, policy)
-            what = f"{one.label}, {play}"
+    session = Session(**how)
+    with session.asking(make_models) as ask:
+        (outlines,) = ask(_outlines, [None])
+        for one in sets:
+            for play, settings in config.plays().items():
+                if play == "outline" and not outlines:
+                    continue
+                what = f"{one.label}, {play}"
 
-            def told(progress: Progress, what: str = what, total: int = one.dataset.num_images) -> None:
-                failed = f", {len(progress.failures)} failed" if progress.failures else ""
-                watch(what, progress.num_images, total, f"{progress.num_samples} samples{failed}")
+                def told(progress: Progress, what: str = what, total: int = one.dataset.num_images) -> None:
+                    failed = f", {len(progress.failures)} failed" if progress.failures else ""
+                    watch(what, progress.num_images, total, f"{progress.num_samples} samples{failed}")
 
-            folder = Path(out) / one.folder / play
-            try:
-                progress = evaluate(one.dataset, player, tool, folder, settings, watch=told)
-            except InputError as error:
-                raise InputError(f"{what}: {error}") from error
-            for failure in progress.failures:
-                failures.setdefault((one.folder, failure.sample_id), failure)
+                folder, player = Path(out) / one.folder / play, _PLAYERS.get(play, unchanged)
+                try:
+                    progress = play_protocol(one.dataset, ask, folder, settings, session, told, player)
+                except InputError as error:
+                    raise InputError(f"{what}: {error}") from error
+                for failure in progress.failures:
+                    failures.setdefault((one.folder, failure.sample_id), failure)
     return list(failures.values())
+
+
+def _outlines(models: Models, _: None) -> bool:
+    return isinstance(models.policy, Outliner)
+
+
+def _centre(models: Models) -> Models:
+    return with_changes(models, policy=CentrePolicy())
+
+
+def _annotator(models: Models) -> Models:
+    return with_changes(models, policy=None)
+
+
+_PLAYERS: dict[str, Callable[[Models], Models]] = {"centre": _centre, "annotator": _annotator}
+"""Who plays, where it is not the policy that is tested."""

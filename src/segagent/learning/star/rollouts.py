@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segagent.core import Observation, Policy, Proposal, SegAgentError, SegmentationTool
+from segagent.core import Image, Observation, Policy, Proposal, Trajectory
 from segagent.core.versions import package_versions
-from segagent.datasets import Dataset, SampleGroup
-from segagent.datasets.loading import load_samples
-from segagent.environment import Episode, Target
+from segagent.datasets import Dataset, Sample
+from segagent.distributed import Asking
 from segagent.learning.star.config import StarConfig
-from segagent.learning.trajectories import Failure, episode_seed
-from segagent.learning.trajectories.images import start_for
-from segagent.runs.journal import Journal
+from segagent.learning.trajectories.starts import asked_from
+from segagent.runs.models import Models
+from segagent.runs.playing import Asked, play_images
+from segagent.runs.progress import Progress, Watch
+from segagent.runs.run import Plan, carry_out
+from segagent.runs.session import Session
 from segagent.search import SearchConfig, rollout, with_rewards
 
 _PICTURES_TOGETHER = 8
@@ -49,72 +52,49 @@ class Sampling:
 
 
 def roll_out(
-    policy: Policy,
-    tool: SegmentationTool,
+    ask: Asking[Models],
     dataset: Dataset,
     out: Path,
     config: StarConfig,
     settings: dict[str, Any],
-    progress: Callable[[int, int], None],
-) -> None:
+    session: Session = Session(),  # noqa: B008 - frozen
+    watch: Watch | None = None,
+) -> Progress:
     """Write one episode per sample of ``dataset`` and start to the journal ``out``, or go on where it stopped.
 
     Episodes have ``config.max_steps`` steps without any stop: rewards need no PRM. Units are images; a sample that
-    cannot be used is recorded as failed. ``settings`` decide the records besides ``config``; ``progress`` is told
-    (images done, images in all).
+    cannot be used is recorded as failed. ``ask`` runs what needs the models; ``settings`` decide the records besides
+    ``config``. Raises as :func:`segagent.runs.run.carry_out` does.
     """
-    search = SearchConfig(config.max_steps, use_prm=False)
-    walker = Sampling(policy, config.temperature)
-    with Journal(out, {"what": "rollouts", **settings}, {"versions": package_versions()}) as journal:
-        groups = islice(dataset.groups(), journal.next_unit, None)
-        progress(journal.next_unit, dataset.num_images)
-        for together in _chunks(groups, _PICTURES_TOGETHER):
-            for records in _records(together, walker, tool, search, config):
-                journal.append(journal.next_unit, records)
-            progress(journal.next_unit, dataset.num_images)
+    plan = Plan(
+        dataset,
+        partial(play_images, kind=_Rollouts(config)),
+        out,
+        {"what": "rollouts", **settings},
+        {"versions": package_versions(), "num_images": dataset.num_images},
+        batch_images=_PICTURES_TOGETHER,
+    )
+    return carry_out(plan, ask, session, watch)
 
 
-def _records(
-    groups: Sequence[SampleGroup], policy: Policy, tool: SegmentationTool, search: SearchConfig, config: StarConfig
-) -> list[list[dict[str, Any]]]:
-    """The records of each group, its failures first."""
-    records: list[list[dict[str, Any]]] = [[] for _ in groups]
-    episodes: list[tuple[int, Episode, Target]] = []
-    for number, group in enumerate(groups):
-        for sample_id, loaded in _episodes(group, tool, config):
-            if isinstance(loaded, str):
-                records[number].append(Failure(sample_id, group.image_name, loaded).to_dict())
-            else:
-                episodes.append((number, *loaded))
-    try:
-        done = list(rollout([episode for _, episode, _ in episodes], policy, tool, search))
-    except SegAgentError as error:
-        if len(groups) > 1:  # One picture must not take the others with it.
-            return [one for group in groups for one in _records([group], policy, tool, search, config)]
-        return [records[0] + [Failure(e.sample_id, e.image_name, str(error)).to_dict() for _, e, _ in episodes]]
-    for (number, _, target), trajectory in zip(episodes, done, strict=True):
-        records[number].append(with_rewards(trajectory, target).to_dict())
-    return records
+@dataclass(frozen=True, slots=True)
+class _Rollouts:
+    """A :class:`segagent.runs.playing.Kind`: the policy's episode from each start, with its rewards."""
 
+    config: StarConfig
 
-def _episodes(
-    group: SampleGroup, tool: SegmentationTool, config: StarConfig
-) -> Iterator[tuple[str, tuple[Episode, Target] | str]]:
-    """Each sample's id with an episode and its target, one for each start, or with why it has none."""
-    for one in load_samples(group.samples()):
-        if isinstance(one, Failure):
-            yield one.sample_id, one.reason
-            continue
-        sample = one.sample
-        seed = episode_seed(config.seed, sample.sample_id)
-        for name in config.starts or ("empty",):
-            start = start_for(name, one.mask, seed, tool)
-            if start is not None:
-                episode = Episode(one.image, sample.text, sample.sample_id, sample.image_name, start, seed)
-                yield sample.sample_id, (episode, Target(one.mask, one.ignore))
+    def asked(self, sample: Sample, image: Image, models: Models) -> list[Asked]:
+        return list(asked_from(self.config.starts or ("empty",), sample, image, models.tool, self.config.seed))
 
+    def play(self, asked: Sequence[Asked], models: Models) -> list[list[Trajectory]]:
+        assert models.policy is not None
+        walker = Sampling(models.policy, self.config.temperature)
+        search = SearchConfig(self.config.max_steps, use_prm=False)
+        return [[made] for made in rollout([one.episode for one in asked], walker, models.tool, search)]
 
-def _chunks(groups: Iterable[SampleGroup], size: int) -> Iterator[list[SampleGroup]]:
-    iterator = iter(groups)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+    def kept(
+        self, sample: Sample, asked: Asked, made: Sequence[Trajectory], models: Models, seconds: float
+    ) -> list[dict[str, Any]]:
+        del sample, models, seconds
+        assert asked.target is not None
+        return [with_rewards(one, asked.target).to_dict() for one in made]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from segagent.core import InputError
 from segagent.datasets import Dataset
@@ -26,8 +26,10 @@ from segagent.learning.star.config import StarConfig
 from segagent.learning.star.corrections import correct_rollouts, read_corrected
 from segagent.learning.star.rollouts import roll_out
 from segagent.learning.trajectories import STARTS, read_trajectories
-from segagent.policies import make_policy, with_known_format
 from segagent.runs.journal import read_journal
+from segagent.runs.models import make_models
+from segagent.runs.run import made_folder
+from segagent.runs.session import How, Session
 from segagent.tools import make_tool
 
 
@@ -41,6 +43,7 @@ def run_star(
     rollouts_in: Path | None = None,
     resume: bool = True,
     progress: Progress = lambda what, done, total, loss: None,
+    **how: Unpack[How],
 ) -> TrainedModel:
     """Improve the model in the folder ``model`` on ``dataset`` into the folder ``out``; returns the last round's model.
 
@@ -49,12 +52,13 @@ def run_star(
     (``out/rollouts_N.jsonl``, resumable; ``rollouts_N_2.jsonl`` for a second data set), makes D_n of it and trains S_0
     anew, on D_0 + D_n for StaR+ and on D_n for StaR. StaR+ tries its corrections with the tool first
     (``corrections_N.jsonl``, resumable). Earlier rounds' models are in ``out/round_N``.
+    ``how``: ``workers``, ``open_workers``, ``limit`` and ``budget`` of the rollouts on each data set, see
+    :class:`segagent.runs.session.Session`; corrections and training run in this process.
     ``rollouts_in``: another folder for the rollouts; StaR and StaR+ of one S_0 may share their first round's.
     Raises ``InputError`` where the folder holds no such model, a trajectories file of S_0 is missing or nothing is left
     to train on.
     """
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, session = made_folder(out), Session(**how)
     datasets = list(dataset) if isinstance(dataset, Sequence) else [dataset]
     note = read_training_note(model)
     try:
@@ -72,15 +76,23 @@ def run_star(
         into = folder if number == config.rounds else folder / f"round_{number}"
         previous = trained.spec if trained is not None else s_0
         d_n = []
-        player, tool = with_known_format(make_policy(previous)), make_tool(config.tool)
-        for place, one in enumerate(datasets, 1):
-            settings = {"model": previous, "dataset": one.fingerprint, "round": number, **config.rollout_settings()}
-            name = f"{number}.jsonl" if place == 1 else f"{number}_{place}.jsonl"
-            rollouts = (rollouts_in or folder) / f"rollouts_{name}"
-            told = partial(_in_round, progress, number, "rollouts", loss=float("nan"))
-            roll_out(player, tool, one, rollouts, config, settings, told)
+        played = []
+        with session.asking(partial(make_models, previous, config.tool)) as ask:
+            for place, one in enumerate(datasets, 1):
+                settings = {"model": previous, "dataset": one.fingerprint, "round": number, **config.rollout_settings()}
+                name = f"{number}.jsonl" if place == 1 else f"{number}_{place}.jsonl"
+                rollouts = (rollouts_in or folder) / f"rollouts_{name}"
+                told = partial(_in_round, progress, number, "rollouts", loss=float("nan"), total=one.num_images)
+                made = roll_out(
+                    ask, one, rollouts, config, settings, session, lambda now, told=told: told(done=now.num_images)
+                )
+                if made.stopped:
+                    raise InputError(f"{rollouts}: {made.stopped}; give a larger budget to go on")
+                played.append((one, rollouts, settings))
+        tool = make_tool(config.tool)
+        for one, rollouts, settings in played:
             if config.variant == "star+":
-                corrections = rollouts.with_name(f"corrections_{name}")
+                corrections = rollouts.with_name(rollouts.name.replace("rollouts", "corrections", 1))
                 told = partial(_in_round, progress, number, "corrections", loss=float("nan"))
                 correct_rollouts(tool, one, rollouts, corrections, settings, told)
                 judged = (star_plus_examples(*c, config.rules) for c in read_corrected(rollouts, corrections))

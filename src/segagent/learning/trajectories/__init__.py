@@ -2,14 +2,13 @@
 
 from segagent.learning.trajectories.config import STARTS, StartName, TrajectoryConfig, episode_seed, parse_starts
 from segagent.learning.trajectories.records import FAILURE_SCHEMA, Failure, read_trajectories
-from segagent.learning.trajectories.run import MakeTool, Report, generate_dataset
+from segagent.learning.trajectories.run import MakeTool, generate_dataset
 
 __all__ = [
     "FAILURE_SCHEMA",
     "STARTS",
     "Failure",
     "MakeTool",
-    "Report",
     "StartName",
     "TrajectoryConfig",
     "episode_seed",

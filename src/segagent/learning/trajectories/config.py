@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from segagent.core import InputError
 from segagent.environment import GenerationConfig
 from segagent.environment.seeds import episode_seed
+from segagent.runs.session import Shard
 
 __all__ = ["STARTS", "StartName", "TrajectoryConfig", "episode_seed", "parse_starts"]
 
@@ -24,13 +25,14 @@ class TrajectoryConfig:
     ``starts``: ``empty``; ``box``, the tool's mask for the object's tight box, or the filled box itself where the tool
     takes none (the record's start is then of the kind "mask"); ``random``, the tool's mask for one to three random
     clicks. ``seed`` drives the random clicks. ``batch_images``: how many images' objects the tool is asked about at
-    once; it changes no record.
+    once; it changes no record. ``shard``: which images.
     """
 
     generation: GenerationConfig = GenerationConfig()  # noqa: RUF009 - frozen
     starts: tuple[StartName, ...] = STARTS
     seed: int = 0
     batch_images: int = 1
+    shard: Shard = Shard()
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.starts if name not in STARTS]
@@ -46,7 +48,9 @@ class TrajectoryConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that changes a record."""
-        return {**asdict(self.generation), "starts": list(self.starts), "seed": self.seed}
+        settings = {**asdict(self.generation), "starts": list(self.starts), "seed": self.seed}
+        # Files of version 0.1.0, whole ones all, say nothing of shards and can be gone on with.
+        return settings if self.shard == Shard() else {**settings, "shard": str(self.shard)}
 
 
 def parse_starts(text: str) -> tuple[StartName, ...]:

@@ -1,0 +1,80 @@
+"""What does the work of a run: who clicks, and what turns clicks into masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, TypeAlias, TypeVar
+
+from segagent.core import Policy, SegmentationTool, concurrency_of
+from segagent.distributed import Lanes
+from segagent.policies import make_policy, with_known_format
+from segagent.runs.fingerprint import policy_answers, tool_answers
+from segagent.search.versions import versions_with
+from segagent.tools import make_tool
+
+
+@dataclass(frozen=True)
+class Models:
+    """``policy`` None is the simulated annotator, who knows the target."""
+
+    policy: Policy | None
+    tool: SegmentationTool
+
+    @cached_property
+    def lanes(self) -> Lanes:
+        """How many images are worked on at once in one process: as many as the policy takes questions."""
+        return Lanes(concurrency_of(self.policy))
+
+    def names(self, known_answers: str = "") -> dict[str, str]:
+        """What tells these models from others, as a run's settings have it; see :func:`policy_answers`."""
+        return {
+            "policy": "simulated" if self.policy is None else self.policy.name,
+            "policy_answers": policy_answers(self.policy, known_answers),
+            "tool": self.tool.name,
+            "tool_answers": tool_answers(self.tool),
+        }
+
+    def versions(self) -> dict[str, str]:
+        """The software that works here, for the record."""
+        return versions_with(self.policy)
+
+
+MakeModels: TypeAlias = Callable[[], Models]
+"""Makes them; it is sent to other processes, so it must be picklable (``partial(make_models, "embedded", ...)``)."""
+
+
+def make_models(policy: str, tool: str) -> Models:
+    """The models of two specifications."""
+    return Models(with_known_format(make_policy(policy)), make_tool(tool))
+
+
+def with_tool_alone(make: Callable[[], SegmentationTool]) -> MakeModels:
+    """The models of a run in which the simulated annotator clicks."""
+    return partial(_with_tool, make)
+
+
+def _with_tool(make: Callable[[], SegmentationTool]) -> Models:
+    return Models(None, make())
+
+
+_M = TypeVar("_M", bound=Models)
+
+
+def unchanged(models: _M) -> _M:
+    """The same models."""
+    return models
+
+
+def with_changes(models: _M, **changes: Any) -> _M:
+    """The same models, some of them changed, in the same lanes."""
+    made = replace(models, **changes)
+    made.__dict__["lanes"] = models.lanes
+    return made
+
+
+def in_turns(models: _M) -> _M:
+    """The same models for one of several threads, which use the tool in turns."""
+    tool = models.lanes.in_turns(models.tool)
+    return models if tool is models.tool else with_changes(models, tool=tool)

@@ -1,0 +1,197 @@
+"""The samples of some images: loaded, played in step with one another, and kept. Every kind of run does it here.
+
+Each picture is read and embedded once. What cannot be loaded or played becomes a failure and takes nothing else with
+it: where models cannot deal with what they are asked together, each episode is played by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from segagent.core import Image, InputError, RefusedError, ToolError, Trajectory, Usage, total_usage
+from segagent.core.failures import Failure
+from segagent.datasets import Sample, SampleGroup
+from segagent.datasets.loading import OncePicture
+from segagent.environment import Episode, Target
+from segagent.runs.models import Models, in_turns
+
+_M_contra = TypeVar("_M_contra", bound=Models, contravariant=True)
+_M = TypeVar("_M", bound=Models)
+
+Record: TypeAlias = dict[str, Any]
+
+CANNOT_BE_PLAYED = (ToolError, RefusedError, ValueError)
+"""What models say about one episode that they cannot deal with. All else, a server that is gone or a programming error,
+is nothing that the next episode would be spared: it ends the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTask:
+    """The samples of an image, all or ``only`` some of them; ``unit`` numbers their records in the journal."""
+
+    unit: int
+    group: SampleGroup
+    only: frozenset[str] | None = None
+
+    def samples(self) -> list[Sample]:
+        """Those that are wanted, in the data set's order."""
+        return [one for one in self.group.samples() if self.only is None or one.sample_id in self.only]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """The records of an image's samples, in the data set's order, and what they cost."""
+
+    unit: int
+    records: list[Record]
+    cost: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """An episode to be played of a sample; ``target`` where rewards are wanted.
+
+    Of an image's episodes with the same ``key`` the first is played, and counts for all of them.
+    """
+
+    episode: Episode
+    target: Target | None = None
+    key: Hashable = None
+
+
+class Kind(Protocol[_M_contra]):
+    """What is played and what is kept: all that kinds of runs differ in. It is sent to workers, so it is picklable."""
+
+    def asked(self, sample: Sample, image: Image, models: _M_contra) -> Sequence[Asked] | Record:
+        """The episodes of a sample, or the one record that there is instead.
+
+        Raises ``InputError`` for a sample that cannot be used.
+        """
+        ...
+
+    def play(self, asked: Sequence[Asked], models: _M_contra) -> Sequence[Sequence[Trajectory]]:
+        """The trajectories of each, in step with one another. Raises :data:`CANNOT_BE_PLAYED`."""
+        ...
+
+    def kept(
+        self, sample: Sample, asked: Asked, made: Sequence[Trajectory], models: _M_contra, seconds: float
+    ) -> Sequence[Record]:
+        """The records of what was played of a sample; ``seconds``: its share of the time that all of it took."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """A sample and its episodes, or the record that there is instead."""
+
+    sample: Sample
+    found: Sequence[Asked] | Record
+
+
+def play_images(models: _M, tasks: Sequence[ImageTask], *, kind: Kind[_M]) -> list[ImageResult]:
+    """The results of ``tasks``, in order."""
+    lanes = models.lanes
+    began = lanes.clock()
+    with lanes.holding(lambda: [_load(task, models, kind) for task in tasks], _pixels) as images:
+        # The first of equal episodes is played, for all of them.
+        played: dict[Hashable, Asked] = {}
+        for place, image in enumerate(images):
+            for one in _episodes(image):
+                played.setdefault(_key(place, one), one)
+        made = dict(zip(played, _play(list(played.values()), in_turns(models), kind), strict=True))
+        share = (lanes.clock() - began) / max(sum(bool(_episodes([one])) for image in images for one in image), 1)
+        return [
+            ImageResult(task.unit, *_results(place, image, made, models, kind, share))
+            for place, (task, image) in enumerate(zip(tasks, images, strict=True))
+        ]
+
+
+def failed(sample: Sample, reason: str) -> Record:
+    """The record of a sample that cannot be loaded or played."""
+    return Failure(sample.sample_id, sample.image_name, reason).to_dict()
+
+
+def fail_all(tasks: Sequence[ImageTask], reason: str) -> list[ImageResult]:
+    """What is recorded where the samples of ``tasks`` could not even be tried."""
+    return [ImageResult(task.unit, [failed(one, reason) for one in task.samples()], _cost([], 0.0)) for task in tasks]
+
+
+def _load(task: ImageTask, models: _M, kind: Kind[_M]) -> list[_Loaded]:
+    picture = OncePicture()
+    loaded = []
+    for sample in task.samples():
+        try:
+            found = kind.asked(sample, picture.of(sample), models)
+        except InputError as error:
+            found = failed(sample, str(error))
+        loaded.append(_Loaded(sample, found))
+    return loaded
+
+
+def _episodes(image: Sequence[_Loaded]) -> list[Asked]:
+    return [asked for one in image if not isinstance(one.found, dict) for asked in one.found]
+
+
+def _pixels(images: Sequence[Sequence[_Loaded]]) -> int:
+    """How many pixels of pictures are loaded."""
+    shown = [next((asked.episode.image for asked in _episodes(image)), None) for image in images]
+    return sum(image.height * image.width for image in shown if image is not None)
+
+
+def _key(place: int, asked: Asked) -> Hashable:
+    return (place, id(asked) if asked.key is None else asked.key)
+
+
+def _play(asked: Sequence[Asked], models: _M, kind: Kind[_M]) -> list[Sequence[Trajectory] | str]:
+    """The trajectories of each, or why there are none."""
+    if not asked:
+        return []
+    try:
+        return list(kind.play(asked, models))
+    except CANNOT_BE_PLAYED as error:
+        if len(asked) > 1:
+            return [made for one in asked for made in _play([one], models, kind)]
+        return [str(error) or type(error).__name__]
+
+
+def _results(
+    place: int,
+    image: Sequence[_Loaded],
+    made: dict[Hashable, Sequence[Trajectory] | str],
+    models: _M,
+    kind: Kind[_M],
+    share: float,
+) -> tuple[list[Record], dict[str, Any]]:
+    """The records of an image, and what they cost."""
+    records: list[Record] = []
+    for one in image:
+        if isinstance(one.found, dict):
+            records.append(one.found)
+            continue
+        results = [made[_key(place, asked)] for asked in one.found]
+        reason = next((result for result in results if isinstance(result, str)), None)
+        if reason is not None:
+            records.append(failed(one.sample, reason))
+            continue
+        for asked, result in zip(one.found, results, strict=True):
+            assert not isinstance(result, str)
+            records += kind.kept(one.sample, asked, result, models, share / len(one.found))
+    distinct = {_key(place, asked): None for asked in _episodes(image)}
+    played = [one for key in distinct for one in made[key] if not isinstance(one, str)]
+    return records, _cost(played, share * sum(bool(_episodes([one])) for one in image))
+
+
+def _cost(played: Sequence[Trajectory], seconds: float) -> dict[str, Any]:
+    used = total_usage([one.usage for one in played]) or Usage()
+    told = {name: getattr(used, name) for name in ("cached_tokens", "money", "not_greedy")}
+    return {
+        "objects": len(played),
+        "seconds": round(seconds, 4),
+        "policy_calls": sum(one.num_policy_calls for one in played),
+        "tool_calls": sum(one.num_tool_calls for one in played),
+        "prompt_tokens": used.prompt_tokens,
+        "completion_tokens": used.completion_tokens,
+        **{name: value for name, value in told.items() if value},
+    }
