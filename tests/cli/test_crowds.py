@@ -14,7 +14,7 @@ from segagent.cli.main import main
 from segagent.datasets.coco_masks import encode_counts
 
 DISC = np.hypot(*(np.mgrid[:24, :32] - np.array([[[11]], [[15]]]))) <= 6
-MODELS = ["--policy", "centre", "--tool", "disc"]
+MODELS = ["--policy", "centre", "--tool", "disc", "--workers", "1"]
 
 
 def brush_export(folder: Path, *crowds: int) -> Path:
@@ -45,7 +45,7 @@ def commands(folder: Path, file: Path) -> dict[str, list[str]]:
         "trajectories": ["trajectories", str(file), "-o", str(folder / "t.jsonl"), "--tool", "disc", "--workers", "1"],
         "corrupt": ["corrupt", str(file), "-o", str(folder / "corrupt")],
         "benchmark": ["benchmark", "centre", "--tool", "disc", "--scenes", "0", "--data", str(file), "--steps", "1",
-                      "--gallery", "0", "-o", str(folder / "card")],
+                      "--gallery", "0", "--workers", "1", "-o", str(folder / "card")],
     }  # fmt: skip
 
 

@@ -48,6 +48,7 @@ def test_writes_trajectories(data: Path, tmp_path: Path, capsys: Captured) -> No
         "num_failed": 0,
         "failures": [],
         "num_kept_images": 2,
+        "stopped": "",
     }
     assert out.read_bytes() == content
 

@@ -72,7 +72,10 @@ def test_evaluate_records_it_and_goes_on(
     for sample in bad:
         with pytest.raises(InputError, match=message):
             sample.load_target()
-    assert main(["evaluate", spec, "-o", str(tmp_path / "out"), "--policy", "centre", "--tool", "disc"]) == 1
+    assert (
+        main(["evaluate", spec, "-o", str(tmp_path / "out"), "--policy", "centre", "--tool", "disc", "--workers", "1"])
+        == 1
+    )
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["counts"]["failed"] == len(bad)
     assert results["counts"]["samples"] == len(samples) - len(bad)

@@ -68,7 +68,9 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     options = ["--tool", "disc", "--text-template", "the {category}"]
     assert main(["trajectories", str(file), "-o", str(out), "--workers", "1", *options]) == 0
     assert {one.text for one in read_trajectories(out)} == {s.text for s in open_dataset(str(file), "the {category}")}
-    assert main(["evaluate", str(file), "-o", str(tmp_path / "e"), "--policy", "centre", *options]) == 0
+    assert (
+        main(["evaluate", str(file), "-o", str(tmp_path / "e"), "--policy", "centre", "--workers", "1", *options]) == 0
+    )
     results = json.loads((tmp_path / "e" / "results.json").read_text())
     assert results["dataset"].endswith("text=the {category}")
     assert main(["evaluate", "scenes:1", "-o", str(tmp_path / "f"), *options]) == 2

@@ -19,7 +19,21 @@ TIMES = ("seconds", "seconds per accepted mask")
 def command(out: Path, *options: str) -> list[str]:
     run = "import sys; from segagent.cli.main import main; sys.exit(main(sys.argv[1:]))"
     scenes = "scenes:40:size=96,sentences=2,split=val"
-    return [sys.executable, "-c", run, "evaluate", scenes, "-o", str(out), "--tool", "disc", "--json", *options]
+    return [
+        sys.executable,
+        "-c",
+        run,
+        "evaluate",
+        scenes,
+        "-o",
+        str(out),
+        "--tool",
+        "disc",
+        "--workers",
+        "1",
+        "--json",
+        *options,
+    ]
 
 
 def untimed(out: Path) -> dict:

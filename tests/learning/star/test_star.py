@@ -351,6 +351,25 @@ def test_star_plus_end_to_end_with_the_embedded_model(tmp_path):
     assert (
         main(["train", "sft", str(d_0), "--fresh", "--steps", "3", "--batch-size", "4", "-o", str(s_0), "--json"]) == 0
     )
-    assert main(["train", "star", str(s_0), scenes, "-o", str(s_1), "--max-steps", "2", "--steps", "3", "--json"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "star",
+                str(s_0),
+                scenes,
+                "-o",
+                str(s_1),
+                "--workers",
+                "1",
+                "--max-steps",
+                "2",
+                "--steps",
+                "3",
+                "--json",
+            ]
+        )
+        == 0
+    )
     assert make_policy(f"embedded:{s_1}").name == f"embedded:{s_1}"
     assert np.isfinite(json.loads((s_1 / "sft.json").read_text())["losses"][-1][1])

@@ -27,6 +27,7 @@ from segagent.datasets.loading import Loaded, load_samples
 from segagent.environment import Episode, StartSpec, Target, embed_images, next_click, reset, step_batch
 from segagent.learning.examples import Correction, raised
 from segagent.runs.journal import Journal, read_journal
+from segagent.runs.stored import stored_images
 
 CORRECTIONS_SCHEMA = "segagent.corrections/1"
 
@@ -92,9 +93,8 @@ def _strange(corrections: Path, rollouts: Path) -> InputError:
 
 def _trajectories_by_unit(path: Path) -> Iterator[tuple[int, list[Trajectory]]]:
     """The trajectories of each image that has any."""
-    _, records = read_journal(path)
-    for unit, many in groupby(records, lambda record: int(record["unit"][0])):
-        trajectories = [Trajectory.from_dict(record) for record in many if record.get("schema") == SCHEMA]
+    for unit, records in stored_images(path):
+        trajectories = [Trajectory.from_dict(record) for record in records if record.get("schema") == SCHEMA]
         if trajectories:
             yield unit, trajectories
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from segagent.learning.star.rollouts import roll_out
 from segagent.learning.trajectories import STARTS, read_trajectories
 from segagent.runs.journal import read_journal
 from segagent.runs.models import make_models
+from segagent.runs.progress import Progress as RunProgress
 from segagent.runs.run import made_folder
 from segagent.runs.session import How, Session
 from segagent.tools import make_tool
@@ -82,10 +83,8 @@ def run_star(
                 settings = {"model": previous, "dataset": one.fingerprint, "round": number, **config.rollout_settings()}
                 name = f"{number}.jsonl" if place == 1 else f"{number}_{place}.jsonl"
                 rollouts = (rollouts_in or folder) / f"rollouts_{name}"
-                told = partial(_in_round, progress, number, "rollouts", loss=float("nan"), total=one.num_images)
-                made = roll_out(
-                    ask, one, rollouts, config, settings, session, lambda now, told=told: told(done=now.num_images)
-                )
+                told = partial(_in_round, progress, number, "rollouts", total=one.num_images, loss=float("nan"))
+                made = roll_out(ask, one, rollouts, config, settings, session, partial(_images_done, told))
                 if made.stopped:
                     raise InputError(f"{rollouts}: {made.stopped}; give a larger budget to go on")
                 played.append((one, rollouts, settings))
@@ -155,6 +154,10 @@ def _rule(name: str, made: Sequence[dict[str, Any]]) -> float | None:
         values = " and ".join(f"{value:g}" for value in found)
         raise InputError(f"the trajectories of S_0 were made with {name} {values}; say which one StaR is to use")
     return found[0] if found else None
+
+
+def _images_done(told: Callable[..., None], made: RunProgress) -> None:
+    told(done=made.num_images)
 
 
 def _in_round(progress: Progress, number: int, what: str, done: int, total: int, loss: float) -> None:
