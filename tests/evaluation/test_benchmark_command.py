@@ -83,20 +83,8 @@ def guessing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def benchmark(out: Path, *options: str, policy: str = "centre") -> int:
-    arguments = [
-        "benchmark",
-        policy,
-        "--tool",
-        "disc",
-        "--workers",
-        "1",
-        "--scenes",
-        "0",
-        "--data",
-        SMALL,
-        "-o",
-        str(out),
-    ]
+    models = [policy, "--tool", "disc", "--workers", "1"]
+    arguments = ["benchmark", *models, "--scenes", "0", "--data", SMALL, "-o", str(out)]
     return main([*arguments, "--gallery", "1", *options])
 
 

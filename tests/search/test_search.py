@@ -1,6 +1,7 @@
 """Search on a toy problem: discs as the tool, an annotator that sometimes errs and says how good the mask is."""
 
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -162,6 +163,52 @@ def test_batches_change_nothing():
         return [{**t.to_dict(), "seconds": 0} for t in found]
 
     assert results(1) == results(3) == results(7)
+
+
+class Uneven:
+    """Says Finish after a number of steps that depends on the sentence, and notes how many are asked together."""
+
+    name = "uneven"
+
+    def __init__(self):
+        self.asked = []
+
+    def propose(self, observations, num_proposals=1, *, temperature=0.0, seeds=None):
+        self.asked.append(len(observations))
+        return [[self._reply(o, index) for index in range(num_proposals)] for o in observations]
+
+    def _reply(self, observation, index):
+        clicks = int(observation.mask.sum() > 0) + int(observation.mask[0].sum() > 0)
+        length, number = int(observation.text), zlib.crc32(observation.mask.tobytes())
+        done = length == 0 or (length == 1 and clicks)
+        action = Finish() if done else Click((number + 7 * index) % 40, number // 40 % 30, number % 3 > 0)
+        return Proposal(action, number % 89 / 100, None, "")
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=9), st.integers(1, 10), st.integers(1, 3))
+def test_an_episode_that_ends_makes_room_and_changes_no_other(lengths, batch_size, num_candidates):
+    episodes = [Episode(picture(i % 3), str(n), str(i), seed=i) for i, n in enumerate(lengths)]
+    config = SearchConfig(max_steps=5, num_candidates=num_candidates, patience=3)
+    alone = [run_search([episode], Uneven(), DiscTool(), config)[0] for episode in episodes]
+    policy = Uneven()
+    together = list(rollout(episodes, policy, DiscTool(), config, batch_size=batch_size))
+    told = [[json.dumps({**t.to_dict(), "seconds": 0}) for t in made] for made in (alone, together)]
+    assert told[0] == told[1]
+
+
+def test_no_episode_waits_for_the_slowest():
+    class Quick(Uneven):
+        def _reply(self, observation, index):
+            click = Click(int(observation.mask.any(axis=0).sum()), 20, True)  # Where the mask ends: it always grows.
+            return Proposal(Finish() if observation.text == "0" else click, None, None, "")
+
+    lengths = [1] + [0] * 8
+    episodes = [Episode(picture(0), str(n), str(i), seed=i) for i, n in enumerate(lengths)]
+    policy = Quick()
+    list(rollout(episodes, policy, DiscTool(3), SearchConfig(max_steps=8, use_prm=False), batch_size=3))
+    # The long one makes 8 steps; meanwhile the others come and go two at a time. In lockstep 10 calls are needed.
+    assert policy.asked == [3, 1, 3, 1, 3, 1, 3, 1]
 
 
 def test_each_image_is_embedded_once_over_batches():

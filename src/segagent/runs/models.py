@@ -9,10 +9,8 @@ from typing import Any, TypeAlias, TypeVar
 
 from segagent.core import Policy, SegmentationTool, concurrency_of
 from segagent.distributed import Lanes
-from segagent.policies import make_policy, with_known_format
 from segagent.runs.fingerprint import policy_answers, tool_answers
 from segagent.search.versions import versions_with
-from segagent.tools import make_tool
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,9 @@ MakeModels: TypeAlias = Callable[[], Models]
 
 def make_models(policy: str, tool: str) -> Models:
     """The models of two specifications."""
+    from segagent.policies import make_policy, with_known_format  # Not above: most runs are given their models.
+    from segagent.tools import make_tool
+
     return Models(with_known_format(make_policy(policy)), make_tool(tool))
 
 

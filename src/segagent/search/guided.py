@@ -15,8 +15,10 @@ that is scored worse, and a refinement never returns one that is scored below th
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -117,35 +119,75 @@ def run_search(
     A reply that states no IoU makes the lowest score there is. Raises ``InputError`` where several candidates are
     wanted of a policy that never states one, ``RefusedError`` where the policy has no answer to one of the episodes.
     """
-    if config.num_candidates > 1 and not predicts_iou(policy):
-        raise InputError(f"policy {policy.name!r} predicts no IoU, so it cannot choose between candidates; use 1")
     began = time.perf_counter()
     if embeddings is None:
         embeddings = embed_images(tool, [episode.image for episode in episodes])
-    states = reset(episodes, embeddings, tool)
-    nodes = _ask(policy, [_Question(e, s, 0, 0, stuck=False) for e, s in zip(episodes, states, strict=True)], config)
-    runs = []
-    for episode, embedding, node in zip(episodes, embeddings, nodes, strict=True):
-        start = Start(episode.start.kind, encode_rle(node.state.mask), node.predicted_iou, prompts=node.state.prompts)
-        tool_calls = len(node.state.prompts)
-        runs.append(
-            _Run(episode, embedding, node, start, best_iou=node.predicted_iou, policy_calls=1, tool_calls=tool_calls)
-        )
-        runs[-1].usage = node.usage
-    for run in runs:
-        run.seconds = (time.perf_counter() - began) / len(runs)
-        run.stopped = _why_stop(run, config)
-    while active := [run for run in runs if not run.stopped]:
+    spent = (time.perf_counter() - began) / max(len(episodes), 1)
+    asked = zip(episodes, embeddings, strict=True)
+    return list(search_stream(asked, policy, tool, config, at_once=max(len(episodes), 1), spent=spent))
+
+
+def search_stream(
+    asked: Iterable[tuple[Episode, object]],
+    policy: Policy,
+    tool: SegmentationTool,
+    config: SearchConfig,
+    *,
+    at_once: int,
+    spent: float = 0.0,
+) -> Iterator[Trajectory]:
+    """The trajectories of episodes, each with its image's embedding, in order.
+
+    ``at_once`` of them are searched in step with one another; one that ends makes room for the next. ``spent``: seconds
+    that each has taken already. Raises as :func:`run_search` does.
+    """
+    if config.num_candidates > 1 and not predicts_iou(policy):
+        raise InputError(f"policy {policy.name!r} predicts no IoU, so it cannot choose between candidates; use 1")
+    coming = iter(asked)
+    ordered: deque[_Run] = deque()
+    active: list[_Run] = []
+    while True:
+        new = list(islice(coming, at_once - len(active)))
+        if not active and not new:
+            return
         began = time.perf_counter()
-        _advance(active, policy, tool, config)
+        states = reset([episode for episode, _ in new], [embedding for _, embedding in new], tool)
+        first = [_Question(e, s, 0, 0, stuck=False) for (e, _), s in zip(new, states, strict=True)]
+        nodes = _advance(active, first, policy, tool, config)
+        begun = [_begun(e, embedding, node, spent) for (e, embedding), node in zip(new, nodes, strict=True)]
+        active += begun
+        ordered += begun
         for run in active:
             run.seconds += (time.perf_counter() - began) / len(active)
             run.stopped = run.stopped or _why_stop(run, config)
-    return [_trajectory(run, policy, tool, config) for run in runs]
+        active = [run for run in active if not run.stopped]
+        while ordered and ordered[0].stopped:
+            yield _trajectory(ordered.popleft(), policy, tool, config)
 
 
-def _advance(runs: Sequence[_Run], policy: Policy, tool: SegmentationTool, config: SearchConfig) -> None:
-    """One step of every run: try the candidates, score the masks they lead to, keep the best."""
+def _begun(episode: Episode, embedding: object, node: _Node, spent: float) -> _Run:
+    prompts = node.state.prompts
+    start = Start(episode.start.kind, encode_rle(node.state.mask), node.predicted_iou, prompts=prompts)
+    return _Run(
+        episode,
+        embedding,
+        node,
+        start,
+        best_iou=node.predicted_iou,
+        policy_calls=1,
+        tool_calls=len(prompts),
+        seconds=spent,
+        usage=node.usage,
+    )
+
+
+def _advance(
+    runs: Sequence[_Run], first: Sequence[_Question], policy: Policy, tool: SegmentationTool, config: SearchConfig
+) -> list[_Node]:
+    """One step of every run: try the candidates, score the masks they lead to, keep the best.
+
+    What is ``first`` asked about episodes that begin goes to the policy with the rest; its answers are given back.
+    """
     tried: list[tuple[_Run, Proposal, int]] = []
     for run in runs:
         for index, proposal in enumerate(_candidates(run, tool, config)):
@@ -162,7 +204,8 @@ def _advance(runs: Sequence[_Run], policy: Policy, tool: SegmentationTool, confi
         questions.append(_Question(run.episode, child, len(run.steps) + 1, index, stuck))
         asked.append(position)
         run.policy_calls += 1
-    replies = dict(zip(asked, _ask(policy, questions, config), strict=True))
+    answers = _ask(policy, [*first, *questions], config)
+    replies = dict(zip(asked, answers[len(first) :], strict=True))
     families: dict[int, list[_Child]] = {}
     for position, ((run, proposal, _), state) in enumerate(zip(tried, children, strict=True)):
         node = replies.get(position)
@@ -175,6 +218,7 @@ def _advance(runs: Sequence[_Run], policy: Policy, tool: SegmentationTool, confi
         )
     for run in runs:
         _take(run, families[id(run)], config)
+    return answers[: len(first)]
 
 
 def _candidates(run: _Run, tool: SegmentationTool, config: SearchConfig) -> list[Proposal]:

@@ -10,7 +10,7 @@ from itertools import islice
 from segagent.core import Policy, SegmentationTool, Trajectory, iou
 from segagent.environment import Episode, Target
 from segagent.search.config import SearchConfig
-from segagent.search.guided import run_search
+from segagent.search.guided import search_stream
 
 
 def rollout(
@@ -22,23 +22,28 @@ def rollout(
     batch_size: int = 16,
     max_embeddings: int = 64,
 ) -> Iterator[Trajectory]:
-    """Trajectories of ``episodes``, in order, ``batch_size`` at a time.
+    """Trajectories of ``episodes``, in order, ``batch_size`` of them in step; one that ends makes room for the next.
 
-    An image's embedding is kept while episodes about it follow one another closely (the ``max_embeddings`` most
-    recent
-    images), so a data set whose samples are grouped by image has each image embedded exactly once, whatever the
-    batches.
+    Images are embedded for as many episodes at once. An image's embedding is kept while episodes about it follow one
+    another closely (the ``max_embeddings`` most recent images), so a data set whose samples are grouped by image has
+    each image embedded exactly once, whatever the batches. No trajectory depends on ``batch_size``.
     """
+    asked = _embedded(episodes, tool, batch_size, max_embeddings)
+    return search_stream(asked, policy, tool, config, at_once=batch_size)
+
+
+def _embedded(
+    episodes: Iterable[Episode], tool: SegmentationTool, batch_size: int, max_embeddings: int
+) -> Iterator[tuple[Episode, object]]:
+    """Each episode with the embedding of its image."""
     iterator = iter(episodes)
     recent: OrderedDict[str, object] = OrderedDict()
     while batch := list(islice(iterator, batch_size)):
         missing = {e.image.key: e.image for e in batch if e.image.key not in recent}
         recent.update(zip(missing, tool.embed(list(missing.values())) if missing else [], strict=True))
-        embeddings = []
         for episode in batch:
             recent.move_to_end(episode.image.key)
-            embeddings.append(recent[episode.image.key])
-        yield from run_search(batch, policy, tool, config, embeddings)
+            yield episode, recent[episode.image.key]
         while len(recent) > max_embeddings:
             recent.popitem(last=False)
 

@@ -191,7 +191,7 @@ def trained(tmp_path, monkeypatch):
         return CentrePolicy()
 
     monkeypatch.setattr(star.run, "train_policy_on", note_only)
-    monkeypatch.setattr("segagent.runs.models.make_policy", centre)
+    monkeypatch.setattr("segagent.policies.make_policy", centre)
     return asked, made
 
 
