@@ -112,7 +112,7 @@ def one_process(job: str, dataset: Dataset, models: Models) -> None:
 
     def watch(progress: Progress) -> None:
         # The first time is before the first image: what models answer to a fixed picture is behind it.
-        marks.append((time.perf_counter(), time.process_time(), clock.seconds, clock.embedded, progress.num_objects))
+        marks.append((time.perf_counter(), time.process_time(), clock.seconds, clock.embedded, progress.num_samples))
 
     with tempfile.TemporaryDirectory() as out:
         run_job(dataset, lambda: timed, out, RunConfig(job), watch=watch)  # type: ignore[arg-type]
@@ -131,7 +131,7 @@ def beside(dataset: Dataset) -> None:
     with tempfile.TemporaryDirectory() as out:
         run_job(
             dataset, cheap_models, out, RunConfig("audit"),
-            watch=lambda progress: marks.append((time.process_time(), progress.num_objects)),
+            watch=lambda progress: marks.append((time.process_time(), progress.num_samples)),
         )  # fmt: skip
     spent, objects = (last - first for first, last in zip(marks[0], marks[-1], strict=True))
     print(f"an audit with models that cost next to nothing: {spent * 1e3 / objects:.2f} ms of processor per object")

@@ -3,15 +3,18 @@
     python benchmarks/crash_runs.py                   200 kills of the command, 40 of single workers
     python benchmarks/crash_runs.py --kills 6 --embedded-kills 0 --worker-kills 2
 
-Audit, refine and annotate, with 1 and 2 processes, with models that cost next to nothing and (``--embedded-kills``)
-with the embedded ones through the command line. A run is killed again and again until it comes to its end; then its
-journal must be, byte for byte, that of a run that nobody disturbed, and another one is begun. Kills of single worker
-processes must not even end the run. Exit code 1 if anything is lost, twice there, or otherwise different.
+Every kind of run (audit, refine, annotate, an evaluation, trajectories, rollouts, the miniature's records), with 1 and
+2 processes, with models that cost next to nothing and (``--embedded-kills``) audit, refine and annotate with the
+embedded ones through the command line. A run is killed again and again until it comes to its end; then its journal must
+be, byte for byte, that of a run that nobody disturbed (times apart, where records tell any), and another one is begun.
+Kills of single worker processes must not even end the run, but for the records of the miniature, where they end it as
+the kill of the command does. Exit code 1 if anything is lost, twice there, or otherwise different.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -22,15 +25,30 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from cheap_models import cheap_models, write_tiny_folder
-from segagent.annotation.batch import RunConfig, open_run, run_job
-from segagent.annotation.batch.folder import JOURNAL_FILE
+from cheap_models import CheapPolicy, cheap_models, write_tiny_folder
+from segagent.annotation.batch import RunConfig, run_job
 from segagent.datasets import open_dataset
+from segagent.evaluation.protocols import EvaluationConfig
+from segagent.evaluation.run import evaluate_with
+from segagent.learning.star import StarConfig
+from segagent.learning.star.rollouts import roll_out
+from segagent.learning.trajectories import TrajectoryConfig, generate_dataset
+from segagent.reproduce.masks import clicks_needed
+from segagent.reproduce.work import Workers, watch_nothing
+from segagent.runs.journal import read_journal
+from segagent.runs.models import Models
+from segagent.runs.session import Session
 from segagent.search import SearchConfig
+from segagent.tools.fake import DiscTool
 
 JOBS = ("audit", "refine", "annotate")
+"""Those with a folder whose journal tells no times."""
+
+KINDS = (*JOBS, "evaluation", "trajectories", "rollouts", "scenes")
+SCENES = "scenes:60:size=64,sentences=2,seed=3"
 PATIENCE = 300.0
 
 
@@ -63,6 +81,10 @@ class Case:
     whole: bytes
     workers: int
 
+    def journal(self, out: Path) -> Path:
+        """The file that a run into the folder ``out`` writes."""
+        return out / ("trajectories.jsonl" if self.job == "evaluation" else "journal.jsonl")
+
     def command(self, out: Path) -> list[str]:
         if self.kind == "embedded":
             cli = "import sys; from segagent.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -71,10 +93,32 @@ class Case:
         return [sys.executable, __file__, "--work", self.job, self.data, str(out), str(self.workers)]
 
 
-def work(job: str, data: str, out: str, workers: int) -> None:
+def work(job: str, data: str, folder: str, workers: int) -> None:
     """The cheap run itself, in a process of its own."""
-    config = RunConfig(job, SearchConfig(max_steps=3, num_candidates=2))  # type: ignore[arg-type]
-    run_job(open_dataset(data), cheap_models, out, config, workers=workers)
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    search, file = SearchConfig(max_steps=3, num_candidates=2), out / "journal.jsonl"
+    play = partial(Models, CheapPolicy(), DiscTool())
+    if job in JOBS:
+        config = RunConfig(job, search)  # type: ignore[arg-type]
+        run_job(open_dataset(data), cheap_models, out, config, workers=workers)
+    elif job == "evaluation":
+        evaluate_with(open_dataset(data), play, out, EvaluationConfig("res", search), workers=workers)
+    elif job == "trajectories":
+        generate_dataset(open_dataset(data), DiscTool, file, TrajectoryConfig(), workers=workers)
+    elif job == "rollouts":
+        session, star = Session(workers=workers), StarConfig(max_steps=3, tool="disc", starts=("empty", "random"))
+        with session.asking(play) as ask:
+            roll_out(ask, open_dataset(data), file, star, {"model": "cheap"}, session)
+    else:
+        with Workers(workers) as pool:
+            clicks_needed("clicks", SCENES, "disc", 5, file, pool.of("disc"), watch_nothing)
+
+
+def told(file: Path) -> list[str]:
+    """The records of a journal without times, as one line each."""
+    apart = ("seconds", "elapsed", "crc")
+    return [json.dumps({k: v for k, v in one.items() if k not in apart}) for one in read_journal(file)[1]]
 
 
 def workers_of(pid: int) -> list[int]:
@@ -112,7 +156,7 @@ def wait_for_growth(process: subprocess.Popen[bytes], journal: Path, size: int, 
 
 def session(case: Case, out: Path, rng: random.Random, tally: Tally) -> bool:
     """Start or resume a run and kill it at a random moment; True if it came to its end before that."""
-    journal = out / JOURNAL_FILE
+    journal = case.journal(out)
     before = size_of(journal)
     process = subprocess.Popen(case.command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     # Some are killed while they start; most somewhere on their way.
@@ -137,7 +181,7 @@ def session(case: Case, out: Path, rng: random.Random, tally: Tally) -> bool:
 
 def session_with_worker_kills(case: Case, out: Path, rng: random.Random, tally: Tally) -> None:
     """A whole run during which workers are killed; it has to come to its end all the same."""
-    journal = out / JOURNAL_FILE
+    journal = case.journal(out)
     process = subprocess.Popen(case.command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     size = rng.randint(0, len(case.whole) // 4)
     while wait_for_growth(process, journal, size, PATIENCE):
@@ -151,37 +195,39 @@ def session_with_worker_kills(case: Case, out: Path, rng: random.Random, tally: 
         raise SystemExit(f"the run ended with {process.returncode}: {said.decode()[-2000:]}")
 
 
-def check(case: Case, out: Path, tally: Tally) -> None:
+def check(case: Case, whole: Path, out: Path, tally: Tally) -> None:
     tally.runs += 1
-    run = open_run(out)
-    seen = Counter(record.object_id for record in run.objects())
-    wanted = Counter(sample.sample_id for sample in open_dataset(case.data))
+    seen, wanted = (Counter(told(case.journal(at))) for at in (out, whole))
     tally.lost += (wanted - seen).total()
     tally.duplicated += (seen - wanted).total()
-    tally.different += (out / JOURNAL_FILE).read_bytes() != case.whole
+    if case.job in ("evaluation", "rollouts"):
+        tally.different += told(case.journal(out)) != told(case.journal(whole))
+    else:
+        tally.different += case.journal(out).read_bytes() != case.whole
 
 
-def cases(folder: Path, kind: str, data: str) -> list[Case]:
-    """Three jobs with one and two processes each, and what they make when nobody disturbs them."""
+def cases(folder: Path, kind: str, jobs: tuple[str, ...], data: str) -> list[tuple[Case, Path]]:
+    """Some jobs with one and two processes each, and what they make when nobody disturbs them."""
     found = []
-    for job in JOBS:
+    for job in jobs:
         out = folder / f"whole-{kind}-{job}"
-        subprocess.run(Case(job, kind, data, b"", 1).command(out), check=True, stdout=subprocess.DEVNULL)
-        whole = (out / JOURNAL_FILE).read_bytes()
-        found += [Case(job, kind, data, whole, workers) for workers in (1, 2)]
+        first = Case(job, kind, data, b"", 1)
+        subprocess.run(first.command(out), check=True, stdout=subprocess.DEVNULL)
+        whole = first.journal(out).read_bytes()
+        found += [(Case(job, kind, data, whole, workers), out) for workers in (1, 2)]
     return found
 
 
-def kill_and_resume(some: list[Case], folder: Path, kills: int, rng: random.Random, tally: Tally) -> None:
+def kill_and_resume(some: list[tuple[Case, Path]], folder: Path, kills: int, rng: random.Random, tally: Tally) -> None:
     """All cases in turn, each to its end, until there were that many kills."""
     wanted = tally.kills + kills
     while tally.kills < wanted:
-        for case in some:
+        for case, whole in some:
             out = folder / "killed"
             shutil.rmtree(out, ignore_errors=True)
             while not session(case, out, rng, tally):
                 pass
-            check(case, out, tally)
+            check(case, whole, out, tally)
             print(f"{tally.kills} kills, {tally.runs} runs", file=sys.stderr, flush=True)
 
 
@@ -203,16 +249,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tiny = write_tiny_folder(folder / "data", options.images, 5)
-        cheap = cases(folder, "cheap", str(tiny))
+        cheap = cases(folder, "cheap", KINDS, str(tiny))
         kill_and_resume(cheap, folder, options.kills, rng, tally)
         if options.embedded_kills:
-            embedded = cases(folder, "embedded", "scenes:6:size=64,sentences=2")
+            embedded = cases(folder, "embedded", JOBS, "scenes:6:size=64,sentences=2")
             kill_and_resume(embedded, folder, options.embedded_kills, rng, tally)
         while tally.worker_kills < options.worker_kills:
-            for case in cheap[1::2]:
+            for case, whole in cheap[1::2]:
+                if case.job == "scenes":
+                    continue
                 shutil.rmtree(folder / "killed", ignore_errors=True)
                 session_with_worker_kills(case, folder / "killed", rng, tally)
-                check(case, folder / "killed", tally)
+                check(case, whole, folder / "killed", tally)
     print(f"seed {options.seed}, {time.monotonic() - began:.0f} s")
     for name, count in sorted(tally.jobs.items()):
         print(f"  {name:32} {count:4} kills")

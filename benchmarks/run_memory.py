@@ -43,7 +43,7 @@ def main() -> None:
         while marks and progress.num_images >= marks[0]:
             marks.pop(0)
             print(
-                f"{progress.num_objects:8} objects done  {resident():7.1f} MiB  {time.monotonic() - began:6.0f} s",
+                f"{progress.num_samples:8} objects done  {resident():7.1f} MiB  {time.monotonic() - began:6.0f} s",
                 flush=True,
             )
 

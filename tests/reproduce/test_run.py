@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from segagent.cli.main import app
 from segagent.core import InputError, MissingExtraError
 from segagent.evaluation.calibration import Calibration
+from segagent.learning import sft
 from segagent.learning.sft import TrainedModel
 from segagent.reproduce import episodes, filtering, masks, plots
 from segagent.reproduce import trainings as trainings_of
@@ -62,7 +63,8 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> tuple[Guessing, Trainings]:
 
     monkeypatch.setattr(episodes, "load_player", load)
     monkeypatch.setattr(masks, "load_player", load)
-    monkeypatch.setattr(trainings_of, "train_policy_on", trainings.sft)
+    for place in (trainings_of, sft):
+        monkeypatch.setattr(place, "train_policy_on", trainings.sft)
     monkeypatch.setattr(trainings_of, "run_star", trainings.star)
     monkeypatch.setattr(filtering, "_RESAMPLES", 10)
     return policy, trainings

@@ -35,9 +35,6 @@ def benchmark(
     gallery: Annotated[
         int, typer.Option("--gallery", min=0, help="So many best, median and worst episodes as film strips.")
     ] = 2,
-    batch_images: Annotated[
-        int, typer.Option("--batch-images", min=1, help="Images played at once; changes no result.")
-    ] = 1,
     run: RunOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as one JSON object, no progress.")] = False,
 ) -> None:
@@ -55,7 +52,7 @@ def benchmark(
     from segagent.runs.models import make_models
 
     card_name(name, policy)  # Refused now rather than after all is played.
-    config = Benchmark(steps, seed, batch_images)
+    config = Benchmark(steps, seed, run.batch_images, run.batch_episodes)
     sets = data_sets(scenes, data or [], crowds=crowds)
     for one in sets:
         tell_notes(one.dataset)

@@ -102,9 +102,6 @@ def evaluate(
         ),
     ] = Select.RETURNED,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")] = 0,
-    batch_images: Annotated[
-        int, typer.Option("--batch-images", min=1, help="Images played at once; changes no result.")
-    ] = 1,
     run: RunOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, no progress.")] = False,
 ) -> None:
@@ -130,7 +127,9 @@ def evaluate(
         search = replace(search, use_prm=False)
     elif all_steps:
         search = replace(search, stop_iou=2.0, patience=search.max_steps)
-    config = EvaluationConfig(protocol.value, search, max_clicks, enough, draws, seed, run.part(), batch_images)
+    config = EvaluationConfig(
+        protocol.value, search, max_clicks, enough, draws, seed, run.part(), run.batch_images, run.batch_episodes
+    )
     opened = open_data(dataset, text_template, crowds=crowds)
     # Masks to be judged or improved are given: no first box is asked for.
     given = protocol in (Protocol.FILTER, Protocol.REFINE, Protocol.OUTLINE)

@@ -82,38 +82,22 @@ def sft(
     as_json: JsonOption = False,
 ) -> None:
     """Teach a policy what the simulated annotator did, and the IoU of every mask it saw (process reward model)."""
-    from segagent.learning.sft import (
-        default_recipe,
-        load_annotator_set,
-        load_recipe,
-        train_policy_on,
-        write_training_note,
-    )
+    from segagent.learning.sft import default_recipe, load_recipe, train_sft
 
     begun: Fresh = "bare" if fresh_bare else fresh
     changes = _changes(epochs, steps, learning_rate, batch_size, lora_rank, seed)
     settings = load_recipe(recipe, **changes) if recipe is not None else default_recipe(policy, **changes)
-    sets = [load_annotator_set(path) for path in trajectories]
     with phases(unit="steps", quiet=as_json) as update:
-        trained = train_policy_on(
+        trained = train_sft(
             policy,
-            sets,
+            trajectories,
             out,
             settings,
             fresh=begun,
             resume=resume,
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
         )
-    note = {
-        "kind": "sft",
-        "scheme": policy.partition(":")[0],
-        "policy": policy,
-        "fresh": begun,
-        "trajectories": [str(path.resolve()) for path in trajectories],
-        "recipe": settings.to_dict(),
-    }
     if os.environ.get("RANK", "0") == "0":  # Under a launcher one process speaks for all.
-        write_training_note(out, note)
         _tell(trained, as_json=as_json)
 
 
@@ -124,7 +108,7 @@ def sft(
     "  segagent train star model DATASET OTHER_DATASET -o model2 --rounds 2 --temperature 1",
 )
 @reporting_errors
-@takes_run_options("shard", "retry_failed", only="Rollouts: ")
+@takes_run_options("shard", "retry_failed", "batch_images", "batch_episodes", only="Rollouts: ")
 def star(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="S_0: a folder of 'segagent train sft'.")],
     datasets: Annotated[

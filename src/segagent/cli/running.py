@@ -51,6 +51,17 @@ class RunOptions:
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Only so many first images; a larger limit goes on.")
     ] = None
+    batch_images: Annotated[
+        int, typer.Option("--batch-images", min=1, help="Images that a process works on at once; changes no record.")
+    ] = 1
+    batch_episodes: Annotated[
+        int,
+        typer.Option(
+            "--batch-episodes",
+            min=1,
+            help="Episodes of theirs that models are asked about together; one that ends makes room for the next.",
+        ),
+    ] = 16
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what failed in earlier sessions; the rest stays as it is.")
     ] = False

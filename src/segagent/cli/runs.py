@@ -202,7 +202,7 @@ def run_dataset(
             opened,
             partial(make_models, choice.policy, choice.tool, first_box),
             out,
-            replace(config, search=choice.search),
+            replace(config, search=choice.search, batch_images=run.batch_images, batch_episodes=run.batch_episodes),
             notes={"policy": choice.policy, "tool": choice.tool},
             watch=watch,
             **run.how(choice.specs, opened.num_images),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @reporting_errors
-@takes_run_options("price", "budget_money")
+@takes_run_options("price", "budget_money", "budget_calls", "batch_episodes")
 def trajectories(
     dataset: Annotated[
         str,
@@ -60,7 +60,7 @@ def trajectories(
     from segagent.tools import make_tool
 
     rules = GenerationConfig(max_steps, tau_stop, tau_diff)
-    config = TrajectoryConfig(rules, parse_starts(starts), seed, shard=run.part())
+    config = TrajectoryConfig(rules, parse_starts(starts), seed, run.batch_images, run.part())
     opened = open_data(dataset, text_template, crowds=crowds)
     mine = config.shard.count(opened.num_images)
     began = time.monotonic()

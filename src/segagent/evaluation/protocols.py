@@ -40,7 +40,8 @@ class EvaluationConfig:
 
     ``search``: how a policy plays (``res``, ``refine``, and ``noc`` with a policy). ``max_clicks`` and ``enough``:
     budget of the ``noc`` protocol, and the IoU at which an object is clicked no further. ``draws``: masks per sample of
-    ``filter``. ``outline`` has no settings. ``batch_images``: how many images are played at once; it changes no result.
+    ``filter``. ``outline`` has no settings. ``batch_images``: how many images are played at once,
+    ``batch_episodes``: how many of their samples the models are asked about together; neither changes a result.
     """
 
     protocol: Protocol = "res"
@@ -51,12 +52,13 @@ class EvaluationConfig:
     seed: int = 0
     shard: Shard = Shard()
     batch_images: int = 1
+    batch_episodes: int = 16
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
             raise InputError(f"protocol {self.protocol!r}: expected one of {', '.join(PROTOCOLS)}")
-        if min(self.max_clicks, self.draws, self.batch_images) < 1 or self.seed < 0:
-            raise InputError("max_clicks, draws and batch_images must be at least 1 and the seed at least 0")
+        if min(self.max_clicks, self.draws, self.batch_images, self.batch_episodes) < 1 or self.seed < 0:
+            raise InputError("max_clicks, draws and batch sizes must be at least 1 and the seed at least 0")
         if not 0 < self.enough <= 1:
             raise InputError(f"the IoU that is enough must lie above 0 and be at most 1, got {self.enough}")
 
@@ -95,7 +97,7 @@ def play(
         search = config.search
         if config.protocol == "noc":
             search = SearchConfig(config.max_clicks, use_prm=False)
-        made = list(rollout(episodes, policy, tool, search))
+        made = list(rollout(episodes, policy, tool, search, batch_size=config.batch_episodes))
         made = [with_rewards(trajectory, target) for trajectory, target in zip(made, targets, strict=True)]
     return [[trajectory] for trajectory in made]
 

@@ -26,7 +26,7 @@ from segagent.learning.sft import (
     default_recipe,
     load_annotator_set,
     train_policy_on,
-    write_training_note,
+    train_sft,
 )
 from segagent.learning.star import StarConfig, run_star
 from segagent.reproduce.config import MiniConfig
@@ -134,10 +134,7 @@ def _recipe(job: TrainingJob, steps: int | None) -> Recipe:
 def _sft(job: TrainingJob, progress: Progress) -> TrainedModel:
     """S_0: the embedded network's frozen perception with a fresh state head, trained on D_0."""
     folder, recipe = job.out / FOLDERS[SFT], _recipe(job, job.config.sft_steps)
-    model = train_policy_on("embedded", [load_annotator_set(job.d_0)], folder, recipe, fresh=True, progress=progress)
-    note = {"scheme": "embedded", "trajectories": [str(job.d_0)], "recipe": recipe.to_dict()}
-    write_training_note(folder, {"kind": "sft", "policy": "embedded", **note})
-    return model
+    return train_sft("embedded", [job.d_0], folder, recipe, fresh=True, progress=progress)
 
 
 def _longer(job: TrainingJob, progress: Progress) -> TrainedModel:

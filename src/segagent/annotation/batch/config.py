@@ -25,7 +25,8 @@ class RunConfig:
     people.
     ``found``: annotate answers "not found" where the calibrated predicted IoU of its mask is below this.
     ``seed``: each object's own seed comes of it and the object's id.
-    ``batch_images``: how many images are worked on at once; it changes no record.
+    ``batch_images``: how many images are worked on at once; ``batch_episodes``: about how many of their objects the
+    models are asked together. Neither changes a record.
     """
 
     job: Job
@@ -36,14 +37,15 @@ class RunConfig:
     found: float = 0.3
     seed: int = 0
     batch_images: int = 1
+    batch_episodes: int = 16
 
     def __post_init__(self) -> None:
         if self.job not in JOBS:
             raise InputError(f"job {self.job!r}: expected one of {', '.join(JOBS)}")
         if not all(0 <= value <= 1 for value in (self.below, self.margin, self.sure, self.found)):
             raise InputError("below, margin, sure and found are IoU values; they must lie in 0..1")
-        if self.seed < 0 or self.batch_images < 1:
-            raise InputError("the seed must be at least 0 and batch_images at least 1")
+        if self.seed < 0 or min(self.batch_images, self.batch_episodes) < 1:
+            raise InputError("the seed must be at least 0, batch_images and batch_episodes at least 1")
         if self.job != "annotate" and not self.search.use_prm:
             raise InputError(f"{self.job} needs the predicted IoU; use it in the search")
 

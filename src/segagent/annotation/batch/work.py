@@ -43,7 +43,8 @@ class _Objects:
 
     def play(self, asked: Sequence[Asked], models: Models) -> list[list[Trajectory]]:
         episodes = [one.episode for one in asked]
-        return [[made] for made in rollout(episodes, models.policy, models.tool, _search(models, self.config))]
+        search, at_once = _search(models, self.config), self.config.batch_episodes
+        return [[made] for made in rollout(episodes, models.policy, models.tool, search, batch_size=at_once)]
 
     def kept(
         self, sample: Sample, asked: Asked, made: Sequence[Trajectory], models: Models, seconds: float

@@ -31,12 +31,13 @@ _MAX_LABEL = 200
 class Benchmark:
     """Settings of a card. ``steps``: T. ``seed`` drives sampling and degraded masks; the scenes are always the same.
 
-    ``batch_images``: how many images are played at once; it changes no result.
+    ``batch_images`` and ``batch_episodes``: see :class:`segagent.evaluation.protocols.EvaluationConfig`.
     """
 
     steps: int = 7
     seed: int = 0
     batch_images: int = 1
+    batch_episodes: int = 16
 
     @property
     def search(self) -> SearchConfig:
@@ -52,7 +53,9 @@ class Benchmark:
         of the simulated annotator, who knows the target.
         """
         whole = SearchConfig(self.steps, stop_iou=2.0, patience=self.steps)
-        same = EvaluationConfig(search=self.search, seed=self.seed, batch_images=self.batch_images)
+        same = EvaluationConfig(
+            search=self.search, seed=self.seed, batch_images=self.batch_images, batch_episodes=self.batch_episodes
+        )
         return {
             "full": replace(same, search=whole),
             "refine": replace(same, protocol="refine"),

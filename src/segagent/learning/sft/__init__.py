@@ -1,10 +1,11 @@
 """Supervised fine-tuning of a policy on (state, reply) pairs (paper section 4.1), whatever the policy is.
 
-:func:`train_policy_on` is the one entry: SFT calls it with D_0, StaR+ with D_0 + D_n.
+:func:`train_policy_on` is the one entry: SFT (:func:`train_sft`) calls it with D_0, StaR+ with D_0 + D_n.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,7 @@ __all__ = [
     "load_recipe_from",
     "read_training_note",
     "train_policy_on",
+    "train_sft",
     "write_training_note",
 ]
 
@@ -106,3 +108,26 @@ def train_policy_on(
     if not any(one.examples for one in sets):
         raise InputError("nothing to train on: the trajectories hold no example")
     return trainer(rest, sets, Path(out), recipe, fresh=fresh, resume=resume, progress=progress)
+
+
+def train_sft(
+    policy: str,
+    trajectories: Sequence[str | Path],
+    out: str | Path,
+    recipe: Recipe,
+    *,
+    fresh: Fresh = False,
+    resume: bool = True,
+    progress: Progress = lambda what, done, total, loss: None,
+) -> TrainedModel:
+    """:func:`train_policy_on` D_0, the files ``trajectories``; ``out``/training.json tells what it was made of.
+
+    That note is what self-improvement goes on from.
+    """
+    sets = [load_annotator_set(path) for path in trajectories]
+    trained = train_policy_on(policy, sets, out, recipe, fresh=fresh, resume=resume, progress=progress)
+    if os.environ.get("RANK", "0") == "0":  # Under a launcher one process speaks for all.
+        note = {"kind": "sft", "scheme": policy.partition(":")[0], "policy": policy, "fresh": fresh}
+        files = [str(Path(path).resolve()) for path in trajectories]
+        write_training_note(out, {**note, "trajectories": files, "recipe": recipe.to_dict()})
+    return trained
