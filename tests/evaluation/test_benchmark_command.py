@@ -272,7 +272,7 @@ def test_failed_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     ],
 )
 def test_bad_options(tmp_path: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["benchmark", "centre", "--tool", "disc", "-o", str(tmp_path / "out"), *options]) == 2
+    assert main(["benchmark", "centre", "--tool", "disc", "-o", str(tmp_path / "out"), "--workers", "1", *options]) == 2
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1

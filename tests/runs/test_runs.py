@@ -72,7 +72,12 @@ def test_a_budget_stops_a_file_of_trajectories_too(tmp_path: Path) -> None:
     made = annotated(tmp_path / "t", budget=Budget(seconds=1e-6))
     assert "budget of 1e-06 seconds" in made.stopped
     assert made.num_images == 1
-    assert annotated(tmp_path / "t").stopped == ""
+    done = annotated(tmp_path / "t")
+    assert done.stopped == ""
+    assert done.cost["objects"] == 3 * NUM_IMAGES  # Two objects of an image with one mask share what is played.
+    # Begun anew, of something else: what the first one cost is forgotten.
+    (tmp_path / "t").unlink()
+    assert annotated(tmp_path / "t", FLAKY).cost["objects"] < done.cost["objects"]
 
 
 def test_retries_append_and_are_read_in_place(tmp_path: Path) -> None:

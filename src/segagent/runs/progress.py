@@ -38,6 +38,10 @@ class Progress:
         """The samples that failed, and still do after all retries."""
         return list(self._failures.values())
 
+    def fails(self, sample_id: str) -> bool:
+        """Whether this sample failed, and still does."""
+        return sample_id in self._failures
+
     def note(self) -> str:
         """How many records of each kind there are, in words."""
         told = [f"{count} {name.replace('_', ' ')}" for name, count in sorted(self.outcomes.items())]

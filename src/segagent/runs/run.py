@@ -92,6 +92,8 @@ class _Run:
         if plan.first_look is not None and not plan.file.exists():
             first = self._done(self._tasks(0, end, []))
             plan.first_look(self._holding(first))
+        if plan.costs is not None and not plan.file.exists():
+            plan.costs.unlink(missing_ok=True)  # Those of a run whose journal was removed.
         with contextlib.ExitStack() as stack:
             journal = stack.enter_context(
                 Journal(plan.file, plan.settings, plan.notes, kept=self._keep, options=plan.options)
@@ -121,8 +123,7 @@ class _Run:
         """Count what lies beside the journal: retries of version 0.1.0."""
         for file in retried_files(self._plan.file):
             for record in read_journal(file)[1]:
-                failing = {failure.sample_id for failure in self._counting.progress.failures}
-                if sample_of(record) in failing and Failure.from_dict(record) is None:
+                if self._counting.progress.fails(sample_of(record)) and Failure.from_dict(record) is None:
                     self._keep({**record, "unit": [self._counting.num_images + record["unit"][0]]})
 
     def _costs(self, file: Path) -> Journal:
