@@ -28,21 +28,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from cheap_models import CheapPolicy, cheap_models, write_tiny_folder
-from segagent.annotation.batch import RunConfig, run_job
-from segagent.datasets import open_dataset
-from segagent.evaluation.protocols import EvaluationConfig
-from segagent.evaluation.run import evaluate_with
-from segagent.learning.star import StarConfig
-from segagent.learning.star.rollouts import roll_out
-from segagent.learning.trajectories import TrajectoryConfig, generate_dataset
-from segagent.reproduce.masks import clicks_needed
-from segagent.reproduce.work import Workers, watch_nothing
 from segagent.runs.journal import read_journal
-from segagent.runs.models import Models
-from segagent.runs.session import Session
-from segagent.search import SearchConfig
-from segagent.tools.fake import DiscTool
 
 JOBS = ("audit", "refine", "annotate")
 """Those with a folder whose journal tells no times."""
@@ -94,23 +80,43 @@ class Case:
 
 
 def work(job: str, data: str, folder: str, workers: int) -> None:
-    """The cheap run itself, in a process of its own."""
+    """The cheap run itself, in a process of its own, which loads nothing that its kind does without."""
+    from cheap_models import CheapPolicy, cheap_models
+    from segagent.datasets import open_dataset
+    from segagent.runs.models import Models
+    from segagent.runs.session import Session
+    from segagent.search import SearchConfig
+    from segagent.tools.fake import DiscTool
+
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     search, file = SearchConfig(max_steps=3, num_candidates=2), out / "journal.jsonl"
     play = partial(Models, CheapPolicy(), DiscTool())
     if job in JOBS:
+        from segagent.annotation.batch import RunConfig, run_job
+
         config = RunConfig(job, search)  # type: ignore[arg-type]
         run_job(open_dataset(data), cheap_models, out, config, workers=workers)
     elif job == "evaluation":
+        from segagent.evaluation.protocols import EvaluationConfig
+        from segagent.evaluation.run import evaluate_with
+
         evaluate_with(open_dataset(data), play, out, EvaluationConfig("res", search), workers=workers)
     elif job == "trajectories":
+        from segagent.learning.trajectories import TrajectoryConfig, generate_dataset
+
         generate_dataset(open_dataset(data), DiscTool, file, TrajectoryConfig(), workers=workers)
     elif job == "rollouts":
+        from segagent.learning.star.config import StarConfig
+        from segagent.learning.star.rollouts import roll_out
+
         session, star = Session(workers=workers), StarConfig(max_steps=3, tool="disc", starts=("empty", "random"))
         with session.asking(play) as ask:
             roll_out(ask, open_dataset(data), file, star, {"model": "cheap"}, session)
     else:
+        from segagent.reproduce.masks import clicks_needed
+        from segagent.reproduce.work import Workers, watch_nothing
+
         with Workers(workers) as pool:
             clicks_needed("clicks", SCENES, "disc", 5, file, pool.of("disc"), watch_nothing)
 
@@ -236,10 +242,13 @@ def main() -> int:
         job, data, out, workers = sys.argv[2:]
         work(job, data, out, int(workers))
         return 0
+    from cheap_models import write_tiny_folder
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=184, help="with cheap models")
     parser.add_argument("--embedded-kills", type=int, default=16, help="with the embedded models, by the command line")
     parser.add_argument("--worker-kills", type=int, default=40, help="of single worker processes")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="with cheap models; all of them")
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)))
     options = parser.parse_args()
@@ -249,7 +258,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tiny = write_tiny_folder(folder / "data", options.images, 5)
-        cheap = cases(folder, "cheap", KINDS, str(tiny))
+        cheap = cases(folder, "cheap", tuple(options.kinds), str(tiny))
         kill_and_resume(cheap, folder, options.kills, rng, tally)
         if options.embedded_kills:
             embedded = cases(folder, "embedded", JOBS, "scenes:6:size=64,sentences=2")
