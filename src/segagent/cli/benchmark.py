@@ -9,7 +9,7 @@ import typer
 
 from segagent.cli.common import CrowdsOption, tell_notes
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, phases, print_object, reporting_errors, say, warn
-from segagent.cli.running import RunOptions, takes_run_options, tell_failures
+from segagent.cli.running import RunOptions, takes_run_options, tell_failures, told_where
 
 
 @reporting_errors
@@ -58,7 +58,7 @@ def benchmark(
         tell_notes(one.dataset)
     make = partial(make_models, policy, tool)
     how = run.how((policy, tool), max(one.dataset.num_images for one in sets))
-    with phases(unit="images", quiet=as_json) as update:
+    with told_where(out), phases(unit="images", quiet=as_json) as update:
         failures = play_benchmark(sets, make, out, config, watch=update, **how)
     card = write_card(sets, out, config, name=name, gallery=gallery)
     if as_json:

@@ -11,7 +11,7 @@ import typer
 
 from segagent.cli.common import CrowdsOption, open_data
 from segagent.cli.console import one_line, phases, print_object, reporting_errors, say
-from segagent.cli.running import RunOptions, takes_run_options
+from segagent.cli.running import RunOptions, takes_run_options, told_where
 
 if TYPE_CHECKING:
     from segagent.learning.sft import Fresh, TrainedModel
@@ -192,7 +192,7 @@ def star(
     settings = replace(load_recipe(recipe) if recipe is not None else load_recipe_from(note["recipe"]), **changes)
     opened = [open_data(one, crowds=crowds) for one in datasets]
     how = run.how((str(note.get("scheme", "")) + ":", tool), max(one.num_images for one in opened))
-    with phases(unit="steps", quiet=as_json) as update:
+    with told_where(out), phases(unit="steps", quiet=as_json) as update:
         trained = run_star(
             model,
             opened,

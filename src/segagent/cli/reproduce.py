@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from segagent.cli.console import counting, one_line, print_object, reporting_errors, say
+from segagent.cli.running import told_where
 
 reproduce = typer.Typer(
     help="Repeat the paper's experiments.",
@@ -66,13 +67,14 @@ def miniature(
         f"--seeds {seeds}",
         *(f"--{name.replace('_', '-')} {number}" for name, number in given.items()),
     ]
-    results = reproduce_miniature(
-        out,
-        config,
-        workers=workers,
-        watch=partial(_watch, quiet=as_json),
-        command=f"segagent reproduce miniature -o OUT {' '.join(options)}",
-    )
+    with told_where(out):
+        results = reproduce_miniature(
+            out,
+            config,
+            workers=workers,
+            watch=partial(_watch, quiet=as_json),
+            command=f"segagent reproduce miniature -o OUT {' '.join(options)}",
+        )
     if as_json:
         print_object(results)
         return

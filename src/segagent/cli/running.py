@@ -25,6 +25,8 @@ _R = TypeVar("_R")
 MAX_LISTED = 20
 """So many failures are told one by one."""
 
+_KEPT = "what is done so far is in {out}; give the same command again to go on"
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -183,8 +185,18 @@ def watching(what: str, total: int, part: str, out: Path, *, quiet: bool) -> Ite
             yield watch
         except (KeyboardInterrupt, SegAgentError):
             if begun:
-                warn(f"what is done so far is in {out}; give the same command again to go on")
+                warn(_KEPT.format(out=out))
             raise
+
+
+@contextmanager
+def told_where(out: Path) -> Iterator[None]:
+    """Where what is done inside is interrupted, say that it is kept and can be gone on with."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        warn(_KEPT.format(out=out))
+        raise
 
 
 def tell_failures(failures: Sequence[tuple[str, str]], part: str, listed: str) -> None:
