@@ -33,6 +33,7 @@ check: $(VENV)/.dev  ## style, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python benchmarks/imports.py
 
 bench: $(VENV)/.dev  ## speed, each figure as a ratio to a named baseline of the same run
 	$(BIN)/python benchmarks/bench_scenes.py
