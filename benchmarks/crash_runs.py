@@ -185,7 +185,7 @@ def session(case: Case, out: Path, rng: random.Random, tally: Tally) -> bool:
     return False
 
 
-def session_with_worker_kills(case: Case, out: Path, rng: random.Random, tally: Tally) -> None:
+def session_with_worker_kills(case: Case, out: Path, images: int, rng: random.Random, tally: Tally) -> None:
     """A whole run during which workers are killed; it has to come to its end all the same."""
     journal = case.journal(out)
     process = subprocess.Popen(case.command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -195,7 +195,9 @@ def session_with_worker_kills(case: Case, out: Path, rng: random.Random, tally: 
             os.kill(rng.choice(workers), signal.SIGKILL)
             tally.worker_kills += 1
         # What was under way is written before the next one: an item that is hit twice counts as the one to blame.
-        size = size_of(journal) + len(case.whole) // 6
+        # Two workers have at most six items under way; one of rollouts is eight images.
+        under_way = 7 * (8 if case.job == "rollouts" else 1)
+        size = size_of(journal) + under_way * len(case.whole) // images
     _, said = process.communicate()
     if process.returncode:
         raise SystemExit(f"the run ended with {process.returncode}: {said.decode()[-2000:]}")
@@ -268,7 +270,7 @@ def main() -> int:
                 if case.job == "scenes":
                     continue
                 shutil.rmtree(folder / "killed", ignore_errors=True)
-                session_with_worker_kills(case, folder / "killed", rng, tally)
+                session_with_worker_kills(case, folder / "killed", options.images, rng, tally)
                 check(case, whole, folder / "killed", tally)
     print(f"seed {options.seed}, {time.monotonic() - began:.0f} s")
     for name, count in sorted(tally.jobs.items()):
