@@ -5,8 +5,8 @@
 
 The sentences were written before any answer was seen; nothing was taken out or reworded after. Photographs of packages
 that are not installed are left out, and said so. There are no true masks: a person looks. ``--picture`` draws one sheet
-of the answers of the packages whose pictures may be shown freely (scikit-image, scikit-learn, matplotlib). ``OUT/run`` is a
-run of ``segagent annotate`` like any other, so ``segagent review OUT/run`` makes its page.
+of the answers of the packages whose pictures may be shown freely (scikit-image, scikit-learn, matplotlib). ``OUT/run``
+is a run of ``segagent annotate`` like any other, so ``segagent review OUT/run`` makes its page.
 """
 
 from __future__ import annotations
