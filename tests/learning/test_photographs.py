@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from segagent.core import InputError
+from segagent.datasets import open_dataset
 from segagent.datasets.scenes import COLORS
 from segagent.learning.photographs.colours import UNKNOWN, colour_name, colour_shares
 from segagent.learning.photographs.expressions import PhotoWriter
 from segagent.learning.photographs.facts import is_farthest, see_things, stands_at
+from segagent.learning.photographs.sentences import SentenceRules, write_sentences
 from segagent.learning.photographs.store import PhotoSets, draw_photographs
 from segagent.learning.photographs.views import CutOuts, load_photos, random_view, whole_view
 from segagent.learning.photographs.words import photo_vocabulary
@@ -81,6 +83,20 @@ def coco(tmp_path: Path) -> Path:
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "instances.json").write_text(json.dumps(content))
     return folder
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_made_sentences_are_a_data_set_with_the_objects_whole_masks(coco: Path, tmp_path: Path, held_out: bool) -> None:
+    kinds = write_sentences(tmp_path / "made", [coco], SentenceRules(per_picture=3, absent_share=1, held_out=held_out))
+    dataset = open_dataset(str(tmp_path / "made"))
+    samples = list(dataset)
+    assert dataset.num_images == (1 if held_out else 2)
+    assert sum(kinds.values()) == len(samples)
+    assert kinds["absent"] == dataset.num_images
+    whole = {(box[3] - box[1]) * (box[2] - box[0]) for box in (*BOXES.values(), (250, 130, 290, 190))}
+    areas = {sample.text: int(sample.load_target()[0].sum()) for sample in samples}
+    assert set(areas.values()) <= whole | {0}
+    assert len(set(areas.values())) > 1
 
 
 def test_views_keep_what_shows_and_ask_nothing_of_the_rest(coco: Path) -> None:

@@ -76,6 +76,10 @@ class Photographs:
         """Name of the category of one of ``objects``."""
         return self._names[annotation["category_id"]]
 
+    def path(self, annotation: Mapping[str, Any]) -> Path:
+        """The picture file of one of ``objects`` or ``unasked``."""
+        return self._folder / "images" / str(self._images[int(annotation["image_id"])]["file_name"])
+
     def at(self, index: int) -> tuple[Pixels, BoolMask]:
         """Picture and target of object ``index`` of ``objects``."""
         return self.of(self.objects[index])
