@@ -19,6 +19,7 @@ OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpo
 MinutesOption = Annotated[float, typer.Option("--minutes", min=0.01, help="Training time, over all resumptions.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Drives initialisation and data.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Where the networks are trained: cpu, cuda, cuda:1.")]
 ResumeOption = Annotated[bool, typer.Option("--resume/--fresh", help="Go on from the checkpoint in OUT, if any.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end and no progress.")]
 
@@ -44,6 +45,10 @@ def train_tool_command(
     ] = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
+    device: DeviceOption = "cpu",
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes that simulate episodes, 16 each. [default: this one]")
+    ] = 0,
     resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,6 +63,8 @@ def train_tool_command(
         threads=threads,
         photographs=tuple(photographs or ()),
         encoder=encoder,
+        device=device,
+        workers=workers,
     )
     total = steps if steps is not None else round(60 * minutes)
     counted = "step" if steps is not None else "seconds"
