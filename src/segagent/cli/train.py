@@ -109,6 +109,7 @@ def train_policy_command(
     ] = False,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
+    device: DeviceOption = "cpu",
     resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -124,6 +125,7 @@ def train_policy_command(
         steps=steps,
         seed=seed,
         threads=threads,
+        device=device,
         tool=tool,
         photographs=tuple(photographs or ()),
         encoder=encoder,
