@@ -143,6 +143,41 @@ def train_policy_command(
             say(f"  {name} {value:.3f} (held out)")
 
 
+@train.command(
+    "pack",
+    epilog="\b\nExamples:\n  segagent train-embedded pack coco_small voc_animals -o packed",
+)
+@reporting_errors
+def pack_command(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="FOLDER...", help="COCO-format: instances.json and images/.", show_default=False),
+    ],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new or empty folder.")],
+    side: Annotated[int, typer.Option("--side", min=32, help="The longer side of pictures, at most.")] = 288,
+    quality: Annotated[int, typer.Option("--quality", min=1, max=100, help="Of the WebP pictures.")] = 60,
+    as_json: JsonOption = False,
+) -> None:
+    """Write training photographs small enough to travel to a borrowed machine, each folder in the same format."""
+    from segagent.annotation import require_folder_or_nothing
+    from segagent.cli.scenes import appearing_when_complete
+    from segagent.core import InputError
+    from segagent.learning.photographs.packing import pack_photographs
+
+    require_folder_or_nothing(out)
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: holds something already; choose another folder or empty it")
+    with counting("packing", None, unit="photographs", quiet=as_json) as update, appearing_when_complete(out) as part:
+        sizes = pack_photographs(part, folders, side=side, quality=quality, progress=lambda done: update(done, ""))
+    if as_json:
+        print_object({"folder": str(out), "bytes": sizes})
+    else:
+        for name, size in sizes.items():
+            say(f"  {name} {size / 2**20:.1f} MiB")
+        say(f"{sum(sizes.values()) / 2**20:.1f} MiB in all: {out}")
+
+
 def _measured(line: dict[str, float]) -> str:
     """The measured values of a log line, in short."""
     left_out = {"step", "seconds", "side"}
