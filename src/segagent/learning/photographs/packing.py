@@ -43,8 +43,8 @@ def pack_photographs(
             by_image.setdefault(int(annotation["image_id"]), []).append(annotation)
         images, annotations = [], []
         for image in data["images"]:
-            image, shrunken = _packed(folder, out / name, image, by_image.get(int(image["id"]), ()), side, quality)
-            images.append(image)
+            packed, shrunken = _packed(folder, out / name, image, by_image.get(int(image["id"]), ()), side, quality)
+            images.append(packed)
             annotations += shrunken
             done += 1
             if progress is not None:
