@@ -150,7 +150,7 @@ app.command(
     epilog=_epilog("segagent corrupt scenes:100:split=test -o spoiled", "segagent audit spoiled -o run"),
     short_help="Spoil a data set's masks in known ways.",
 )(corrupt)
-app.command(epilog=_epilog("segagent demo -o demo"), short_help="Run the main job on two pictures.")(demo)
+app.command(epilog=_epilog("segagent demo -o demo"), short_help="Run the main job on four pictures.")(demo)
 app.command(
     epilog=_epilog(
         "segagent trajectories scenes:1000:seed=1,split=train -o traj.jsonl",
