@@ -10,9 +10,10 @@ found (IoU above 0.35), "right if found": of those, the share whose likeliest ob
 same of all sentences, by kind. Besides: "named": share of found objects with the right category, colour, pattern, size,
 where known; "refused": of sentences whose target was found, the share with "none of them" above one half, where it is
 wrong. "N-acc": of sentences that nothing fits, the share answered with "no such object" at the bar of the weights, over
-all and by what is missing, "T-acc": of all others, found or not, the share not answered so; of weights without a bar,
-"none of them" above one half. "noun": right if found over the sentences that name their target by a noun, with it as
-"taught", with an "untaught" one of the same category in its place, and with "no word" that could be read. n are counts.
+all and by what is missing ("borrowed": sentences about other pictures, of things that are not in this one), "T-acc": of
+all others, found or not, the share not answered so; of weights without a bar, "none of them" above one half. "noun":
+right if found over the sentences that name their target by a noun, with it as "taught", with an "untaught" one of the
+same category in its place, and with "no word" that could be read. n are counts.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from segagent.learning.photographs.store import PhotoSets, held_out
 from segagent.learning.policy.classes import CLASSES
 from segagent.learning.policy.perception_recipe import draw_scenes
 from segagent.learning.policy.scene_store import ABSENT_TARGET, StoredScene
-from segagent.learning.policy.train_grounding import PerceivedScene, grounding_batch, perceive_scene, run
+from segagent.learning.policy.train_grounding import PerceivedScene, grounding_batch, perceive_scene, run, with_borrowed
 from segagent.policies.network import PolicyNetwork, load_network
 from segagent.policies.objects import EMBEDDING
 from segagent.policies.perception import describe, enlarged, find_objects
@@ -71,7 +72,7 @@ def category_hits(network: PolicyNetwork, image: Image, scene: StoredScene) -> l
 
 def measure(network: PolicyNetwork, pictures: Pictures) -> dict[str, object]:
     """All shares of the module's text over ``pictures``, each with its count."""
-    seen = [perceive_scene(network, scene, image) for image, scene in pictures]
+    seen = with_borrowed([perceive_scene(network, scene, image) for image, scene in pictures])
     named: dict[str, list[bool]] = {}
     hits: dict[str, list[tuple[int, bool]]] = {}
     for number, ((image, scene), percept) in enumerate(zip(pictures, seen, strict=True)):
@@ -89,9 +90,9 @@ def measure(network: PolicyNetwork, pictures: Pictures) -> dict[str, object]:
             ):
                 if names:
                     named.setdefault(kind, []).append(table[int(part.argmax())] == names)
-        if not scene.expressions:
+        if not percept.expressions:
             continue
-        chosen = [(number, e) for e in range(len(scene.expressions))]
+        chosen = [(number, e) for e in range(len(percept.expressions))]
         batch = grounding_batch(np.random.default_rng(0), seen, chosen, network.vocabulary, augment=False)
         with torch.no_grad():
             answer = run(network.grounding, batch)
@@ -101,7 +102,7 @@ def measure(network: PolicyNetwork, pictures: Pictures) -> dict[str, object]:
         logits = answer.logits
         right = batch.targets[:, 1:].gather(1, logits[:, 1:].argmax(1, keepdim=True))[:, 0].tolist()
         found = batch.targets[:, 1:].any(1).tolist()
-        for e, hit, refused, gone, there in zip(scene.expressions, right, none, absent, found, strict=True):
+        for e, hit, refused, gone, there in zip(percept.expressions, right, none, absent, found, strict=True):
             if e.target == ABSENT_TARGET:
                 hits.setdefault("N-acc", []).append((number, gone))
                 hits.setdefault(f"N-acc, {e.kind}", []).append((number, gone))

@@ -16,13 +16,21 @@ from segagent.learning.photographs.expressions import ABSENCES, PhotoWriter
 from segagent.learning.photographs.facts import is_farthest, see_things, stands_at
 from segagent.learning.photographs.store import PhotoSets, draw_photographs
 from segagent.learning.photographs.views import CutOuts, Photo, kept_things, load_photos, random_view, whole_view
-from segagent.learning.photographs.words import BARE_NOUNS, COCO_NOUNS, photo_vocabulary
+from segagent.learning.photographs.words import BARE_NOUNS, COCO_NOUNS, missing_nouns, nouns_in, photo_vocabulary
 from segagent.learning.policy.absence import Doubted, accuracies, operating_point
 from segagent.learning.policy.classes import ALL_CATEGORIES, UNKNOWN_CLASS, architecture, class_numbers
 from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.recipe import train_policy
-from segagent.learning.policy.scene_store import ABSENT_TARGET, NOT_ASKED, SceneMix, SceneStore, write_shard
+from segagent.learning.policy.scene_store import (
+    ABSENT_TARGET,
+    NOT_ASKED,
+    SceneMix,
+    SceneStore,
+    StoredExpression,
+    write_shard,
+)
 from segagent.learning.policy.train_detector import centre_loss, detection_batch
+from segagent.learning.policy.train_grounding import PerceivedScene, with_borrowed
 from segagent.learning.policy.train_objects import attribute_loss
 from segagent.learning.policy.warm_start import grown
 from segagent.policies.network import PolicyNetwork, load_network, save_network
@@ -186,6 +194,19 @@ def test_a_skier_is_told_by_the_skis() -> None:
     assert first.roles == {"skier"}
     assert "skier" in first.nouns
     assert "skier" not in second.nouns
+
+
+def test_sentences_are_borrowed_only_where_nothing_they_name_is() -> None:
+    assert nouns_in("hot dog left of the cup of coffee") == {"hot dog", "cup of coffee"}
+    missing = missing_nouns({"dog"}, frozenset({"dog", "cat", "horse", "teddy bear"}))
+    assert {"cat", "kitty", "horse"} <= missing
+    assert not missing & {"dog", "animal", "car", "bear"}  # a bear may be there: of those nobody has told
+    empty = np.zeros((12, 3), np.float32)
+    scene = PerceivedScene(empty, empty, empty[:, 0], 0, np.full(12, -1), (), missing=missing)
+    texts = ("dog on left", "cat next to the dog", "left one", "big kitty", "car")
+    others = [StoredExpression(text, 0, "position", (0,), None) for text in texts]
+    (told,) = with_borrowed([replace(scene, expressions=tuple(others))], each=50)
+    assert {e.text for e in told.expressions if e.target == ABSENT_TARGET} == {"big kitty"}
 
 
 def test_the_bar_of_absence_spares_the_sentences_with_a_target() -> None:

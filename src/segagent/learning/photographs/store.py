@@ -134,7 +134,7 @@ def _training_scene(sets: PhotoSets, number: int) -> StoredScene:
 def _scene(rng: np.random.Generator, number: int, view: Photo, sentences: int) -> StoredScene:
     things = see_things(view)
     written = PhotoWriter(rng, things, view.told).write(sentences, _ABSENT_SHARE)
-    return StoredScene(PHOTO_SPLIT, number, view.pixels, view.labels, _names(things), written)
+    return StoredScene(PHOTO_SPLIT, number, view.pixels, view.labels, _names(things), written, view.told)
 
 
 def _names(things: Sequence[Thing]) -> tuple[Names, ...]:

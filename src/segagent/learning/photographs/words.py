@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from types import MappingProxyType
 
 COCO_NOUNS = MappingProxyType(
@@ -279,111 +281,19 @@ def photo_vocabulary() -> tuple[str, ...]:
     return tuple(sorted({word for text in texts for word in text.split()}))
 
 
-SENSES = MappingProxyType(
-    {
-        "person": ("person.1",),
-        "bicycle": ("bicycle.1",),
-        "car": ("car.1",),
-        "motorcycle": ("motorcycle.1",),
-        "airplane": ("airplane.1", "helicopter.1"),
-        "bus": ("bus.1",),
-        "train": ("train.1", "railcar.1", "locomotive.1"),
-        "truck": ("truck.1", "van.5"),
-        "boat": ("boat.1", "ship.1", "vessel.2"),
-        "vehicle": ("vehicle.1",),
-        "bird": ("bird.1",),
-        "cat": ("domestic_cat.1",),
-        "dog": ("dog.1",),
-        "horse": ("horse.1",),
-        "sheep": ("sheep.1",),
-        "cow": ("cattle.1",),
-        "elephant": ("elephant.1",),
-        "bear": ("bear.1",),
-        "animal": ("animal.1",),
-        "backpack": ("backpack.1",),
-        "umbrella": ("umbrella.1",),
-        "handbag": ("bag.4",),
-        "suitcase": ("bag.6", "luggage.1"),
-        "bag": ("bag.1",),
-        "tie": ("necktie.1",),
-        "ball": ("ball.1",),
-        "skateboard": ("skateboard.1",),
-        "racket": ("racket.4",),
-        "bottle": ("bottle.1",),
-        "glass": ("glass.2",),
-        "cup": ("cup.1", "mug.4", "teacup.1"),
-        "pot": ("pot.1", "pot.4"),
-        "plate": ("plate.4",),
-        "shirt": ("shirt.1",),
-        "jacket": ("jacket.1",),
-        "coat": ("coat.1",),
-        "dress": ("dress.1",),
-        "sweater": ("sweater.1",),
-        "hat": ("hat.1", "cap.1", "helmet.2"),
-        "jeans": ("trouser.1",),
-        "drink": ("beverage.1",),
-        "bowl": ("bowl.1", "bowl.3"),
-        "dish": ("dish.1",),
-        "sandwich": ("sandwich.1",),
-        "orange": ("citrus.1",),
-        "banana": ("banana.2",),
-        "apple": ("apple.1",),
-        "fruit": ("edible_fruit.1",),
-        "vegetable": ("vegetable.1",),
-        "cake": ("cake.3",),
-        "food": ("food.1", "food.2", "dish.2"),
-        "chair": ("chair.1",),
-        "couch": ("couch.1",),
-        "bench": ("bench.1",),
-        "seat": ("seat.3",),
-        "bed": ("bed.1",),
-        "table": ("table.2", "table.3", "desk.1"),
-        "plant": ("plant.2",),
-        "computer": ("computer.1",),
-        "tv": ("television_receiver.1", "display.6"),
-        "phone": ("telephone.1",),
-        "oven": ("oven.1", "stove.1"),
-        "sink": ("sink.1",),
-        "refrigerator": ("refrigerator.1",),
-        "book": ("book.1", "book.2", "magazine.1"),
-        "clock": ("timepiece.1",),
-        "vase": ("vase.1", "jar.1"),
-        "teddy": ("teddy.1",),
-        "toy": ("plaything.1",),
-        "knife": ("knife.1",),
-        "spoon": ("spoon.1",),
-        "fork": ("fork.1",),
-    }
+_NOUN = re.compile(
+    r"\b(?:" + "|".join(sorted({n for nouns in COCO_NOUNS.values() for n in nouns}, key=len, reverse=True)) + r")\b"
 )
-"""WordNet's senses that a word of the policy's is the name of; what is a kind of one of them is read as that word."""
 
-SYNONYMS = MappingProxyType(
-    {
-        "men": "people", "women": "people", "children": "people", "persons": "people", "teh": "the",
-        "pants": "jeans", "trousers": "jeans", "slacks": "jeans", "gal": "woman", "gals": "woman",
-        "fella": "man", "fellow": "man",
-        "bloke": "man", "chap": "man", "gentleman": "man", "mister": "man", "bro": "man", "mom": "woman",
-        "mum": "woman", "dad": "man", "female": "woman", "male": "man", "tot": "kid", "kiddo": "kid", "infant": "baby",
-        "teen": "boy", "someone": "person", "somebody": "person", "human": "person", "individual": "person",
-        "ppl": "people", "he": "man", "she": "woman",
-        "lft": "left", "rt": "right", "rght": "right", "btm": "bottom", "bttm": "bottom", "ctr": "center",
-        "mid": "middle",
-        "centre": "center", "pic": "picture", "pics": "picture", "img": "image",
-        "photograph": "photo", "picture": "photo", "image": "photo", "snapshot": "photo",
-        "1st": "first", "2nd": "second", "3rd": "third",
-        "beige": "tan", "maroon": "red", "crimson": "red", "scarlet": "red", "navy": "blue", "teal": "blue",
-        "turquoise": "blue", "aqua": "blue", "cyan": "blue", "violet": "purple", "lavender": "purple",
-        "magenta": "pink",
-        "golden": "yellow", "gold": "yellow", "blond": "blonde", "silver": "gray", "silvery": "gray", "cream": "white",
-        "khaki": "tan", "lime": "green", "olive": "green", "greenish": "green", "reddish": "red", "bluish": "blue",
-        "doggy": "dog", "doggie": "dog", "pup": "dog", "pooch": "dog", "kitten": "cat", "birdie": "bird",
-        "cab": "car", "suv": "car", "auto": "car", "lorry": "truck", "tee": "shirt", "blouse": "shirt",
-        "sweatshirt": "hoodie",
-        "tees": "shirt", "polo": "shirt", "tank": "top", "gown": "dress", "blazer": "jacket", "parka": "jacket",
-        "enormous": "big", "huge": "big", "giant": "big", "massive": "big", "teeny": "tiny", "closer": "closest",
-        "nearer": "nearest", "farther": "farthest", "further": "furthest", "foremost": "front", "rearmost": "back",
-        "adjacent": "next", "alongside": "beside", "underneath": "under", "atop": "on", "w": "with",
-    }
-)  # fmt: skip
-"""Words that are read as others before anything else is tried. Some say more than a photograph tells (see
-``COCO_NOUNS``) or than the colours that the policy tells apart."""
+
+def nouns_in(text: str) -> frozenset[str]:
+    """The nouns of COCO's categories in a made sentence; of "hot dog" that alone, no "dog"."""
+    return frozenset(_NOUN.findall(text))
+
+
+def missing_nouns(there: Collection[str], told: frozenset[str]) -> frozenset[str]:
+    """The nouns that surely fit nothing in a picture of things of the categories ``there``; ``told``: those of which
+    it has all.
+    """
+    possible = {noun for name, nouns in COCO_NOUNS.items() if name in there or name not in told for noun in nouns}
+    return frozenset(noun for nouns in COCO_NOUNS.values() for noun in nouns) - possible - frozenset(there)

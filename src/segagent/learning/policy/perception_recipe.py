@@ -23,6 +23,7 @@ from segagent.learning.policy.train_grounding import (
     grounding_accuracy,
     perceive_scene,
     train_grounding,
+    with_borrowed,
 )
 from segagent.learning.policy.train_objects import AnnotatedPicture, KnownObjects, known_objects, train_objects
 from segagent.policies.detector import Detector
@@ -141,7 +142,7 @@ def train_perception(
 
 def _settle_absence(network: PolicyNetwork, held_out: Sequence[PerceivedScene]) -> dict[str, float]:
     """Choose on every second held-out photograph when ``network`` says "no such object"; what the others say of it."""
-    said = doubted(network.grounding, held_out, network.vocabulary)
+    said = doubted(network.grounding, with_borrowed(held_out), network.vocabulary)
     bar = operating_point([one for one in said if one.picture % 2 == 0])
     if bar is None:
         return {}

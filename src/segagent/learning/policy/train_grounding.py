@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from segagent.core import Image
 from segagent.cpu import autocast
+from segagent.learning.photographs.words import missing_nouns, nouns_in
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.scene_store import ABSENT_TARGET, StoredExpression, StoredScene
 from segagent.learning.policy.train_objects import match_objects, mirrored
@@ -25,7 +26,7 @@ from segagent.policies.tokens import MAX_WORDS, PADDING, UNKNOWN, Vocabulary, sw
 
 KIND_WEIGHTS = {"attribute": 1.5, "position": 2.5, "superlative": 2.0, "relation": 3.0}
 """How likely a sentence of each kind is to be drawn; of what is absent, 1.5."""
-_EXTRA_WORDS = 0.12
+_EXTRA_WORDS, _BORROWED = 0.12, 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,7 @@ class PerceivedScene:
     ``tokens`` (MAX_OBJECTS, EMBEDDING + attributes), ``geometry`` (MAX_OBJECTS, NUM_GEOMETRY), ``certainty``
     (MAX_OBJECTS,), ``num`` objects in use; ``truth[i]`` is the true object that found object i is, or -1. ``familiar``:
     the object encoder was trained on this picture's objects, so its tokens are surer than they will be elsewhere.
+    ``missing``: nouns that surely fit nothing in the picture.
     """
 
     tokens: npt.NDArray[np.float32]
@@ -44,6 +46,7 @@ class PerceivedScene:
     truth: npt.NDArray[np.int64]
     expressions: tuple[StoredExpression, ...]
     familiar: bool = False
+    missing: frozenset[str] = frozenset()
 
 
 def pad_percept(percept: Percept) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -66,7 +69,33 @@ def perceive_scene(
     truth = match_objects(percept.coverage.numpy(), scene.labels, len(scene.names))
     padded = np.full(MAX_OBJECTS, -1, np.int64)
     padded[: len(truth)] = truth
-    return PerceivedScene(*pad_percept(percept), len(truth), padded, scene.expressions, familiar)
+    missing = missing_nouns({names[0] for names in scene.names}, scene.told)
+    return PerceivedScene(*pad_percept(percept), len(truth), padded, scene.expressions, familiar, missing)
+
+
+def borrowed(
+    rng: np.random.Generator, scene: PerceivedScene, others: Sequence[StoredExpression]
+) -> StoredExpression | None:
+    """One of ``others``, sentences about other pictures, that names nothing that is in this one; None if none is found
+    soon. So what is absent here is said in the very words in which it is said where it is there.
+    """
+    for _ in range(4):
+        other = others[int(rng.integers(len(others)))]
+        nouns = nouns_in(other.text)
+        if nouns and nouns <= scene.missing and other.target != ABSENT_TARGET:
+            return StoredExpression(other.text, ABSENT_TARGET, "absent borrowed", (), None)
+    return None
+
+
+def with_borrowed(scenes: Sequence[PerceivedScene], each: int = 4) -> list[PerceivedScene]:
+    """``scenes`` with up to ``each`` sentences of one another that nothing in them fits; the same every time."""
+    rng = np.random.default_rng(0)
+    others = [expression for scene in scenes for expression in scene.expressions]
+    found = []
+    for scene in scenes:
+        more = {b.text: b for _ in range(each) if others and (b := borrowed(rng, scene, others)) is not None}
+        found.append(replace(scene, expressions=(*scene.expressions, *more.values())))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +129,13 @@ def grounding_batch(
     num = len(chosen)
     targets = np.zeros((num, MAX_OBJECTS + 1), np.bool_)
     candidates, anchors = np.zeros_like(targets), np.zeros_like(targets)
-    for row, (scene_number, expression_number) in enumerate(chosen):
+    expressions = [scenes[s].expressions[e] for s, e in chosen]
+    if augment:
+        asked = list(expressions)
+        for row in np.flatnonzero(rng.random(num) < _BORROWED):
+            expressions[row] = borrowed(rng, scenes[chosen[row][0]], asked) or asked[row]
+    for row, ((scene_number, _), expression) in enumerate(zip(chosen, expressions, strict=True)):
         scene = scenes[scene_number]
-        expression = scene.expressions[expression_number]
         mirror = augment and rng.random() < 0.5
         texts.append(swap_sides(expression.text) if mirror else expression.text)
         geometry = scene.geometry
@@ -134,8 +167,8 @@ def grounding_batch(
         torch.from_numpy(targets),
         torch.from_numpy(candidates),
         torch.from_numpy(anchors),
-        torch.tensor([scenes[s].expressions[e].anchor is not None for s, e in chosen]),
-        torch.tensor([scenes[s].expressions[e].target == ABSENT_TARGET for s, e in chosen]),
+        torch.tensor([expression.anchor is not None for expression in expressions]),
+        torch.tensor([expression.target == ABSENT_TARGET for expression in expressions]),
     )
 
 
