@@ -62,7 +62,7 @@ class Vocabulary:
             (word, known)
             for word, known in dict.fromkeys(self._read(text))
             if known not in (None, word, other_number(word, self._index), self._lexicon.same.get(word))
-        ]  # type: ignore[misc]
+        ]
 
     def _read(self, text: str) -> list[tuple[str, str | None]]:
         """Each word with the known one that it is read as. Hyphens join where that makes a known word ("t-shirt")."""

@@ -18,9 +18,9 @@ from types import MappingProxyType
 from segagent.learning.policy.classes import architecture
 from segagent.policies.lexicon import LEXICON, Lexicon, one_edit_away, other_number
 
-_FREQUENT = 60_000
+_FREQUENT = 150_000
 """So many of the most frequent words are considered."""
-_REAL = 120_000
+_REAL = 150_000
 """What is no rarer than this is a word of its own and no misspelling of another."""
 
 SENSES = MappingProxyType(
