@@ -132,7 +132,7 @@ def grounding_batch(
     expressions = [scenes[s].expressions[e] for s, e in chosen]
     if augment:
         asked = list(expressions)
-        for row in np.flatnonzero(rng.random(num) < _BORROWED):
+        for row in map(int, np.flatnonzero(rng.random(num) < _BORROWED)):
             expressions[row] = borrowed(rng, scenes[chosen[row][0]], asked) or asked[row]
     for row, ((scene_number, _), expression) in enumerate(zip(chosen, expressions, strict=True)):
         scene = scenes[scene_number]
