@@ -20,7 +20,8 @@ def sentences(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new or empty folder.")],
     per_picture: Annotated[int, typer.Option("--per-picture", min=1, help="Most sentences with an object.")] = 2,
     absent: Annotated[
-        float, typer.Option("--absent", min=0, max=1, help="Chance per picture of one more about what is not there.")
+        float,
+        typer.Option("--absent", min=0, max=1, help="Chance per picture, and kind, of one about what is not there."),
     ] = 0.0,
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Pictures whose id is a multiple of 10, which no training uses.")

@@ -46,8 +46,11 @@ class PolicyNetwork(nn.Module):
     """All parts side by side; ``perception`` and ``reading`` run them.
 
     ``sight`` is the encoder that the parts see with, shared with others and no part of the weights; None in a network
-    of the first architecture, which has no such encoder.
+    of the first architecture, which has no such encoder. ``absent_above``: from which probability on a sentence is
+    answered with "no such object"; None in a network that has not learnt to tell.
     """
+
+    absent_above: float | None = None
 
     def __init__(self, architecture: Architecture, sight: Sight | None = None) -> None:
         super().__init__()
@@ -79,6 +82,8 @@ def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) ->
     if network.sight is not None:
         description["encoder"] = network.sight.fingerprint
         keep_beside(network.sight, path)
+    if network.absent_above is not None:
+        description["absent_above"] = network.absent_above
     description |= {**asdict(network.architecture), "card": dict(card)}
     path.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")
     partial.chmod(0o644)  # safetensors leaves its files readable for the owner alone
@@ -98,10 +103,12 @@ def load_network(path: Path) -> PolicyNetwork:
         sight = None if description["architecture"] == _FIRST else sight_beside(path, str(description["encoder"]))
         first, second, third, fourth = (int(n) for n in description["num_classes"])
         architecture = Architecture(tuple(map(str, description["words"])), (first, second, third, fourth))
+        absent_above = None if "absent_above" not in description else float(description["absent_above"])
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} is damaged: {type(error).__name__} {error}") from error
     network = PolicyNetwork(architecture, sight)
+    network.absent_above = absent_above
     state = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     expected = {name for name in network.state_dict() if not name.endswith("num_batches_tracked")}
     if expected != set(state):

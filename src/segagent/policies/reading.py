@@ -47,13 +47,15 @@ class SeenMask:
 class Reading:
     """``sign`` (2,): probability of a positive and of a negative click. ``place`` (2, BINS, BINS): of its place
     given the sign, each map summing to 1, rows are y. ``iou`` (101,): of the mask's IoU in percent. ``objects``
-    (1 + n,): of which found object is meant, entry 0 meaning none of them. All float64.
+    (1 + n,): of which found object is meant, entry 0 meaning none of them. All float64. ``absent``: probability that
+    nothing in the picture is meant, found or not; None where the model cannot tell.
     """
 
     sign: npt.NDArray[np.float64]
     place: npt.NDArray[np.float64]
     iou: npt.NDArray[np.float64]
     objects: npt.NDArray[np.float64]
+    absent: float | None = None
 
 
 def see_mask(percept: Percept, mask: BoolMask, color: Color = GREEN) -> SeenMask:
@@ -148,7 +150,7 @@ def mix_iou(objects: Tensor, hypotheses: list[int], judged: Judged, seen: SeenMa
 class Examined:
     """Everything found out about one observation before the reply: ``objects`` (1 + n,) probabilities, entry 0
     none; the verdict for each of ``hypotheses``, their ``mixture``; and, for the reward head, the ``region``
-    under the sentence (WIDTH,) and the ``sentence`` (WIDTH,).
+    under the sentence (WIDTH,) and the ``sentence`` (WIDTH,). ``absent`` as in :class:`Reading`.
     """
 
     objects: Tensor
@@ -157,6 +159,7 @@ class Examined:
     mixture: Mixture
     region: Tensor
     sentence: Tensor
+    absent: float | None = None
 
 
 @torch.no_grad()
@@ -172,7 +175,8 @@ def examine(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMa
         refined = network.state.refine(inputs, outlines)
     judged = decide(network, refined, [seen] * len(hypotheses))
     mixture = mix_iou(objects, hypotheses, judged, seen)
-    return Examined(objects, hypotheses, judged, mixture, grounded.hidden[0, -1], words.states[0, 0])
+    absent = None if network.absent_above is None else float(grounded.absent[0].sigmoid())
+    return Examined(objects, hypotheses, judged, mixture, grounded.hidden[0, -1], words.states[0, 0], absent)
 
 
 def read(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMask, color: Color = GREEN) -> Reading:
@@ -194,5 +198,9 @@ def conclude(network: PolicyNetwork, found: Examined) -> Reading:
     place = (maps * by_sign[:, :, None]).sum(0) / sign.clamp(min=1e-12)[:, None]
     place = place / place.sum(1, keepdim=True).clamp(min=1e-12)
     return Reading(
-        (sign / sign.sum()).numpy(), place.view(2, BINS, BINS).numpy(), iou.numpy(), found.objects.double().numpy()
+        (sign / sign.sum()).numpy(),
+        place.view(2, BINS, BINS).numpy(),
+        iou.numpy(),
+        found.objects.double().numpy(),
+        found.absent,
     )

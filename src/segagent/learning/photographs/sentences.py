@@ -24,9 +24,9 @@ _STREAM = 0x5E17
 
 @dataclass(frozen=True, slots=True)
 class SentenceRules:
-    """``per_picture``: at most so many sentences with an object, each about another one. ``absent_share``: the chance
-    of one more per picture that names nothing in it. ``held_out``: of the photographs that no training uses (ids that
-    are multiples of 10) instead of all others.
+    """``per_picture``: at most so many sentences with an object, each about another one. ``absent_share``: for each way
+    in which nothing can be meant, the chance per picture of one more. ``held_out``: of the photographs that no training
+    uses (ids that are multiples of 10) instead of all others.
     """
 
     per_picture: int = 2
@@ -74,22 +74,23 @@ def _write_photo(
 ) -> list[dict[str, Any]]:
     assert photo.path is not None
     view = whole_view(photo, SIZE)
-    written = PhotoWriter(rng, see_things(view)).write(4 * rules.per_picture, rules.absent_share)
-    chosen: dict[int, StoredExpression] = {}
+    written = PhotoWriter(rng, see_things(view), view.told).write(4 * rules.per_picture, rules.absent_share)
+    about: dict[int, StoredExpression] = {}
     for expression in written:
-        if expression.target == ABSENT_TARGET or len(chosen) < rules.per_picture:
-            chosen.setdefault(expression.target, expression)
+        if expression.target != ABSENT_TARGET:
+            about.setdefault(expression.target, expression)
+    chosen = [*about.values()][: rules.per_picture] + [e for e in written if e.target == ABSENT_TARGET]
     if not chosen:
         return []
     image = f"images/{name}{photo.path.suffix}"
     shutil.copyfile(photo.path, out / image)
     small = cv2.resize(photo.labels, (SIZE, SIZE), interpolation=cv2.INTER_NEAREST_EXACT)
     samples = []
-    for target, expression in chosen.items():
+    for expression in chosen:
         mask = None
-        if target != ABSENT_TARGET:
-            mask = f"masks/{name}_{target:02d}.png"
-            label = int(small[view.labels == target + 1][0])
+        if expression.target != ABSENT_TARGET:
+            mask = f"masks/{name}_{expression.target:02d}.png"
+            label = int(small[view.labels == expression.target + 1][0])
             save_png(out / mask, photo.labels == label)
         samples.append({"image": image, "mask": mask, "text": expression.text, "kind": expression.kind})
     return samples

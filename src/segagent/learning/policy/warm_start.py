@@ -27,6 +27,7 @@ def grown(old: PolicyNetwork, architecture: Architecture, sight: Sight | None = 
     if any(b > a for b, a in zip(before, after, strict=True)):
         raise InputError("the weights to start from tell more classes apart than this training has")
     network = PolicyNetwork(architecture, sight)
+    network.absent_above = old.absent_above
     state = network.state_dict()
     for name, value in old.state_dict().items():
         if name.startswith("detector.") and (old.sight is None) != (sight is None):

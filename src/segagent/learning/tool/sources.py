@@ -69,9 +69,9 @@ class Photographs:
         return self.at(int(rng.choice(len(self.objects), p=self._weights)))
 
     @property
-    def num_categories(self) -> int:
-        """How many kinds of things the folder's annotations tell apart."""
-        return len(self._names)
+    def categories(self) -> tuple[str, ...]:
+        """The kinds of things that the folder's annotations tell apart."""
+        return tuple(self._names.values())
 
     def category(self, annotation: Mapping[str, Any]) -> str:
         """Name of the category of one of ``objects``."""
