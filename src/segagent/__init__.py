@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from segagent.annotation.batch import Models
     from segagent.annotation.python_api import annotate, audit, load_models, refine
 
-__all__ = ["__version__", "annotate", "audit", "load_models", "refine"]
+__all__ = ["Models", "__version__", "annotate", "audit", "load_models", "refine"]
 
 
 def __getattr__(name: str) -> Any:

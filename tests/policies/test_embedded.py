@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from policy_conformance import observation
 
+from segagent.conformance.policies import observation
 from segagent.core import Image, InputError, Outliner, WeightsError
 from segagent.policies.embedded import EmbeddedPolicy
 from segagent.policies.network import PolicyNetwork, load_network, save_network

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from segagent.core import InputError
+from segagent.core.extensions import DATA, SCHEME, make_extension
 from segagent.datasets.broken import BrokenSample
 from segagent.datasets.coco import CocoDataset
 from segagent.datasets.davis import open_davis
@@ -95,6 +96,8 @@ def open_dataset(
     ``davis:ROOT``                       :func:`open_davis`: ``by=2016|2017``, ``split=``, ``text=``
     ``parquet:FILE_OR_FOLDER``           :class:`ParquetDataset`: ``image=``, ``mask=``, ``text=`` name the columns
     ``prompts:FILE``                     :func:`open_prompts`: a CSV of images and sentences without masks; ``images=``
+    ``python:MODULE:FACTORY``            a data set of your own, see docs/extend.md; ``:name=value,...`` follow
+    the name of an installed one         likewise; a file or folder of that name goes before it
     ===================================  =========================================================================
 
     Options follow the path, ``refcoco:data:by=unc,split=val``. docs/datasets.md tells which files each one wants. A
@@ -114,7 +117,7 @@ def _opened(spec: str, text_template: str | None, *, crowds: bool) -> Dataset:
     scheme, _, rest = spec.partition(":")
     for name, value in (("text", text_template), ("crowds", TAKEN_AS if crowds else None)):
         if value is not None:
-            named = scheme if scheme in _SCHEMES and (rest or scheme == "scenes") else None
+            named = scheme if scheme in (*_SCHEMES, SCHEME) and (rest or scheme == "scenes") else None
             spec = with_option(spec, named, name, value)
             scheme, _, rest = spec.partition(":")
     if scheme in _SCHEMES and (rest or scheme == "scenes"):
@@ -122,6 +125,9 @@ def _opened(spec: str, text_template: str | None, *, crowds: bool) -> Dataset:
     if "\0" in spec or not spec:
         raise InputError(f"{spec!r:.80}: not a data set")
     path = Path(spec)
+    made: Dataset | None = None if path.exists() else make_extension(DATA, spec)
+    if made is not None:
+        return made
     if path.is_file():
         by_name: Callable[[Path], Dataset] | None = (
             StreamedFolder if path.suffix == ".jsonl" else _IN_A_FOLDER.get(path.name)
@@ -135,6 +141,7 @@ def _opened(spec: str, text_template: str | None, *, crowds: bool) -> Dataset:
     if not path.exists():
         raise InputError(
             f"{path}: no such file or folder; a data set is a folder, a .json file, scenes:NUM, or "
-            f"scheme:PATH with a scheme out of {', '.join(_SCHEMES)}"
+            f"scheme:PATH with a scheme out of {', '.join((*_SCHEMES, *DATA.installed()))}, or "
+            "python:MODULE:FACTORY"
         )
     raise InputError(f"{path}: holds neither of {' and '.join(_IN_A_FOLDER)}; see docs/datasets.md for schemes")

@@ -295,6 +295,6 @@ def _trajectory(run: _Run, policy: Policy, tool: SegmentationTool, config: Searc
         num_policy_calls=run.policy_calls,
         num_tool_calls=run.tool_calls,
         seconds=run.seconds,
-        versions=package_versions(policy),
+        versions=package_versions(policy, tool),
         usage=run.usage,
     )
