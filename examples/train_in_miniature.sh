@@ -3,6 +3,7 @@
 # docs/train.md tells what the commands do; OUT is a new folder.
 set -eu
 out=${1:?usage: train_in_miniature.sh OUT}
+mkdir -p "$out"
 scenes=size=96,complexity=simple,sentences=1
 
 segagent trajectories "scenes:8:split=train,$scenes" -o "$out/traj.jsonl"            # what the simulated annotator does

@@ -7,7 +7,7 @@ loaded when first used: importing this package is quick.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from segagent.annotation.batch import Models
