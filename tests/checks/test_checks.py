@@ -23,7 +23,7 @@ ODD = {
 }
 EVEN = {
     "full lines": f'"""What it is.\n\n{LONG}\nand goes on.\n"""\n',
-    "narrow, but evenly so": '"""It.\n\nLines are short, but all of them,\nwhich is a matter of taste\nand not odd.\n"""\n',
+    "narrow, but evenly so": '"""It.\n\nLines are short, all of them,\nwhich may be taste\nand is not odd.\n"""\n',
     "a sentence a line": f'"""It.\n\n{LONG} more.\nRaises nothing.\nBut for this, which is another thing.\n"""\n',
     "a list": f'"""It.\n\n- one\n- {LONG}\n- three\n"""\n',
     "a table": f'"""It.\n\n===  ===\n``a``  one\n``b``  {LONG[:80]}\n``c``, three\n``d``\n===  ===\n"""\n',
