@@ -10,10 +10,13 @@ import pytest
 import torch
 
 from segagent.core import InputError
+from segagent.datasets import open_dataset
 from segagent.datasets.scenes import COLORS
 from segagent.learning.photographs.colours import UNKNOWN, colour_name, colour_shares
 from segagent.learning.photographs.expressions import PhotoWriter
 from segagent.learning.photographs.facts import is_farthest, see_things, stands_at
+from segagent.learning.photographs.packing import pack_photographs
+from segagent.learning.photographs.sentences import SentenceRules, write_sentences
 from segagent.learning.photographs.store import PhotoSets, draw_photographs
 from segagent.learning.photographs.views import CutOuts, load_photos, random_view, whole_view
 from segagent.learning.photographs.words import photo_vocabulary
@@ -81,6 +84,35 @@ def coco(tmp_path: Path) -> Path:
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "instances.json").write_text(json.dumps(content))
     return folder
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_made_sentences_are_a_data_set_with_the_objects_whole_masks(coco: Path, tmp_path: Path, held_out: bool) -> None:
+    kinds = write_sentences(tmp_path / "made", [coco], SentenceRules(per_picture=3, absent_share=1, held_out=held_out))
+    dataset = open_dataset(str(tmp_path / "made"))
+    samples = list(dataset)
+    assert dataset.num_images == (1 if held_out else 2)
+    assert sum(kinds.values()) == len(samples)
+    assert kinds["absent"] == dataset.num_images
+    whole = {(box[3] - box[1]) * (box[2] - box[0]) for box in (*BOXES.values(), (250, 130, 290, 190))}
+    areas = {sample.text: int(sample.load_target()[0].sum()) for sample in samples}
+    assert set(areas.values()) <= whole | {0}
+    assert len(set(areas.values())) > 1
+
+
+def test_packed_photographs_are_the_same_set_in_small(coco: Path, tmp_path: Path) -> None:
+    sizes = pack_photographs(tmp_path / "packed", [coco], side=150, quality=60)
+    assert list(sizes) == ["coco"]
+    for held_out in (False, True):
+        whole, small = (load_photos(f, validation=held_out) for f in (coco, tmp_path / "packed" / "coco"))
+        assert [photo.names for photo in small] == [photo.names for photo in whole]
+        for photo in small:
+            assert photo.pixels.shape == (100, 150, 3)
+            x0, y0, x1, y1 = BOXES["person"]
+            label = [name[0] for name in photo.names].index("person") + 1
+            assert int((photo.labels == label).sum()) == (x1 - x0) * (y1 - y0) // 4
+    with pytest.raises(InputError, match="same name"):
+        pack_photographs(tmp_path / "again", [coco, tmp_path / "packed" / "coco"], side=150, quality=60)
 
 
 def test_views_keep_what_shows_and_ask_nothing_of_the_rest(coco: Path) -> None:

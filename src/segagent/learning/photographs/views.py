@@ -30,12 +30,13 @@ Names = tuple[str, str, str, str]
 @dataclass(frozen=True, eq=False)
 class Photo:
     """``pixels`` uint8 (h, w, 3); ``labels`` uint8 (h, w), thing i drawn as i + 1 or ``NOT_ASKED``; ``names`` of each
-    thing as (category, color, pattern, size), empty where unknown.
+    thing as (category, color, pattern, size), empty where unknown. ``path``: its file, where it is one as it stands.
     """
 
     pixels: Pixels
     labels: Labels
     names: tuple[Names, ...]
+    path: Path | None = None
 
 
 def load_photos(folder: Path, *, validation: bool) -> list[Photo]:
@@ -64,7 +65,7 @@ def load_photos(folder: Path, *, validation: bool) -> list[Photo]:
         for label, annotation in enumerate(drawn, 1):
             labels[source.of(annotation)[1]] = label
         names = tuple((coco_name(source.category(a)), UNKNOWN, UNKNOWN, UNKNOWN) for a in drawn)
-        photos.append(Photo(pixels, labels, names))
+        photos.append(Photo(pixels, labels, names, source.path(drawn[0])))
     return photos
 
 

@@ -15,7 +15,8 @@ class PolicyTraining:
     stage besides. ``scenes`` are drawn for the detector and object encoder, as many again for grounding (pictures those
     two have not seen), and ``state_scenes`` for states and episodes (pictures nothing else has seen, so that doubt is
     honest). ``rounds``: how often the policy is rolled out with what it has learnt so far. ``batch_scale`` multiplies
-    all batch sizes.
+    all batch sizes. On ``device`` (for torch: "cpu", "cuda") what finds and names objects is trained; the rest is
+    small and stays on the CPU.
 
     ``encoder``: what the network sees with, a file of published ImageNet weights of EfficientNet-Lite0 (.pth) or an
     ``encoder.safetensors``; left out, that of ``start`` or the packaged one. It stays as it is.
@@ -32,6 +33,7 @@ class PolicyTraining:
     steps: int | None = None
     seed: int = 0
     threads: int = 1
+    device: str = "cpu"
     tool: str = "embedded"
     scenes: int = 12000
     outlined_pictures: int = 4000

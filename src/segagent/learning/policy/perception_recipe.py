@@ -161,10 +161,13 @@ def _known(
 
 
 def stage_budget(config: PolicyTraining, stage: str, share: float, learning_rate: float | None = None) -> StageBudget:
-    """The stage's part of the minutes; its learning rate depends on whether it starts from trained weights."""
+    """The stage's part of the minutes; its learning rate depends on whether it starts from trained weights. The small
+    networks of the later stages stay on the CPU.
+    """
     steps = 10**9 if config.steps is None else config.steps
     rate = learning_rate or (_RATES if config.start is None else _TUNING_RATES).get(stage, 2e-3)
-    return StageBudget(minutes=config.minutes * share, steps=steps, learning_rate=rate)
+    device = config.device if stage in ("detector", "objects") else "cpu"
+    return StageBudget(minutes=config.minutes * share, steps=steps, learning_rate=rate, device=device)
 
 
 def perceive_all(network: PolicyNetwork, scenes: SceneStore | Iterator[StoredScene]) -> list[PerceivedScene]:

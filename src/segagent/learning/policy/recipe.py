@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from segagent.core import Image, SegmentationTool
-from segagent.cpu import precision
+from segagent.cpu import precision, usable_device
 from segagent.datasets.scenes import GENERATOR_VERSION
 from segagent.learning.policy.classes import architecture
 from segagent.learning.policy.config import PolicyTraining
@@ -62,6 +62,7 @@ def train_policy(
     """
     began = time.perf_counter()
     say = report or (lambda _: None)
+    usable_device(config.device)
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
