@@ -41,6 +41,16 @@ class Line:
         """The column behind it."""
         return len(self.lead) + len(self.text)
 
+    @property
+    def opens(self) -> bool:
+        """Whether it begins a docstring."""
+        return self.lead.endswith(('"', "'"))
+
+    @property
+    def indent(self) -> int:
+        """The columns before its words, quotes not counted."""
+        return len(self.lead.rstrip("rR\"'"))
+
 
 def docstring_lines(source: str) -> Iterator[list[Line]]:
     """The lines of each docstring, also of those below a field or a constant."""
@@ -82,29 +92,24 @@ def comment_lines(source: str) -> Iterator[list[Line]]:
 
 
 def paragraphs(block: list[Line]) -> Iterator[list[Line]]:
-    """Lines that belong together: until an empty one, another item, another indentation."""
+    """Lines that belong together: until an empty one, another item, another indentation. Tables and examples, which
+    stand further in after an empty line, are left out.
+    """
+    usual = min(line.indent for line in block if line.text or line.opens)
     current: list[Line] = []
     example = table = False
-    for line in block:
-        indent = len(line.lead.replace('"', " ").replace("'", " "))
+    for before, line in pairwise([Line(0, "", ""), *block]):
         edge = line.text.startswith("===")
         table ^= edge
-        if not line.text or edge or table:
-            example = bool(current) and current[-1].text.endswith("::")
-            if current:
-                yield current
+        example = line.indent > usual and (example or not before.text) and line is not block[0]
+        same = bool(current) and (
+            line.indent == current[-1].indent
+            or (len(current) == 1 and (line.indent > current[0].indent or current[0].opens))
+        )
+        if current and (not same or not line.text or ITEM.match(line.text)):
+            yield current
             current = []
-            continue
-        if example and not line.lead.startswith("    "):
-            example = False
-        if current:
-            before = len(current[-1].lead.replace('"', " ").replace("'", " "))
-            first = len(current) == 1
-            same = indent == before or (first and (indent > before or '"' in current[0].lead or "'" in current[0].lead))
-            if not same or ITEM.match(line.text):
-                yield current
-                current = []
-        if not example:
+        if line.text and not (edge or table or example):
             current.append(line)
     if current:
         yield current

@@ -27,6 +27,7 @@ EVEN = {
     "a sentence a line": f'"""It.\n\n{LONG} more.\nRaises nothing.\nBut for this, which is another thing.\n"""\n',
     "a list": f'"""It.\n\n- one\n- {LONG}\n- three\n"""\n',
     "a table": f'"""It.\n\n===  ===\n``a``  one\n``b``  {LONG[:80]}\n``c``, three\n``d``\n===  ===\n"""\n',
+    "commands": f'"""It.\n\n    python a\n    python {LONG}\n    python b\n"""\n',
     "an example": f'"""It::\n\n    {LONG}\n    b\n    c\n\n"""\n',
     "entries": f'"""It.\n\nArgs:\n    a: one\n    b: {LONG[:80]}\n    c: three\n"""\n',
     "code": f"A = 1  # {LONG[:80]}\nB = 2  # short\nC = 3\n",
