@@ -24,7 +24,7 @@ LEFT_OUT = (".gitignore",)
 """What the sdist does without, beside the folder .ci."""
 
 LIST_COMMANDS = """
-import click, typer
+import typer
 from segagent.cli.main import app
 def walk(command, words):
     print(" ".join(words))
