@@ -7,12 +7,13 @@ loaded when first used: importing this package is quick.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from segagent.annotation.batch import Models
     from segagent.annotation.python_api import annotate, audit, load_models, refine
 
-__all__ = ["__version__", "annotate", "audit", "load_models", "refine"]
+__all__ = ["Models", "__version__", "annotate", "audit", "load_models", "refine"]
 
 
 def __getattr__(name: str) -> Any:

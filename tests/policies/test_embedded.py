@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from policy_conformance import observation
 
 from segagent.annotation import annotate_image
+from segagent.conformance.policies import observation
 from segagent.core import Click, Finish, Image, InputError, Outliner, WeightsError
 from segagent.policies.embedded import EmbeddedPolicy
 from segagent.policies.network import Architecture, PolicyNetwork, load_network, save_network

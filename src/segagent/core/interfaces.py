@@ -17,8 +17,7 @@ from segagent.core.usage import Usage
 class SegmentRequest:
     """One question to a tool: the mask after all ``prompts``, the newest last.
 
-    ``embedding`` is what the tool's ``embed`` returned for the image; ``mask`` is the current mask (height,
-    width) and
+    ``embedding`` is what the tool's ``embed`` returned for the image; ``mask`` is the current mask (height, width) and
     ``memory`` the tool's own memory of having made it, or None when the mask came from elsewhere or is empty.
     """
 

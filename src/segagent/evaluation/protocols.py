@@ -209,6 +209,6 @@ def _without_steps(
         stopped="scored",
         num_policy_calls=1,
         num_tool_calls=len(start.prompts),
-        versions=package_versions(policy),
+        versions=package_versions(policy, tool),
         usage=usage,
     )

@@ -141,7 +141,8 @@ def evaluate(
         **config.to_dict(),
         "shard": str(config.shard),
     }
-    notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": package_versions(policy)}
+    versions = package_versions(policy, tool, dataset)
+    notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": versions}
     progress = Progress()
     with Journal(
         folder / TRAJECTORIES_FILE,

@@ -24,8 +24,7 @@ def rollout(
 ) -> Iterator[Trajectory]:
     """Trajectories of ``episodes``, in order, ``batch_size`` at a time.
 
-    An image's embedding is kept while episodes about it follow one another closely (the ``max_embeddings`` most
-    recent
+    An image's embedding is kept while episodes about it follow one another closely (the ``max_embeddings`` most recent
     images), so a data set whose samples are grouped by image has each image embedded exactly once, whatever the
     batches.
     """

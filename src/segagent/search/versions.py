@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import segagent
 from segagent.core import Policy
+from segagent.core.extensions import extension_versions
 
 
 @cache
@@ -20,13 +21,14 @@ def _installed() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def package_versions(policy: Policy | None = None) -> dict[str, str]:
+def package_versions(policy: Policy | None = None, *others: object) -> dict[str, str]:
     """Versions of the packages that a result depends on, by distribution name; absent ones are left out.
 
     For an embedded ``policy`` also ``embedded policy precision``: the number format that its networks compute in here,
-    see :mod:`segagent.cpu`.
+    see :mod:`segagent.cpu`. For a policy and ``others`` (tool, data set) that are not ours also the module and its
+    version, see :func:`segagent.core.extensions.extension_versions`.
     """
-    versions = dict(_installed())
+    versions = dict(_installed()) | extension_versions(policy, *others)
     if policy is not None and policy.name.startswith("embedded"):
         from segagent.cpu import precision  # Not above: it loads torch, which other policies do without.
 

@@ -18,6 +18,7 @@ from segagent.annotation.batch.models import MakeModels, Models
 from segagent.annotation.batch.work import ImageResult, ImageTask, fail_all, no_iou, work_on
 from segagent.core import InputError
 from segagent.core.budget import Budget, over_budget
+from segagent.core.extensions import extension_versions
 from segagent.core.failures import Failure
 from segagent.core.journal import Journal
 from segagent.datasets import Dataset
@@ -165,7 +166,7 @@ def run_job(
             Journal(
                 folder / JOURNAL_FILE,
                 {**settings, **about["settings"], **config.to_dict()},
-                {"dataset": dataset.spec, "versions": about["versions"], **(notes or {})},
+                {"dataset": dataset.spec, "versions": about["versions"] | extension_versions(dataset), **(notes or {})},
                 kept=progress.add,
                 options=OPTIONS,
             )
@@ -252,7 +253,7 @@ def _describe(models: Models, known: str, *, config: RunConfig) -> dict[str, Any
     if config.search.num_candidates > 1:
         require_predicted_iou(models.policy, "a choice between candidates")
     return {
-        "versions": package_versions(models.policy),  # Those of the machine that works.
+        "versions": package_versions(models.policy, models.tool),  # Those of the machine that works.
         "settings": {
             "policy": models.policy.name,
             "policy_answers": policy_answers(models.policy, known),
