@@ -22,6 +22,8 @@ from segagent.core.errors import (
 )
 from segagent.core.image import Image, Pixels
 from segagent.core.interfaces import (
+    JudgedOutline,
+    OutlineJudge,
     Outliner,
     Policy,
     Proposal,
@@ -58,6 +60,8 @@ __all__ = [
     "InvalidAction",
     "MissingExtraError",
     "Observation",
+    "JudgedOutline",
+    "OutlineJudge",
     "Outliner",
     "Pixels",
     "Policy",

@@ -30,12 +30,13 @@ Names = tuple[str, str, str, str]
 @dataclass(frozen=True, eq=False)
 class Photo:
     """``pixels`` uint8 (h, w, 3); ``labels`` uint8 (h, w), thing i drawn as i + 1 or ``NOT_ASKED``; ``names`` of each
-    thing as (category, color, pattern, size), empty where unknown.
+    thing as (category, color, pattern, size), empty where unknown. ``image_id``: its file's, of a whole photograph.
     """
 
     pixels: Pixels
     labels: Labels
     names: tuple[Names, ...]
+    image_id: int = 0
 
 
 def load_photos(folder: Path, *, validation: bool) -> list[Photo]:
@@ -64,7 +65,7 @@ def load_photos(folder: Path, *, validation: bool) -> list[Photo]:
         for label, annotation in enumerate(drawn, 1):
             labels[source.of(annotation)[1]] = label
         names = tuple((coco_name(source.category(a)), UNKNOWN, UNKNOWN, UNKNOWN) for a in drawn)
-        photos.append(Photo(pixels, labels, names))
+        photos.append(Photo(pixels, labels, names, image))
     return photos
 
 
