@@ -85,7 +85,7 @@ def made_sentences(folder: Path, every: int, most: int, out: Path) -> Dataset:
     samples = []
     photos = [photo for photo in load_photos(folder, validation=True) if photo.image_id % every == 0]
     for number, photo in enumerate(photos[:most]):
-        known = known_photograph(np.random.default_rng((11, number)), photo, number, 8)
+        known = known_photograph(photo, number, 8)
         said = [one for one in known.expressions if one.target >= 0]
         if said:
             mask, image = f"images/{number}_mask.png", f"images/{number}.png"

@@ -61,8 +61,10 @@ class Things:
                     beside.setdefault(int(annotation["image_id"]), []).append(number)
             self._beside.append(beside)
             self._chosen.append([number for numbers in beside.values() for number in numbers])
+        self.num = sum(len(chosen) for chosen in self._chosen)
+        """How many things the folders hold."""
         roots = np.sqrt([len(chosen) for chosen in self._chosen])
-        self._shares = roots / roots.sum()
+        self._shares = roots / max(roots.sum(), 1)
 
     def draw(self, rng: np.random.Generator) -> Thing:
         """A random thing."""

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segagent.core import SegmentationTool
+from segagent.core import InputError, SegmentationTool
 from segagent.learning.photographs.store import PhotoSets
 from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.loop import StageBudget
-from segagent.learning.policy.masks_to_judge import Things
+from segagent.learning.policy.masks_to_judge import Looks, Things
 from segagent.learning.policy.perception_recipe import draw_scenes, stage_budget
 from segagent.learning.policy.train_prm import (
     KnownPicture,
@@ -61,42 +61,51 @@ def train_prm(
     assert network.sight is not None
     say("stage 5: looking at masks")
     scenes = draw_scenes(out, "states", "train", first_scene, config.prm_scenes)
-    looks = [
-        cached_looks(
-            out / ("looks_held_out" if validation else "looks"),
-            network.sight,
-            partial(Things, config.photographs, validation=validation, scenes=() if validation else scenes),
-            num,
-            tool=tool,
-            clicked_share=config.clicked_share,
-            seed=(config.seed, 7, int(validation)),
-            resume=resume,
+    looks: list[Looks | None] = []
+    for validation, num in ((False, config.looks), (True, max(1, config.looks // 16))):
+        things = Things(config.photographs, validation=validation, scenes=() if validation else scenes)
+        looks.append(
+            cached_looks(
+                out / ("looks_held_out" if validation else "looks"),
+                network.sight,
+                things,
+                num,
+                tool=tool,
+                clicked_share=config.clicked_share,
+                seed=(config.seed, 7, int(validation)),
+                resume=resume,
+            )
+            if things.num
+            else None
         )
-        for validation, num in ((False, config.looks), (True, config.looks // 16))
-    ]
+    shown, unseen = looks
+    if shown is None:
+        raise InputError("the training photographs have no objects; a process reward model cannot learn from them")
     say("stage 5: how well a mask outlines a thing")
     budget = stage_budget(config, "quality", 1.0 if config.prm_only else config.quality_share)
     prm = Prm()
-    prm.quality.load_state_dict(train_quality(out, *looks, budget, config.seed, resume=resume).state_dict())
-    measured = {f"quality_{name}": value for name, value in quality_of(prm.quality.eval(), looks[1]).items()}
-    del looks
+    prm.quality.load_state_dict(train_quality(out, shown, unseen, budget, config.seed, resume=resume).state_dict())
+    prm.quality.eval()
+    measured = {f"quality_{k}": v for k, v in (quality_of(prm.quality, unseen) if unseen else {}).items()}
+    del looks, shown, unseen
     network.prm = prm.eval().requires_grad_(False)
     say("stage 5: the policy's own masks and given ones")
     held_out = PhotoSets(config.photographs).held_out
     fitted_on = [photo for photo in held_out if photo.image_id % _ONLY_MEASURED]
-    measured_on = [photo for photo in held_out if photo.image_id % _ONLY_MEASURED == 0][: config.prm_measured]
+    measured_on = [photo for photo in held_out if photo.image_id % _ONLY_MEASURED == 0]
+    measured_on = measured_on[:: max(1, len(measured_on) // config.prm_measured)]
     tables = []
-    for name, shown, photos in (("fit", islice(scenes, config.prm_scenes), fitted_on), ("held_out", (), measured_on)):
-        rng = np.random.default_rng((config.seed, 9, len(photos)))
+    for name, drawn, photos in (("fit", islice(scenes, config.prm_scenes), fitted_on), ("held_out", (), measured_on)):
         pictures = chain(
-            (partial(known_scene, scene) for scene in shown),
-            (partial(known_photograph, rng, photo, n, _SENTENCES) for n, photo in enumerate(photos)),
+            (partial(known_scene, scene) for scene in drawn),
+            (partial(known_photograph, photo, n, _SENTENCES) for n, photo in enumerate(photos)),
         )
         tables.append(_kept(out / "prm_rows", name, network, pictures, tool, config, resume=resume))
     steps = StageBudget(minutes=1e9, steps=min(_JOINED_STEPS, config.steps or _JOINED_STEPS), learning_rate=1e-3)
     joined = train_joined(out, *tables, steps, config.seed, resume=resume)
     prm.joined.load_state_dict(joined.state_dict())
-    return measured | {f"predicted_iou_{n}": v for n, v in joined_quality(prm.joined, tables[1]).items()}
+    quality = joined_quality(prm.joined, tables[1]) if len(tables[1][3]) else {}
+    return measured | {f"predicted_iou_{name}": value for name, value in quality.items()}
 
 
 def _kept(
@@ -113,10 +122,10 @@ def _kept(
     again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tables: list[Table] = []
+    tables = [tabulate([])]
     remaining = iter(pictures)
     while group := list(islice(remaining, _GROUP)):
-        path = folder / f"{name}_{len(tables)}.pt"
+        path = folder / f"{name}_{len(tables) - 1}.pt"
         if not (resume and path.exists()):
             rng = np.random.default_rng((config.seed, 10, len(tables), len(name)))
             made = prm_rows(rng, network, (picture() for picture in group), tool, config.given_masks)

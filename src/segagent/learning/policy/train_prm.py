@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from scipy.stats import pearsonr
 from torch import Tensor
 
 from segagent.core import BoolMask, Image, SegmentationTool, iou
@@ -19,17 +18,19 @@ from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.masks_to_judge import GEOMETRIC, Thing, faulty
 from segagent.learning.policy.rollouts import Asked, encoded, own_masks
 from segagent.learning.policy.scene_store import SIZE, StoredExpression, StoredScene
-from segagent.learning.policy.train_quality import mean_iou, ranking_loss
+from segagent.learning.policy.train_quality import correlation, mean_iou, ranking_loss
 from segagent.learning.policy.train_states import soft_iou_labels
 from segagent.policies.network import PolicyNetwork
 from segagent.policies.perception import Percept, perceive
-from segagent.policies.prm import JoinedHead
+from segagent.policies.prm import NUM_EVIDENCE, JoinedHead
 from segagent.policies.reading import examine
+from segagent.policies.state_head import NUM_IOU
 
 _BATCH = 256
 _UNKNOWN_WORD = "qwxz"
 """A word that no vocabulary holds: of a mask that nothing is said about only its outline can be judged."""
 _STEPS = 4
+_STREAM = 0x9408
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +51,9 @@ def known_scene(scene: StoredScene) -> KnownPicture:
     return KnownPicture(Image.of(scene.pixels), masks, [names[0] for names in scene.names], scene.expressions)
 
 
-def known_photograph(rng: np.random.Generator, photo: Photo, number: int, sentences: int) -> KnownPicture:
-    """A photograph at its own size, with sentences made from its annotations."""
-    scene = scene_of(rng, photo, number, sentences)
+def known_photograph(photo: Photo, number: int, sentences: int) -> KnownPicture:
+    """A photograph at its own size, with sentences made from its annotations; ``number`` seeds them."""
+    scene = scene_of(np.random.default_rng((_STREAM, number)), photo, number, sentences)
     drawn = cv2.resize(photo.labels, (SIZE, SIZE), interpolation=cv2.INTER_NEAREST_EXACT)
     labels = [int(np.bincount(drawn[scene.mask(n)]).argmax()) for n in range(len(scene.names))]
     masks = [photo.labels == label for label in labels]
@@ -131,6 +132,8 @@ def joined_tables(tables: Sequence[Table]) -> Table:
 
 def tabulate(rows: Sequence[PrmRow]) -> Table:
     """Rows as tensors: evidence, mixed, quality, IoU."""
+    if not rows:
+        return torch.zeros(0, NUM_EVIDENCE), torch.zeros(0, NUM_IOU), torch.zeros(0, NUM_IOU), torch.zeros(0)
     return (
         torch.stack([row.evidence for row in rows]),
         torch.stack([row.mixed for row in rows]),
@@ -151,7 +154,8 @@ def train_joined(work: Path, table: Table, held_out: Table, budget: StageBudget,
         said = -(soft_iou_labels(ious[pick], 3.0) * logits.log_softmax(1)).sum(1).mean()
         stage.update(said + 2 * ranking_loss(mean_iou(logits), ious[pick]))
     assert isinstance(stage.average, JoinedHead)
-    stage.log({"val": joined_quality(stage.average, held_out)})
+    if len(held_out[3]):
+        stage.log({"val": joined_quality(stage.average, held_out)})
     return stage.average
 
 
@@ -165,6 +169,6 @@ def joined_quality(network: JoinedHead, table: Table) -> dict[str, float]:
     result = {}
     for name, logits in said.items():
         means = mean_iou(logits)
-        result[f"{name}r"] = round(float(pearsonr(means.numpy(), ious.numpy()).statistic), 4)
+        result[f"{name}r"] = correlation(means, ious)
         result[f"{name}mae"] = round(float((means - ious).abs().mean()), 4)
     return result

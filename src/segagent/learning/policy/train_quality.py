@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import pearsonr
 from torch import Tensor
 from torch.nn import functional
 
@@ -32,7 +31,7 @@ _STEEP = 10.0
 def cached_looks(
     folder: Path,
     sight: Sight,
-    things: Callable[[], Things],
+    things: Things,
     num: int,
     *,
     tool: SegmentationTool | None,
@@ -40,21 +39,26 @@ def cached_looks(
     seed: tuple[int, ...],
     resume: bool,
 ) -> Looks:
-    """At least ``num`` looks, kept in ``folder``; with ``resume`` what is there already is not drawn again."""
+    """``num`` looks, at least 1, kept in ``folder``; with ``resume`` what is there already is not drawn again."""
     folder.mkdir(parents=True, exist_ok=True)
-    drawn: Things | None = None
     paths = [folder / f"looks_{number}.npz" for number in range(-(-num // _SHARD))]
     for number, path in enumerate(paths):
         if not (resume and path.exists()):
-            drawn = drawn or things()
             rng = np.random.default_rng((*seed, number))
-            Looks.joined(list(draw_looks(rng, sight, drawn, _SHARD, tool, clicked_share))).save(path)
+            count = min(_SHARD, num - number * _SHARD)
+            Looks.joined(list(draw_looks(rng, sight, things, count, tool, clicked_share))).save(path)
     return Looks.joined([Looks.load(path) for path in paths])
 
 
 def mean_iou(logits: Tensor) -> Tensor:
     """(n, NUM_IOU) logits -> (n,) means in 0..1."""
     return logits.softmax(1) @ (torch.arange(NUM_IOU, dtype=torch.float32) / (NUM_IOU - 1))
+
+
+def correlation(said: Tensor, true: Tensor) -> float:
+    """Pearson's, rounded; 0 where all of either are equal."""
+    value = float(torch.corrcoef(torch.stack((said, true)))[0, 1]) if len(true) > 1 else 0.0
+    return round(value, 4) if math.isfinite(value) else 0.0
 
 
 def ranking_loss(said: Tensor, true: Tensor) -> Tensor:
@@ -96,7 +100,7 @@ def _batches(looks: Looks, seed: int, step: int) -> Tensor:
 
 
 def train_quality(
-    work: Path, looks: Looks, held_out: Looks, budget: StageBudget, seed: int, *, resume: bool
+    work: Path, looks: Looks, held_out: Looks | None, budget: StageBudget, seed: int, *, resume: bool
 ) -> QualityNet:
     """Train, or continue to train, the quality network on looks; returns the averaged weights."""
     torch.manual_seed(seed)
@@ -109,7 +113,8 @@ def train_quality(
         loss, measured = quality_loss(answer, true, ious)
         stage.update(loss, **measured)
     assert isinstance(stage.average, QualityNet)
-    stage.log({"val": quality_of(stage.average, held_out)})
+    if held_out is not None:
+        stage.log({"val": quality_of(stage.average, held_out)})
     return stage.average
 
 
@@ -126,7 +131,7 @@ def quality_of(network: QualityNet, looks: Looks) -> dict[str, float]:
     means, ious = torch.cat(said), torch.cat(true)
     judged = (ious < 0.9) | (ious == 1)
     return {
-        "r": round(float(pearsonr(means.numpy(), ious.numpy()).statistic), 4),
+        "r": correlation(means, ious),
         "mae": round(float((means - ious).abs().mean()), 4),
         "auroc": round(auroc((-means[judged]).tolist(), (ious[judged] < 1).tolist()), 4),
     }
