@@ -1,4 +1,4 @@
-"""Does the predicted IoU tell right masks from wrong ones on photographs, does a refine gain by it, is it right on own states?
+"""Does the predicted IoU tell right masks from wrong ones on photographs, and what does a refine gain by it?
 
     python benchmarks/bench_prm.py --expressions REFCOCO_DEV --photographs COCO_SMALL --photographs VOC_ANIMALS \\
         -o measured --policy embedded --tool embedded --json prm.json
@@ -40,8 +40,8 @@ from segagent.evaluation.bootstrap import Interval, bootstrap_statistic
 from segagent.evaluation.filtering import auroc
 from segagent.evaluation.own_states import OwnStates, own_states
 from segagent.imaging import encode_png, write_bytes
-from segagent.learning.policy.train_prm import known_photograph
 from segagent.learning.photographs.views import load_photos
+from segagent.learning.policy.train_prm import known_photograph
 from segagent.learning.tool.sources import NOT_OBJECTS
 from segagent.policies.embedded import EmbeddedPolicy
 from segagent.policies.prm import mean_and_spread
@@ -209,7 +209,9 @@ def tell_states(title: str, states: OwnStates, report: dict[str, object]) -> Non
         return float(np.corrcoef(said[rows], true[rows])[0, 1])
 
     value = bootstrap_statistic(pearson, states.images)
-    print(f"own states on {title}: {len(said)}, Pearson {value}, mean error {np.abs(said - true).mean():.3f}", flush=True)
+    print(
+        f"own states on {title}: {len(said)}, Pearson {value}, mean error {np.abs(said - true).mean():.3f}", flush=True
+    )
     report[f"own states on {title}"] = {"n": len(said), "pearson": value.to_dict()}
 
 

@@ -26,7 +26,9 @@ class JoinedHead(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(NUM_EVIDENCE, affine=False)
-        self.layers = nn.Sequential(nn.Linear(NUM_EVIDENCE, 64), nn.GELU(), nn.Dropout(0.2), nn.Linear(64, 64), nn.GELU())
+        self.layers = nn.Sequential(
+            nn.Linear(NUM_EVIDENCE, 64), nn.GELU(), nn.Dropout(0.2), nn.Linear(64, 64), nn.GELU()
+        )
         self.out = nn.Linear(64, NUM_IOU)
         self.trust = nn.Parameter(torch.tensor([1.0, 0.0]))
         nn.init.zeros_(self.out.weight)

@@ -1,4 +1,4 @@
-"""How well a mask outlines the thing it lies on, without any words: the picture around it is segmented anew and compared.
+"""How well a mask outlines the thing it lies on, without any words: that is outlined anew and compared.
 
 From the mask only a blurred hint of where the thing is reaches the new outline, which is drawn from the encoder's
 features of a closer look; so where the mask is wrong the two differ. A second part compares them.

@@ -117,7 +117,7 @@ def decide(network: PolicyNetwork, refined: Refined, seen: list[SeenMask]) -> Ju
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """The hypotheses' ``weights`` (h,), summing to 1, their mixed ``iou`` (NUM_IOU,) and a ``summary`` (NUM_SUMMARY,)."""
+    """The hypotheses' ``weights`` (h,), summing to 1, mixed ``iou`` (NUM_IOU,) and ``summary`` (NUM_SUMMARY,)."""
 
     weights: Tensor
     iou: Tensor
@@ -175,9 +175,7 @@ def examine(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMa
     quality = evidence = None
     if network.prm is not None and network.sight is not None and percept.scenery is not None and mask.any():
         quality = judge_quality(network.prm.quality, network.sight, percept.scenery, mask, color)
-        evidence = evidence_of(
-            mixture.summary, grounded, percept.coverage, percept.certainty, seen.grid, quality
-        )
+        evidence = evidence_of(mixture.summary, grounded, percept.coverage, percept.certainty, seen.grid, quality)
     return Examined(objects, hypotheses, judged, mixture, quality, evidence)
 
 
@@ -204,5 +202,8 @@ def conclude(network: PolicyNetwork, found: Examined) -> Reading:
     place = (maps * by_sign[:, :, None]).sum(0) / sign.clamp(min=1e-12)[:, None]
     place = place / place.sum(1, keepdim=True).clamp(min=1e-12)
     return Reading(
-        (sign / sign.sum()).numpy(), place.view(2, BINS, BINS).numpy(), (iou / iou.sum()).numpy(), found.objects.double().numpy()
+        (sign / sign.sum()).numpy(),
+        place.view(2, BINS, BINS).numpy(),
+        (iou / iou.sum()).numpy(),
+        found.objects.double().numpy(),
     )

@@ -34,7 +34,10 @@ class SeenOutline:
         try:
             answer = data.get("answer_iou")
             return SeenOutline(
-                float(data["iou"]), float(data["missing"]), float(data["spill"]), None if answer is None else float(answer)
+                float(data["iou"]),
+                float(data["missing"]),
+                float(data["spill"]),
+                None if answer is None else float(answer),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"'outline' is not what a run writes there: {data!r:.80}") from error

@@ -144,14 +144,12 @@ def _load(task: ImageTask, config: RunConfig) -> _Loaded:
 
 
 def _policy(models: Models, config: RunConfig) -> Policy:
-    """Who clicks: in a refine besides the words also what the outline itself needs, where the policy judges outlines."""
+    """Who clicks: in a refine not for the words alone but for the outline too, where the policy judges outlines."""
     judge = outline_judge(models.policy) if config.job == "refine" else None
     return models.policy if judge is None else MendingPolicy(models.policy, judge)
 
 
-def _play(
-    episodes: Sequence[Episode], policy: Policy, models: Models, search: SearchConfig
-) -> list[Trajectory | str]:
+def _play(episodes: Sequence[Episode], policy: Policy, models: Models, search: SearchConfig) -> list[Trajectory | str]:
     """A trajectory for each episode, or why there is none."""
     if not episodes:
         return []
@@ -179,8 +177,10 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
         if given is None or predicted is None:
             return _failed(sample, no_iou(models.policy.name))
         better = predicted > given + config.margin and models.calibrated(predicted) >= config.sure
-        if config.job == "refine" and trajectory.returned and (
-            (better and not against) or _better_outline(outline, trajectory, config)
+        if (
+            config.job == "refine"
+            and trajectory.returned
+            and ((better and not against) or _better_outline(outline, trajectory, config))
         ):
             outcome = "repaired"
         else:
@@ -202,7 +202,7 @@ def seen_outline(policy: Policy, image: Image, trajectory: Trajectory) -> SeenOu
 
 
 def _better_outline(outline: SeenOutline | None, trajectory: Trajectory, config: RunConfig) -> bool:
-    """Whether the answer is a better outline of the same thing, whatever the thing is: then it is better in any case."""
+    """Whether the answer is a better outline of the same thing: then it is better, whatever is meant."""
     if outline is None or outline.answer_iou is None:
         return False
     same = iou(trajectory.mask_at(0), trajectory.mask_at(trajectory.returned)) >= SAME_THING

@@ -1,4 +1,4 @@
-"""Masks of photographs' things as people and tools get them wrong, looked at once: what judging masks is learnt from."""
+"""Masks of things as people and tools get them wrong, looked at once: what judging outlines is learnt from."""
 
 from __future__ import annotations
 
@@ -102,7 +102,9 @@ def _blotted(rng: np.random.Generator, mask: BoolMask, *, add: bool) -> BoolMask
     return changed > 0 if changed.any() else None
 
 
-def clicked(rng: np.random.Generator, thing: Thing, tool: SegmentationTool, image: Image, clicks: int) -> list[BoolMask]:
+def clicked(
+    rng: np.random.Generator, thing: Thing, tool: SegmentationTool, image: Image, clicks: int
+) -> list[BoolMask]:
     """The tool's masks after each of ``clicks`` clicks of the simulated annotator."""
     embedding, state, masks = tool.embed([image])[0], State(empty_mask(image.height, image.width)), []
     for _ in range(clicks):
@@ -177,7 +179,12 @@ def _similar(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
 
 
 def draw_looks(
-    rng: np.random.Generator, sight: Sight, things: Things, num: int, tool: SegmentationTool | None, clicked_share: float
+    rng: np.random.Generator,
+    sight: Sight,
+    things: Things,
+    num: int,
+    tool: SegmentationTool | None,
+    clicked_share: float,
 ) -> Iterator[Looks]:
     """``num`` looks at things that are drawn, some mirrored. A share of the looks is made for masks of ``tool``."""
     while num > 0:

@@ -52,8 +52,8 @@ def train_prm(
 
     How well a mask outlines a thing is learnt on training photographs (``config.photographs``; without any the mask is
     not judged without words, and there is no process reward model of its own). The joined head needs pictures that the
-    perception has not seen, else it would trust it too much: generated scenes from number ``first_scene`` on, and of the
-    held-out photographs those whose id is no multiple of 20; the others measure.
+    perception has not seen, else it would trust it too much: generated scenes from number ``first_scene`` on, and of
+    the held-out photographs those whose id is no multiple of 20; the others measure.
     """
     network.prm = None
     if not config.photographs:

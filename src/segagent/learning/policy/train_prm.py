@@ -1,4 +1,4 @@
-"""The process reward model's joined head: is this mask what the sentence means, on pictures that nothing else has seen."""
+"""The process reward model's joined head: whether a mask is what a sentence means, on pictures not seen before."""
 
 from __future__ import annotations
 
@@ -142,7 +142,9 @@ def tabulate(rows: Sequence[PrmRow]) -> Table:
     )
 
 
-def train_joined(work: Path, table: Table, held_out: Table, budget: StageBudget, seed: int, *, resume: bool) -> JoinedHead:
+def train_joined(
+    work: Path, table: Table, held_out: Table, budget: StageBudget, seed: int, *, resume: bool
+) -> JoinedHead:
     """Train, or continue to train, the joined head; returns the averaged weights."""
     torch.manual_seed(seed)
     stage = Stage("joined", JoinedHead(), work, budget, resume=resume)

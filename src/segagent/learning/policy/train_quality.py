@@ -1,4 +1,4 @@
-"""How good a mask is without words: learnt from looks at masks that are made wrong on purpose, by a tool, or not at all."""
+"""How good a mask is without words: learnt from masks that are made wrong on purpose, by a tool, or not at all."""
 
 from __future__ import annotations
 
