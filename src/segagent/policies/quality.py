@@ -59,6 +59,7 @@ class QualityNet(nn.Module):
         self.narrow8, self.enter4, self.merge4 = (
             nn.Conv2d(_MIDDLE, _NARROW, 1), nn.Conv2d(c4, _NARROW, 1), ConvNorm(_NARROW, _NARROW),
         )  # fmt: skip
+        self.hide = nn.Dropout2d(0.15)
         self.draw = nn.Conv2d(_NARROW, 1, 3, padding=1)
         self.compare = nn.Sequential(ConvNorm(_NARROW + 4 + 2, 32), ConvNorm(32, 48, stride=2), ConvNorm(48, 48))
         self.judge = nn.Sequential(
@@ -68,7 +69,9 @@ class QualityNet(nn.Module):
     def forward(self, seen: Pyramid, mask: Tensor) -> Quality:
         """See the class."""
         hint = functional.avg_pool2d(mask[:, None], FINE // seen.stride16.shape[-1])
-        x16 = self.enter16(torch.cat((seen.stride16, hint), 1)) + upsampled(self.enter32(seen.stride32))
+        # Few photographs are soon known by heart: in training some of their features are hidden.
+        far, near = self.hide(seen.stride32), self.hide(seen.stride16)
+        x16 = self.enter16(torch.cat((near, hint), 1)) + upsampled(self.enter32(far))
         x16 = self.merge16(functional.relu(x16))
         x8 = self.merge8(functional.relu(self.enter8(seen.stride8) + upsampled(self.narrow16(x16))))
         x4 = self.merge4(functional.relu(self.enter4(seen.stride4) + upsampled(self.narrow8(x8))))

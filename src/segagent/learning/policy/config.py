@@ -51,8 +51,8 @@ class PolicyTraining:
     grounding_share: float = 0.15
     states_share: float = 0.2
     quality_share: float = 0.1
-    looks: int = 8000
-    clicked_share: float = 0.3
+    looks: int = 6000
+    clicked_share: float = 0.2
     prm_scenes: int = 150
     prm_measured: int = 80
     given_masks: int = 8
