@@ -153,3 +153,9 @@ def test_what_is_seen_of_an_outline_is_kept_with_the_record() -> None:
     assert "outline" not in record().to_dict()
     with pytest.raises(ValueError, match="outline"):
         ObjectRecord.from_dict({**written, "outline": {"iou": None}})
+
+
+def test_of_masks_scored_alike_the_one_with_the_worse_outline_comes_first() -> None:
+    scores = [audit_score(record(outline=SeenOutline(value, 0.0, 0.0))) for value in (0.4, 0.9)]
+    assert scores == pytest.approx([0.7, 0.95])
+    assert audit_score(record()) == pytest.approx(0.5)

@@ -14,7 +14,7 @@ from segagent.core import BoolMask, Click, Image, Pixels, SegmentationTool, Stat
 from segagent.datasets.corruption import spoil
 from segagent.environment.annotator import next_click
 from segagent.environment.mdp import step_batch
-from segagent.learning.policy.scene_store import StoredScene
+from segagent.learning.policy.scene_store import SceneStore
 from segagent.learning.tool.sources import Photographs
 from segagent.policies.quality import CELLS, FINE, MARGIN, SIDE, coverage_at, read_off
 from segagent.policies.regions import covered, look_into, looked_at, shrunken
@@ -47,10 +47,10 @@ class Things:
         folders: Sequence[Path],
         *,
         validation: bool = False,
-        scenes: Sequence[StoredScene] = (),
+        scenes: SceneStore | None = None,
         from_scenes: float = 0.2,
     ) -> None:
-        self._scenes, self._from_scenes = scenes, from_scenes if len(scenes) else 0.0
+        self._scenes, self._from_scenes = scenes, from_scenes
         self._sources = [Photographs(folder, validation=validation) for folder in folders]
         self._chosen: list[list[int]] = []
         self._beside: list[dict[int, list[int]]] = []
@@ -68,7 +68,7 @@ class Things:
 
     def draw(self, rng: np.random.Generator) -> Thing:
         """A random thing."""
-        if rng.random() < self._from_scenes:
+        if self._scenes is not None and rng.random() < self._from_scenes:
             scene = self._scenes[int(rng.integers(len(self._scenes)))]
             masks = [scene.mask(number) for number in range(len(scene.names))]
             return Thing(scene.pixels, masks.pop(int(rng.integers(len(masks)))), masks)
@@ -133,8 +133,11 @@ class Looks:
     def save(self, path: Path) -> None:
         """Write a ``.npz``, whole or not at all."""
         partial = path.with_suffix(".partial.npz")
-        maps = {f"stride{2 ** (number + 2)}": value for number, value in enumerate(self.features)}
-        np.savez(partial, masks=self.masks, true=self.true, iou=self.iou, **maps)
+        fine, middle, coarse, coarsest = self.features
+        np.savez(
+            partial, masks=self.masks, true=self.true, iou=self.iou, stride4=fine, stride8=middle, stride16=coarse,
+            stride32=coarsest,
+        )  # fmt: skip
         partial.replace(path)
 
     @staticmethod

@@ -63,7 +63,7 @@ def train_prm(
     scenes = draw_scenes(out, "states", "train", first_scene, config.prm_scenes)
     looks: list[Looks | None] = []
     for validation, num in ((False, config.looks), (True, max(1, config.looks // 16))):
-        things = Things(config.photographs, validation=validation, scenes=() if validation else scenes)
+        things = Things(config.photographs, validation=validation, scenes=None if validation else scenes)
         looks.append(
             cached_looks(
                 out / ("looks_held_out" if validation else "looks"),
@@ -94,15 +94,15 @@ def train_prm(
     fitted_on = [photo for photo in held_out if photo.image_id % _ONLY_MEASURED]
     measured_on = [photo for photo in held_out if photo.image_id % _ONLY_MEASURED == 0]
     measured_on = measured_on[:: max(1, len(measured_on) // config.prm_measured)]
-    tables = []
-    for name, drawn, photos in (("fit", islice(scenes, config.prm_scenes), fitted_on), ("held_out", (), measured_on)):
+    tables: list[Table] = []
+    for name, photos in (("fit", fitted_on), ("held_out", measured_on)):
         pictures = chain(
-            (partial(known_scene, scene) for scene in drawn),
+            (partial(known_scene, scene) for scene in (islice(scenes, config.prm_scenes) if name == "fit" else ())),
             (partial(known_photograph, photo, n, _SENTENCES) for n, photo in enumerate(photos)),
         )
         tables.append(_kept(out / "prm_rows", name, network, pictures, tool, config, resume=resume))
     steps = StageBudget(minutes=1e9, steps=min(_JOINED_STEPS, config.steps or _JOINED_STEPS), learning_rate=1e-3)
-    joined = train_joined(out, *tables, steps, config.seed, resume=resume)
+    joined = train_joined(out, tables[0], tables[1], steps, config.seed, resume=resume)
     prm.joined.load_state_dict(joined.state_dict())
     quality = joined_quality(prm.joined, tables[1]) if len(tables[1][3]) else {}
     return measured | {f"predicted_iou_{name}": value for name, value in quality.items()}
