@@ -124,7 +124,7 @@ def quality_of(network: QualityNet, looks: Looks) -> dict[str, float]:
     below an IoU of 0.9 against true ones.
     """
     said, true = [], []
-    for rows in torch.split(_rows(looks), 64):  # type: ignore[no-untyped-call]
+    for rows in torch.split(_rows(looks), 64):
         features, masks, _, ious = _batch(looks, rows)
         said.append(mean_iou(network(features, masks).iou))
         true.append(ious)
