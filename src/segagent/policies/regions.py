@@ -20,7 +20,8 @@ _, _, _, _C16, _C32 = CHANNELS
 NUM_SEEN = _C32 + _C16 + 2 * _C32 + _C16
 """Length of :func:`see_regions`: of the whole picture stride 32 and 16 inside the region; of the closer look stride 32
 inside, stride 32 all over, stride 16 inside."""
-_MARGIN = 1.25
+MARGIN = 1.25
+"""Its side over the longer side of the region's box."""
 _SMALLEST = 12
 _DETAIL = 640
 
@@ -56,7 +57,7 @@ def see_regions(sight: Sight, picture: Scenery, coverages: list[Soft]) -> Tensor
     ``coverages``: how much each pixel of the picture, resized to a square, belongs to the region; float32 (s, s), 0..1.
     """
     whole = picture.whole
-    looks, inside = zip(*(closer_look(picture.pixels, coverage, LOOK, _MARGIN) for coverage in coverages), strict=True)
+    looks, inside = zip(*(closer_look(picture.pixels, coverage, LOOK, MARGIN) for coverage in coverages), strict=True)
     closer = sight.views(np.stack(looks))
     near, far = np.stack(inside), np.stack(coverages)
     return torch.cat(
