@@ -21,7 +21,7 @@ NUM_SEEN = _C32 + _C16 + 2 * _C32 + _C16
 """Length of :func:`see_regions`: of the whole picture stride 32 and 16 inside the region; of the closer look stride 32
 inside, stride 32 all over, stride 16 inside."""
 MARGIN = 1.25
-"""Its side over the longer side of the region's box."""
+"""The closer look's side over the longer side of the region's box."""
 _SMALLEST = 12
 _DETAIL = 640
 

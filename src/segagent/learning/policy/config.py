@@ -51,10 +51,10 @@ class PolicyTraining:
     grounding_share: float = 0.15
     states_share: float = 0.2
     quality_share: float = 0.1
-    looks: int = 6000
+    looks: int = 5000
     clicked_share: float = 0.2
-    prm_scenes: int = 150
-    prm_measured: int = 80
+    prm_scenes: int = 100
+    prm_measured: int = 60
     given_masks: int = 8
     batch_scale: float = 1.0
     photographs: tuple[Path, ...] = ()

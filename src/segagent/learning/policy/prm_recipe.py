@@ -60,7 +60,7 @@ def train_prm(
         return {}
     assert network.sight is not None
     say("stage 5: looking at masks")
-    scenes = draw_scenes(out, "states", "train", first_scene, config.prm_scenes)
+    scenes = draw_scenes(out, "prm_scenes", "train", first_scene, config.prm_scenes)
     looks: list[Looks | None] = []
     for validation, num in ((False, config.looks), (True, max(1, config.looks // 16))):
         things = Things(config.photographs, validation=validation, scenes=None if validation else scenes)
