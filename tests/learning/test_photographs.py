@@ -367,3 +367,31 @@ def test_training_with_photographs_from_nothing_and_from_weights(coco: Path, tmp
     card = tuned.weights.with_suffix(".json").read_text()
     assert str(tmp_path) not in card
     assert "--from WEIGHTS" in card
+
+
+def test_a_process_reward_model_is_trained_on_what_there_is(coco: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start" / "policy.safetensors"
+    start.parent.mkdir()
+    network = PolicyNetwork(architecture(photographs=True), _sight(start.parent))
+    save_network(start, network, {})
+    tiny = replace(
+        TINY, photographs=(coco,), start=start, prm_only=True, looks=3, prm_scenes=1, given_masks=4, clicked_share=0.5
+    )
+    trained = train_policy(tiny, tmp_path / "out")
+    assert {"quality_r", "quality_auroc"} <= set(trained.measured)
+    found = load_network(trained.weights)
+    assert found.prm is not None
+    before, after = network.state_dict(), found.state_dict()
+    assert all(torch.allclose(after[name], value, atol=1e-2) for name, value in before.items())
+    files = sorted((tmp_path / "out").rglob("looks_0.npz"))
+    made = [path.stat().st_mtime_ns for path in files]
+    assert len(made) == 2
+    train_policy(replace(tiny, steps=3), tmp_path / "out")  # Goes on: what was looked at is not looked at again.
+    assert [path.stat().st_mtime_ns for path in files] == made
+    assert torch.load(tmp_path / "out" / "quality.pt", weights_only=True)["step"] == 3
+    # Perception that changes leaves its judge behind.
+    assert grown(found, architecture(photographs=True), found.sight).prm is None
+
+
+def test_only_held_out_photographs_tell_their_number(coco: Path) -> None:
+    assert [photo.image_id for photo in load_photos(coco, validation=True)] == [10]

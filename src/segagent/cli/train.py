@@ -107,6 +107,9 @@ def train_policy_command(
     perception_only: Annotated[
         bool, typer.Option("--perception-only", help="Train what finds, names and grounds; keep the other heads.")
     ] = False,
+    prm_only: Annotated[
+        bool, typer.Option("--prm-only", help="Train the process reward model alone, on the weights of --from.")
+    ] = False,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
     device: DeviceOption = "cpu",
@@ -120,6 +123,8 @@ def train_policy_command(
 
     if perception_only and start is None:
         raise InputError("--perception-only keeps heads of trained weights; say which with --from")
+    if prm_only and (start is None or not photographs or perception_only):
+        raise InputError("--prm-only needs --from and --photographs, and does not go with --perception-only")
     config = PolicyTraining(
         minutes=minutes,
         steps=steps,
@@ -131,6 +136,7 @@ def train_policy_command(
         encoder=encoder,
         start=start,
         perception_only=perception_only,
+        prm_only=prm_only,
     )
     with stages(quiet=as_json) as report:
         trained = train_policy(config, out, resume=resume, report=report)

@@ -111,6 +111,30 @@ class Outliner(Policy, Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class JudgedOutline:
+    """What is seen of a mask without any words. ``iou``: expected IoU of the mask with the thing that it fits best, in
+    [0, 1]. ``outline``: that thing as it is outlined anew, bool (height, width) of the image.
+    """
+
+    iou: float
+    outline: BoolMask
+
+
+@runtime_checkable
+class OutlineJudge(Protocol):
+    """A policy that can judge how well a mask outlines the thing it lies on, whatever that is."""
+
+    @property
+    def judges_outlines(self) -> bool:
+        """Whether its weights can; where not, :meth:`judge_outline` always gives None."""
+        ...
+
+    def judge_outline(self, image: Image, mask: BoolMask) -> JudgedOutline | None:
+        """Judge ``mask``, bool (height, width) of ``image``. None where it is empty or the weights cannot."""
+        ...
+
+
 def predicts_iou(policy: Policy) -> bool:
     """Whether the policy ever states an IoU; one that never does says so by an attribute of this name."""
     return bool(getattr(policy, "predicts_iou", True))

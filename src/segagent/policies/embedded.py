@@ -13,13 +13,15 @@ import cv2
 import numpy as np
 import torch
 
-from segagent.core import BoolMask, Box, Finish, Image, InputError, Observation, Proposal, empty_mask
+from segagent.core import BoolMask, Box, Finish, Image, InputError, JudgedOutline, Observation, Proposal, empty_mask
 from segagent.cpu import on_one_thread, precision
 from segagent.policies.grounding import Words
 from segagent.policies.network import PolicyNetwork, load_network
 from segagent.policies.overlay import GREEN, Color
 from segagent.policies.perception import Percept, perceive
-from segagent.policies.reading import Reading, ground, read, see_mask
+from segagent.policies.prm import mean_and_spread
+from segagent.policies.quality import judge_quality, new_outline
+from segagent.policies.reading import Examined, Reading, conclude, examine, ground, see_mask
 from segagent.policies.reply import format_reply, parse_reply
 from segagent.policies.state_head import BINS
 from segagent.policies.writing import Written, mean_iou, reply_text, write_greedy, write_sampled
@@ -131,6 +133,21 @@ class EmbeddedPolicy:
         enlarged = cv2.resize(coverage, (image.width, image.height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(enlarged > 0.5, np.bool_)
 
+    @property
+    def judges_outlines(self) -> bool:
+        """Whether the weights have a process reward model; see :class:`segagent.core.OutlineJudge`."""
+        return self.network.prm is not None
+
+    @on_one_thread()
+    def judge_outline(self, image: Image, mask: BoolMask) -> JudgedOutline | None:
+        """How well ``mask`` outlines the thing it lies on; see :class:`segagent.core.OutlineJudge`."""
+        network, picture = self.network, self._percept(image).scenery
+        if network.prm is None or network.sight is None or picture is None or not mask.any():
+            return None
+        quality = judge_quality(network.prm.quality, network.sight, picture, mask, self._color)
+        expected, _ = mean_and_spread(quality.iou[0].softmax(0))
+        return JudgedOutline(float(expected), new_outline(quality, picture, mask))
+
     @on_one_thread()
     def doubts(self, image: Image, text: str) -> list[str]:
         """What speaks against relying on the model for this picture and sentence: a word that is read as another,
@@ -195,8 +212,13 @@ class EmbeddedPolicy:
     @on_one_thread()
     def read(self, observation: Observation) -> Reading:
         """The distributions that the reply to ``observation`` is written from."""
+        return conclude(self.network, self.examine(observation))
+
+    @on_one_thread()
+    def examine(self, observation: Observation) -> Examined:
+        """What is found out about ``observation`` before the reply: the parts that its predicted IoU is made of."""
         percept = self._percept(observation.image)
-        return read(self.network, percept, self._encoded(observation.text), observation.mask, self._color)
+        return examine(self.network, percept, self._encoded(observation.text), observation.mask, self._color)
 
     def _percept(self, image: Image) -> Percept:
         return self._percepts.get(f"{precision()} {image.key}", lambda: self._perceive(image))

@@ -10,17 +10,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.models import Models
-from segagent.annotation.batch.records import ObjectRecord, Outcome
+from segagent.annotation.batch.records import ObjectRecord, Outcome, SeenOutline
 from segagent.annotation.single import checked_text, speaks_against
-from segagent.core import Image, InputError, RefusedError, ToolError, Trajectory, Usage, total_usage
+from segagent.core import Image, InputError, Policy, RefusedError, ToolError, Trajectory, Usage, iou, total_usage
 from segagent.core.failures import Failure
 from segagent.datasets import Sample, SampleGroup
 from segagent.datasets.loading import OncePicture
 from segagent.environment import Episode, StartSpec
 from segagent.environment.seeds import episode_seed
+from segagent.policies.mending import MendingPolicy, outline_judge
 from segagent.search import SearchConfig, rollout
+
+SAME_THING = 0.4
+"""A refined mask of at least this IoU with the given one is about the same thing."""
+SURE_OUTLINE = 0.85
+"""So good an outline, judged without words, may replace a worse one of the same thing where the words say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ def _results(
     models: Models, tasks: Sequence[ImageTask], loaded: Sequence[_Loaded], config: RunConfig
 ) -> list[ImageResult]:
     episodes = [episode for one in loaded for episode in one.episodes if isinstance(episode, Episode)]
-    made = iter(_play(episodes, models, _search(models, config)))
+    made = iter(_play(episodes, _policy(models, config), models, _search(models, config)))
     results = []
     for task, one in zip(tasks, loaded, strict=True):
         records: list[dict[str, Any]] = []
@@ -109,7 +117,10 @@ def _search(models: Models, config: RunConfig) -> SearchConfig:
         return replace(config.search, max_steps=1, stop_iou=2.0)
     if config.job == "refine":
         # What cannot rise by the margin need not be tried.
-        return replace(config.search, keep_iou=min(models.predicted_for(config.below), 1 - config.margin))
+        keep = min(models.predicted_for(config.below), 1 - config.margin)
+        # A policy that judges outlines has one candidate more, which mends the outline.
+        more = 0 if outline_judge(models.policy) is None else 1
+        return replace(config.search, keep_iou=keep, num_candidates=config.search.num_candidates + more)
     return config.search
 
 
@@ -132,15 +143,21 @@ def _load(task: ImageTask, config: RunConfig) -> _Loaded:
     return loaded
 
 
-def _play(episodes: Sequence[Episode], models: Models, search: SearchConfig) -> list[Trajectory | str]:
+def _policy(models: Models, config: RunConfig) -> Policy:
+    """Who clicks: in a refine not for the words alone but for the outline too, where the policy judges outlines."""
+    judge = outline_judge(models.policy) if config.job == "refine" else None
+    return models.policy if judge is None else MendingPolicy(models.policy, judge)
+
+
+def _play(episodes: Sequence[Episode], policy: Policy, models: Models, search: SearchConfig) -> list[Trajectory | str]:
     """A trajectory for each episode, or why there is none."""
     if not episodes:
         return []
     try:
-        return list(rollout(episodes, models.policy, models.lanes.in_turns(models.tool), search))
+        return list(rollout(episodes, policy, models.lanes.in_turns(models.tool), search))
     except (ToolError, RefusedError, ValueError) as error:
         if len(episodes) > 1:
-            return [one for episode in episodes for one in _play([episode], models, search)]
+            return [one for episode in episodes for one in _play([episode], policy, models, search)]
         return [str(error) or type(error).__name__]
 
 
@@ -152,6 +169,7 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
     outcome: Outcome
     predicted = trajectory.predicted_iou_at(trajectory.returned)
     against = speaks_against(models.policy, image, trajectory.text)
+    outline = None if config.job == "annotate" else seen_outline(models.policy, image, trajectory)
     if config.job == "annotate":
         outcome = made_or_not_found(trajectory, models, config.found)
     else:
@@ -159,12 +177,36 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
         if given is None or predicted is None:
             return _failed(sample, no_iou(models.policy.name))
         better = predicted > given + config.margin and models.calibrated(predicted) >= config.sure
-        if config.job == "refine" and trajectory.returned and better and not against:
+        if (
+            config.job == "refine"
+            and trajectory.returned
+            and ((better and not against) or _better_outline(outline, trajectory, config))
+        ):
             outcome = "repaired"
         else:
             outcome = "audited" if config.job == "audit" else "kept"
             trajectory = replace(trajectory, returned=0)
-    return ObjectRecord(sample.sample_id, outcome, trajectory, sample.category, against).to_dict()
+    return ObjectRecord(sample.sample_id, outcome, trajectory, sample.category, against, outline).to_dict()
+
+
+def seen_outline(policy: Policy, image: Image, trajectory: Trajectory) -> SeenOutline | None:
+    """What the policy sees of the given mask, and of the answer, without the words; None where it cannot judge that."""
+    judge, given = outline_judge(policy), trajectory.mask_at(0)
+    judged = None if judge is None else judge.judge_outline(image, given)
+    if judge is None or judged is None:
+        return None
+    area = np.count_nonzero(given)
+    missing, spill = (np.count_nonzero(part) / area for part in (judged.outline & ~given, given & ~judged.outline))
+    after = judge.judge_outline(image, trajectory.mask_at(trajectory.returned)) if trajectory.returned else None
+    return SeenOutline(judged.iou, missing, spill, None if after is None else after.iou)
+
+
+def _better_outline(outline: SeenOutline | None, trajectory: Trajectory, config: RunConfig) -> bool:
+    """Whether the answer is a better outline of the same thing: then it is better, whatever is meant."""
+    if outline is None or outline.answer_iou is None:
+        return False
+    same = iou(trajectory.mask_at(0), trajectory.mask_at(trajectory.returned)) >= SAME_THING
+    return same and outline.answer_iou >= outline.iou + config.margin and outline.answer_iou >= SURE_OUTLINE
 
 
 def no_iou(policy: str) -> str:

@@ -109,7 +109,12 @@ def held_out(sets: PhotoSets) -> Iterator[tuple[Image, StoredScene]]:
 
 def _validation_scene(photos: Sequence[Photo], number: int) -> StoredScene:
     rng = np.random.default_rng((_STREAM, 1, number))
-    return _scene(rng, number, whole_view(photos[number], SIZE), sentences=3 * _SENTENCES)
+    return scene_of(rng, photos[number], number, sentences=3 * _SENTENCES)
+
+
+def scene_of(rng: np.random.Generator, photo: Photo, number: int, sentences: int) -> StoredScene:
+    """A whole photograph as a scene, with at most so many sentences and perhaps one about what is not there."""
+    return _scene(rng, number, whole_view(photo, SIZE), sentences)
 
 
 def _training_scene(sets: PhotoSets, number: int) -> StoredScene:

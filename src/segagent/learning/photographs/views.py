@@ -31,8 +31,8 @@ Names = tuple[str, str, str, str]
 class Photo:
     """``pixels`` uint8 (h, w, 3); ``labels`` uint8 (h, w), thing i drawn as i + 1 or ``NOT_ASKED``; ``names`` of each
     thing as (category, color, pattern, size), empty where unknown. ``told``: the categories of which ``names`` has all
-    that the picture shows, so that another one of them is surely not there. ``path``: its file, where it is one as it
-    stands.
+    that the picture shows, so that another one of them is surely not there. Of a whole photograph: ``path``, its file,
+    and ``image_id``.
     """
 
     pixels: Pixels
@@ -40,6 +40,7 @@ class Photo:
     names: tuple[Names, ...]
     told: frozenset[str] = frozenset()
     path: Path | None = None
+    image_id: int = 0
 
 
 def load_photos(folder: Path, *, validation: bool) -> list[Photo]:
@@ -71,7 +72,7 @@ def load_photos(folder: Path, *, validation: bool) -> list[Photo]:
             labels[source.of(annotation)[1]] = label
         names = tuple((coco_name(source.category(a)), UNKNOWN, UNKNOWN, UNKNOWN) for a in drawn)
         told = (of_set | {name[0] for name in names}) - {coco_name(source.category(a)) for a in rest}
-        photos.append(Photo(pixels, labels, names, told, source.path(drawn[0])))
+        photos.append(Photo(pixels, labels, names, told, source.path(drawn[0]), image))
     return photos
 
 
