@@ -2,10 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Whose docstrings and comments are held to be wrapped evenly.
+WRAPPED := $(addprefix src/segagent/,conformance core datasets environment imaging reproduce search server tools vision) \
+	tests benchmarks examples checks
 export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: demo test test-all check bench clean
+.PHONY: demo test test-all check bench docs wheel dist clean
 .DELETE_ON_ERROR:
 
 # What a user needs.
@@ -19,6 +22,11 @@ $(VENV)/.dev: $(VENV)/.core
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
+# What the documentation as a site needs.
+$(VENV)/.docs: $(VENV)/.core
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
+
 demo: $(VENV)/.core  ## annotate a generated scene and a photograph
 	$(BIN)/segagent demo -o demo
 
@@ -28,9 +36,10 @@ test: $(VENV)/.dev  ## the fast suite
 test-all: $(VENV)/.dev  ## everything, slow tests included
 	$(BIN)/pytest
 
-check: $(VENV)/.dev  ## style, types, layers
+check: $(VENV)/.dev  ## style, paragraphs, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python checks/paragraphs.py $(WRAPPED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python benchmarks/imports.py
@@ -40,5 +49,18 @@ bench: $(VENV)/.dev  ## speed, each figure as a ratio to a named baseline of the
 	$(BIN)/python benchmarks/bench_annotator.py
 	$(BIN)/python benchmarks/bench_step.py
 
+docs: $(VENV)/.docs  ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python checks/pages.py build/site
+
+wheel: $(VENV)/.dev  ## wheel and sdist in dist, looked into
+	rm -rf dist build/lib build/bdist.*
+	$(BIN)/python -m build --outdir dist . > /dev/null
+	$(BIN)/python checks/dist.py contents dist
+
+# PYTHONS="python3.11 python3.12" tries several.
+dist: wheel  ## the same, installed into a fresh environment elsewhere and used there
+	$(BIN)/python checks/dist.py install dist $(foreach python,$(PYTHONS),--python $(python))
+
 clean:
-	rm -rf $(VENV) demo build
+	rm -rf $(VENV) demo build dist

@@ -23,7 +23,7 @@ from segagent.environment import next_click
 from segagent.policies import make_policy
 from segagent.policies.embedded import SHIPPED, EmbeddedPolicy
 from segagent.policies.network import load_network
-from segagent.policies.state_head import RewardHead, StateHead
+from segagent.policies.state_head import StateHead
 from segagent.search import SearchConfig, rollout
 from segagent.tools import make_tool
 
@@ -32,7 +32,7 @@ def untrained(seed: int, *, depth_prior: bool) -> EmbeddedPolicy:
     """What ``train sft --fresh`` begins from."""
     network = load_network(SHIPPED)
     torch.manual_seed(seed)
-    network.state, network.reward = StateHead(depth_prior=depth_prior), RewardHead()
+    network.state, network.prm = StateHead(depth_prior=depth_prior), None
     return EmbeddedPolicy(network)
 
 

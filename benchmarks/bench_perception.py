@@ -8,8 +8,12 @@ of the things that sentences are about with an outline above that IoU; "category
 known category, the share named right, given the true outline; "found": share of sentences whose target the detector
 found (IoU above 0.35), "right if found": of those, the share whose likeliest object is the target; "right object": the
 same of all sentences, by kind. Besides: "named": share of found objects with the right category, colour, pattern, size,
-where known; "absent": of sentences that nothing fits, the share with "none of them" above one half; "refused": the same
-of sentences whose target was found, where it is wrong. n are counts.
+where known; "refused": of sentences whose target was found, the share with "none of them" above one half, where it is
+wrong. "N-acc": of sentences that nothing fits, the share answered with "no such object" at the bar of the weights, over
+all and by what is missing ("borrowed": sentences about other pictures, of things that are not in this one), "T-acc": of
+all others, found or not, the share not answered so; of weights without a bar, "none of them" above one half. "noun":
+right if found over the sentences that name their target by a noun, with it as "taught", with an "untaught" one of the
+same category in its place, and with "no word" that could be read. n are counts.
 """
 
 from __future__ import annotations
@@ -27,12 +31,13 @@ from segagent.evaluation.bootstrap import bootstrap_ratio
 from segagent.learning.photographs.store import PhotoSets, held_out
 from segagent.learning.policy.classes import CLASSES
 from segagent.learning.policy.perception_recipe import draw_scenes
-from segagent.learning.policy.scene_store import StoredScene
-from segagent.learning.policy.train_grounding import grounding_batch, perceive_scene, run
+from segagent.learning.policy.scene_store import ABSENT_TARGET, StoredScene
+from segagent.learning.policy.train_grounding import PerceivedScene, grounding_batch, perceive_scene, run, with_borrowed
 from segagent.policies.network import PolicyNetwork, load_network
 from segagent.policies.objects import EMBEDDING
 from segagent.policies.perception import describe, enlarged, find_objects
 from segagent.policies.regions import scenery
+from untaught_nouns import with_nouns
 
 ATTRIBUTES = ("category", "color", "pattern", "size")
 
@@ -67,7 +72,7 @@ def category_hits(network: PolicyNetwork, image: Image, scene: StoredScene) -> l
 
 def measure(network: PolicyNetwork, pictures: Pictures) -> dict[str, object]:
     """All shares of the module's text over ``pictures``, each with its count."""
-    seen = [perceive_scene(network, scene, image) for image, scene in pictures]
+    seen = with_borrowed([perceive_scene(network, scene, image) for image, scene in pictures])
     named: dict[str, list[bool]] = {}
     hits: dict[str, list[tuple[int, bool]]] = {}
     for number, ((image, scene), percept) in enumerate(zip(pictures, seen, strict=True)):
@@ -85,33 +90,60 @@ def measure(network: PolicyNetwork, pictures: Pictures) -> dict[str, object]:
             ):
                 if names:
                     named.setdefault(kind, []).append(table[int(part.argmax())] == names)
-        if not scene.expressions:
+        if not percept.expressions:
             continue
-        chosen = [(number, e) for e in range(len(scene.expressions))]
+        chosen = [(number, e) for e in range(len(percept.expressions))]
         batch = grounding_batch(np.random.default_rng(0), seen, chosen, network.vocabulary, augment=False)
         with torch.no_grad():
-            logits = run(network.grounding, batch).logits
-        none = (logits.softmax(1)[:, 0] > 0.5).tolist()
+            answer = run(network.grounding, batch)
+        none = (answer.logits.softmax(1)[:, 0] > 0.5).tolist()
+        bar = network.absent_above
+        absent = none if bar is None else (answer.absent.sigmoid() >= bar).tolist()
+        logits = answer.logits
         right = batch.targets[:, 1:].gather(1, logits[:, 1:].argmax(1, keepdim=True))[:, 0].tolist()
         found = batch.targets[:, 1:].any(1).tolist()
-        for e, hit, refused, there in zip(scene.expressions, right, none, found, strict=True):
-            if e.kind == "absent":
-                hits.setdefault("absent", []).append((number, refused))
+        for e, hit, refused, gone, there in zip(percept.expressions, right, none, absent, found, strict=True):
+            if e.target == ABSENT_TARGET:
+                hits.setdefault("N-acc", []).append((number, gone))
+                hits.setdefault(f"N-acc, {e.kind}", []).append((number, gone))
                 continue
+            hits.setdefault("T-acc", []).append((number, not gone))
             hits.setdefault("found", []).append((number, there))
             hits.setdefault("right object", []).append((number, hit))
             hits.setdefault(f"right object, {e.kind}", []).append((number, hit))
             if there:
                 hits.setdefault("right if found", []).append((number, hit))
                 hits.setdefault("refused", []).append((number, refused))
+    for kind in ("taught", "untaught", "no word"):
+        hits[f"noun, {kind}"] = noun_hits(network, pictures, seen, kind)
     result: dict[str, object] = {
         f"named, {kind}": {"value": round(float(np.mean(values)), 4), "n": len(values)}
         for kind, values in named.items()
     }
     for kind, values in sorted(hits.items()):
+        if not values:
+            continue
         groups, shares = zip(*values, strict=True)
         result[kind] = {**bootstrap_ratio(shares, groups=groups).to_dict(), "n": len(values)}
     return result
+
+
+def noun_hits(
+    network: PolicyNetwork, pictures: Pictures, seen: list[PerceivedScene], kind: str
+) -> list[tuple[int, bool]]:
+    """Of sentences about found targets with nouns as :func:`with_nouns` puts them in, whether the target is chosen."""
+    taught, hits = frozenset(network.vocabulary.words), []
+    for number, ((_, scene), percept) in enumerate(zip(pictures, seen, strict=True)):
+        asked = with_nouns(percept, tuple(names[0] for names in scene.names), taught, kind)
+        chosen = [(0, e) for e in range(len(asked.expressions))]
+        if not chosen:
+            continue
+        batch = grounding_batch(np.random.default_rng(0), [asked], chosen, network.vocabulary, augment=False)
+        with torch.no_grad():
+            best = run(network.grounding, batch).logits[:, 1:].argmax(1, keepdim=True)
+        right, found = batch.targets[:, 1:].gather(1, best)[:, 0], batch.targets[:, 1:].any(1)
+        hits += [(number, bool(hit)) for hit, there in zip(right, found, strict=True) if there]
+    return hits
 
 
 def main() -> None:

@@ -5,9 +5,9 @@
 FOLDER holds manifest.json (image, mask or null, text), the images and masks, and instances.json (per image: polygons of
 all its instances). Rows: the policy's search; its "own outline" of what is meant, with no click and no tool, where it
 finds objects by itself; "image centre", one click there with the same tool; "largest instance", the largest mask of
-instances.json, which is TOLD the true masks and uses no tool. cIoU is total intersection over
-total union; gIoU the mean over expressions, where one that nothing fits counts 1 for an empty prediction and else 0.
-First-click hits are over expressions that have a target. Intervals are 95 % bootstrap by image.
+instances.json, which is TOLD the true masks and uses no tool. cIoU is total intersection over total union; gIoU the
+mean over expressions, where one that nothing fits counts 1 for an empty prediction and else 0. First-click hits are
+over expressions that have a target. Intervals are 95 % bootstrap by image.
 """
 
 from __future__ import annotations

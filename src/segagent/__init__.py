@@ -8,10 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segagent.annotation.batch import Models
     from segagent.annotation.python_api import annotate, audit, load_models, refine
     from segagent.core.versions import __version__
 
-__all__ = ["__version__", "annotate", "audit", "load_models", "refine"]
+__all__ = ["Models", "__version__", "annotate", "audit", "load_models", "refine"]
 
 
 def __getattr__(name: str) -> Any:

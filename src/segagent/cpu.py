@@ -46,12 +46,22 @@ def computing_in(number_format: Precision) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def autocast() -> torch.autocast:
-    """The context that a network's forward pass on the CPU runs in, when used and when trained.
+def autocast(device: str = "cpu") -> torch.autocast:
+    """The context that a network's forward pass runs in, when used and when trained.
 
-    In float32 it does nothing. What comes out of it may be bfloat16: call ``float()`` before computing on.
+    On the CPU it does nothing in float32; an accelerator always computes in bfloat16. What comes out of it may be
+    bfloat16: call ``float()`` before computing on.
     """
-    return torch.autocast("cpu", torch.bfloat16, enabled=precision() == "bfloat16")
+    return torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or precision() == "bfloat16")
+
+
+def usable_device(name: str) -> torch.device:
+    """The device that torch calls ``name``. Raises ``InputError`` where it does not know it or cannot compute there."""
+    try:
+        torch.zeros(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: cannot be used here ({str(error).splitlines()[0]})") from error
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from segagent.annotation.batch import ObjectRecord, audit_score, likely_error
+from segagent.annotation.batch.records import SeenOutline
 from segagent.core import Action, BoolMask, Click, Finish, InvalidAction, Step, Trajectory, encode_rle
 from segagent.core.trajectory import Start
 
@@ -27,6 +28,7 @@ def record(
     outcome: str = "audited",
     returned: int = 0,
     doubts: tuple[str, ...] = (),
+    outline: SeenOutline | None = None,
 ) -> ObjectRecord:
     made = tuple(
         Step(action, "", encode_rle(mask), index, predicted, None, None, "no" if action == NONSENSE else None)
@@ -34,7 +36,7 @@ def record(
     )
     start = Start("mask", encode_rle(given), given_iou)
     trajectory = Trajectory("a", "a.png", 30, 100, "the box", "p", "t", 0, start, made, returned, "max_steps")
-    return ObjectRecord("a", outcome, trajectory, doubts=doubts)  # type: ignore[arg-type]
+    return ObjectRecord("a", outcome, trajectory, doubts=doubts, outline=outline)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -119,3 +121,41 @@ def test_of_masks_thought_equally_good_the_one_that_a_click_betters_comes_first(
     assert better < same == worse == 0.5
     assert audit_score(record()) == 0.5
     assert audit_score(record(given_iou=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("label", "missing", "spill"),
+    [("missing part", 0.5, 0.1), ("spill", 0.1, 0.5), ("spill", 0.0, 0.3), ("rough edge", 0.3, 0.25)],
+)
+@pytest.mark.parametrize("doubts", [(), ("does not know 'ocelot'",)])
+def test_a_bad_outline_is_named_whatever_is_meant(
+    label: str, missing: float, spill: float, doubts: tuple[str, ...]
+) -> None:
+    seen = SeenOutline(0.5, missing, spill)
+    # What the words make of it, another object, does not matter: the outline is bad of anything.
+    spoiled = record((ADD, box(65, 80), 0.9), given_iou=0.1, doubts=doubts, outline=seen)
+    found = likely_error(spoiled, 0.1)
+    assert found.label == label
+    assert "0.50" in found.reason
+
+
+def test_a_good_outline_leaves_the_words_to_judge() -> None:
+    seen = SeenOutline(0.9, 0.02, 0.02)
+    assert likely_error(record((ADD, box(65, 80), 0.9), given_iou=0.1, outline=seen), 0.1).label == "wrong object"
+    doubting = record((ADD, box(65, 80), 0.9), doubts=("sees nothing",), outline=seen)
+    assert likely_error(doubting, 0.5).label == "cannot tell"
+
+
+def test_what_is_seen_of_an_outline_is_kept_with_the_record() -> None:
+    written = record(outline=SeenOutline(0.51234, 0.2, 0.0, 0.9)).to_dict()
+    assert written["outline"] == {"iou": 0.5123, "missing": 0.2, "spill": 0.0, "answer_iou": 0.9}
+    assert ObjectRecord.from_dict(written).outline == SeenOutline(0.5123, 0.2, 0.0, 0.9)
+    assert "outline" not in record().to_dict()
+    with pytest.raises(ValueError, match="outline"):
+        ObjectRecord.from_dict({**written, "outline": {"iou": None}})
+
+
+def test_of_masks_scored_alike_the_one_with_the_worse_outline_comes_first() -> None:
+    scores = [audit_score(record(outline=SeenOutline(value, 0.0, 0.0))) for value in (0.4, 0.9)]
+    assert scores == pytest.approx([0.7, 0.95])
+    assert audit_score(record()) == pytest.approx(0.5)

@@ -156,7 +156,7 @@ def test_demo(tmp_path: Path, capsys: Captured) -> None:
     out = tmp_path / "demo"
     assert main(["demo", "-o", str(out), "--policy", "centre", "--tool", "disc"]) == 0
     said = capsys.readouterr().out
-    for folder in ("scene", "photograph"):
+    for folder in ("scene", "coffee", "chelsea", "astronaut"):
         names = sorted(path.name for path in (out / folder).iterdir())
         assert names == ["image.png", "mask.png", "overlay.png", "steps.png", "trajectory.json"]
         assert str(out / folder / "steps.png") in said

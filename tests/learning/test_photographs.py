@@ -10,18 +10,30 @@ import pytest
 import torch
 
 from segagent.core import InputError
+from segagent.datasets import open_dataset
 from segagent.datasets.scenes import COLORS
 from segagent.learning.photographs.colours import UNKNOWN, colour_name, colour_shares
-from segagent.learning.photographs.expressions import PhotoWriter
+from segagent.learning.photographs.expressions import ABSENCES, PhotoWriter
 from segagent.learning.photographs.facts import is_farthest, see_things, stands_at
+from segagent.learning.photographs.packing import pack_photographs
+from segagent.learning.photographs.sentences import SentenceRules, write_sentences
 from segagent.learning.photographs.store import PhotoSets, draw_photographs
-from segagent.learning.photographs.views import CutOuts, load_photos, random_view, whole_view
-from segagent.learning.photographs.words import photo_vocabulary
+from segagent.learning.photographs.views import CutOuts, Photo, kept_things, load_photos, random_view, whole_view
+from segagent.learning.photographs.words import BARE_NOUNS, COCO_NOUNS, missing_nouns, nouns_in, photo_vocabulary
+from segagent.learning.policy.absence import Doubted, accuracies, operating_point
 from segagent.learning.policy.classes import ALL_CATEGORIES, UNKNOWN_CLASS, architecture, class_numbers
 from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.recipe import train_policy
-from segagent.learning.policy.scene_store import ABSENT_TARGET, NOT_ASKED, SceneMix, SceneStore, write_shard
+from segagent.learning.policy.scene_store import (
+    ABSENT_TARGET,
+    NOT_ASKED,
+    SceneMix,
+    SceneStore,
+    StoredExpression,
+    write_shard,
+)
 from segagent.learning.policy.train_detector import centre_loss, detection_batch
+from segagent.learning.policy.train_grounding import PerceivedScene, with_borrowed
 from segagent.learning.policy.train_objects import attribute_loss
 from segagent.learning.policy.warm_start import grown
 from segagent.policies.network import PolicyNetwork, load_network, save_network
@@ -45,6 +57,7 @@ TINY = PolicyTraining(
     outlined_pictures=4,
     batch_scale=0.1,
 )
+_EVERYTHING = frozenset(COCO_NOUNS)
 BOXES = {"person": (60, 20, 110, 180), "dog": (150, 120, 230, 190)}
 
 
@@ -83,6 +96,36 @@ def coco(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("held_out", [False, True])
+def test_made_sentences_are_a_data_set_with_the_objects_whole_masks(coco: Path, tmp_path: Path, held_out: bool) -> None:
+    kinds = write_sentences(tmp_path / "made", [coco], SentenceRules(per_picture=3, absent_share=1, held_out=held_out))
+    dataset = open_dataset(str(tmp_path / "made"))
+    samples = list(dataset)
+    assert dataset.num_images == (1 if held_out else 2)
+    assert sum(kinds.values()) == len(samples)
+    missing = [sample for sample in samples if not sample.load_target()[0].any()]
+    assert len({sample.image_name for sample in missing}) == dataset.num_images
+    whole = {(box[3] - box[1]) * (box[2] - box[0]) for box in (*BOXES.values(), (250, 130, 290, 190))}
+    areas = {sample.text: int(sample.load_target()[0].sum()) for sample in samples}
+    assert set(areas.values()) <= whole | {0}
+    assert len(set(areas.values())) > 1
+
+
+def test_packed_photographs_are_the_same_set_in_small(coco: Path, tmp_path: Path) -> None:
+    sizes = pack_photographs(tmp_path / "packed", [coco], side=150, quality=60)
+    assert list(sizes) == ["coco"]
+    for held_out in (False, True):
+        whole, small = (load_photos(f, validation=held_out) for f in (coco, tmp_path / "packed" / "coco"))
+        assert [photo.names for photo in small] == [photo.names for photo in whole]
+        for photo in small:
+            assert photo.pixels.shape == (100, 150, 3)
+            x0, y0, x1, y1 = BOXES["person"]
+            label = [name[0] for name in photo.names].index("person") + 1
+            assert int((photo.labels == label).sum()) == (x1 - x0) * (y1 - y0) // 4
+    with pytest.raises(InputError, match="same name"):
+        pack_photographs(tmp_path / "again", [coco, tmp_path / "packed" / "coco"], side=150, quality=60)
+
+
 def test_views_keep_what_shows_and_ask_nothing_of_the_rest(coco: Path) -> None:
     photos = load_photos(coco, validation=False)
     assert len(photos) == 2
@@ -114,20 +157,24 @@ def test_colours_are_named_only_where_clear() -> None:
 def test_sentences_single_out_one_thing(coco: Path) -> None:
     view = whole_view(load_photos(coco, validation=False)[0], 256)
     things = see_things(view)
+    assert view.told == {"person", "dog"}  # of other things the two categories of the folder say nothing
     assert {t.fact.color for t in things} == {"red", "blue"}
     known = set(photo_vocabulary()) | set(COLORS)
     texts = {}
     for seed in range(40):
-        for written in PhotoWriter(np.random.default_rng(seed), things).write(8, absent_share=0.5):
+        for written in PhotoWriter(np.random.default_rng(seed), things, _EVERYTHING).write(8, absent_share=0.5):
             texts[written.text] = written
             assert set(split_words(written.text)) <= known
-            assert (written.target == ABSENT_TARGET) == (written.kind == "absent")
-    assert {w.kind for w in texts.values()} == {"attribute", "position", "superlative", "relation", "absent"}
+            assert (written.target == ABSENT_TARGET) == (written.kind in ABSENCES)
+    there = {"attribute", "position", "superlative", "relation"}
+    assert {w.kind for w in texts.values()} == there | set(ABSENCES) - {"absent person"}
     person = next(i for i, t in enumerate(things) if t.fact.category == "person")
     large, small = sorted((i for i in range(3) if i != person), key=lambda i: -things[i].fact.area)
     for text, written in texts.items():
         words = set(split_words(text))
-        if written.kind != "absent" and words & {"leftmost", "far"} and "left" in text and "dog" not in text:
+        if written.kind in ABSENCES:
+            continue
+        if "leftmost" in words and words & set(BARE_NOUNS):
             assert written.target == person
         if words >= {"biggest", "dog"}:
             assert written.target == large
@@ -137,6 +184,75 @@ def test_sentences_single_out_one_thing(coco: Path) -> None:
     assert is_farthest(facts, [large, small], small, "rightmost")
     assert not is_farthest(facts, [large, small], large, "middle")
     assert stands_at(facts, [small], large, "left")
+
+
+def test_what_a_sentence_misses_is_surely_not_there(coco: Path) -> None:
+    view = whole_view(load_photos(coco, validation=False)[0], 256)
+    things = see_things(view)
+    missing: dict[str, set[str]] = {}
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        for written in PhotoWriter(rng, things, _EVERYTHING - {"cat"}).write(0, absent_share=1.0):
+            missing.setdefault(written.kind, set()).add(written.text)
+    assert set(missing) == set(ABSENCES) - {"absent person"}
+    words = {kind: [set(split_words(text)) for text in texts] for kind, texts in missing.items()}
+    known = {"puppy", "person", "man", "kitty"}  # of cats nobody has told
+    assert not any(known & said for said in words["absent thing"])
+    dogs = {"dog", "puppy", "animal"}
+    assert all(bool(said & dogs) for said in words["absent colour"] if "red" in said)
+    assert not any(said & dogs for said in words["absent colour"] if "blue" in said)
+    assert not any("left" in said for said in words["absent place"])
+    # Without knowing what its photograph tells, no thing is said to be missing.
+    alone = [PhotoWriter(np.random.default_rng(seed), things).write(0, absent_share=1.0) for seed in range(5)]
+    assert not any(alone)
+
+
+def test_a_half_seen_thing_is_not_said_to_be_missing(coco: Path) -> None:
+    photo = load_photos(coco, validation=False)[0]
+    counts = np.bincount(photo.labels.ravel(), minlength=256)[1:4].astype(np.float64)
+    first = photo.names.index(("dog", "", "", "")) + 1
+    sliver = photo.labels.copy()
+    sliver[(sliver == first) & (np.arange(300) > 155)] = 0
+    assert "dog" in kept_things(photo, counts).told
+    assert "dog" not in kept_things(replace(photo, labels=sliver), counts).told
+
+
+def test_a_skier_is_told_by_the_skis() -> None:
+    labels = np.zeros((256, 256), np.uint8)
+    labels[60:180, 100:140], labels[150:185, 95:145], labels[60:180, 200:240] = 1, 2, 3
+    labels[150:180, 100:140] = 1
+    people = ("person", "", "", "")
+    view = Photo(np.full((256, 256, 3), 90, np.uint8), labels, (people, ("skis", "", "", ""), people))
+    first, _, second = see_things(view)
+    assert first.roles == {"skier"}
+    assert "skier" in first.nouns
+    assert "skier" not in second.nouns
+
+
+def test_sentences_are_borrowed_only_where_nothing_they_name_is() -> None:
+    assert nouns_in("hot dog left of the cup of coffee") == {"hot dog", "cup of coffee"}
+    missing = missing_nouns({"dog"}, frozenset({"dog", "cat", "horse", "teddy bear"}))
+    assert {"cat", "kitty", "horse"} <= missing
+    assert not missing & {"dog", "animal", "car", "bear"}  # a bear may be there: of those nobody has told
+    empty = np.zeros((12, 3), np.float32)
+    scene = PerceivedScene(empty, empty, empty[:, 0], 0, np.full(12, -1), (), missing=missing)
+    texts = ("dog on left", "cat next to the dog", "left one", "big kitty", "car")
+    others = [StoredExpression(text, 0, "position", (0,), None) for text in texts]
+    (told,) = with_borrowed([replace(scene, expressions=tuple(others))], each=50)
+    assert {e.text for e in told.expressions if e.target == ABSENT_TARGET} == {"big kitty"}
+
+
+def test_the_bar_of_absence_spares_the_sentences_with_a_target() -> None:
+    there = [Doubted(n, "position", absent=False, probability=n / 200) for n in range(100)]
+    gone = [Doubted(n, "absent thing", absent=True, probability=0.4 + n / 20) for n in range(10)]
+    bar = operating_point(there + gone, 0.9)
+    assert bar is not None
+    found = accuracies(there + gone, bar)
+    assert found["T-acc"] >= 0.9
+    assert found["T-acc"] < 0.93
+    assert found["N-acc"] == found["N-acc, absent thing"] == pytest.approx(0.8)
+    assert operating_point(there) is None
+    assert operating_point(gone) is None
 
 
 def test_a_photo_store_trains_like_a_scene_store(coco: Path, tmp_path: Path) -> None:
@@ -251,3 +367,31 @@ def test_training_with_photographs_from_nothing_and_from_weights(coco: Path, tmp
     card = tuned.weights.with_suffix(".json").read_text()
     assert str(tmp_path) not in card
     assert "--from WEIGHTS" in card
+
+
+def test_a_process_reward_model_is_trained_on_what_there_is(coco: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start" / "policy.safetensors"
+    start.parent.mkdir()
+    network = PolicyNetwork(architecture(photographs=True), _sight(start.parent))
+    save_network(start, network, {})
+    tiny = replace(
+        TINY, photographs=(coco,), start=start, prm_only=True, looks=3, prm_scenes=1, given_masks=4, clicked_share=0.5
+    )
+    trained = train_policy(tiny, tmp_path / "out")
+    assert {"quality_r", "quality_auroc"} <= set(trained.measured)
+    found = load_network(trained.weights)
+    assert found.prm is not None
+    before, after = network.state_dict(), found.state_dict()
+    assert all(torch.allclose(after[name], value, atol=1e-2) for name, value in before.items())
+    files = sorted((tmp_path / "out").rglob("looks_0.npz"))
+    made = [path.stat().st_mtime_ns for path in files]
+    assert len(made) == 2
+    train_policy(replace(tiny, steps=3), tmp_path / "out")  # Goes on: what was looked at is not looked at again.
+    assert [path.stat().st_mtime_ns for path in files] == made
+    assert torch.load(tmp_path / "out" / "quality.pt", weights_only=True)["step"] == 3
+    # Perception that changes leaves its judge behind.
+    assert grown(found, architecture(photographs=True), found.sight).prm is None
+
+
+def test_only_held_out_photographs_tell_their_number(coco: Path) -> None:
+    assert [photo.image_id for photo in load_photos(coco, validation=True)] == [10]

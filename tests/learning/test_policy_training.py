@@ -47,7 +47,7 @@ def test_the_whole_recipe_runs_and_resumes(tmp_path: Path) -> None:
     tiny = replace(TINY, encoder=encoder)
     trained = train_policy(tiny, tmp_path, report=said.append)
     assert len(said) >= 5
-    assert set(trained.measured) >= {"grounding_all", "predicted_iou_r", "predicted_iou_mae"}
+    assert "grounding_all" in trained.measured
     card = json.loads(trained.weights.with_suffix(".json").read_text())["card"]
     assert card["measured"] == trained.measured
     load_network(trained.weights)

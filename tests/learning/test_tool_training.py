@@ -2,19 +2,21 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from segagent.core import InputError
+from segagent.core import InputError, SegAgentError
 from segagent.cpu import computing_in
 from segagent.learning.tool.config import ToolTraining
 from segagent.learning.tool.corruption import faulty_probabilities
 from segagent.learning.tool.sources import GeneratedScenes, LeafScenes, Pasted, Photographs
 from segagent.learning.tool.train import train_tool
 from segagent.learning.tool.views import random_view
+from segagent.learning.tool.workers import EpisodeWorkers
 from segagent.tools import make_tool
 from segagent.tools.network import NetworkConfig
 
@@ -49,6 +51,29 @@ def test_starting_anew_forgets_the_checkpoint(tmp_path: Path) -> None:
     config = replace(TINY, steps=1)
     train_tool(config, tmp_path)
     assert train_tool(config, tmp_path, resume=False).steps == 1
+
+
+def test_processes_simulate_the_episodes_of_one_batch(tmp_path: Path) -> None:
+    trained = train_tool(replace(TINY, workers=2), tmp_path)
+    assert trained.steps == 2
+    assert math.isfinite(trained.loss)
+    make_tool(f"embedded:{tmp_path / 'tool.safetensors'}")
+
+
+def test_a_dead_process_is_told() -> None:
+    with EpisodeWorkers(replace(TINY, workers=2), 32, (0,)) as episodes:
+        first = episodes.advance()
+        assert len(first.pixels) == 4
+        assert first.fresh == [0, 1, 2, 3]
+        for process in multiprocessing.active_children():
+            process.kill()
+        with pytest.raises(SegAgentError, match="process 1 of 2"):
+            episodes.answer(first.targets)
+
+
+def test_a_device_that_is_not_here_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--device nowhere"):
+        train_tool(replace(TINY, device="nowhere"), tmp_path)
 
 
 def test_damaged_checkpoint_is_named(tmp_path: Path) -> None:

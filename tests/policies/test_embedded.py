@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from policy_conformance import observation
 
-from segagent.core import Image, InputError, Outliner, WeightsError
+from segagent.annotation import annotate_image
+from segagent.conformance.policies import observation
+from segagent.core import Click, Finish, Image, InputError, Outliner, WeightsError
 from segagent.policies.embedded import EmbeddedPolicy
-from segagent.policies.network import PolicyNetwork, load_network, save_network
+from segagent.policies.network import Architecture, PolicyNetwork, load_network, save_network
 from segagent.policies.overlay import draw_overlay, seen_mask
 from segagent.policies.tokens import MAX_WORDS, UNKNOWN, Vocabulary, swap_sides
+from segagent.tools import make_tool
 from segagent.vision.encoder import Encoder
 from segagent.vision.sight import FILE, save_encoder
 
@@ -91,6 +93,39 @@ def test_weights_survive_the_disk(untrained: PolicyNetwork, tmp_path: Path) -> N
     for name, value in untrained.state_dict().items():
         if value.is_floating_point():
             assert np.allclose(value, loaded.state_dict()[name], atol=2e-3, rtol=2e-3), name
+
+
+def test_no_such_object_is_an_answer_to_an_empty_mask_alone(untrained: PolicyNetwork, tmp_path: Path) -> None:
+    path = tmp_path / "policy.safetensors"
+    save_network(path, untrained, {})
+    sure = load_network(path)
+    sure.absent_above = 0.0
+    save_network(path, sure, {})
+    policy = EmbeddedPolicy(load_network(path))
+    empty, begun = observation(40, 50, "red mug", covered=0.0), observation(40, 50, "red mug", covered=0.5)
+    ((said, same), (click, _)) = policy.propose([empty, begun], 2)
+    assert isinstance(said.action, Finish)
+    assert said == same
+    assert said.text.endswith("Finish")
+    assert said.predicted_iou is not None
+    assert isinstance(click.action, Click)
+    assert not policy.outline(empty.image, "red mug").any()
+    assert any("not to be in this picture" in doubt for doubt in policy.doubts(empty.image, "red mug"))
+    trajectory = annotate_image(empty.image, "red mug", policy, make_tool("disc"))
+    assert trajectory.stopped == "finish"
+    assert not trajectory.mask_at(trajectory.returned).any()
+    sure.absent_above = 1.1
+    assert isinstance(EmbeddedPolicy(sure).propose([empty])[0][0].action, Click)
+    assert isinstance(EmbeddedPolicy(untrained).propose([empty])[0][0].action, Click)  # it never learnt to tell
+
+
+def test_a_word_read_as_another_is_told(untrained: PolicyNetwork) -> None:
+    look = observation(40, 50, "red mug")
+    assert "reads 'beaker' as 'cup'" not in EmbeddedPolicy(untrained).doubts(look.image, "beaker")  # it knows no cup
+    network = PolicyNetwork(Architecture(("cup", "right"), (3, 2, 2, 3)), untrained.sight).eval()
+    policy = EmbeddedPolicy(network)
+    assert "reads 'rigth' as 'right'" in policy.doubts(look.image, "rigth cup")
+    assert policy.unknown_words("rigth cup violin") == ["violin"]
 
 
 def test_unusable_weights_say_so(untrained: PolicyNetwork, tmp_path: Path) -> None:

@@ -2,26 +2,33 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 
 import pytest
-from policy_conformance import check_policy, observation
 
+from segagent.conformance.policies import MakePolicy, PolicyConformance, observation
 from segagent.core import Click, Finish, InvalidAction, SpecError
 from segagent.policies import ScriptedPolicy, make_policy
 from segagent.policies.embedded import EmbeddedPolicy
 from segagent.policies.network import PolicyNetwork
 
 
-def test_centre_conforms() -> None:
-    check_policy(lambda: make_policy("centre"))
+class TestCentre(PolicyConformance):
+    @pytest.fixture
+    def make_policy(self) -> MakePolicy:
+        return partial(make_policy, "centre")
 
 
-def test_scripted_conforms() -> None:
-    check_policy(lambda: ScriptedPolicy(["Current IoU: 3. Positive point: (0, 0)", "Finish"]))
+class TestScripted(PolicyConformance):
+    @pytest.fixture
+    def make_policy(self) -> MakePolicy:
+        return lambda: ScriptedPolicy(["Current IoU: 3. Positive point: (0, 0)", "Finish"])
 
 
-def test_embedded_conforms(untrained: PolicyNetwork) -> None:
-    check_policy(lambda: EmbeddedPolicy(untrained))
+class TestEmbedded(PolicyConformance):
+    @pytest.fixture
+    def make_policy(self, untrained: PolicyNetwork) -> MakePolicy:
+        return partial(EmbeddedPolicy, untrained)
 
 
 def test_centre_clicks_once() -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from policy_conformance import observation
 
 from segagent import cpu
 from segagent.annotation import annotate_image
 from segagent.annotation.batch import Budget, Models, RunConfig, run_job
 from segagent.cli.main import main
+from segagent.conformance.policies import observation
 from segagent.core import Click, Image, InputError, Observation, Proposal, empty_mask, iou
 from segagent.cpu import Precision, autocast, computing_in, on_one_thread, precision
 from segagent.datasets import open_dataset

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from segagent.core import Image
-from segagent.policies.regions import LOOK, NUM_SEEN, _look, scenery, see_regions
+from segagent.policies.regions import LOOK, MARGIN, NUM_SEEN, closer_look, scenery, see_regions
 from segagent.vision.sight import Sight
 
 
@@ -23,7 +23,7 @@ def test_a_closer_look_shows_the_region_as_it_is(shape: tuple[int, int], place: 
     rows = ((np.arange(height) + 0.5) * 256 / height).astype(int)
     inside = coverage[rows][:, columns] > 0.5
     pixels = np.where(inside[..., None], (250, 20, 20), (20, 20, 250)).astype(np.uint8)
-    look, seen = _look(pixels, coverage)
+    look, seen = closer_look(pixels, coverage, LOOK, MARGIN)
     assert look.shape == (LOOK, LOOK, 3)
     assert seen.shape == (LOOK, LOOK)
     red = look[..., 0] > 135

@@ -1,4 +1,4 @@
-"""Makes ``conformance`` importable from the tests of every tool, those in subfolders included."""
+"""Settings of the tests of all tools."""
 
 from __future__ import annotations
 

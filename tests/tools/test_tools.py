@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance import ToolConformance, ask, middle, picture
 
+from segagent.conformance.tools import ToolConformance, ask, middle, picture
 from segagent.core import Click, SegmentationTool, SegmentRequest, SpecError, ToolError, WeightsError, empty_mask, iou
 from segagent.tools import TOOLS, make_tool
 

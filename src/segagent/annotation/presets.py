@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from segagent.core import InputError, SpecError
+from segagent.core.extensions import from_record
 from segagent.core.texts import read_text
 from segagent.policies import SCHEMES, told_format
 from segagent.policies.chat import ChatFormat
@@ -123,7 +124,7 @@ def _preset(name: str, data: dict[str, Any], text: str) -> Preset:
         policy_options=tuple(values["policy"].items()),
         tool=tool,
         tool_options=tuple((key, str(value)) for key, value in values["tool"].get("options", {}).items()),
-        first_box=values["first_action"].get("box", "none"),
+        first_box=from_record(values["first_action"].get("box", "none"), name),
         search=SearchConfig(
             max_steps=search.get("steps", 7),
             num_candidates=search.get("candidates", 1),

@@ -219,6 +219,7 @@ def score(
     from segagent.evaluation.calibration import load_calibration
     from segagent.imaging import load_image, load_mask
     from segagent.policies import make_policy, with_known_format
+    from segagent.policies.mending import outline_judge
 
     text = checked_text(text)
     picture = load_image(image)
@@ -226,6 +227,8 @@ def score(
     with waiting("looking", quiet=as_json):
         annotator = with_known_format(make_policy(policy or "embedded"))
         predicted = score_mask(picture, text, given, annotator)
+        judge = outline_judge(annotator)
+        judged = None if judge is None else judge.judge_outline(picture, given)
     calibration = load_calibration(policy or "embedded")
     calibrated = None if calibration is None else calibration(predicted)
     warnings = _warnings(annotator, picture, text)
@@ -234,12 +237,14 @@ def score(
             {
                 "predicted_iou": predicted,
                 "calibrated_iou": calibrated,
+                "outline_iou": None if judged is None else judged.iou,
                 "policy": annotator.name,
                 "warnings": warnings,
             }
         )
     else:
-        say(f"predicted IoU {predicted:.2f}" + ("" if calibrated is None else f", calibrated {calibrated:.2f}"))
+        words = f"predicted IoU {predicted:.2f}" + ("" if calibrated is None else f", calibrated {calibrated:.2f}")
+        say(words + ("" if judged is None else f"; {judged.iou:.2f} as an outline of whatever it is on"))
 
 
 def _episode(

@@ -131,6 +131,7 @@ def import_(
     from segagent.annotation.batch import open_run
     from segagent.annotation.interop import ImportOptions, import_corrections
     from segagent.core import InputError
+    from segagent.core.extensions import from_record
     from segagent.environment import GenerationConfig
     from segagent.tools import make_tool
 
@@ -142,7 +143,7 @@ def import_(
             opened,
             file,
             out,
-            partial(make_tool, tool or str(opened.notes.get("tool", "embedded"))),
+            partial(make_tool, tool or from_record(str(opened.notes.get("tool", "embedded")), run)),
             ImportOptions(kind, by, unchanged_counts, deletions, GenerationConfig(max_steps, tau_stop), force),
         )
     if as_json:

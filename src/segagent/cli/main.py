@@ -26,6 +26,7 @@ from segagent.cli.reproduce import reproduce
 from segagent.cli.review import review
 from segagent.cli.runs import audit
 from segagent.cli.scenes import scenes
+from segagent.cli.sentences import sentences
 from segagent.cli.serve import serve_policy
 from segagent.cli.summary import check, summary
 from segagent.cli.train import train
@@ -143,10 +144,14 @@ app.command(
     short_help="Write generated scenes as a data set.",
 )(scenes)
 app.command(
+    epilog=_epilog("segagent sentences coco_small voc_animals -o sentences --per-picture 2 --absent 0.1"),
+    short_help="Make sentences about annotated photographs.",
+)(sentences)
+app.command(
     epilog=_epilog("segagent corrupt scenes:100:split=test -o spoiled", "segagent audit spoiled -o run"),
     short_help="Spoil a data set's masks in known ways.",
 )(corrupt)
-app.command(epilog=_epilog("segagent demo -o demo"), short_help="Run the main job on two pictures.")(demo)
+app.command(epilog=_epilog("segagent demo -o demo"), short_help="Run the main job on four pictures.")(demo)
 app.command(
     epilog=_epilog(
         "segagent trajectories scenes:1000:seed=1,split=train -o traj.jsonl",

@@ -123,6 +123,7 @@ def _audit_one(image: Path, text: str, mask: Path, choice: Choice, *, seed: int,
                 "reason": likely.reason,
                 "policy": models.policy.name,
                 "doubts": list(record.doubts),
+                "outline": None if record.outline is None else record.outline.to_dict(),
             }
         )
         return

@@ -19,6 +19,7 @@ OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpo
 MinutesOption = Annotated[float, typer.Option("--minutes", min=0.01, help="Training time, over all resumptions.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Drives initialisation and data.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Where the networks are trained: cpu, cuda, cuda:1.")]
 ResumeOption = Annotated[bool, typer.Option("--resume/--fresh", help="Go on from the checkpoint in OUT, if any.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end and no progress.")]
 
@@ -44,6 +45,10 @@ def train_tool_command(
     ] = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
+    device: DeviceOption = "cpu",
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes that simulate episodes, 16 each. [default: this one]")
+    ] = 0,
     resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,6 +63,8 @@ def train_tool_command(
         threads=threads,
         photographs=tuple(photographs or ()),
         encoder=encoder,
+        device=device,
+        workers=workers,
     )
     total = steps if steps is not None else round(60 * minutes)
     counted = "step" if steps is not None else "seconds"
@@ -100,8 +107,12 @@ def train_policy_command(
     perception_only: Annotated[
         bool, typer.Option("--perception-only", help="Train what finds, names and grounds; keep the other heads.")
     ] = False,
+    prm_only: Annotated[
+        bool, typer.Option("--prm-only", help="Train the process reward model alone, on the weights of --from.")
+    ] = False,
     seed: SeedOption = 0,
     threads: ThreadsOption = 1,
+    device: DeviceOption = "cpu",
     resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -112,16 +123,20 @@ def train_policy_command(
 
     if perception_only and start is None:
         raise InputError("--perception-only keeps heads of trained weights; say which with --from")
+    if prm_only and (start is None or not photographs or perception_only):
+        raise InputError("--prm-only needs --from and --photographs, and does not go with --perception-only")
     config = PolicyTraining(
         minutes=minutes,
         steps=steps,
         seed=seed,
         threads=threads,
+        device=device,
         tool=tool,
         photographs=tuple(photographs or ()),
         encoder=encoder,
         start=start,
         perception_only=perception_only,
+        prm_only=prm_only,
     )
     with stages(quiet=as_json) as report:
         trained = train_policy(config, out, resume=resume, report=report)
@@ -132,6 +147,41 @@ def train_policy_command(
         say(f"trained in {trained.seconds:.0f} s: {trained.weights}")
         for name, value in trained.measured.items():
             say(f"  {name} {value:.3f} (held out)")
+
+
+@train.command(
+    "pack",
+    epilog="\b\nExamples:\n  segagent train-embedded pack coco_small voc_animals -o packed",
+)
+@reporting_errors
+def pack_command(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="FOLDER...", help="COCO-format: instances.json and images/.", show_default=False),
+    ],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new or empty folder.")],
+    side: Annotated[int, typer.Option("--side", min=32, help="The longer side of pictures, at most.")] = 288,
+    quality: Annotated[int, typer.Option("--quality", min=1, max=100, help="Of the WebP pictures.")] = 60,
+    as_json: JsonOption = False,
+) -> None:
+    """Write training photographs small enough to travel to a borrowed machine, each folder in the same format."""
+    from segagent.annotation import require_folder_or_nothing
+    from segagent.cli.scenes import appearing_when_complete
+    from segagent.core import InputError
+    from segagent.learning.photographs.packing import pack_photographs
+
+    require_folder_or_nothing(out)
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: holds something already; choose another folder or empty it")
+    with counting("packing", None, unit="photographs", quiet=as_json) as update, appearing_when_complete(out) as part:
+        sizes = pack_photographs(part, folders, side=side, quality=quality, progress=lambda done: update(done, ""))
+    if as_json:
+        print_object({"folder": str(out), "bytes": sizes})
+    else:
+        for name, size in sizes.items():
+            say(f"  {name} {size / 2**20:.1f} MiB")
+        say(f"{sum(sizes.values()) / 2**20:.1f} MiB in all: {out}")
 
 
 def _measured(line: dict[str, float]) -> str:

@@ -22,6 +22,8 @@ from segagent.core.errors import (
 )
 from segagent.core.image import Image, Pixels
 from segagent.core.interfaces import (
+    JudgedOutline,
+    OutlineJudge,
     Outliner,
     Policy,
     Proposal,
@@ -56,8 +58,10 @@ __all__ = [
     "Image",
     "InputError",
     "InvalidAction",
+    "JudgedOutline",
     "MissingExtraError",
     "Observation",
+    "OutlineJudge",
     "Outliner",
     "Pixels",
     "Policy",

@@ -17,8 +17,7 @@ from segagent.core.usage import Usage
 class SegmentRequest:
     """One question to a tool: the mask after all ``prompts``, the newest last.
 
-    ``embedding`` is what the tool's ``embed`` returned for the image; ``mask`` is the current mask (height,
-    width) and
+    ``embedding`` is what the tool's ``embed`` returned for the image; ``mask`` is the current mask (height, width) and
     ``memory`` the tool's own memory of having made it, or None when the mask came from elsewhere or is empty.
     """
 
@@ -109,6 +108,30 @@ class Outliner(Policy, Protocol):
 
     def outline(self, image: Image, text: str) -> BoolMask:
         """The object that is most likely meant, bool (height, width) of ``image``, before any click."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedOutline:
+    """What is seen of a mask without any words. ``iou``: expected IoU of the mask with the thing that it fits best, in
+    [0, 1]. ``outline``: that thing as it is outlined anew, bool (height, width) of the image.
+    """
+
+    iou: float
+    outline: BoolMask
+
+
+@runtime_checkable
+class OutlineJudge(Protocol):
+    """A policy that can judge how well a mask outlines the thing it lies on, whatever that is."""
+
+    @property
+    def judges_outlines(self) -> bool:
+        """Whether its weights can; where not, :meth:`judge_outline` always gives None."""
+        ...
+
+    def judge_outline(self, image: Image, mask: BoolMask) -> JudgedOutline | None:
+        """Judge ``mask``, bool (height, width) of ``image``. None where it is empty or the weights cannot."""
         ...
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-__version__ = "0.1.0"
-"""Of this package, ``segagent.__version__``; the one in pyproject.toml is the same."""
+from segagent.core.extensions import extension_versions
+
+__version__ = "0.2.0"
+"""Of this package, ``segagent.__version__``; the build reads it here."""
 
 
 @cache
@@ -20,6 +22,10 @@ def _installed() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that a result depends on, by distribution name; absent ones are left out."""
-    return dict(_installed())
+def package_versions(*used: object) -> dict[str, str]:
+    """Versions of the packages that a result depends on, by distribution name; absent ones are left out.
+
+    For what was ``used`` (policy, tool, data set) and is not ours also its module and the version of that, see
+    :func:`segagent.core.extensions.extension_versions`.
+    """
+    return dict(_installed()) | extension_versions(*used)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from segagent.core import InputError
+from segagent.core.extensions import DATA, SCHEME, make_extension
 from segagent.datasets.broken import BrokenSample
 from segagent.datasets.coco import CocoDataset
 from segagent.datasets.davis import open_davis
@@ -76,26 +77,24 @@ def open_dataset(
 ) -> Dataset:
     """The data set that ``spec`` names.
 
-    ===================================  =========================================================================
-    ``scenes:NUM[:seed=..,split=..]``    generated scenes, drawn on the fly; also complexity, size, width,
-                                         height and sentences (at most so many per scene)
-    a folder with ``manifest.json``      :class:`FolderDataset`, one sample per sentence
-    a folder with ``manifest.jsonl``     :class:`StreamedFolder`, the same, read as a stream
-    a folder with ``instances.json``     :class:`CocoDataset`, one sample per object, its category as the text
-    a ``.json`` file                     :class:`CocoDataset`
-    a ``.jsonl`` file                    :class:`StreamedFolder`
-    ``refcoco:ROOT``, ``refcoco+:``,     :func:`open_refer`: ``by=unc|umd|google|berkeley``, ``split=``, ``images=``
-    ``refcocog:``, ``refclef:``,
-    ``grefcoco:``
-    ``reasonseg:ROOT``                   :func:`open_reasonseg`: ``split=train|val|test``
-    ``hqseg:ROOT``                       :func:`open_hqseg`: ``part=dis5k|thin``, ``split=train|val``
-    ``coco:FILE``, ``lvis:FILE``         :func:`open_coco`: ``text=the {category}``, ``images=``, ``crowds=objects``
-    ``voc:ROOT``, ``sbd:ROOT``           :func:`open_voc`, :func:`open_sbd`: ``split=train|val``, ``text=``
-    ``grabcut:ROOT``, ``berkeley:ROOT``  :func:`open_interactive`: ``text=``
-    ``davis:ROOT``                       :func:`open_davis`: ``by=2016|2017``, ``split=``, ``text=``
-    ``parquet:FILE_OR_FOLDER``           :class:`ParquetDataset`: ``image=``, ``mask=``, ``text=`` name the columns
-    ``prompts:FILE``                     :func:`open_prompts`: a CSV of images and sentences without masks; ``images=``
-    ===================================  =========================================================================
+    - ``scenes:NUM[:seed=..,split=..]``: generated scenes, drawn on the fly; also complexity, size, width, height and
+      sentences (at most so many per scene)
+    - a folder with ``manifest.json``: :class:`FolderDataset`, one sample per sentence
+    - a folder with ``manifest.jsonl``, or a ``.jsonl`` file: :class:`StreamedFolder`, the same, read as a stream
+    - a folder with ``instances.json``, or a ``.json`` file: :class:`CocoDataset`, one sample per object, its category
+      as the text
+    - ``refcoco:ROOT``, ``refcoco+:``, ``refcocog:``, ``refclef:``, ``grefcoco:``: :func:`open_refer`, with
+      ``by=unc|umd|google|berkeley``, ``split=``, ``images=``
+    - ``reasonseg:ROOT``: :func:`open_reasonseg`, with ``split=train|val|test``
+    - ``hqseg:ROOT``: :func:`open_hqseg`, with ``part=dis5k|thin``, ``split=train|val``
+    - ``coco:FILE``, ``lvis:FILE``: :func:`open_coco`, with ``text=the {category}``, ``images=``, ``crowds=objects``
+    - ``voc:ROOT``, ``sbd:ROOT``: :func:`open_voc`, :func:`open_sbd`, with ``split=train|val``, ``text=``
+    - ``grabcut:ROOT``, ``berkeley:ROOT``: :func:`open_interactive`, with ``text=``
+    - ``davis:ROOT``: :func:`open_davis`, with ``by=2016|2017``, ``split=``, ``text=``
+    - ``parquet:FILE_OR_FOLDER``: :class:`ParquetDataset`; ``image=``, ``mask=``, ``text=`` name the columns
+    - ``prompts:FILE``: :func:`open_prompts`, a CSV of images and sentences without masks, with ``images=``
+    - ``python:MODULE:FACTORY``, or the name of an installed one: a data set of your own, with ``name=value,...`` as it
+      takes them, see docs/extend.md; a file or folder of such a name goes before it
 
     Options follow the path, ``refcoco:data:by=unc,split=val``. docs/datasets.md tells which files each one wants. A
     manifest goes before instances. ``text_template`` is the option ``text=``, ``crowds`` the option ``crowds=objects``,
@@ -114,7 +113,7 @@ def _opened(spec: str, text_template: str | None, *, crowds: bool) -> Dataset:
     scheme, _, rest = spec.partition(":")
     for name, value in (("text", text_template), ("crowds", TAKEN_AS if crowds else None)):
         if value is not None:
-            named = scheme if scheme in _SCHEMES and (rest or scheme == "scenes") else None
+            named = scheme if scheme in (*_SCHEMES, SCHEME) and (rest or scheme == "scenes") else None
             spec = with_option(spec, named, name, value)
             scheme, _, rest = spec.partition(":")
     if scheme in _SCHEMES and (rest or scheme == "scenes"):
@@ -122,6 +121,9 @@ def _opened(spec: str, text_template: str | None, *, crowds: bool) -> Dataset:
     if "\0" in spec or not spec:
         raise InputError(f"{spec!r:.80}: not a data set")
     path = Path(spec)
+    made: Dataset | None = None if path.exists() else make_extension(DATA, spec)
+    if made is not None:
+        return made
     if path.is_file():
         by_name: Callable[[Path], Dataset] | None = (
             StreamedFolder if path.suffix == ".jsonl" else _IN_A_FOLDER.get(path.name)
@@ -135,6 +137,7 @@ def _opened(spec: str, text_template: str | None, *, crowds: bool) -> Dataset:
     if not path.exists():
         raise InputError(
             f"{path}: no such file or folder; a data set is a folder, a .json file, scenes:NUM, or "
-            f"scheme:PATH with a scheme out of {', '.join(_SCHEMES)}"
+            f"scheme:PATH with a scheme out of {', '.join((*_SCHEMES, *DATA.installed()))}, or "
+            "python:MODULE:FACTORY"
         )
     raise InputError(f"{path}: holds neither of {' and '.join(_IN_A_FOLDER)}; see docs/datasets.md for schemes")

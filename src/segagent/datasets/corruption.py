@@ -68,7 +68,14 @@ def corrupt(
     return Corrupted("clean", frozen_mask(mask), 1.0)
 
 
-def spoil(kind: Kind, mask: BoolMask, others: Sequence[BoolMask], rng: np.random.Generator) -> BoolMask | None:
+def spoil(
+    kind: Kind,
+    mask: BoolMask,
+    others: Sequence[BoolMask],
+    rng: np.random.Generator,
+    *,
+    strength: tuple[float, float] = STRENGTH,
+) -> BoolMask | None:
     """``mask`` spoiled in the way of ``kind``, None where there is nothing to do it with."""
     if kind in ("swap", "merge", "wrong object"):
         distinct = [other for other in others if other.any() and iou(other, mask) < 0.5]
@@ -78,7 +85,7 @@ def spoil(kind: Kind, mask: BoolMask, others: Sequence[BoolMask], rng: np.random
             return distinct[int(rng.integers(len(distinct)))]
         nearest = distinct[int(np.argmin([_gap(mask, other) for other in distinct]))]
         return nearest if kind == "swap" else mask | nearest
-    return _BY_STRENGTH[kind](mask, float(rng.uniform(*STRENGTH)), rng)
+    return _BY_STRENGTH[kind](mask, float(rng.uniform(*strength)), rng)
 
 
 def _gap(mask: BoolMask, other: BoolMask) -> float:

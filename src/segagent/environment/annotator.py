@@ -5,10 +5,9 @@ larger of the two errors, missed object (positive click) or covered background (
 Euclidean distance to the nearest pixel that is not part of the error, everything outside the image counting as such.
 
 The result is that of the plain full-image rule, exactly, but the costly exact distances are taken only where the
-deepest pixel can be. The city-block distance d1 is cheap, and d1 / sqrt(2) <= d <= d1 for the Euclidean distance d.
-So only
-pixels whose d1 is at least the largest d1 over sqrt(2) can be deepest, what decides their distances lies within the
-largest d1 of them, and an error whose largest d1 is below the depth already found need not be looked at.
+deepest pixel can be. The city-block distance d1 is cheap, and d1 / sqrt(2) <= d <= d1 for the Euclidean distance d. So
+only pixels whose d1 is at least the largest d1 over sqrt(2) can be deepest, what decides their distances lies within
+the largest d1 of them, and an error whose largest d1 is below the depth already found need not be looked at.
 """
 
 from __future__ import annotations
@@ -39,9 +38,8 @@ def next_click(
         ignore: pixels that are neither object nor background, bool (height, width); they are no error.
 
     Returns:
-        A positive click if the missed object is strictly deeper than the covered background, else a negative
-        one, at the pixel
-        of maximum depth; the first in row-major order where several tie.
+        A positive click if the missed object is strictly deeper than the covered background, else a negative one, at
+        the pixel of maximum depth; the first in row-major order where several tie.
 
     Raises:
         ValueError: if the masks differ in size.

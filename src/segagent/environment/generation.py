@@ -36,8 +36,7 @@ def generate_trajectories(
 ) -> list[Trajectory]:
     """The simulated annotator's trajectory for each episode and its target, all in step with one another.
 
-    Each distinct image is embedded once and the tool is asked once per step for all episodes. Rewards are
-    recorded for
+    Each distinct image is embedded once and the tool is asked once per step for all episodes. Rewards are recorded for
     every state, and as the predicted IoU too, since the annotator knows it.
     """
     embeddings = embed_images(tool, [episode.image for episode in episodes])

@@ -1,9 +1,8 @@
 """HLMAT as a pure Markov decision process (paper section 1).
 
-``reset`` gives the first state, ``observe`` what a policy may see of it, ``step`` the next one. All three are
-functions of
-their arguments: states are values, the tool keeps nothing, so branching, undo, replay and resuming need no
-save and restore. The batched forms ask the tool once for many episodes.
+``reset`` gives the first state, ``observe`` what a policy may see of it, ``step`` the next one. All three are functions
+of their arguments: states are values, the tool keeps nothing, so branching, undo, replay and resuming need no save and
+restore. The batched forms ask the tool once for many episodes.
 
 The reward is the IoU with the target. It is computed by :class:`Target`, which policies never get.
 """

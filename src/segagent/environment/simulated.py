@@ -14,10 +14,9 @@ from segagent.environment.mdp import StartSpec, Target
 class SimulatedAnnotator:
     """Clicks as the rule says, knowing the targets: an upper bound, never a result.
 
-    It is built with the targets (by image key and text) because an observation does not hold them. Its predicted
-    IoU is the
-    true one. It finishes when nothing is left to click. Unlike the benchmark rule it does not know which pixels were
-    clicked before, since an observation holds no history.
+    It is built with the targets (by image key and text) because an observation does not hold them. Its predicted IoU is
+    the true one. It finishes when nothing is left to click. Unlike the benchmark rule it does not know which pixels
+    were clicked before, since an observation holds no history.
     """
 
     def __init__(self, targets: Mapping[tuple[str, str], Target]) -> None:

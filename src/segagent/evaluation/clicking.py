@@ -35,7 +35,7 @@ def click_trajectories(
             start=replace(one.start, predicted_iou=None),
             steps=tuple(replace(step, predicted_iou=None) for step in one.steps),
             stopped="enough" if one.stopped == "tau_stop" else one.stopped,
-            versions=package_versions(),
+            versions=package_versions(tool),
         )
         for one in made
     ]

@@ -165,6 +165,6 @@ def _without_steps(
         stopped="scored",
         num_policy_calls=1,
         num_tool_calls=len(start.prompts),
-        versions=versions_with(policy),
+        versions=versions_with(policy, tool),
         usage=usage,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from segagent.core import Image, InputError, Policy, SegmentationTool, Trajectory, encode_rle
+from segagent.core.extensions import extension_versions
 from segagent.datasets import Dataset, Sample
 from segagent.distributed import Asking
 from segagent.environment import Episode, Target
@@ -125,7 +126,8 @@ def play_protocol(
         **config.to_dict(),
         "shard": str(config.shard),
     }
-    notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": about["versions"]}
+    versions = about["versions"] | extension_versions(dataset)
+    notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": versions}
     plan = Plan(
         dataset,
         partial(_work, config=config, player=player),

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from segagent.core import InputError, Policy, SpecError, predicts_iou
+from segagent.core.extensions import POLICY, make_extension
 from segagent.policies.centre import CentrePolicy
 from segagent.policies.reply import format_reply, parse_reply
 from segagent.policies.scripted import ScriptedPolicy
@@ -70,7 +71,8 @@ def make_policy(spec: str) -> Policy:
 
     "embedded" (small vision-language model, shipped), "embedded:DIR" (one that ``segagent train`` made), "centre"
     (baseline), "hf:DIR" (a checkpoint of transformers) or "openai:MODEL@URL" (a server), the latter two with options
-    as in "hf:DIR?format=qwen3".
+    as in "hf:DIR?format=qwen3"; or one of your own, "python:MODULE:FACTORY[:name=value,...]" or the name of an
+    installed one, see docs/extend.md.
     Raises ``SpecError`` for anything else, and ``WeightsError`` where a model's weights cannot be used.
     """
     make = POLICIES.get(spec)
@@ -79,7 +81,11 @@ def make_policy(spec: str) -> Policy:
     scheme, colon, rest = spec.partition(":")
     if colon and scheme in SCHEMES:
         return _boxed_if_asked(SCHEMES[scheme](rest))
-    known = ", ".join([*sorted(POLICIES), "embedded:DIR", "hf:DIR", "openai:MODEL@URL"])
+    made: Policy | None = None if scheme in SCHEMES else make_extension(POLICY, spec)
+    if made is not None:
+        return made
+    schemes = ["embedded:DIR", "hf:DIR", "openai:MODEL@URL", "python:MODULE:FACTORY"]
+    known = ", ".join([*sorted(POLICIES), *schemes, *POLICY.installed()])
     raise SpecError(f"unknown policy {spec!r}; expected one of: {known}")
 
 

@@ -111,8 +111,8 @@ def draw_outlines(masks: Tensor, kernels: Tensor, centres: Tensor) -> Tensor:
     """
     num, channels, height, width = masks.shape
     first, place, bias, second, last = torch.split_with_sizes(kernels, list(_KERNEL_SIZES), dim=1)
-    xs = (torch.arange(width, dtype=torch.float32) + 0.5) * MASK_STRIDE
-    ys = (torch.arange(height, dtype=torch.float32) + 0.5) * MASK_STRIDE
+    xs = (torch.arange(width, dtype=torch.float32, device=centres.device) + 0.5) * MASK_STRIDE
+    ys = (torch.arange(height, dtype=torch.float32, device=centres.device) + 0.5) * MASK_STRIDE
     dx = (xs[None, :] - centres[:, 0:1]) / 64.0
     dy = (ys[None, :] - centres[:, 1:2]) / 64.0
     hidden = torch.bmm(first.view(num, _HIDDEN, channels), masks.reshape(num, channels, height * width))

@@ -13,16 +13,18 @@ import cv2
 import numpy as np
 import torch
 
-from segagent.core import BoolMask, Box, Image, InputError, Observation, Proposal, empty_mask
+from segagent.core import BoolMask, Box, Finish, Image, InputError, JudgedOutline, Observation, Proposal, empty_mask
 from segagent.cpu import on_one_thread, precision
 from segagent.policies.grounding import Words
 from segagent.policies.network import PolicyNetwork, load_network
 from segagent.policies.overlay import GREEN, Color
 from segagent.policies.perception import Percept, perceive
-from segagent.policies.reading import Reading, ground, read, see_mask
-from segagent.policies.reply import parse_reply
+from segagent.policies.prm import mean_and_spread
+from segagent.policies.quality import judge_quality, new_outline
+from segagent.policies.reading import Examined, Reading, conclude, examine, ground, see_mask
+from segagent.policies.reply import format_reply, parse_reply
 from segagent.policies.state_head import BINS
-from segagent.policies.writing import Written, reply_text, write_greedy, write_sampled
+from segagent.policies.writing import Written, mean_iou, reply_text, write_greedy, write_sampled
 
 T = TypeVar("T")
 
@@ -30,7 +32,8 @@ UNSURE_BELOW = 0.5
 """A picture whose surest object is less certain than this is little like what the detector has learnt: none of 250
 generated scenes, 22 of 38 photographs held out. It does not tell right answers from wrong ones."""
 NONE_ABOVE = 0.5
-"""Above this probability of "none of the objects" the sentence is taken not to be about anything seen."""
+"""Above this probability of "none of the objects" the sentence is taken not to be about anything seen. It means less
+than "no such object": most often the detector has missed what is meant."""
 
 
 SHIPPED = Path(str(files("segagent") / "weights" / "policy.safetensors"))
@@ -96,7 +99,7 @@ class EmbeddedPolicy:
         return self._name
 
     def unknown_words(self, text: str) -> list[str]:
-        """The words of ``text`` that the model was never taught; it reads each as "some word"."""
+        """The words of ``text`` that the model cannot read as any that it was taught; each is "some word" to it."""
         return self.network.vocabulary.unknown_words(text)
 
     def shown_in(self, color: Color) -> EmbeddedPolicy:
@@ -119,27 +122,52 @@ class EmbeddedPolicy:
         return Box(left, top, min(right, image.width), min(bottom, image.height))
 
     def outline(self, image: Image, text: str) -> BoolMask:
-        """The outline, bool (height, width), of the found object that is most likely meant; no click, no tool."""
-        reading = self.read(Observation(image, text, empty_mask(image.height, image.width)))
+        """The outline, bool (height, width), of the found object that is most likely meant; no click, no tool. Empty
+        where the answer is "no such object".
+        """
+        look = Observation(image, text, empty_mask(image.height, image.width))
+        reading = self.read(look)
+        if self._is_absent(reading, look):
+            return np.zeros((image.height, image.width), np.bool_)
         coverage = self._percept(image).coverage[int(reading.objects[1:].argmax())].numpy()
         enlarged = cv2.resize(coverage, (image.width, image.height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(enlarged > 0.5, np.bool_)
 
+    @property
+    def judges_outlines(self) -> bool:
+        """Whether the weights have a process reward model; see :class:`segagent.core.OutlineJudge`."""
+        return self.network.prm is not None
+
+    @on_one_thread()
+    def judge_outline(self, image: Image, mask: BoolMask) -> JudgedOutline | None:
+        """How well ``mask`` outlines the thing it lies on; see :class:`segagent.core.OutlineJudge`."""
+        network, picture = self.network, self._percept(image).scenery
+        if network.prm is None or network.sight is None or picture is None or not mask.any():
+            return None
+        quality = judge_quality(network.prm.quality, network.sight, picture, mask, self._color)
+        expected, _ = mean_and_spread(quality.iou[0].softmax(0))
+        return JudgedOutline(float(expected), new_outline(quality, picture, mask))
+
     @on_one_thread()
     def doubts(self, image: Image, text: str) -> list[str]:
-        """What speaks against relying on the model for this picture and sentence: nothing surely seen, nothing meant.
+        """What speaks against relying on the model for this picture and sentence: a word that is read as another,
+        nothing surely seen, nothing meant.
 
         How many mistakes this catches, and how many right answers it doubts, is in docs/models.md.
         """
         percept = self._percept(image)
         seen = see_mask(percept, empty_mask(image.height, image.width), self._color)
         with torch.no_grad():
-            logits = ground(self.network, percept, self._encoded(text), seen).logits[0, : len(percept.tokens) + 1]
-        nothing, surest = float(logits.softmax(0)[0]), float(percept.certainty[0])
-        found = []
+            grounded = ground(self.network, percept, self._encoded(text), seen)
+        nothing = float(grounded.logits[0, : len(percept.tokens) + 1].softmax(0)[0])
+        surest = float(percept.certainty[0])
+        found = [f"reads {word!r} as {known!r}" for word, known in self.network.vocabulary.guesses(text)]
         if surest < UNSURE_BELOW:
             found.append(f"sees no object in this picture that it is sure of (at best {surest:.0%})")
-        if nothing > NONE_ABOVE:
+        absent, bar = float(grounded.absent[0].sigmoid()), self.network.absent_above
+        if bar is not None and absent >= bar:
+            found.append(f"takes what is meant not to be in this picture ({absent:.0%})")
+        elif nothing > NONE_ABOVE:
             found.append(f"takes none of the objects it sees for what is meant ({nothing:.0%})")
         return found
 
@@ -164,6 +192,9 @@ class EmbeddedPolicy:
         for number, observation in enumerate(observations):
             rng = np.random.default_rng(None if seeds is None else (abs(seeds[number]), seeds[number] < 0))
             reading = self.read(observation)
+            if self._is_absent(reading, observation):
+                proposals.append([_nothing_to_click(reading)] * num_proposals)
+                continue
             greedy = write_greedy(reading)
             written = [greedy]
             for _ in range(num_proposals - 1):
@@ -173,11 +204,21 @@ class EmbeddedPolicy:
             proposals.append([_proposal(w, *observation.mask.shape) for w in written])
         return proposals
 
+    def _is_absent(self, reading: Reading, observation: Observation) -> bool:
+        """Whether the answer is "no such object": an empty mask, and nothing to click. A mask that is there stays."""
+        bar = self.network.absent_above
+        return bar is not None and reading.absent is not None and reading.absent >= bar and not observation.mask.any()
+
     @on_one_thread()
     def read(self, observation: Observation) -> Reading:
         """The distributions that the reply to ``observation`` is written from."""
+        return conclude(self.network, self.examine(observation))
+
+    @on_one_thread()
+    def examine(self, observation: Observation) -> Examined:
+        """What is found out about ``observation`` before the reply: the parts that its predicted IoU is made of."""
         percept = self._percept(observation.image)
-        return read(self.network, percept, self._encoded(observation.text), observation.mask, self._color)
+        return examine(self.network, percept, self._encoded(observation.text), observation.mask, self._color)
 
     def _percept(self, image: Image) -> Percept:
         return self._percepts.get(f"{precision()} {image.key}", lambda: self._perceive(image))
@@ -192,6 +233,11 @@ class EmbeddedPolicy:
     def _encode(self, text: str) -> Words:
         words: Words = self.network.grounding.text(torch.tensor([self.network.vocabulary.encode(text)]))
         return words
+
+
+def _nothing_to_click(reading: Reading) -> Proposal:
+    predicted = mean_iou(reading.iou) / 100
+    return Proposal(Finish(), predicted, None, format_reply(Finish(), predicted))
 
 
 def _proposal(written: Written, height: int, width: int) -> Proposal:

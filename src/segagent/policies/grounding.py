@@ -33,13 +33,18 @@ class Words(NamedTuple):
 class Grounded(NamedTuple):
     """``logits`` (batch, 1 + objects): how well each object fits, entry 0 meaning none of them. ``candidates``
     the same for the noun phrase alone, ``anchors`` for the other object of a relation. ``hidden`` (batch, 1 +
-    objects, WIDTH).
+    objects, WIDTH). ``absent`` (batch,): logit of nothing in the picture being meant, whether it was found or not.
     """
 
     logits: Tensor
     candidates: Tensor
     anchors: Tensor
     hidden: Tensor
+
+    @property
+    def absent(self) -> Tensor:
+        """See the class; it takes the place of a candidate that is none of the objects."""
+        return self.candidates[:, 0]
 
 
 class _Attention(nn.Module):

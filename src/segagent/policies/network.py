@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from segagent.core import WeightsError
 from segagent.cpu import on_one_thread
@@ -19,8 +19,9 @@ from segagent.policies.detector import Detector
 from segagent.policies.grounding import Grounding
 from segagent.policies.objects import ObjectEncoder
 from segagent.policies.picture_detector import PictureDetector
+from segagent.policies.prm import Prm
 from segagent.policies.regions import NUM_SEEN
-from segagent.policies.state_head import RewardHead, StateHead
+from segagent.policies.state_head import StateHead
 from segagent.policies.tokens import Vocabulary
 from segagent.vision.sight import Sight, keep_beside, sight_beside
 
@@ -46,8 +47,12 @@ class PolicyNetwork(nn.Module):
     """All parts side by side; ``perception`` and ``reading`` run them.
 
     ``sight`` is the encoder that the parts see with, shared with others and no part of the weights; None in a network
-    of the first architecture, which has no such encoder.
+    of the first architecture, which has no such encoder. ``absent_above``: from which probability on a sentence is
+    answered with "no such object"; None in a network that has not learnt to tell. ``prm`` is trained last, on what all
+    others have become; None before that, and where there is no encoder.
     """
+
+    absent_above: float | None = None
 
     def __init__(self, architecture: Architecture, sight: Sight | None = None) -> None:
         super().__init__()
@@ -58,7 +63,7 @@ class PolicyNetwork(nn.Module):
         self.encoder = ObjectEncoder(architecture.num_classes, num_seen=0 if sight is None else NUM_SEEN)
         self.grounding = Grounding(len(self.vocabulary), sum(architecture.num_classes))
         self.state = StateHead()
-        self.reward = RewardHead()
+        self.prm: Prm | None = None
 
 
 def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) -> None:
@@ -79,6 +84,8 @@ def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) ->
     if network.sight is not None:
         description["encoder"] = network.sight.fingerprint
         keep_beside(network.sight, path)
+    if network.absent_above is not None:
+        description["absent_above"] = network.absent_above
     description |= {**asdict(network.architecture), "card": dict(card)}
     path.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")
     partial.chmod(0o644)  # safetensors leaves its files readable for the owner alone
@@ -98,10 +105,14 @@ def load_network(path: Path) -> PolicyNetwork:
         sight = None if description["architecture"] == _FIRST else sight_beside(path, str(description["encoder"]))
         first, second, third, fourth = (int(n) for n in description["num_classes"])
         architecture = Architecture(tuple(map(str, description["words"])), (first, second, third, fourth))
-        tensors = load_file(path)
+        absent_above = None if "absent_above" not in description else float(description["absent_above"])
+        tensors = _without_reward_head(load_file(path), path)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} is damaged: {type(error).__name__} {error}") from error
     network = PolicyNetwork(architecture, sight)
+    network.absent_above = absent_above
+    if any(name.startswith("prm.") for name in tensors):
+        network.prm = Prm()
     state = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     expected = {name for name in network.state_dict() if not name.endswith("num_batches_tracked")}
     if expected != set(state):
@@ -112,3 +123,13 @@ def load_network(path: Path) -> PolicyNetwork:
     except RuntimeError as error:
         raise WeightsError(f"{path} does not fit this version: {error}") from error
     return network.eval().requires_grad_(False)
+
+
+def _without_reward_head(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Weights of before had a reward head in the place of the process reward model; in most it changed nothing."""
+    if any(bool(tensors[name].any()) for name in ("reward.out.weight", "reward.out.bias") if name in tensors):
+        raise WeightsError(
+            f"{path} has a reward head of an earlier version, which cannot be used; "
+            "train the weights again with: segagent train-embedded policy"
+        )
+    return {name: value for name, value in tensors.items() if not name.startswith("reward.")}

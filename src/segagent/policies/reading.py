@@ -19,6 +19,8 @@ from segagent.policies.network import PolicyNetwork
 from segagent.policies.objects import NUM_GEOMETRY
 from segagent.policies.overlay import GREEN, Color, draw_overlay, seen_mask, shrunken_mask
 from segagent.policies.perception import MAX_OBJECTS, Percept, describe, picture_tensor
+from segagent.policies.prm import evidence_of
+from segagent.policies.quality import Quality, judge_quality
 from segagent.policies.state_head import (
     BINS,
     MAX_HYPOTHESES,
@@ -47,13 +49,15 @@ class SeenMask:
 class Reading:
     """``sign`` (2,): probability of a positive and of a negative click. ``place`` (2, BINS, BINS): of its place
     given the sign, each map summing to 1, rows are y. ``iou`` (101,): of the mask's IoU in percent. ``objects``
-    (1 + n,): of which found object is meant, entry 0 meaning none of them. All float64.
+    (1 + n,): of which found object is meant, entry 0 meaning none of them. All float64. ``absent``: probability that
+    nothing in the picture is meant, found or not; None where the model cannot tell.
     """
 
     sign: npt.NDArray[np.float64]
     place: npt.NDArray[np.float64]
     iou: npt.NDArray[np.float64]
     objects: npt.NDArray[np.float64]
+    absent: float | None = None
 
 
 def see_mask(percept: Percept, mask: BoolMask, color: Color = GREEN) -> SeenMask:
@@ -115,9 +119,7 @@ def decide(network: PolicyNetwork, refined: Refined, seen: list[SeenMask]) -> Ju
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """The reward head's inputs besides what ``Grounded`` holds, and the hypotheses' ``weights`` (h,), summing
-    to 1.
-    """
+    """The hypotheses' ``weights`` (h,), summing to 1, mixed ``iou`` (NUM_IOU,) and ``summary`` (NUM_SUMMARY,)."""
 
     weights: Tensor
     iou: Tensor
@@ -146,17 +148,19 @@ def mix_iou(objects: Tensor, hypotheses: list[int], judged: Judged, seen: SeenMa
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """Everything found out about one observation before the reply: ``objects`` (1 + n,) probabilities, entry 0
-    none; the verdict for each of ``hypotheses``, their ``mixture``; and, for the reward head, the ``region``
-    under the sentence (WIDTH,) and the ``sentence`` (WIDTH,).
+    """Everything found out about one observation before the reply: ``objects`` (1 + n,) probabilities, entry 0 none;
+    the verdict for each of ``hypotheses``, and their ``mixture``. Where the network has a process reward model and the
+    mask is not empty, the mask's ``quality`` and the ``evidence`` (NUM_EVIDENCE,) to judge it by.
+    ``absent`` as in :class:`Reading`.
     """
 
     objects: Tensor
     hypotheses: list[int]
     judged: Judged
     mixture: Mixture
-    region: Tensor
-    sentence: Tensor
+    quality: Quality | None
+    evidence: Tensor | None
+    absent: float | None
 
 
 @torch.no_grad()
@@ -172,20 +176,29 @@ def examine(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMa
         refined = network.state.refine(inputs, outlines)
     judged = decide(network, refined, [seen] * len(hypotheses))
     mixture = mix_iou(objects, hypotheses, judged, seen)
-    return Examined(objects, hypotheses, judged, mixture, grounded.hidden[0, -1], words.states[0, 0])
+    absent = None if network.absent_above is None else float(grounded.absent[0].sigmoid())
+    quality = evidence = None
+    if network.prm is not None and network.sight is not None and percept.scenery is not None and mask.any():
+        quality = judge_quality(network.prm.quality, network.sight, percept.scenery, mask, color)
+        evidence = evidence_of(mixture.summary, grounded, percept.coverage, percept.certainty, seen.grid, quality)
+    return Examined(objects, hypotheses, judged, mixture, quality, evidence, absent)
 
 
-def read(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMask, color: Color = GREEN) -> Reading:
-    """The model's distributions for one picture, one encoded sentence (batch 1) and one mask (height, width)."""
-    return conclude(network, examine(network, percept, words, mask, color))
+def predicted_iou(network: PolicyNetwork, found: Examined) -> Tensor:
+    """The distribution (NUM_IOU,) of the mask's IoU in percent."""
+    mixed = found.mixture.iou
+    if network.prm is None or found.quality is None or found.evidence is None:
+        return mixed
+    seen = found.quality.iou.softmax(1)
+    joined: Tensor = network.prm.joined(found.evidence[None], mixed[None], seen)[0].softmax(0)
+    return joined
 
 
 @torch.no_grad()
 def conclude(network: PolicyNetwork, found: Examined) -> Reading:
     """Mix the hypotheses into the distributions the reply is written from."""
     mixture, judged = found.mixture, found.judged
-    logits = network.reward(mixture.iou[None], found.region[None], found.sentence[None], mixture.summary[None])[0]
-    iou = logits.double().softmax(0)
+    iou = predicted_iou(network, found).double()
     weights = mixture.weights.double()
     positive = judged.sign.double().sigmoid()
     by_sign = torch.stack((positive, 1 - positive), 1) * weights[:, None]
@@ -194,5 +207,9 @@ def conclude(network: PolicyNetwork, found: Examined) -> Reading:
     place = (maps * by_sign[:, :, None]).sum(0) / sign.clamp(min=1e-12)[:, None]
     place = place / place.sum(1, keepdim=True).clamp(min=1e-12)
     return Reading(
-        (sign / sign.sum()).numpy(), place.view(2, BINS, BINS).numpy(), iou.numpy(), found.objects.double().numpy()
+        (sign / sign.sum()).numpy(),
+        place.view(2, BINS, BINS).numpy(),
+        (iou / iou.sum()).numpy(),
+        found.objects.double().numpy(),
+        found.absent,
     )

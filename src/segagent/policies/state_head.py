@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segagent.policies.detector import GRID
-from segagent.policies.grounding import WIDTH
 
 BINS = 128
 """Places per axis that a click can be written at."""
@@ -28,7 +27,6 @@ STATE_CHANNELS = 25
 NUM_SCALARS = 14
 NUM_SUMMARY = 6
 _CHANNELS = 32
-_MARGIN = 1e-4
 
 Grid = npt.NDArray[np.float32]
 
@@ -120,32 +118,6 @@ def _scalars(target: Tensor, mask: Tensor, depths: Tensor) -> Tensor:
         ),
         1,
     )  # fmt: skip
-
-
-class RewardHead(nn.Module):
-    """Corrects the mixed IoU distribution by what the masked region itself looks like against the words.
-
-    Inputs: ``mixed`` (n, NUM_IOU) probabilities; ``region`` (n, WIDTH), the current mask as an object among the
-    others under the sentence; ``sentence`` (n, WIDTH); ``summary`` (n, NUM_SUMMARY). Returns logits (n,
-    NUM_IOU).
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(2 * WIDTH + NUM_SUMMARY + NUM_IOU, 128), nn.GELU(), nn.Linear(128, 64), nn.GELU()
-        )
-        self.out = nn.Linear(64, NUM_IOU)
-        self.trust = nn.Parameter(torch.ones(()))
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, mixed: Tensor, region: Tensor, sentence: Tensor, summary: Tensor) -> Tensor:
-        """See the class."""
-        known = torch.log(mixed + _MARGIN)
-        x = self.layers(torch.cat((region, sentence, summary, mixed * 10), 1))
-        logits: Tensor = known * self.trust + self.out(x)
-        return logits
 
 
 def error_depths(target: Grid, mask: Grid) -> Grid:

@@ -16,6 +16,7 @@ from threading import Event, Thread
 from typing import Any
 
 from segagent.core import InputError, SegAgentError, SegmentationTool
+from segagent.core.extensions import from_record
 from segagent.datasets import open_dataset
 from segagent.distributed import end_with_parent
 from segagent.imaging.writing import write_bytes
@@ -124,7 +125,8 @@ def _train(tool: SegmentationTool, job: TrainingJob, *, told: Any, halt: Any) ->
 def _recorded(note: Path) -> TrainedModel:
     record = json.loads(note.read_text(encoding="utf-8"))
     losses = tuple((int(step), float(loss)) for step, loss in record["losses"])
-    return TrainedModel(record["spec"], record["steps"], record["examples"], losses, record["seconds"])
+    spec = from_record(record["spec"], note)
+    return TrainedModel(spec, record["steps"], record["examples"], losses, record["seconds"])
 
 
 def _recipe(job: TrainingJob, steps: int | None) -> Recipe:

@@ -36,7 +36,7 @@ class Models:
 
     def versions(self) -> dict[str, str]:
         """The software that works here, for the record."""
-        return versions_with(self.policy)
+        return versions_with(self.policy, self.tool)
 
 
 MakeModels: TypeAlias = Callable[[], Models]

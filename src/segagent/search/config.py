@@ -12,16 +12,14 @@ from segagent.core.usage import Prices
 class SearchConfig:
     """Settings of :func:`segagent.search.run_search`.
 
-    ``max_steps``: T, at least 1. ``num_candidates``: K, actions tried per step. ``use_prm``: whether the
-    predicted IoU stops the
-    episode and picks the returned mask; without it exactly ``max_steps`` steps are made and the last mask is
+    ``max_steps``: T, at least 1. ``num_candidates``: K, actions tried per step. ``use_prm``: whether the predicted IoU
+    stops the episode and picks the returned mask; without it exactly ``max_steps`` steps are made and the last mask is
     returned.
-    ``temperature`` of the sampled candidates (the first candidate is the greedy one). ``stop_iou``: predicted IoU
-    at which the
-    mask is taken as done. ``patience``: steps without a new best predicted IoU after which the search has converged.
-    ``best_first``: instead of always going on from the newest mask, go on from the best-scored one not yet gone
-    on from, so that
-    the search steps back when all new candidates score worse.
+    ``temperature`` of the sampled candidates (the first candidate is the greedy one). ``stop_iou``: predicted IoU at
+    which the mask is taken as done. ``patience``: steps without a new best predicted IoU after which the search has
+    converged.
+    ``best_first``: instead of always going on from the newest mask, go on from the best-scored one not yet gone on
+    from, so that the search steps back when all new candidates score worse.
     ``keep_iou``: a start that is given this predicted IoU or more is returned as it is (None: starts are no exception).
     ``max_seconds``, ``max_policy_calls`` and ``max_money`` at ``prices``: budget per episode, None for no limit;
     checked between steps. Money counts only where the policy tells its tokens.

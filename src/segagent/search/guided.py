@@ -1,15 +1,12 @@
 """Search over clicks: fixed steps, greedy with the PRM as stop signal, PRM-guided tree search (Alg. 2), best-first.
 
-One loop does all of them, for many episodes in step with one another. A state's predicted IoU and the next actions
-come
-from the same model reply, so each state costs one policy call: 1 for the start and at most K per step, where Alg. 2
-as
-written asks K + 1 times. Episodes share tool and policy batches and nothing else; each one's result is what it would
-be alone.
+One loop does all of them, for many episodes in step with one another. A state's predicted IoU and the next actions come
+from the same model reply, so each state costs one policy call: 1 for the start and at most K per step, where Alg. 2 as
+written asks K + 1 times. Episodes share tool and policy batches and nothing else; each one's result is what it would be
+alone.
 
 The returned state is the best-scored one seen, the start included, so with everything else equal more steps never
-return a mask
-that is scored worse, and a refinement never returns one that is scored below the mask it was given.
+return a mask that is scored worse, and a refinement never returns one that is scored below the mask it was given.
 """
 
 from __future__ import annotations
@@ -109,12 +106,9 @@ def run_search(
 ) -> list[Trajectory]:
     """One trajectory per episode, in order.
 
-    ``embeddings`` (one per episode) are computed where not given, once per distinct image. ``Trajectory.stopped``
-    is one of
-    ``max_steps``, ``finish`` (the policy said so), ``confident`` (``stop_iou`` reached), ``kept``
-    (``keep_iou``), ``converged``
-    (``patience``), ``max_seconds``,
-    ``max_policy_calls`` and ``max_money``.
+    ``embeddings`` (one per episode) are computed where not given, once per distinct image. ``Trajectory.stopped`` is
+    one of ``max_steps``, ``finish`` (the policy said so), ``confident`` (``stop_iou`` reached), ``kept``
+    (``keep_iou``), ``converged`` (``patience``), ``max_seconds``, ``max_policy_calls`` and ``max_money``.
 
     A reply that states no IoU makes the lowest score there is. Raises ``InputError`` where several candidates are
     wanted of a policy that never states one, ``RefusedError`` where the policy has no answer to one of the episodes.
@@ -293,9 +287,8 @@ def _why_stop(run: _Run, config: SearchConfig) -> str:
 def _ask(policy: Policy, questions: Sequence[_Question], config: SearchConfig) -> list[_Node]:
     """Score states and get their next actions, one model reply each.
 
-    A policy sees no history, so where the last action
-    changed nothing its greedy
-    reply would be the same again: with a single candidate, such a state is asked for a sampled reply.
+    A policy sees no history, so where the last action changed nothing its greedy reply would be the same again: with a
+    single candidate, such a state is asked for a sampled reply.
     """
     nodes: dict[int, _Node] = {}
     for stuck in (False, True):
@@ -339,6 +332,6 @@ def _trajectory(run: _Run, policy: Policy, tool: SegmentationTool, config: Searc
         num_policy_calls=run.policy_calls,
         num_tool_calls=run.tool_calls,
         seconds=run.seconds,
-        versions=versions_with(policy),
+        versions=versions_with(policy, tool),
         usage=run.usage,
     )

@@ -6,13 +6,13 @@ from segagent.core import Policy
 from segagent.core.versions import package_versions
 
 
-def versions_with(policy: Policy | None) -> dict[str, str]:
+def versions_with(policy: Policy | None, *others: object) -> dict[str, str]:
     """:func:`segagent.core.versions.package_versions`, and what else decides the answers of ``policy``.
 
     That is ``embedded policy precision`` for an embedded one: the number format that its networks compute in here, see
-    :mod:`segagent.cpu`.
+    :mod:`segagent.cpu`. ``others`` (tool, data set) are told where they are not ours.
     """
-    versions = package_versions()
+    versions = package_versions(policy, *others)
     if policy is not None and policy.name.startswith("embedded"):
         from segagent.cpu import precision  # Not above: it loads torch, which other policies do without.
 

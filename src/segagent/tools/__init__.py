@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from segagent.core import SegmentationTool, SpecError
+from segagent.core.extensions import TOOL, make_extension
 
 __all__ = ["TOOLS", "make_tool"]
 
@@ -67,6 +68,7 @@ def make_tool(spec: str) -> SegmentationTool:
     - ``disc``: a disc per click, for tests.
     - ``sam:DIR``, ``samhq:DIR``, ``sam2:DIR``, ``sam3:DIR`` (or a hub name): the SAM family through transformers.
     - ``simpleclick:FILE``: SimpleClick with published weights.
+    - ``python:MODULE:FACTORY[:name=value,...]``, or the name of an installed one: a tool of your own, docs/extend.md.
 
     Options follow the checkpoint, as in ``sam:DIR?device=cpu``; ``docs/tools.md`` has them all.
 
@@ -75,9 +77,13 @@ def make_tool(spec: str) -> SegmentationTool:
     """
     kind, colon, argument = spec.partition(":")
     make = TOOLS.get(kind)
-    if make is None or (colon and not argument):
-        raise SpecError(f"unknown tool {spec!r}; known tools: {', '.join(TOOLS)}")
-    return make(argument)
+    if make is not None and (argument or not colon):
+        return make(argument)
+    made: SegmentationTool | None = None if make is not None else make_extension(TOOL, spec)
+    if made is None:
+        known = ", ".join([*TOOLS, *TOOL.installed(), "python:MODULE:FACTORY"])
+        raise SpecError(f"unknown tool {spec!r}; known tools: {known}")
+    return made
 
 
 def _refuse(kind: str, argument: str) -> None:

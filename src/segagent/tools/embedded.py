@@ -1,10 +1,10 @@
 """The embedded tool: a small click-conditioned network whose weights come with the package.
 
-The first clicks read the whole picture at the network's own resolution and, where that finds a small object, once
-more the rectangle around it. Later clicks read only that rectangle, so that thin and small things get pixels enough;
-where the object turns out to go on beyond it, the whole picture again. Requests are answered one
-by one: batched float arithmetic gives last-bit differences with the batch size, and on CPU a batch saves almost
-nothing. All is computed in float32 on one thread, see :mod:`segagent.cpu`.
+The first clicks read the whole picture at the network's own resolution and, where that finds a small object, once more
+the rectangle around it. Later clicks read only that rectangle, so that thin and small things get pixels enough; where
+the object turns out to go on beyond it, the whole picture again. Requests are answered one by one: batched float
+arithmetic gives last-bit differences with the batch size, and on CPU a batch saves almost nothing. All is computed in
+float32 on one thread, see :mod:`segagent.cpu`.
 """
 
 from __future__ import annotations

@@ -52,12 +52,19 @@ class Sight:
                 self._seen.popitem(last=False)
         return pyramid
 
+    def on(self, device: torch.device) -> Sight:
+        """The same encoder on another device, where its features then are; for trainings."""
+        if device.type == "cpu":
+            return self
+        return Sight(load_encoder(self.path).to(device), self.path, self.fingerprint)
+
     def views(self, views: Pixels) -> Pyramid:
         """Features of square views, uint8 RGB (n, side, side, 3), ``side`` a multiple of 32."""
         with self._lock:
             self.num_encoded += len(views)
         with torch.no_grad():  # not inference_mode: trainings of what reads the features keep them
-            pictures = encoder_input(torch.from_numpy(views)).contiguous(memory_format=torch.channels_last)
+            there = torch.from_numpy(views).to(next(self._encoder.parameters()).device)
+            pictures = encoder_input(there).contiguous(memory_format=torch.channels_last)
             pyramid: Pyramid = self._encoder(pictures)
             return Pyramid(*(features.float() for features in pyramid))
 

@@ -14,10 +14,10 @@ pytest.importorskip("transformers")
 
 import torch
 import transformers
-from policy_conformance import check_greedy_is_deterministic, check_observation_is_untouched, observation
 from safetensors.torch import load_file
 from tiny_checkpoints import make_llava, make_qwen25
 
+from segagent.conformance.policies import PolicyConformance, observation
 from segagent.core import Click, Image, InvalidAction, Observation, SpecError, WeightsError, frozen_mask, total_usage
 from segagent.environment import Episode
 from segagent.policies import make_policy
@@ -87,8 +87,9 @@ def test_usage_is_in_the_trajectories(policies: dict[str, ChatPolicy], config: S
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_conforms(name: str, policies: dict[str, ChatPolicy]) -> None:
-    check_greedy_is_deterministic(lambda: policies[name])
-    check_observation_is_untouched(policies[name])
+    suite = PolicyConformance()
+    suite.test_greedy_is_deterministic_and_the_first_of_several(lambda: policies[name])
+    suite.test_the_observation_is_left_as_it_was(lambda: policies[name])
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tiny_sam
 import torch
-from conformance import ToolConformance
 
+from segagent.conformance.tools import ToolConformance
 from segagent.core import (
     Box,
     Click,

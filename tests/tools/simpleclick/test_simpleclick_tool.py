@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import seeded_simpleclick as seeded
 import torch
-from conformance import ToolConformance, ask, middle, picture, play
 from safetensors.torch import load_file, save_file
 
+from segagent.conformance.tools import ToolConformance, ask, middle, picture, play
 from segagent.core import Box, Click, SegmentRequest, SpecError, ToolError, WeightsError, empty_mask
 from segagent.tools import make_tool
 from segagent.tools.simpleclick import SimpleClickMemory, SimpleClickTool, make_simpleclick

@@ -12,6 +12,7 @@ from typing import Any
 
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.core import InputError
+from segagent.core.extensions import from_record
 from segagent.core.failures import Failure
 from segagent.datasets import Dataset, open_dataset
 from segagent.evaluation.calibration import Calibration
@@ -52,7 +53,7 @@ class Run:
 
     def dataset(self) -> Dataset:
         """The data set that was worked on. Raises ``InputError`` if it is not there any more or has changed."""
-        opened = open_dataset(str(self.notes.get("dataset")), pictures=False)
+        opened = open_dataset(from_record(str(self.notes.get("dataset")), self.folder), pictures=False)
         if opened.fingerprint != self.config.get("dataset"):
             raise InputError(
                 f"{opened.spec}: has changed since {self.folder} was made; give the run the annotations it was made of"

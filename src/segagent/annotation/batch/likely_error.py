@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from segagent.annotation.batch.records import ObjectRecord
+from segagent.annotation.batch.records import ObjectRecord, SeenOutline
 from segagent.core import BoolMask, Click, Finish, Step, decode_rle
 
 ErrorLabel: TypeAlias = Literal[
@@ -31,6 +31,10 @@ FINE_FROM = 0.6
 """Masks of at least this calibrated IoU are taken to be right where the policy's click would not better them."""
 BOTH_WAYS = 0.04
 """Where a click takes away and adds more than this share of the mask, it is the outline that is wrong."""
+BAD_OUTLINE = 0.7
+"""Below this expected IoU, judged without words, an outline is bad whatever it should be of."""
+UNEVEN = 0.4
+"""A bad outline of which nearly as much is missing as too much is rough; else what there is more of names it."""
 HALF = 0.5
 """Where it takes away or adds more than this, it is more than the outline."""
 
@@ -53,8 +57,11 @@ def likely_error(record: ObjectRecord, calibrated: float | None) -> LikelyError:
     mask = record.trajectory.mask_at(judged)
     if not mask.any():
         return LikelyError("missing part", "the mask is empty")
+    outline = record.outline if judged == 0 else None
     # A policy with doubts does not know which object is meant, so neither its score nor its click says anything.
     if record.doubts:
+        if outline is not None and outline.iou < BAD_OUTLINE:
+            return _by_outline(outline)
         return LikelyError("cannot tell", "the policy has doubts")
     if calibrated is None:
         return LikelyError("unknown", "the policy predicts no IoU of it")
@@ -65,6 +72,8 @@ def likely_error(record: ObjectRecord, calibrated: float | None) -> LikelyError:
     if ahead is None:
         return LikelyError("not looked at", told)
     predicted = record.trajectory.predicted_iou_at(judged)
+    if outline is not None and outline.iou < BAD_OUTLINE:
+        return _by_outline(outline)
     if predicted is not None and predicted < WRONG_BELOW:
         return LikelyError("wrong object", f"predicted IoU {predicted:.2f}; {_next(ahead)}")
     if isinstance(ahead.action, Finish):
@@ -81,12 +90,26 @@ def audit_score(record: ObjectRecord) -> float | None:
     """By what the masks of an audit are best ordered, worst first: predicted IoU less twice what one click would gain.
 
     Of masks that are thought equally good those that a click would better are likelier to be wrong; twice, since one
-    click seldom mends all. No IoU; None where none was predicted.
+    click seldom mends all. Half of what the outline alone is worth is added where it was judged: a bad one is wrong
+    whatever is meant. No IoU; None where none was predicted.
     """
     judged = _judged(record)
     predicted = record.trajectory.predicted_iou_at(judged)
+    if predicted is None:
+        return None
     gain = _gain(record, judged, _look_ahead(record, judged))
-    return predicted if predicted is None or gain is None else predicted - 2 * max(gain, 0.0)
+    outline = 0.0 if record.outline is None or judged else record.outline.iou / 2
+    return predicted + outline - 2 * max(gain or 0.0, 0.0)
+
+
+def _by_outline(outline: SeenOutline) -> LikelyError:
+    """How a bad outline differs from that of the thing it is on, as that is seen without words."""
+    seen = f"whatever is meant, the outline is bad (expected IoU {outline.iou:.2f}): "
+    seen += f"{outline.spill:.0%} of the mask seems too much, {outline.missing:.0%} more is missing"
+    lesser, greater = sorted((outline.missing, outline.spill))
+    if lesser > UNEVEN * greater:
+        return LikelyError("rough edge", seen)
+    return LikelyError("missing part" if outline.missing > outline.spill else "spill", seen)
 
 
 def _judged(record: ObjectRecord) -> int:

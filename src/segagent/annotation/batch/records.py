@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 from segagent.core import BoolMask, Trajectory
@@ -13,12 +13,44 @@ Outcome: TypeAlias = Literal["audited", "kept", "repaired", "made", "not_found"]
 
 
 @dataclass(frozen=True, slots=True)
+class SeenOutline:
+    """What a policy that judges outlines sees of a given mask without the words: ``iou``, its expected IoU with the
+    thing that it fits best, in [0, 1]; how much of that thing is ``missing`` and how much ``spill`` there is, as shares
+    of the mask. ``answer_iou``: the same as ``iou`` of the mask that a refine came to, None where there is no other.
+    """
+
+    iou: float
+    missing: float
+    spill: float
+    answer_iou: float | None = None
+
+    def to_dict(self) -> dict[str, float]:
+        """JSON form, rounded."""
+        return {name: round(value, 4) for name, value in asdict(self).items() if value is not None}
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> SeenOutline:
+        """Inverse of :meth:`to_dict`. Raises ``ValueError``."""
+        try:
+            answer = data.get("answer_iou")
+            return SeenOutline(
+                float(data["iou"]),
+                float(data["missing"]),
+                float(data["spill"]),
+                None if answer is None else float(answer),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"'outline' is not what a run writes there: {data!r:.80}") from error
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectRecord:
     """One object of a run.
 
     ``trajectory.returned`` is the answer: the given mask (state 0) where it was audited or kept, another state where it
     was repaired or made. Times and costs are not in it, so that a run gives the same records whenever it is made.
-    ``doubts``: what the policy says against relying on it here.
+    ``doubts``: what the policy says against relying on it here. ``outline``: what it sees of the given mask without the
+    words, where it can.
     """
 
     object_id: str
@@ -26,6 +58,7 @@ class ObjectRecord:
     trajectory: Trajectory
     category: str | None = None
     doubts: tuple[str, ...] = ()
+    outline: SeenOutline | None = None
 
     @property
     def image(self) -> str:
@@ -61,6 +94,7 @@ class ObjectRecord:
             "outcome": self.outcome,
             **({} if self.category is None else {"category": self.category}),
             **({} if not self.doubts else {"doubts": list(self.doubts)}),
+            **({} if self.outline is None else {"outline": self.outline.to_dict()}),
             "trajectory": bare.to_dict(),
         }
 
@@ -79,4 +113,5 @@ class ObjectRecord:
             trajectory=Trajectory.from_dict(data["trajectory"]),
             category=None if category is None else str(category),
             doubts=tuple(str(doubt) for doubt in data.get("doubts", ())),
+            outline=None if data.get("outline") is None else SeenOutline.from_dict(data["outline"]),
         )

@@ -13,6 +13,7 @@ from segagent.annotation.batch.models import MakeModels, Models
 from segagent.annotation.batch.summary import write_summary
 from segagent.annotation.batch.work import no_iou, work_on
 from segagent.core import InputError
+from segagent.core.extensions import extension_versions
 from segagent.datasets import Dataset
 from segagent.evaluation.calibration import calibration_content
 from segagent.imaging.writing import write_bytes
@@ -85,7 +86,7 @@ def run_job(
             partial(work_on, config=config),
             folder / JOURNAL_FILE,
             {**settings, **about["settings"], **config.to_dict()},
-            {"dataset": dataset.spec, "versions": about["versions"], **(notes or {})},
+            {"dataset": dataset.spec, "versions": about["versions"] | extension_versions(dataset), **(notes or {})},
             OPTIONS,
             batch_images=config.batch_images,
             costs=folder / COSTS_FILE,

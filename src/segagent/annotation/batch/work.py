@@ -9,16 +9,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.models import Models
-from segagent.annotation.batch.records import ObjectRecord, Outcome
+from segagent.annotation.batch.records import ObjectRecord, Outcome, SeenOutline
 from segagent.annotation.single import checked_text, speaks_against
-from segagent.core import Image, Trajectory
+from segagent.core import Image, Policy, Trajectory, iou
 from segagent.datasets import Sample
 from segagent.environment import Episode, StartSpec
 from segagent.environment.seeds import episode_seed
+from segagent.policies.mending import MendingPolicy, outline_judge
 from segagent.runs.playing import Asked, ImageResult, ImageTask, failed, play_images
 from segagent.search import SearchConfig, rollout
+
+SAME_THING = 0.4
+"""A refined mask of at least this IoU with the given one is about the same thing."""
+SURE_OUTLINE = 0.85
+"""So good an outline, judged without words, may replace a worse one of the same thing where the words say nothing."""
 
 
 def work_on(models: Models, tasks: Sequence[ImageTask], *, config: RunConfig) -> list[ImageResult]:
@@ -43,8 +51,9 @@ class _Objects:
 
     def play(self, asked: Sequence[Asked], models: Models) -> list[list[Trajectory]]:
         episodes = [one.episode for one in asked]
-        search, at_once = _search(models, self.config), self.config.batch_episodes
-        return [[made] for made in rollout(episodes, models.policy, models.tool, search, batch_size=at_once)]
+        policy, search = _policy(models, self.config), _search(models, self.config)
+        made = rollout(episodes, policy, models.tool, search, batch_size=self.config.batch_episodes)
+        return [[one] for one in made]
 
     def kept(
         self, sample: Sample, asked: Asked, made: Sequence[Trajectory], models: Models, seconds: float
@@ -58,14 +67,24 @@ def _search(models: Models, config: RunConfig) -> SearchConfig:
         return replace(config.search, max_steps=1, stop_iou=2.0)
     if config.job == "refine":
         # What cannot rise by the margin need not be tried.
-        return replace(config.search, keep_iou=min(models.predicted_for(config.below), 1 - config.margin))
+        keep = min(models.predicted_for(config.below), 1 - config.margin)
+        # A policy that judges outlines has one candidate more, which mends the outline.
+        more = 0 if outline_judge(models.policy) is None else 1
+        return replace(config.search, keep_iou=keep, num_candidates=config.search.num_candidates + more)
     return config.search
+
+
+def _policy(models: Models, config: RunConfig) -> Policy:
+    """Who clicks: in a refine not for the words alone but for the outline too, where the policy judges outlines."""
+    judge = outline_judge(models.policy) if config.job == "refine" else None
+    return models.policy if judge is None else MendingPolicy(models.policy, judge)
 
 
 def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models, config: RunConfig) -> dict[str, Any]:
     outcome: Outcome
     predicted = trajectory.predicted_iou_at(trajectory.returned)
     against = speaks_against(models.policy, image, trajectory.text)
+    outline = None if config.job == "annotate" else seen_outline(models.policy, image, trajectory)
     if config.job == "annotate":
         outcome = made_or_not_found(trajectory, models, config.found)
     else:
@@ -73,12 +92,36 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
         if given is None or predicted is None:
             return failed(sample, no_iou(models.policy.name))
         better = predicted > given + config.margin and models.calibrated(predicted) >= config.sure
-        if config.job == "refine" and trajectory.returned and better and not against:
+        if (
+            config.job == "refine"
+            and trajectory.returned
+            and ((better and not against) or _better_outline(outline, trajectory, config))
+        ):
             outcome = "repaired"
         else:
             outcome = "audited" if config.job == "audit" else "kept"
             trajectory = replace(trajectory, returned=0)
-    return ObjectRecord(sample.sample_id, outcome, trajectory, sample.category, against).to_dict()
+    return ObjectRecord(sample.sample_id, outcome, trajectory, sample.category, against, outline).to_dict()
+
+
+def seen_outline(policy: Policy, image: Image, trajectory: Trajectory) -> SeenOutline | None:
+    """What the policy sees of the given mask, and of the answer, without the words; None where it cannot judge that."""
+    judge, given = outline_judge(policy), trajectory.mask_at(0)
+    judged = None if judge is None else judge.judge_outline(image, given)
+    if judge is None or judged is None:
+        return None
+    area = np.count_nonzero(given)
+    missing, spill = (np.count_nonzero(part) / area for part in (judged.outline & ~given, given & ~judged.outline))
+    after = judge.judge_outline(image, trajectory.mask_at(trajectory.returned)) if trajectory.returned else None
+    return SeenOutline(judged.iou, missing, spill, None if after is None else after.iou)
+
+
+def _better_outline(outline: SeenOutline | None, trajectory: Trajectory, config: RunConfig) -> bool:
+    """Whether the answer is a better outline of the same thing: then it is better, whatever is meant."""
+    if outline is None or outline.answer_iou is None:
+        return False
+    same = iou(trajectory.mask_at(0), trajectory.mask_at(trajectory.returned)) >= SAME_THING
+    return same and outline.answer_iou >= outline.iou + config.margin and outline.answer_iou >= SURE_OUTLINE
 
 
 def no_iou(policy: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segagent.core import InputError
+from segagent.core.extensions import from_record
 from segagent.datasets import Dataset, open_dataset
 from segagent.evaluation.report.complexity import complexity_table
 from segagent.evaluation.report.gallery import Shown, draw_gallery
@@ -92,7 +93,7 @@ def write_report(
 
 def _dataset_of(run: Run) -> tuple[Dataset | None, str]:
     try:
-        return open_dataset(run.dataset), ""
+        return open_dataset(from_record(run.dataset, run.files[0])), ""
     except InputError as error:
         return None, f"no pictures in the gallery: {error}; tell with --data where the data set is now"
 

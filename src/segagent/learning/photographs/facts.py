@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from segagent.datasets.scenes import CATEGORIES, COLORS, SIZES
 from segagent.datasets.scenes.expressions import Fact, box_gap, in_place, is_extreme
 from segagent.learning.photographs.colours import ABSENT, CLEAR, UNKNOWN, Shares, colour_name, colour_shares
 from segagent.learning.photographs.views import Photo
-from segagent.learning.photographs.words import COCO_NOUNS
+from segagent.learning.photographs.words import COCO_NOUNS, MOUNTS, WITH
 
 PERSON = "person"
 _HULL_SIZES = {"small": (0.0, 0.031), "medium": (0.043, 0.082), "large": (0.115, 1.0)}
@@ -21,11 +21,15 @@ _HULL_SIZES = {"small": (0.0, 0.031), "medium": (0.043, 0.082), "large": (0.115,
 
 @dataclass(frozen=True, eq=False)
 class Thing:
-    """A thing of a view: its ``fact``, the ``nouns`` that fit it, the ``shares`` of the named colours on it."""
+    """A thing of a view: its ``fact``, the ``nouns`` that fit it, the ``shares`` of the named colours on it.
+
+    ``roles``: what a person is clearly called for what he or she holds or rides; ``nouns`` has those that may fit too.
+    """
 
     fact: Fact
     nouns: frozenset[str]
     shares: Shares
+    roles: frozenset[str] = frozenset()
 
     def may_be(self, color: str) -> bool:
         """Whether somebody could call it ``color``."""
@@ -61,7 +65,23 @@ def see_things(view: Photo) -> list[Thing]:
             whole=x0 > 1 and y0 > 1 and x1 < width - 1 and y1 < height - 1,
         )
         things.append(Thing(fact, _nouns(category), shares))
-    return things
+    return [_with_roles(thing, things) if thing.fact.category == PERSON else thing for thing in things]
+
+
+def _with_roles(person: Thing, things: Sequence[Thing]) -> Thing:
+    """``person`` with the roles that a "skier" or "rider" is told by."""
+    others = [thing.fact for thing in things if thing.fact.category in WITH]
+    clear = {r for other in others if _is_with(person.fact, other, lenient=False) for r in WITH[other.category]}
+    possible = {r for other in others if _is_with(person.fact, other, lenient=True) for r in WITH[other.category]}
+    return replace(person, nouns=person.nouns | possible, roles=frozenset(clear))
+
+
+def _is_with(person: Fact, other: Fact, *, lenient: bool) -> bool:
+    if lenient or other.category not in MOUNTS:
+        return carries(person, other, lenient=lenient)
+    width = min(person.box[2], other.box[2]) - max(person.box[0], other.box[0])
+    height = min(person.box[3], other.box[3]) - max(person.box[1], other.box[1])
+    return width > 0.6 * (person.box[2] - person.box[0]) and height > 0 and person.cy < other.cy - 0.05
 
 
 def _nouns(category: str) -> frozenset[str]:

@@ -14,7 +14,16 @@ from segagent.core import Image
 from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
 from segagent.learning.photographs.expressions import PhotoWriter
 from segagent.learning.photographs.facts import Thing, see_things
-from segagent.learning.photographs.views import CutOuts, Names, Photo, load_photos, random_view, whole_view
+from segagent.learning.photographs.views import (
+    CutOuts,
+    Names,
+    Photo,
+    load_photos,
+    mirrored_photo,
+    random_view,
+    whole_view,
+)
+from segagent.learning.photographs.words import COCO_NOUNS
 from segagent.learning.policy.scene_store import SHARD, SIZE, SceneStore, StoredScene, save_shard
 from segagent.learning.policy.train_objects import AnnotatedPicture
 
@@ -66,7 +75,7 @@ class PhotoSets:
         for _ in range(num):
             photo = self.photo(rng)
             if rng.random() < 0.5:
-                photo = Photo(photo.pixels[:, ::-1], photo.labels[:, ::-1], photo.names)
+                photo = mirrored_photo(photo)
             yield annotated(photo)
 
 
@@ -100,7 +109,12 @@ def held_out(sets: PhotoSets) -> Iterator[tuple[Image, StoredScene]]:
 
 def _validation_scene(photos: Sequence[Photo], number: int) -> StoredScene:
     rng = np.random.default_rng((_STREAM, 1, number))
-    return _scene(rng, number, whole_view(photos[number], SIZE), sentences=3 * _SENTENCES)
+    return scene_of(rng, photos[number], number, sentences=3 * _SENTENCES)
+
+
+def scene_of(rng: np.random.Generator, photo: Photo, number: int, sentences: int) -> StoredScene:
+    """A whole photograph as a scene, with at most so many sentences and perhaps one about what is not there."""
+    return _scene(rng, number, whole_view(photo, SIZE), sentences)
 
 
 def _training_scene(sets: PhotoSets, number: int) -> StoredScene:
@@ -114,7 +128,8 @@ def _training_scene(sets: PhotoSets, number: int) -> StoredScene:
             labels = np.zeros((SIZE, SIZE), np.uint8)
             for thing in scene.objects:
                 labels[thing.mask] = thing.index + 1
-            view = Photo(scene.image, labels, tuple((o.category, o.color, o.pattern, o.size) for o in scene.objects))
+            names = tuple((o.category, o.color, o.pattern, o.size) for o in scene.objects)
+            view = Photo(scene.image, labels, names, frozenset(COCO_NOUNS))
         if kind > 0.5:
             view = sets.cut_outs.paste(rng, view)
         if view.names:
@@ -123,8 +138,8 @@ def _training_scene(sets: PhotoSets, number: int) -> StoredScene:
 
 def _scene(rng: np.random.Generator, number: int, view: Photo, sentences: int) -> StoredScene:
     things = see_things(view)
-    written = PhotoWriter(rng, things).write(sentences, _ABSENT_SHARE)
-    return StoredScene(PHOTO_SPLIT, number, view.pixels, view.labels, _names(things), written)
+    written = PhotoWriter(rng, things, view.told).write(sentences, _ABSENT_SHARE)
+    return StoredScene(PHOTO_SPLIT, number, view.pixels, view.labels, _names(things), written, view.told)
 
 
 def _names(things: Sequence[Thing]) -> tuple[Names, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,17 @@ Names = tuple[str, str, str, str]
 @dataclass(frozen=True, eq=False)
 class Photo:
     """``pixels`` uint8 (h, w, 3); ``labels`` uint8 (h, w), thing i drawn as i + 1 or ``NOT_ASKED``; ``names`` of each
-    thing as (category, color, pattern, size), empty where unknown.
+    thing as (category, color, pattern, size), empty where unknown. ``told``: the categories of which ``names`` has all
+    that the picture shows, so that another one of them is surely not there. Of a whole photograph: ``path``, its file,
+    and ``image_id``.
     """
 
     pixels: Pixels
     labels: Labels
     names: tuple[Names, ...]
+    told: frozenset[str] = frozenset()
+    path: Path | None = None
+    image_id: int = 0
 
 
 def load_photos(folder: Path, *, validation: bool) -> list[Photo]:
@@ -45,7 +50,9 @@ def load_photos(folder: Path, *, validation: bool) -> list[Photo]:
     things apart: other things are there too and have no outline. Parts of things are left out.
     """
     source = Photographs(folder, validation=validation, min_area=0.0)
-    unlabelled = NOT_ASKED if source.num_categories < _LABELS_EVERYTHING else 0
+    everything = len(source.categories) >= _LABELS_EVERYTHING
+    unlabelled = 0 if everything else NOT_ASKED
+    of_set = frozenset(filter(None, map(coco_name, source.categories))) if everything else frozenset()
     things: dict[int, list[dict[str, Any]]] = {}
     for annotation in source.objects:
         if annotation.get("kind") != "part":
@@ -64,7 +71,8 @@ def load_photos(folder: Path, *, validation: bool) -> list[Photo]:
         for label, annotation in enumerate(drawn, 1):
             labels[source.of(annotation)[1]] = label
         names = tuple((coco_name(source.category(a)), UNKNOWN, UNKNOWN, UNKNOWN) for a in drawn)
-        photos.append(Photo(pixels, labels, names))
+        told = (of_set | {name[0] for name in names}) - {coco_name(source.category(a)) for a in rest}
+        photos.append(Photo(pixels, labels, names, told, source.path(drawn[0]), image))
     return photos
 
 
@@ -79,7 +87,8 @@ def kept_things(photo: Photo, areas: npt.NDArray[np.float64]) -> Photo:
     table[0] = 0
     table[1 : len(keep) + 1][keep] = np.arange(1, keep.sum() + 1)
     names = tuple(name for name, kept in zip(photo.names, keep, strict=True) if kept)
-    return Photo(photo.pixels, np.asarray(table[photo.labels], np.uint8), names)
+    half_seen = {name[0] for name, kept, count in zip(photo.names, keep, counts, strict=True) if count and not kept}
+    return Photo(photo.pixels, np.asarray(table[photo.labels], np.uint8), names, photo.told - half_seen)
 
 
 def whole_view(photo: Photo, side: int) -> Photo:
@@ -102,8 +111,14 @@ def random_view(rng: np.random.Generator, photo: Photo, side: int) -> Photo:
         box = (x0, y0, w, h)
     seen = _window(photo, box, side)
     if rng.random() < 0.5:
-        seen = Photo(np.ascontiguousarray(seen.pixels[:, ::-1]), np.ascontiguousarray(seen.labels[:, ::-1]), seen.names)
-    return Photo(relit(rng, seen.pixels), seen.labels, seen.names)
+        seen = mirrored_photo(seen)
+    return replace(seen, pixels=relit(rng, seen.pixels))
+
+
+def mirrored_photo(photo: Photo) -> Photo:
+    """``photo`` with left and right exchanged."""
+    pixels, labels = np.ascontiguousarray(photo.pixels[:, ::-1]), np.ascontiguousarray(photo.labels[:, ::-1])
+    return replace(photo, pixels=pixels, labels=labels)
 
 
 def _some_place(rng: np.random.Generator, labels: Labels) -> tuple[int, int]:
@@ -128,7 +143,8 @@ def _window(photo: Photo, box: tuple[int, int, int, int], side: int) -> Photo:
     scale = side * side / (width * height)
     counts = np.bincount(photo.labels.ravel(), minlength=256)[1 : len(photo.names) + 1]
     areas = counts.astype(np.float64) * scale
-    return kept_things(Photo(np.asarray(pixels, np.uint8), np.asarray(labels, np.uint8), photo.names), areas)
+    resized = replace(photo, pixels=np.asarray(pixels, np.uint8), labels=np.asarray(labels, np.uint8))
+    return kept_things(resized, areas)
 
 
 def relit(rng: np.random.Generator, pixels: Pixels) -> Pixels:
@@ -172,7 +188,7 @@ class CutOuts:
             number, label = self._things[int(index)]
             areas.append(_paste_one(rng, self._photos[number], label, pixels, labels, len(names) + 1))
             names.append(self._photos[number].names[label - 1])
-        pasted = Photo(np.asarray(np.clip(pixels, 0, 255), np.uint8), labels, tuple(names))
+        pasted = Photo(np.asarray(np.clip(pixels, 0, 255), np.uint8), labels, tuple(names), onto.told)
         return kept_things(pasted, np.array(areas))
 
 

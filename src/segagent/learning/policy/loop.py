@@ -7,9 +7,9 @@ import math
 import time
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,16 @@ from torch import Tensor, nn
 from segagent.core import WeightsError
 from segagent.cpu import precision
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+BatchT = TypeVar("BatchT", bound="DataclassInstance")
+
 
 @dataclass(frozen=True)
 class StageBudget:
-    """How long a stage trains: until ``minutes`` of its main thread's CPU time or ``steps`` steps, whichever
-    comes first.
+    """How long a stage trains: until ``minutes`` of its main thread's CPU time or ``steps`` steps, whichever comes
+    first; and on which ``device``.
     """
 
     minutes: float
@@ -29,6 +34,7 @@ class StageBudget:
     learning_rate: float = 2e-3
     warmup_steps: int = 100
     checkpoint_minutes: float = 2.0
+    device: str = "cpu"
 
 
 class Stage:
@@ -39,7 +45,8 @@ class Stage:
     """
 
     def __init__(self, name: str, network: nn.Module, folder: Path, budget: StageBudget, *, resume: bool) -> None:
-        self.name, self.network, self.budget = name, network, budget
+        self.device = torch.device(budget.device)
+        self.name, self.network, self.budget = name, network.to(self.device), budget
         self._checkpoint = folder / f"{name}.pt"
         self._log = folder / f"{name}.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +123,7 @@ class Stage:
         partial.rename(self._checkpoint)
 
     def _load(self) -> None:
-        state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
+        state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
         try:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
@@ -124,6 +131,15 @@ class Stage:
             self.step, self.seconds = int(state["step"]), float(state["seconds"])
         except (KeyError, RuntimeError, ValueError) as error:
             raise WeightsError(f"{self._checkpoint} is no checkpoint of this stage: {error}") from error
+
+    def there(self, batch: BatchT) -> BatchT:
+        """``batch`` with its tensors on the stage's device."""
+        tensors = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
+        return replace(batch, **{name: value.to(self.device) for name, value in tensors.items()})
+
+    def trained_average(self) -> nn.Module:
+        """The averaged weights, on the CPU."""
+        return self.average.cpu()
 
     def _update_average(self) -> None:
         decay = min(0.998, (1 + self.step) / (10 + self.step))

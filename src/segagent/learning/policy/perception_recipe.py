@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from segagent.core import Image
 from segagent.cpu import autocast
 from segagent.datasets.scenes.model import Split
 from segagent.learning.photographs.store import PHOTO_SPLIT, PhotoSets, draw_photographs
+from segagent.learning.policy.absence import accuracies, doubted, operating_point
 from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.loop import StageBudget, put_channels_last
 from segagent.learning.policy.scene_store import SHARD, SceneMix, SceneStore, StoredScene, write_shard
@@ -22,6 +23,7 @@ from segagent.learning.policy.train_grounding import (
     grounding_accuracy,
     perceive_scene,
     train_grounding,
+    with_borrowed,
 )
 from segagent.learning.policy.train_objects import AnnotatedPicture, KnownObjects, known_objects, train_objects
 from segagent.policies.detector import Detector
@@ -130,11 +132,22 @@ def train_perception(
     )
     network.grounding.load_state_dict(grounding.state_dict())
     network.eval()
-    return {
+    measured = {
         f"{name}grounding_{kind}": value
         for name, measuring in held_out.items()
         for kind, value in grounding_accuracy(network.grounding, measuring, network.vocabulary).items()
     }
+    return measured | _settle_absence(network, held_out.get("photographs_", ()))
+
+
+def _settle_absence(network: PolicyNetwork, held_out: Sequence[PerceivedScene]) -> dict[str, float]:
+    """Choose on every second held-out photograph when ``network`` says "no such object"; what the others say of it."""
+    said = doubted(network.grounding, with_borrowed(held_out), network.vocabulary)
+    bar = operating_point([one for one in said if one.picture % 2 == 0])
+    if bar is None:
+        return {}
+    network.absent_above = bar
+    return accuracies([one for one in said if one.picture % 2], bar)
 
 
 def _known(
@@ -161,10 +174,13 @@ def _known(
 
 
 def stage_budget(config: PolicyTraining, stage: str, share: float, learning_rate: float | None = None) -> StageBudget:
-    """The stage's part of the minutes; its learning rate depends on whether it starts from trained weights."""
+    """The stage's part of the minutes; its learning rate depends on whether it starts from trained weights. The small
+    networks of the later stages stay on the CPU.
+    """
     steps = 10**9 if config.steps is None else config.steps
     rate = learning_rate or (_RATES if config.start is None else _TUNING_RATES).get(stage, 2e-3)
-    return StageBudget(minutes=config.minutes * share, steps=steps, learning_rate=rate)
+    device = config.device if stage in ("detector", "objects") else "cpu"
+    return StageBudget(minutes=config.minutes * share, steps=steps, learning_rate=rate, device=device)
 
 
 def perceive_all(network: PolicyNetwork, scenes: SceneStore | Iterator[StoredScene]) -> list[PerceivedScene]:

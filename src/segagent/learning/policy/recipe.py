@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,31 +12,25 @@ import numpy as np
 import torch
 
 from segagent.core import Image, SegmentationTool
-from segagent.cpu import precision
+from segagent.cpu import precision, usable_device
 from segagent.datasets.scenes import GENERATOR_VERSION
 from segagent.learning.policy.classes import architecture
 from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.perception_recipe import Report, draw_scenes, stage_budget, train_perception
-from segagent.learning.policy.rollouts import (
-    RewardRow,
-    annotator_states,
-    made_up_rows,
-    own_episodes,
-    reward_rows,
-)
+from segagent.learning.policy.prm_recipe import train_prm
+from segagent.learning.policy.rollouts import annotator_states, own_episodes
 from segagent.learning.policy.scene_store import SceneStore
-from segagent.learning.policy.train_reward import reward_quality, train_reward
 from segagent.learning.policy.train_states import MaskState, StudiedScene, train_states
 from segagent.learning.policy.warm_start import grown
 from segagent.policies.network import PolicyNetwork, load_network, save_network
 from segagent.policies.perception import perceive
-from segagent.policies.state_head import RewardHead
 from segagent.tools import make_tool
 from segagent.vision.encoder import Encoder, read_published
 from segagent.vision.sight import FILE, Sight, packaged_encoder, save_encoder, sight_of
 
-_FIRST_STATE = 200_000
-"""From which number of the train split on scenes serve for episodes; the perception uses lower ones."""
+_FIRST_STATE, _FIRST_PRM = 200_000, 300_000
+"""From which number of the train split on scenes serve for episodes and, further on, for the process
+reward model; the perception uses lower ones."""
 _PHOTO_DATA = ", and photographs with cut-outs of them pasted (ids that are multiples of 10 held out)"
 _GROUP = 40
 
@@ -62,15 +55,19 @@ def train_policy(
     """
     began = time.perf_counter()
     say = report or (lambda _: None)
+    usable_device(config.device)
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
     network = starting_network(config, out)
-    measured = train_perception(config, out, network, say, resume=resume)
+    measured = {} if config.prm_only else train_perception(config, out, network, say, resume=resume)
     if not config.perception_only:
-        store = draw_scenes(out, "states", "train", _FIRST_STATE, config.state_scenes)
-        say("stages 4 and 5: states, place, predicted IoU")
-        measured |= train_episodes(config, out, network, store, make_tool(config.tool), say, resume=resume)
+        tool = make_tool(config.tool)
+        if not config.prm_only:
+            say("stage 4: states, place")
+            store = draw_scenes(out, "states", "train", _FIRST_STATE, config.state_scenes)
+            train_episodes(config, out, network, store, tool, say, resume=resume)
+        measured |= train_prm(config, out, network, tool, _FIRST_PRM, say, resume=resume)
     weights = out / "policy.safetensors"
     save_network(weights, network, card(config, measured))
     return TrainedPolicy(weights, measured, time.perf_counter() - began)
@@ -121,6 +118,7 @@ def _command(config: PolicyTraining) -> str:
     parts += ["--encoder ENCODER"] if config.encoder else []
     parts += ["--from WEIGHTS"] if config.start else []
     parts += ["--perception-only"] if config.perception_only else []
+    parts += ["--prm-only"] if config.prm_only else []
     return " ".join(parts)
 
 
@@ -141,12 +139,8 @@ def train_episodes(
     say: Report,
     *,
     resume: bool,
-) -> dict[str, float]:
-    """Stages 4 and 5: in each round collect states, train the state head on all so far, then the reward head.
-
-    The reward head's rows are made anew each round, since they depend on the state head. A tenth of the scenes
-    measures.
-    """
+) -> None:
+    """Stage 4: in each round collect states, train the state head on all so far. A tenth of the scenes is left out."""
     studied = study(network, store, config.state_scenes)
     cut = max(1, len(studied) // 10)
     rng = np.random.default_rng((config.seed, 6))
@@ -154,7 +148,6 @@ def train_episodes(
     numbers = [int(n) for n in rng.permutation(np.arange(cut, len(studied)))]
     for group in _groups(numbers[: config.episodes]):
         states += annotator_states(rng, studied, group, tool, config.episode_steps)
-    rows: list[RewardRow] = []
     for number in range(1, config.rounds + 1):
         share = config.states_share * number / config.rounds
         head = train_states(
@@ -171,29 +164,8 @@ def train_episodes(
         network.eval()
         say(f"round {number}: own episodes")
         chosen = [int(n) for n in rng.choice(np.arange(cut, len(studied)), config.episodes)]
-        rows = []
         for group in _groups(chosen):
-            more, seen = own_episodes(rng, network, studied, group, tool, config.episode_steps)
-            rows += more
-            states += seen
-    rows += reward_rows(rng, network, studied, [states[int(i)] for i in rng.integers(0, len(states), len(rows) // 3)])
-    rows += made_up_rows(rng, network, studied[cut:], len(rows) // 4)
-    held_out: list[RewardRow] = []
-    for group in _groups(list(range(cut))):
-        held_out += own_episodes(rng, network, studied, group, tool, config.episode_steps)[0]
-    reward = train_reward(
-        out, rows, held_out, stage_budget(config, "reward", config.reward_share, 5e-4), config.seed, resume=resume
-    )
-    quality = reward_quality(reward, held_out)
-    # The mixture alone is a good estimate already: a correction is kept only where it helps on pictures not trained on.
-    if quality["mae"] < quality["mixed_mae"]:
-        network.reward.load_state_dict(reward.state_dict())
-    else:
-        network.reward = RewardHead()
-    network.eval()
-    quality = reward_quality(network.reward, held_out)
-    (out / "reward_quality.json").write_text(json.dumps(quality) + "\n")
-    return {f"predicted_iou_{name}": value for name, value in quality.items()}
+            states += own_episodes(rng, network, studied, group, tool, config.episode_steps)
 
 
 def _groups(numbers: Sequence[int]) -> list[Sequence[int]]:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from segagent.core import BoolMask, Click, Image, SegmentationTool, State, empty_mask, iou
 from segagent.environment import random_clicks_start
 from segagent.environment.annotator import next_click
 from segagent.environment.mdp import step_batch
-from segagent.learning.policy.train_states import MaskState, StudiedScene, made_up_mask
+from segagent.learning.policy.train_states import MaskState, StudiedScene
 from segagent.policies.grounding import Words
 from segagent.policies.network import PolicyNetwork
-from segagent.policies.reading import Examined, conclude, examine
+from segagent.policies.perception import Percept
+from segagent.policies.reading import conclude, examine
 from segagent.policies.reply import parse_reply
 from segagent.policies.state_head import BINS
 from segagent.policies.writing import reply_text, write_greedy, write_sampled
@@ -66,58 +66,50 @@ def annotator_states(
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class RewardRow:
-    """One state as the reward head sees it, all 1-D, and its true IoU. ``source`` says where the state came from."""
-
-    mixed: Tensor
-    region: Tensor
-    sentence: Tensor
-    summary: Tensor
-    iou: float
-    source: str
-
-
-def _row(found: Examined, mask: BoolMask, true: BoolMask, source: str) -> RewardRow:
-    return RewardRow(found.mixture.iou, found.region, found.sentence, found.mixture.summary, iou(mask, true), source)
-
-
 @torch.no_grad()
-def _words(network: PolicyNetwork, text: str) -> Words:
+def encoded(network: PolicyNetwork, text: str) -> Words:
+    """A sentence as the grounding reads it."""
     words: Words = network.grounding.text(torch.tensor([network.vocabulary.encode(text)]))
     return words
 
 
-def reward_rows(
-    rng: np.random.Generator, network: PolicyNetwork, studied: Sequence[StudiedScene], states: Sequence[MaskState]
-) -> list[RewardRow]:
-    """Each state under a sentence about its target, or sometimes about another object of the scene."""
-    rows = []
-    for state in states:
-        one = studied[state.scene]
-        about = [e for e in one.scene.expressions if e.target == state.target]
-        if not about or rng.random() < 0.25:
-            about = list(one.scene.expressions)
-        if about:
-            expression = about[int(rng.integers(len(about)))]
-            found = examine(network, one.percept, _words(network, expression.text), state.mask)
-            rows.append(_row(found, state.mask, one.scene.mask(expression.target), "annotator"))
-    return rows
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A picture as the policy perceives it, and a sentence about it."""
+
+    image: Image
+    percept: Percept
+    words: Words
 
 
-def made_up_rows(
-    rng: np.random.Generator, network: PolicyNetwork, studied: Sequence[StudiedScene], num: int
-) -> list[RewardRow]:
-    """``num`` invented masks under sentences of their scenes."""
-    rows: list[RewardRow] = []
-    while len(rows) < num:
-        one = studied[int(rng.integers(len(studied)))]
-        if one.scene.expressions:
-            expression = one.scene.expressions[int(rng.integers(len(one.scene.expressions)))]
-            mask = made_up_mask(rng, one.scene, expression.target)
-            found = examine(network, one.percept, _words(network, expression.text), mask)
-            rows.append(_row(found, mask, one.scene.mask(expression.target), "made up"))
-    return rows
+def own_masks(
+    rng: np.random.Generator,
+    network: PolicyNetwork,
+    asked: Sequence[Asked],
+    tool: SegmentationTool,
+    steps: int,
+    sampled: float = 0.5,
+) -> list[list[BoolMask]]:
+    """The masks of each episode of the policy from an empty mask, that included: greedy ones or (a share ``sampled``)
+    at temperature 1.
+    """
+    embeddings = tool.embed([one.image for one in asked])
+    greedy = rng.random(len(asked)) >= sampled
+    states = [State(empty_mask(one.image.height, one.image.width)) for one in asked]
+    masks = [[state.mask] for state in states]
+    for _ in range(steps):
+        moves = []
+        for index, one in enumerate(asked):
+            reading = conclude(network, examine(network, one.percept, one.words, states[index].mask))
+            written = write_greedy(reading) if greedy[index] else write_sampled(reading, rng, 1.0)
+            height, width = states[index].mask.shape
+            action, _ = parse_reply(reply_text(written, height, width, BINS), height, width)
+            moves.append((embeddings[index], states[index], action))
+        if moves:
+            states = step_batch(moves, tool)
+        for made, state in zip(masks, states, strict=True):
+            made.append(state.mask)
+    return masks
 
 
 def own_episodes(
@@ -127,37 +119,20 @@ def own_episodes(
     numbers: Sequence[int],
     tool: SegmentationTool,
     steps: int,
-    sampled: float = 0.5,
-) -> tuple[list[RewardRow], list[MaskState]]:
-    """Roll the policy out on one sentence per scene in ``numbers``: greedily, or (a share ``sampled``) at
-    temperature 1.
-    """
+) -> list[MaskState]:
+    """The states of the policy's episodes on one sentence per scene in ``numbers``; a fifth of the starts is kept."""
     numbers = [n for n in numbers if studied[n].scene.expressions]
-    images = [Image.of(studied[n].scene.pixels) for n in numbers]
-    embeddings = tool.embed(images)
     chosen = []
     for number in numbers:
         expressions = studied[number].scene.expressions
         chosen.append(expressions[int(rng.integers(len(expressions)))])
-    words = [_words(network, expression.text) for expression in chosen]
-    greedy = rng.random(len(numbers)) >= sampled
-    states = [State(empty_mask(image.height, image.width)) for image in images]
-    rows: list[RewardRow] = []
-    found: list[MaskState] = []
-    for step in range(steps + 1):
-        moves = []
-        for index, (number, expression) in enumerate(zip(numbers, chosen, strict=True)):
-            one, mask = studied[number], states[index].mask
-            examined = examine(network, one.percept, words[index], mask)
-            if step > 0 or rng.random() < 0.2:
-                rows.append(_row(examined, mask, one.scene.mask(expression.target), "own"))
-                found.append(MaskState(number, expression.target, mask))
-            if step < steps:
-                reading = conclude(network, examined)
-                written = write_greedy(reading) if greedy[index] else write_sampled(reading, rng, 1.0)
-                height, width = mask.shape
-                action, _ = parse_reply(reply_text(written, height, width, BINS), height, width)
-                moves.append((embeddings[index], states[index], action))
-        if moves:
-            states = step_batch(moves, tool)
-    return rows, found
+    asked = [
+        Asked(Image.of(studied[n].scene.pixels), studied[n].percept, encoded(network, expression.text))
+        for n, expression in zip(numbers, chosen, strict=True)
+    ]
+    return [
+        MaskState(number, expression.target, mask)
+        for number, expression, masks in zip(numbers, chosen, own_masks(rng, network, asked, tool, steps), strict=True)
+        for step, mask in enumerate(masks)
+        if step > 0 or rng.random() < 0.2
+    ]

@@ -41,7 +41,8 @@ class StoredScene:
     """One scene: ``pixels`` uint8 (256, 256, 3), ``labels`` uint8 (256, 256) with object i drawn as i + 1, or
     ``NOT_ASKED``.
 
-    ``names`` holds (category, color, pattern, size) of each object, empty where unknown.
+    ``names`` holds (category, color, pattern, size) of each object, empty where unknown; ``told`` the categories of a
+    photograph of which it has all that there are.
     """
 
     split: str
@@ -50,6 +51,7 @@ class StoredScene:
     labels: npt.NDArray[np.uint8]
     names: tuple[tuple[str, str, str, str], ...]
     expressions: tuple[StoredExpression, ...]
+    told: frozenset[str] = frozenset()
 
     def mask(self, number: int) -> BoolMask:
         """The visible mask of object ``number``, bool (256, 256)."""
@@ -83,7 +85,12 @@ def save_shard(folder: Path, split: str, first: int, scenes: Iterable[StoredScen
         return
     kept = list(scenes)
     records = [
-        {"index": scene.index, "names": scene.names, "expressions": [asdict(e) for e in scene.expressions]}
+        {
+            "index": scene.index,
+            "names": scene.names,
+            "expressions": [asdict(e) for e in scene.expressions],
+            "told": sorted(scene.told),
+        }
         for scene in kept
     ]
     np.save(folder / f"{stem}_pixels.npy", np.stack([scene.pixels for scene in kept]))
@@ -129,6 +136,7 @@ class SceneStore:
                 StoredExpression(e["text"], e["target"], e["kind"], tuple(e["candidates"]), e["anchor"])
                 for e in record["expressions"]
             ),
+            told=frozenset(record.get("told", ())),
         )
 
     def __iter__(self) -> Iterator[StoredScene]:

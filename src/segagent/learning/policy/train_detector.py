@@ -136,7 +136,7 @@ def train_detector(
     """Train ``start``, or what its checkpoint has come to, over what ``sight`` sees; returns the averaged weights."""
     torch.manual_seed(seed)
     stage = Stage("detector", deepcopy(start).requires_grad_(True), work, budget, resume=resume)
-    network = stage.network
+    network, sight = stage.network, sight.on(stage.device)
     put_channels_last(network)
     network.train()
     for step in stage.batches():
@@ -146,12 +146,12 @@ def train_detector(
         whole = stage.used > 0.75 or rng.random() < 0.4
         side, size = (WORKING_SIZE, 8) if whole else (WORKING_SIZE // 2, 24)
         size = max(2, round(size * batch_scale))
-        batch = detection_batch(rng, scenes.draw(rng, size), side)
+        batch = stage.there(detection_batch(rng, scenes.draw(rng, size), side))
         jitter = torch.from_numpy(
             rng.integers(-1, 2, (len(batch.cells), 2)) * (rng.random((len(batch.cells), 1)) < 0.4)
         )
-        cells = (batch.cells + jitter).clamp(0, side // CENTRE_STRIDE - 1)
-        with autocast():
+        cells = (batch.cells + jitter.to(stage.device)).clamp(0, side // CENTRE_STRIDE - 1)
+        with autocast(stage.device.type):
             features = network(sight.views(batch.pictures))
             kernels = features.kernels[batch.picture_of, :, cells[:, 0], cells[:, 1]]
         places = (cells.flip(1).float() + 0.5) * CENTRE_STRIDE
@@ -159,5 +159,6 @@ def train_detector(
         found = centre_loss(features.centres.float(), batch.centres, batch.asked)
         drawn, iou = outline_loss(outlines, batch.coverage)
         stage.update(found + drawn, centre=float(found.detach()), outline=float(drawn.detach()), iou=iou)
-    assert isinstance(stage.average, Detector)
-    return stage.average
+    average = stage.trained_average()
+    assert isinstance(average, Detector)
+    return average

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +15,18 @@ from torch.nn import functional
 
 from segagent.core import Image
 from segagent.cpu import autocast
+from segagent.learning.photographs.words import missing_nouns, nouns_in
 from segagent.learning.policy.loop import Stage, StageBudget
-from segagent.learning.policy.scene_store import StoredExpression, StoredScene
+from segagent.learning.policy.scene_store import ABSENT_TARGET, StoredExpression, StoredScene
 from segagent.learning.policy.train_objects import match_objects, mirrored
 from segagent.policies.grounding import Grounded, Grounding
 from segagent.policies.network import PolicyNetwork
 from segagent.policies.perception import MAX_OBJECTS, Percept, perceive
-from segagent.policies.tokens import UNKNOWN, Vocabulary, swap_sides
+from segagent.policies.tokens import MAX_WORDS, PADDING, UNKNOWN, Vocabulary, swap_sides
 
-KIND_WEIGHTS = {"attribute": 1.0, "position": 2.5, "superlative": 2.0, "relation": 3.0, "absent": 1.5}
-"""How likely a sentence of each kind is to be drawn."""
+KIND_WEIGHTS = {"attribute": 1.5, "position": 2.5, "superlative": 2.0, "relation": 3.0}
+"""How likely a sentence of each kind is to be drawn; of what is absent, 1.5."""
+_EXTRA_WORDS, _BORROWED = 0.12, 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,7 @@ class PerceivedScene:
     ``tokens`` (MAX_OBJECTS, EMBEDDING + attributes), ``geometry`` (MAX_OBJECTS, NUM_GEOMETRY), ``certainty``
     (MAX_OBJECTS,), ``num`` objects in use; ``truth[i]`` is the true object that found object i is, or -1. ``familiar``:
     the object encoder was trained on this picture's objects, so its tokens are surer than they will be elsewhere.
+    ``missing``: nouns that surely fit nothing in the picture.
     """
 
     tokens: npt.NDArray[np.float32]
@@ -43,6 +46,7 @@ class PerceivedScene:
     truth: npt.NDArray[np.int64]
     expressions: tuple[StoredExpression, ...]
     familiar: bool = False
+    missing: frozenset[str] = frozenset()
 
 
 def pad_percept(percept: Percept) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -65,13 +69,39 @@ def perceive_scene(
     truth = match_objects(percept.coverage.numpy(), scene.labels, len(scene.names))
     padded = np.full(MAX_OBJECTS, -1, np.int64)
     padded[: len(truth)] = truth
-    return PerceivedScene(*pad_percept(percept), len(truth), padded, scene.expressions, familiar)
+    missing = missing_nouns({names[0] for names in scene.names}, scene.told)
+    return PerceivedScene(*pad_percept(percept), len(truth), padded, scene.expressions, familiar, missing)
+
+
+def borrowed(
+    rng: np.random.Generator, scene: PerceivedScene, others: Sequence[StoredExpression]
+) -> StoredExpression | None:
+    """One of ``others``, sentences about other pictures, that names nothing that is in this one; None if none is found
+    soon. So what is absent here is said in the very words in which it is said where it is there.
+    """
+    for _ in range(4):
+        other = others[int(rng.integers(len(others)))]
+        nouns = nouns_in(other.text)
+        if nouns and nouns <= scene.missing and other.target != ABSENT_TARGET:
+            return StoredExpression(other.text, ABSENT_TARGET, "absent borrowed", (), None)
+    return None
+
+
+def with_borrowed(scenes: Sequence[PerceivedScene], each: int = 4) -> list[PerceivedScene]:
+    """``scenes`` with up to ``each`` sentences of one another that nothing in them fits; the same every time."""
+    rng = np.random.default_rng(0)
+    others = [expression for scene in scenes for expression in scene.expressions]
+    found = []
+    for scene in scenes:
+        more = {b.text: b for _ in range(each) if others and (b := borrowed(rng, scene, others)) is not None}
+        found.append(replace(scene, expressions=(*scene.expressions, *more.values())))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
 class GroundingBatch:
-    """Sentences b against objects: what :class:`Grounding` takes, and which objects are the answer (bool, b x 1
-    + n).
+    """Sentences b against objects: what :class:`Grounding` takes, which objects are the answer (bool, b x 1 + n), and
+    of which sentences nothing in the picture is meant, found or not: ``absent`` bool (b,).
     """
 
     words: Tensor
@@ -83,6 +113,7 @@ class GroundingBatch:
     candidates: Tensor
     anchors: Tensor
     has_anchor: Tensor
+    absent: Tensor
 
 
 def grounding_batch(
@@ -98,9 +129,13 @@ def grounding_batch(
     num = len(chosen)
     targets = np.zeros((num, MAX_OBJECTS + 1), np.bool_)
     candidates, anchors = np.zeros_like(targets), np.zeros_like(targets)
-    for row, (scene_number, expression_number) in enumerate(chosen):
+    expressions = [scenes[s].expressions[e] for s, e in chosen]
+    if augment:
+        asked = list(expressions)
+        for row in map(int, np.flatnonzero(rng.random(num) < _BORROWED)):
+            expressions[row] = borrowed(rng, scenes[chosen[row][0]], asked) or asked[row]
+    for row, ((scene_number, _), expression) in enumerate(zip(chosen, expressions, strict=True)):
         scene = scenes[scene_number]
-        expression = scene.expressions[expression_number]
         mirror = augment and rng.random() < 0.5
         texts.append(swap_sides(expression.text) if mirror else expression.text)
         geometry = scene.geometry
@@ -118,7 +153,7 @@ def grounding_batch(
             table[row, 0] = not table[row, 1:].any()
     numbers = torch.tensor(vocabulary.encode_padded(texts))
     if augment:
-        numbers = torch.where((numbers > UNKNOWN) & (torch.rand(numbers.shape) < 0.02), UNKNOWN, numbers)
+        numbers = _with_unknown_words(rng, numbers)
     token_tensor = torch.from_numpy(np.stack(tokens))
     if augment:
         familiar = np.array([scenes[s].familiar for s, _ in chosen])
@@ -132,8 +167,21 @@ def grounding_batch(
         torch.from_numpy(targets),
         torch.from_numpy(candidates),
         torch.from_numpy(anchors),
-        torch.tensor([scenes[s].expressions[e].anchor is not None for s, e in chosen]),
+        torch.tensor([expression.anchor is not None for expression in expressions]),
+        torch.tensor([expression.target == ABSENT_TARGET for expression in expressions]),
     )
+
+
+def _with_unknown_words(rng: np.random.Generator, numbers: Tensor) -> Tensor:
+    """Words of sentences (b, w) made unknown now and then, and an unknown one put in somewhere, as people's are."""
+    numbers = torch.where((numbers > UNKNOWN) & (torch.rand(numbers.shape) < 0.02), UNKNOWN, numbers)
+    longer = functional.pad(numbers, (0, 1), value=PADDING)
+    lengths = (numbers != PADDING).sum(1)
+    for row in np.flatnonzero(rng.random(len(numbers)) < _EXTRA_WORDS):
+        place = int(rng.integers(int(lengths[row]) + 1))
+        longer[row, place + 1 :] = numbers[row, place:]
+        longer[row, place] = UNKNOWN
+    return longer[:, :MAX_WORDS]
 
 
 def _less_sure(rng: np.random.Generator, tokens: Tensor, rows: npt.NDArray[np.bool_]) -> Tensor:
@@ -154,7 +202,7 @@ def run(network: Grounding, batch: GroundingBatch) -> Grounded:
 
 
 def grounding_loss(answer: Grounded, batch: GroundingBatch) -> tuple[Tensor, dict[str, float]]:
-    """Likelihood of the target, plus those of the noun phrase's candidates and of the anchor."""
+    """Likelihood of the target, plus those of the noun phrase's candidates, of the anchor, and of there being any."""
 
     def likelihood(logits: Tensor, right: Tensor) -> Tensor:
         return torch.logsumexp(logits, 1) - torch.logsumexp(logits.masked_fill(~right, -1e4), 1)
@@ -168,7 +216,9 @@ def grounding_loss(answer: Grounded, batch: GroundingBatch) -> tuple[Tensor, dic
     fits = (fits * batch.valid).sum() / batch.valid.sum().clamp(min=1)
     best = answer.logits.argmax(1, keepdim=True)
     right = batch.targets.gather(1, best).float().mean()
-    return target + 0.5 * anchor + fits, {"target": float(target.detach()), "right": float(right)}
+    absent = functional.binary_cross_entropy_with_logits(answer.absent, batch.absent.float())
+    measured = {"target": float(target.detach()), "right": float(right), "absent": float(absent.detach())}
+    return target + 0.5 * anchor + fits + absent, measured
 
 
 def train_grounding(
@@ -187,7 +237,7 @@ def train_grounding(
     torch.manual_seed(seed)
     stage = Stage("grounding", deepcopy(start).requires_grad_(True), work, budget, resume=resume)
     pool = [(s, e) for s, scene in enumerate(scenes) for e in range(len(scene.expressions))]
-    chances = np.array([KIND_WEIGHTS[scenes[s].expressions[e].kind] for s, e in pool])
+    chances = np.array([KIND_WEIGHTS.get(scenes[s].expressions[e].kind, 1.5) for s, e in pool])
     chances /= chances.sum()
     stage.network.train()
     for step in stage.batches():
@@ -212,7 +262,7 @@ def grounding_accuracy(
 ) -> dict[str, float]:
     """Share of sentences whose most likely found object is the target, by kind and over all.
 
-    Where nothing is meant (kind "absent", not in "all"): the share for which "none of them" is likelier than not.
+    Where nothing is meant (kinds "absent ...", not in "all"): the share for which "none of them" is likelier than not.
     """
     hits: dict[str, list[float]] = {}
     rng = np.random.default_rng(0)
@@ -224,8 +274,8 @@ def grounding_accuracy(
         right = batch.targets[:, 1:].gather(1, logits[:, 1:].argmax(1, keepdim=True))[:, 0]
         none = logits.softmax(1)[:, 0] > 0.5
         for (s, e), hit, refused in zip(chosen, right.tolist(), none.tolist(), strict=True):
-            kind = scenes[s].expressions[e].kind
-            hits.setdefault(kind, []).append(float(refused if kind == "absent" else hit))
-            if kind != "absent":
+            absent = scenes[s].expressions[e].target == ABSENT_TARGET
+            hits.setdefault(scenes[s].expressions[e].kind, []).append(float(refused if absent else hit))
+            if not absent:
                 hits.setdefault("all", []).append(float(hit))
     return {kind: round(float(np.mean(values)), 4) for kind, values in sorted(hits.items())}

@@ -171,7 +171,7 @@ def mirrored(geometry: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def attribute_loss(appearance: Appearance, classes: Tensor) -> tuple[Tensor, dict[str, float]]:
     """Sum of the four cross-entropies, and the accuracies, over the objects whose class is known."""
-    loss = torch.zeros(())
+    loss = torch.zeros((), device=classes.device)
     measured = {}
     for name, logits, true in zip(
         ("category", "color", "pattern", "size"), appearance.attributes, classes.T, strict=True
@@ -203,11 +203,12 @@ def train_objects(
     for step in stage.batches():
         rng = np.random.default_rng((seed, 2, step))
         chosen = rng.choice(len(chances), max(2, round(128 * batch_scale)), p=chances)
-        batch = objects.batch(rng, chosen, augment=True)
+        batch = stage.there(objects.batch(rng, chosen, augment=True))
         crops = batch.crops.contiguous(memory_format=torch.channels_last)
-        with autocast():
+        with autocast(stage.device.type):
             appearance = network(crops, batch.geometries, batch.seen)
         loss, measured = attribute_loss(appearance, batch.classes)
         stage.update(loss, **measured)
-    assert isinstance(stage.average, ObjectEncoder)
-    return stage.average
+    average = stage.trained_average()
+    assert isinstance(average, ObjectEncoder)
+    return average

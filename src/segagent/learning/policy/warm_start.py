@@ -16,7 +16,8 @@ _EMBEDDING = "grounding.text.embedding.weight"
 
 def grown(old: PolicyNetwork, architecture: Architecture, sight: Sight | None = None) -> PolicyNetwork:
     """A new network of ``architecture``, seeing with ``sight``, with all weights of ``old``; what is new starts as in
-    an untrained one: without a sight of its own ``old`` has no detector for it either.
+    an untrained one: without a sight of its own ``old`` has no detector for it either. Its process reward model is left
+    out: that judges by what the others have become.
 
     Classes of ``old`` come first in each table of ``architecture``. A new category counts for nothing in the
     grounding until that learns about it. Raises ``InputError`` where words or classes of ``old`` would be lost.
@@ -27,9 +28,12 @@ def grown(old: PolicyNetwork, architecture: Architecture, sight: Sight | None = 
     if any(b > a for b, a in zip(before, after, strict=True)):
         raise InputError("the weights to start from tell more classes apart than this training has")
     network = PolicyNetwork(architecture, sight)
+    network.absent_above = old.absent_above
     state = network.state_dict()
     for name, value in old.state_dict().items():
         if name.startswith("detector.") and (old.sight is None) != (sight is None):
+            continue
+        if name.startswith("prm."):
             continue
         if name == _PROJECTION:
             state[name] = _projection(value, before, after)

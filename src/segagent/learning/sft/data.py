@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segagent.core import InputError, Trajectory
+from segagent.core.extensions import from_record
 from segagent.datasets import Dataset, open_dataset
 from segagent.learning.examples import Example, sft_examples
 from segagent.learning.trajectories import read_trajectories
@@ -47,7 +48,7 @@ def open_annotator_file(path: str | Path) -> AnnotatorFile:
     spec = notes.get("dataset") if isinstance(notes, dict) else None
     if not isinstance(spec, str):
         raise InputError(f"{path}: its header names no data set; expected a file of 'segagent trajectories'")
-    dataset = open_dataset(spec)
+    dataset = open_dataset(from_record(spec, path))
     config = header.get("config")
     if not isinstance(config, dict) or config.get("dataset") != dataset.fingerprint:
         raise InputError(f"{path}: {spec} has changed since the trajectories were made; make them again")

@@ -23,7 +23,7 @@ from segagent.learning.sft.recipe import Recipe
 from segagent.learning.sft.trained import Fresh, Progress, TrainedModel
 from segagent.policies.embedded import SHIPPED, weights_file
 from segagent.policies.network import load_network, save_network
-from segagent.policies.state_head import RewardHead, StateHead
+from segagent.policies.state_head import StateHead
 
 _RESULT = "sft.json"
 _SETTINGS = "settings.json"
@@ -65,7 +65,7 @@ def train_embedded(
             raise InputError("none of the examples' objects is found by the model's detector; nothing can be learnt")
         torch.manual_seed(recipe.seed)
         if fresh:
-            network.state, network.reward = StateHead(depth_prior=fresh != "bare"), RewardHead()
+            network.state, network.prm = StateHead(depth_prior=fresh != "bare"), None
         total = recipe.num_steps(len(rows.rows))
         budget = StageBudget(
             minutes=1e9,

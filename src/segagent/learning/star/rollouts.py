@@ -71,7 +71,7 @@ def roll_out(
         partial(play_images, kind=_Rollouts(config)),
         out,
         {"what": "rollouts", **settings},
-        {"versions": package_versions(), "num_images": dataset.num_images},
+        {"versions": package_versions(dataset), "num_images": dataset.num_images},
         batch_images=_PICTURES_TOGETHER,
     )
     return carry_out(plan, ask, session, watch)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from segagent.core import InputError
+from segagent.core.extensions import from_record
 from segagent.datasets import Dataset
 from segagent.learning.examples import fates, star_examples, star_plus_examples
 from segagent.learning.sft import (
@@ -70,7 +71,7 @@ def run_star(
         ) from error
     recipe = recipe or load_recipe_from(note["recipe"])
     config = as_in_d_0(config, d0_files)
-    s_0 = f"{scheme}:{model}"
+    s_0 = from_record(f"{scheme}:{model}", model)
     d_0 = [load_annotator_set(path) for path in d0_files] if config.variant == "star+" else []
     trained: TrainedModel | None = None
     for number in range(1, config.rounds + 1):

@@ -19,12 +19,18 @@ class ToolTraining:
     ``encoder``: the published ImageNet weights of EfficientNet-Lite0 to begin with. Until ``frozen_fraction`` of the
     budget the encoder stays as it is and runs once per episode; after that it is tuned, at ``encoder_rate`` times the
     learning rate of the rest.
+
+    ``device`` is where the network is trained, for torch ("cpu", "cuda", "cuda:1"). The episodes are simulated on the
+    CPU: in this process, or, with ``workers``, by so many processes of ``batch`` episodes each, all of which make one
+    step's batch.
     """
 
     minutes: float = 45.0
     steps: int | None = None
     seed: int = 0
     threads: int = 1
+    device: str = "cpu"
+    workers: int = 0
     photographs: tuple[Path, ...] = ()
     photograph_share: float = 0.62
     pasted_share: float = 0.12

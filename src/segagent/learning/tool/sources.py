@@ -13,6 +13,7 @@ from segagent.core import BoolMask, InputError, Pixels
 from segagent.core.texts import read_json
 from segagent.datasets.coco_masks import decode_segmentation
 from segagent.datasets.scenes import SceneConfig, generate_leaf_scene, generate_scene, scene_rng
+from segagent.learning.tool.config import ToolTraining
 
 VALIDATION_MODULUS = 10
 """Photographs whose id is a multiple of this are kept for validation."""
@@ -68,13 +69,17 @@ class Photographs:
         return self.at(int(rng.choice(len(self.objects), p=self._weights)))
 
     @property
-    def num_categories(self) -> int:
-        """How many kinds of things the folder's annotations tell apart."""
-        return len(self._names)
+    def categories(self) -> tuple[str, ...]:
+        """The kinds of things that the folder's annotations tell apart."""
+        return tuple(self._names.values())
 
     def category(self, annotation: Mapping[str, Any]) -> str:
         """Name of the category of one of ``objects``."""
         return self._names[annotation["category_id"]]
+
+    def path(self, annotation: Mapping[str, Any]) -> Path:
+        """The picture file of one of ``objects`` or ``unasked``."""
+        return self._folder / "images" / str(self._images[int(annotation["image_id"])]["file_name"])
 
     def at(self, index: int) -> tuple[Pixels, BoolMask]:
         """Picture and target of object ``index`` of ``objects``."""
@@ -183,3 +188,15 @@ class Mixture:
 def _area_fraction(annotation: dict[str, Any], images: dict[int, dict[str, Any]]) -> float:
     image = images[int(annotation["image_id"])]
     return float(annotation["area"]) / (float(image["width"]) * float(image["height"]))
+
+
+def training_source(config: ToolTraining) -> Source:
+    """The mixture of pictures that ``config`` asks for."""
+    scenes, leaves = GeneratedScenes(config.seed), LeafScenes()
+    parts: list[tuple[float, Source]] = [(config.scene_share, scenes), (config.leaf_share, leaves)]
+    if config.photographs:
+        sets = [Photographs(folder) for folder in config.photographs]
+        photographs = Mixture([(len(one.objects) ** 0.5, one) for one in sets])
+        parts.append((config.photograph_share, photographs))
+        parts.append((config.pasted_share, Pasted(photographs, photographs)))
+    return Mixture(parts)

@@ -7,7 +7,8 @@ import json
 import math
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,11 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from segagent.core import InputError
-from segagent.cpu import autocast, precision
+from segagent.cpu import autocast, precision, usable_device
 from segagent.learning.tool.config import ToolTraining
 from segagent.learning.tool.episodes import Batch, EpisodePool
 from segagent.learning.tool.losses import mask_loss
-from segagent.learning.tool.sources import GeneratedScenes, LeafScenes, Mixture, Pasted, Photographs, Source
+from segagent.learning.tool.sources import training_source
+from segagent.learning.tool.workers import EpisodeWorkers
 from segagent.tools.network import ClickNetwork
 from segagent.tools.weights import save_network
 from segagent.vision.encoder import Encoder, Pyramid, encoder_input, read_published
@@ -62,18 +64,6 @@ def train_tool(
     return TrainedTool(out / "tool.safetensors", run.step, run.seconds, run.loss)
 
 
-def training_source(config: ToolTraining) -> Source:
-    """The mixture of pictures that ``config`` asks for."""
-    scenes, leaves = GeneratedScenes(config.seed), LeafScenes()
-    parts: list[tuple[float, Source]] = [(config.scene_share, scenes), (config.leaf_share, leaves)]
-    if config.photographs:
-        sets = [Photographs(folder) for folder in config.photographs]
-        photographs = Mixture([(len(one.objects) ** 0.5, one) for one in sets])
-        parts.append((config.photograph_share, photographs))
-        parts.append((config.pasted_share, Pasted(photographs, photographs)))
-    return Mixture(parts)
-
-
 class _Model(nn.Module):
     """What is trained together: the encoder, which others will read too, and the tool over it."""
 
@@ -88,10 +78,11 @@ class _Run:
 
     def __init__(self, config: ToolTraining, out: Path) -> None:
         self.config, self.out = config, out
-        self.network = _Model(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = usable_device(config.device)
+        self.network = _Model(config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.encoder is not None:
             self.network.encoder.load_state_dict(read_published(config.encoder))
-        self.average = _Model(config)
+        self.average = _Model(config).to(self.device)
         self.average.load_state_dict(self.network.state_dict())
         groups: list[dict[str, Any]] = []
         net = self.network
@@ -110,7 +101,7 @@ class _Run:
     def load(self) -> None:
         path = self.out / "checkpoint.pt"
         try:
-            saved = cast(dict[str, Any], torch.load(path, weights_only=True))
+            saved = cast(dict[str, Any], torch.load(path, map_location=self.device, weights_only=True))
             self.network.load_state_dict(saved["network"])
             self.average.load_state_dict(saved["average"])
             self.optimiser.load_state_dict(saved["optimiser"])
@@ -150,22 +141,23 @@ class _Run:
         return self.seconds / (60 * self.config.minutes)
 
     def train(self, report: Callable[[dict[str, float]], None] | None) -> None:
-        config, source = self.config, training_source(self.config)
+        config = self.config
         # The step is part of the seed, so a resumed training does not see the same pictures again.
-        rng = np.random.default_rng([config.seed, self.step])
-        pool: EpisodePool | None = None
+        seed = (config.seed, self.step)
+        pool: EpisodePool | EpisodeWorkers | None = None
         side = 0
         losses: list[float] = []
         scores: list[tuple[int, float]] = []
         last_save = time.monotonic()
         self.network.train()
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as log:
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as log, ExitStack() as closing:
             while (progress := self.progress()) < 1:
                 began = time.monotonic()
                 wanted = config.small_side if progress < config.small_fraction else config.side
                 if pool is None or wanted != side:
                     side = wanted
-                    pool = EpisodePool(source, rng, config.batch, side, config.empty_share)
+                    closing.close()
+                    pool = _episodes(config, side, seed, closing)
                 loss, probabilities = self._learn(pool.advance(), progress)
                 scores += pool.answer(probabilities)
                 losses.append(loss)
@@ -192,11 +184,11 @@ class _Run:
         rate = self.config.learning_rate * warm_up * max(0.5 * (1 + math.cos(math.pi * progress)), 0.01)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["scale"]
-        with autocast():
+        with autocast(self.device.type):
             features = self.network.tool.trunk(self._pyramid(batch, frozen=progress < self.config.frozen_fraction))
-            fine, evidence = torch.from_numpy(batch.fine), torch.from_numpy(batch.evidence)
-            logits: Tensor = self.network.tool.click(features, _last(fine), _last(evidence))
-        loss = mask_loss(logits, torch.from_numpy(batch.targets))
+            fine, evidence = self._there(batch.fine), self._there(batch.evidence)
+            logits: Tensor = self.network.tool.click(features, _last(fine), _last(evidence)).float()
+        loss = mask_loss(logits, self._there(batch.targets))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -207,22 +199,33 @@ class _Run:
             for mine, new in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
                 if mine.is_floating_point():
                     mine.lerp_(new, 1 - decay)
-        return float(loss.detach()), logits.detach().sigmoid().numpy()
+        return float(loss.detach()), logits.detach().sigmoid().cpu().numpy()
 
     def _pyramid(self, batch: Batch, *, frozen: bool) -> Pyramid:
         """Features of the batch's pictures. A frozen encoder runs only for those that were not there a step ago."""
         encoder = self.network.encoder.eval()  # ImageNet's statistics are better than a batch of sixteen's
         if not frozen:
-            return cast(Pyramid, encoder(_last(encoder_input(torch.from_numpy(batch.pixels)))))
+            return cast(Pyramid, encoder(_last(encoder_input(self._there(batch.pixels)))))
         if batch.fresh:
             with torch.no_grad():
-                new = encoder(_last(encoder_input(torch.from_numpy(batch.pixels[batch.fresh]))))
+                new = encoder(_last(encoder_input(self._there(batch.pixels[batch.fresh]))))
             if len(batch.fresh) == len(batch.pixels):
                 self.kept = list(new)
             else:
                 for kept, part in zip(self.kept, new, strict=True):
                     kept[batch.fresh] = part
         return Pyramid(*self.kept)
+
+    def _there(self, values: np.ndarray[Any, np.dtype[Any]]) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
+
+
+def _episodes(config: ToolTraining, side: int, seed: Sequence[int], closing: ExitStack) -> EpisodePool | EpisodeWorkers:
+    """The episodes of views of ``side`` pixels, here or in processes of their own that ``closing`` ends."""
+    if config.workers:
+        return closing.enter_context(EpisodeWorkers(config, side, seed))
+    rng = np.random.default_rng(seed)
+    return EpisodePool(training_source(config), rng, config.batch, side, config.empty_share)
 
 
 def _last(x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, Unpack
 import numpy as np
 
 from segagent.core import Image, SegmentationTool, Trajectory
+from segagent.core.extensions import extension_versions
 from segagent.datasets import Dataset, Sample
 from segagent.environment import generate_trajectories
 from segagent.learning.trajectories.config import TrajectoryConfig
@@ -63,12 +64,13 @@ def generate_dataset(
     session, file = Session(**how), Path(out)
     with session.asking(with_tool_alone(make_tool)) as ask:
         (about,) = ask(_describe, [None])
+        versions = about["versions"] | extension_versions(dataset)
         plan = Plan(
             dataset,
             partial(play_images, kind=_Annotated(config)),
             file,
             {"what": "trajectories", "dataset": dataset.fingerprint, **about["tool"], **config.to_dict()},
-            {"dataset": dataset.spec, "versions": about["versions"], "num_images": dataset.num_images},
+            {"dataset": dataset.spec, "versions": versions, "num_images": dataset.num_images},
             OPTIONS,
             shard=config.shard,
             batch_images=config.batch_images,

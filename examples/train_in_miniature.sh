@@ -1,0 +1,13 @@
+#!/bin/sh
+# Training in miniature, a minute or two on one core: far too little to be good, and every step of the real thing.
+# docs/train.md tells what the commands do; OUT is a new folder.
+set -eu
+out=${1:?usage: train_in_miniature.sh OUT}
+mkdir -p "$out"
+scenes=size=96,complexity=simple,sentences=1
+
+segagent trajectories "scenes:8:split=train,$scenes" -o "$out/traj.jsonl"            # what the simulated annotator does
+segagent train sft "$out/traj.jsonl" --policy embedded --fresh-bare --steps 20 -o "$out/s0"                 # imitate it
+segagent train star "$out/s0" "scenes:4:split=train,seed=1,$scenes" --max-steps 3 --steps 10 -o "$out/s1"   # StaR+
+segagent evaluate "scenes:4:split=val,$scenes" --policy "embedded:$out/s1" --steps 3 -o "$out/measured"
+segagent report "$out/measured" --gallery 0 -o "$out/report"

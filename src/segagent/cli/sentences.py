@@ -1,0 +1,48 @@
+"""``segagent sentences``: made sentences about annotated photographs, as a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segagent.cli.console import counting, print_object, reporting_errors, say
+
+
+@reporting_errors
+def sentences(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="FOLDER...", help="COCO-format: instances.json and images/.", show_default=False),
+    ],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new or empty folder.")],
+    per_picture: Annotated[int, typer.Option("--per-picture", min=1, help="Most sentences with an object.")] = 2,
+    absent: Annotated[
+        float,
+        typer.Option("--absent", min=0, max=1, help="Chance per picture, and kind, of one about what is not there."),
+    ] = 0.0,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Pictures whose id is a multiple of 10, which no training uses.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same sentences.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+) -> None:
+    """Write sentences made from the outlines and categories of photographs: images/, masks/, manifest.json."""
+    from segagent.annotation import require_folder_or_nothing
+    from segagent.cli.scenes import appearing_when_complete
+    from segagent.core import InputError
+    from segagent.learning.photographs.sentences import SentenceRules, write_sentences
+
+    require_folder_or_nothing(out)
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: holds something already; choose another folder or empty it")
+    rules = SentenceRules(per_picture, absent, held_out, seed)
+    with counting("sentences", None, unit="photographs", quiet=as_json) as update, appearing_when_complete(out) as part:
+        kinds = write_sentences(part, folders, rules, lambda done: update(done, ""))
+    if as_json:
+        print_object({"manifest": str(out / "manifest.json"), "kinds": kinds, "seed": seed})
+    else:
+        told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        say(f"{sum(kinds.values())} sentences ({told}): {out / 'manifest.json'}")
