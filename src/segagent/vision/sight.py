@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from segagent.core import Image, Pixels, WeightsError
-from segagent.vision.encoder import Encoder, Pyramid, encoder_input
+from segagent.vision.encoder import Encoder, Pyramid, encoder_input, read_published
 
 SIDE = 256
 """Side of the square that a whole picture is resized to before it is encoded, in pixels."""
@@ -101,6 +101,23 @@ def sight_beside(weights: Path, wanted: str) -> Sight:
     if fingerprint(path) != wanted:
         raise WeightsError(f"{weights}: was trained with another encoder than {path}; keep both files together")
     return sight_of(path)
+
+
+def sight_for_training(encoder: Path | None, out: Path) -> Sight:
+    """What a training in the folder ``out`` sees with: ``encoder`` is a file of published weights (.pth), kept in
+    ``out`` as it will be used, or one of :func:`save_encoder`; None the packaged one. Raises ``WeightsError``.
+    """
+    if encoder is None:
+        return sight_of(packaged_encoder())
+    if encoder.suffix == ".safetensors":
+        sight = sight_of(encoder)
+    else:
+        network = Encoder()
+        network.load_state_dict(read_published(encoder))
+        save_encoder(network, out / FILE)
+        sight = sight_of(out / FILE)
+    keep_beside(sight, out / "tool.safetensors")
+    return sight
 
 
 def keep_beside(sight: Sight, weights: Path) -> None:

@@ -25,8 +25,7 @@ from segagent.learning.policy.warm_start import grown
 from segagent.policies.network import PolicyNetwork, load_network, save_network
 from segagent.policies.perception import perceive
 from segagent.tools import make_tool
-from segagent.vision.encoder import Encoder, read_published
-from segagent.vision.sight import FILE, Sight, packaged_encoder, save_encoder, sight_of
+from segagent.vision.sight import Sight, sight_for_training
 
 _FIRST_STATE, _FIRST_PRM = 200_000, 300_000
 """From which number of the train split on scenes serve for episodes and, further on, for the process
@@ -83,15 +82,10 @@ def starting_network(config: PolicyTraining, out: Path) -> PolicyNetwork:
 
 
 def _sight(config: PolicyTraining, old: PolicyNetwork | None, out: Path) -> Sight:
-    """What the network will see with: the published weights as they are kept on disk, or an encoder that exists."""
-    if config.encoder is None:
-        return sight_of(packaged_encoder()) if old is None or old.sight is None else old.sight
-    if config.encoder.suffix == ".safetensors":
-        return sight_of(config.encoder)
-    encoder = Encoder()
-    encoder.load_state_dict(read_published(config.encoder))
-    save_encoder(encoder, out / FILE)
-    return sight_of(out / FILE)
+    """What the network will see with: that of the weights to start from, where nothing else is asked for."""
+    if config.encoder is None and old is not None and old.sight is not None:
+        return old.sight
+    return sight_for_training(config.encoder, out)
 
 
 def card(config: PolicyTraining, measured: dict[str, float]) -> dict[str, object]:

@@ -16,9 +16,9 @@ class ToolTraining:
     view size follow the fraction of the budget that is spent. ``photographs`` are COCO-format folders, drawn from in
     proportion to the square root of their number of objects; without any, training is on generated scenes alone.
 
-    ``encoder``: the published ImageNet weights of EfficientNet-Lite0 to begin with. Until ``frozen_fraction`` of the
-    budget the encoder stays as it is and runs once per episode; after that it is tuned, at ``encoder_rate`` times the
-    learning rate of the rest.
+    ``encoder``: what to see with, a file of published ImageNet weights of EfficientNet-Lite0 (.pth) or an
+    ``encoder.safetensors``; left out, the packaged one. It stays as it is, since others read it too, and runs once per
+    episode. Tuning it made clicks no better and cost the policy categories (docs/log.md).
 
     ``device`` is where the network is trained, for torch ("cpu", "cuda", "cuda:1"). The episodes are simulated on the
     CPU: in this process, or, with ``workers``, by so many processes of ``batch`` episodes each, all of which make one
@@ -41,8 +41,6 @@ class ToolTraining:
     side: int = 256
     small_fraction: float = 0.5
     encoder: Path | None = None
-    frozen_fraction: float = 0.6
-    encoder_rate: float = 0.1
     empty_share: float = 0.75
     learning_rate: float = 2e-3
     weight_decay: float = 0.01

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segagent.core import InputError
 from segagent.cpu import autocast, precision, usable_device
@@ -26,8 +26,8 @@ from segagent.learning.tool.sources import training_source
 from segagent.learning.tool.workers import EpisodeWorkers
 from segagent.tools.network import ClickNetwork
 from segagent.tools.weights import save_network
-from segagent.vision.encoder import Encoder, Pyramid, encoder_input, read_published
-from segagent.vision.sight import FILE, fingerprint, save_encoder
+from segagent.vision.encoder import Pyramid
+from segagent.vision.sight import sight_for_training
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ def train_tool(
     """Train the embedded click tool in the folder ``out``.
 
     Writes ``checkpoint.pt`` (all that resuming needs), ``log.jsonl`` (a line per ``log_every`` steps) and the averaged
-    model's weights ``encoder.safetensors`` and ``tool.safetensors`` with ``tool.json``, every ``checkpoint_seconds``
-    and at the end.
+    model's weights ``tool.safetensors`` with ``tool.json``, every ``checkpoint_seconds`` and at the end; and
+    ``encoder.safetensors`` where it is not the packaged one.
     With ``resume`` an existing checkpoint is continued; the data stream then goes on from a new random state.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -64,38 +64,24 @@ def train_tool(
     return TrainedTool(out / "tool.safetensors", run.step, run.seconds, run.loss)
 
 
-class _Model(nn.Module):
-    """What is trained together: the encoder, which others will read too, and the tool over it."""
-
-    def __init__(self, config: ToolTraining) -> None:
-        super().__init__()
-        self.encoder = Encoder()
-        self.tool = ClickNetwork(config.network)
-
-
 class _Run:
     """The state of one training: model, average, optimiser, counters."""
 
     def __init__(self, config: ToolTraining, out: Path) -> None:
         self.config, self.out = config, out
         self.device = usable_device(config.device)
-        self.network = _Model(config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if config.encoder is not None:
-            self.network.encoder.load_state_dict(read_published(config.encoder))
-        self.average = _Model(config).to(self.device)
+        self.sight = sight_for_training(config.encoder, out).on(self.device)
+        self.network = ClickNetwork(config.network)
+        self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = ClickNetwork(config.network).to(self.device)
         self.average.load_state_dict(self.network.state_dict())
-        groups: list[dict[str, Any]] = []
-        net = self.network
-        for module, scale in ((net.encoder, config.encoder_rate), (net.tool.trunk, 1.0), (net.tool.click, 1.0)):
-            parameters = list(module.parameters())
-            groups.append({"params": [p for p in parameters if p.ndim > 1], "scale": scale})
-            groups.append({"params": [p for p in parameters if p.ndim <= 1], "scale": scale, "weight_decay": 0.0})
+        parameters = list(self.network.parameters())
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay)
         self.kept: list[Tensor] = []
-        self.optimiser = torch.optim.AdamW(
-            groups,
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-        )
         self.step, self.seconds, self.loss = 0, 0.0, math.nan
 
     def load(self) -> None:
@@ -131,9 +117,8 @@ class _Run:
             "torch": torch.__version__,
             "precision": precision(),
         }
-        save_encoder(self.average.encoder, self.out / FILE)
-        description["encoder"] = fingerprint(self.out / FILE)
-        save_network(self.average.tool, self.out / "tool.safetensors", description, self.config.side)
+        description["encoder"] = self.sight.fingerprint
+        save_network(self.average, self.out / "tool.safetensors", description, self.config.side)
 
     def progress(self) -> float:
         if self.config.steps is not None:
@@ -183,11 +168,11 @@ class _Run:
         warm_up = min((self.step + 1) / 100, 1.0)
         rate = self.config.learning_rate * warm_up * max(0.5 * (1 + math.cos(math.pi * progress)), 0.01)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["scale"]
+            group["lr"] = rate
         with autocast(self.device.type):
-            features = self.network.tool.trunk(self._pyramid(batch, frozen=progress < self.config.frozen_fraction))
+            features = self.network.trunk(self._pyramid(batch))
             fine, evidence = self._there(batch.fine), self._there(batch.evidence)
-            logits: Tensor = self.network.tool.click(features, _last(fine), _last(evidence)).float()
+            logits: Tensor = self.network.click(features, _last(fine), _last(evidence)).float()
         loss = mask_loss(logits, self._there(batch.targets))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -201,14 +186,10 @@ class _Run:
                     mine.lerp_(new, 1 - decay)
         return float(loss.detach()), logits.detach().sigmoid().cpu().numpy()
 
-    def _pyramid(self, batch: Batch, *, frozen: bool) -> Pyramid:
-        """Features of the batch's pictures. A frozen encoder runs only for those that were not there a step ago."""
-        encoder = self.network.encoder.eval()  # ImageNet's statistics are better than a batch of sixteen's
-        if not frozen:
-            return cast(Pyramid, encoder(_last(encoder_input(self._there(batch.pixels)))))
+    def _pyramid(self, batch: Batch) -> Pyramid:
+        """Features of the batch's pictures; only those that were not there a step ago are looked at."""
         if batch.fresh:
-            with torch.no_grad():
-                new = encoder(_last(encoder_input(self._there(batch.pixels[batch.fresh]))))
+            new = self.sight.views(batch.pixels[batch.fresh])
             if len(batch.fresh) == len(batch.pixels):
                 self.kept = list(new)
             else:
