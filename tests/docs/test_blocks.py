@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,8 @@ def test_commands_exist(block: Block) -> None:
         elif name == "make":
             targets = re.findall(r"^(\S+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
             assert words[0] in targets
+        elif name == "python" and words[0] == "-m":
+            assert find_spec(words[1]), words
         elif name == "python":
             assert (ROOT / words[0]).is_file() or (block.page.parent / words[0]).is_file(), words
         elif not (ROOT / program).is_file():
