@@ -208,6 +208,8 @@ def check(case: Case, whole: Path, out: Path, tally: Tally) -> None:
     seen, wanted = (Counter(told(case.journal(at))) for at in (out, whole))
     tally.lost += (wanted - seen).total()
     tally.duplicated += (seen - wanted).total()
+    for record in map(json.loads, seen - wanted):
+        print(f"{case.job}, not in the undisturbed run: {record.get('reason', record)!s:.200}", file=sys.stderr)
     if case.job in ("evaluation", "rollouts"):
         tally.different += told(case.journal(out)) != told(case.journal(whole))
     else:
