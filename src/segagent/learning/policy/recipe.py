@@ -97,6 +97,7 @@ def card(config: PolicyTraining, measured: dict[str, float]) -> dict[str, object
         | {
             "photographs": [folder.name for folder in config.photographs],
             "start": config.start is not None,
+            "tool": config.tool.partition(":")[0],
             "encoder": None if config.encoder is None else config.encoder.name,
         },
         "measured_on": "val split" + (", held-out photographs" if config.photographs else ""),
