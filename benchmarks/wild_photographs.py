@@ -1,7 +1,7 @@
 """40 sentences about the photographs that installed packages carry: what the default makes of them, each one shown.
 
     python benchmarks/wild_photographs.py -o runs/wild
-    python benchmarks/wild_photographs.py -o runs/wild --picture docs/pictures/wild.jpg
+    python benchmarks/wild_photographs.py -o runs/wild --picture docs/images/wild.jpg
 
 The sentences were written before any answer was seen; nothing was taken out or reworded after. Photographs of packages
 that are not installed are left out, and said so. There are no true masks: a person looks. ``--picture`` draws one sheet
