@@ -3,8 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Whose docstrings and comments are held to be wrapped evenly.
-WRAPPED := $(addprefix src/segagent/,conformance core datasets environment imaging reproduce search server tools vision) \
-	tests benchmarks examples checks
+WRAPPED := src tests benchmarks examples checks
 export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 0
 

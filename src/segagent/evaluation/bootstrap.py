@@ -38,8 +38,7 @@ def bootstrap_ratio(
     """Sum of ``numerators`` over sum of ``denominators``, with a percentile bootstrap interval.
 
     With ``denominators`` None (all 1) this is the mean. ``groups`` (one per sample, for example the image) are
-    resampled as a whole, since
-    samples of one image are not independent. Raises ``ValueError`` without samples.
+    resampled as a whole, since samples of one image are not independent. Raises ``ValueError`` without samples.
     """
     top = np.asarray(numerators, np.float64)
     if top.size == 0:

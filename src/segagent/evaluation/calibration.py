@@ -1,9 +1,8 @@
 """How far a predicted IoU can be trusted, and how to correct it.
 
 A calibration is fitted on validation states and stored with the model (``Calibration.to_dict``); it maps what the PRM
-says to
-what such masks turn out to be. It is monotone, so it changes no choice of a search, only the number that people read.
-The masks it was fitted on are kept beside it, as :class:`~segagent.evaluation.evidence.Evidence`.
+says to what such masks turn out to be. It is monotone, so it changes no choice of a search, only the number that people
+read. The masks it was fitted on are kept beside it, as :class:`~segagent.evaluation.evidence.Evidence`.
 """
 
 from __future__ import annotations

@@ -14,11 +14,10 @@ from scipy.stats import rankdata
 class FilteringMetrics:
     """Agreement of predicted and true IoU over masks.
 
-    ``mae`` and ``mse`` are in percentage points and squared percentage points, as the paper prints them;
-    ``pearson`` and ``spearman`` in [-1, 1]
-    (nan where either side is constant). ``accepted`` maps an IoU threshold to the largest share of masks that can
-    be accepted, best-scored
-    first, such that at least ``precision`` of them truly reach the threshold.
+    ``mae`` and ``mse`` are in percentage points and squared percentage points, as the paper prints them; ``pearson``
+    and ``spearman`` in [-1, 1] (nan where either side is constant). ``accepted`` maps an IoU threshold to the largest
+    share of masks that can be accepted, best-scored first, such that at least ``precision`` of them truly reach the
+    threshold.
     """
 
     count: int

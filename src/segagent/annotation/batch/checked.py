@@ -65,8 +65,7 @@ def read_checked(path: str | Path, run: Run) -> Checked:
       entry that also tells the object's ``text`` or ``mask`` (:func:`mask_digest`) is about that one alone.
     - COCO annotations that hold the right masks. Those with images are found as ``segagent import`` finds them: by id
       where picture and label agree, else by picture, label and overlap. Without images, ``object_id``, ``sample_id`` or
-      ``id`` names the object, the first that is there. One without a segmentation is
-      not filled in.
+      ``id`` names the object, the first that is there. One without a segmentation is not filled in.
 
     Raises ``InputError`` naming the file and the entry that is not right, or where no entry is about a mask of the run.
     """
