@@ -68,7 +68,7 @@ def contents(dist: Path) -> None:
     info = f"segagent-{version}.dist-info"
     told = {f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt")}
     expected = {name.removeprefix("src/") for name in tracked if name.startswith("src/")}
-    compare(wheel, packed, expected | told | {f"{info}/licenses/LICENSE"})
+    compare(wheel, packed, expected | told | {f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE"})
 
     with tarfile.open(sdist) as archive:
         files = {member.name.partition("/")[2] for member in archive if member.isfile()}
