@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "crash_runs.py"
+ROUND = ["--kinds", "audit", "--kills", "4", "--embedded-kills", "0", "--worker-kills", "2"]
+"""One kind of the seven: all take minutes."""
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for worker processes in /proc")
 def test_killed_at_random_moments() -> None:
     ended = subprocess.run(
-        [sys.executable, str(SCRIPT), "--kills", "6", "--embedded-kills", "0", "--worker-kills", "3"],
+        [sys.executable, str(SCRIPT), *ROUND],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
