@@ -56,6 +56,9 @@ TINY = PolicyTraining(
     episode_steps=2,
     outlined_pictures=4,
     batch_scale=0.1,
+    looks=3,
+    prm_scenes=1,
+    given_masks=4,
 )
 _EVERYTHING = frozenset(COCO_NOUNS)
 BOXES = {"person": (60, 20, 110, 180), "dog": (150, 120, 230, 190)}
