@@ -27,7 +27,7 @@ def test_llama_factory(made: Path, tmp_path: Path, capsys: Captured) -> None:
     num = len(list(read_llama_factory(out)))
     assert capsys.readouterr().out.startswith(f"{num} examples of {len(list(read_trajectories(made)))} trajectories")
     assert main(["export-examples", str(made), "--to", "llama-factory", "--chat-format", "paper", "-o", str(out)]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "holds something already" in capsys.readouterr().err
 
 
 def test_trl(made: Path, tmp_path: Path, capsys: Captured) -> None:

@@ -33,18 +33,13 @@ def corrupt(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
 ) -> None:
     """Write DATASET with masks spoiled in known ways, and the truth beside it: to see what audit and refine find."""
-    from segagent.annotation import require_folder_or_nothing
-    from segagent.cli.scenes import appearing_when_complete
-    from segagent.core import InputError
     from segagent.datasets.corrupted import TRUTH_FILE, Spoiling, write_corrupted
+    from segagent.imaging import whole_folder
 
-    require_folder_or_nothing(out)
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out}: holds something already; choose another folder or empty it")
     opened = open_data(dataset, crowds=crowds)
     spoiling = Spoiling(share, per_image, max_images, seed)
     total = min(opened.num_images, max_images or opened.num_images)
-    with counting("corrupt", total, unit="images", quiet=as_json) as update, appearing_when_complete(out) as partial:
+    with counting("corrupt", total, unit="images", quiet=as_json) as update, whole_folder(out) as partial:
         counts, failures = write_corrupted(partial, opened, spoiling, lambda done: update(done, ""))
     if as_json:
         failed = [{"sample_id": one.sample_id, "image": one.image, "reason": one.reason} for one in failures]

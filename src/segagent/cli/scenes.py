@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -37,17 +33,13 @@ def scenes(
     import json
     import time
 
-    from segagent.annotation import require_folder_or_nothing
-    from segagent.core import InputError
     from segagent.datasets.scenes.export import write_scenes
+    from segagent.imaging import whole_folder
 
-    require_folder_or_nothing(out)
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out}: holds something already; choose another folder or empty it")
     began = time.monotonic()
     with (
         counting("scenes", num, unit="scenes", quiet=as_json) as update,
-        appearing_when_complete(out) as partial,
+        whole_folder(out) as partial,
     ):
         manifest = write_scenes(partial, num=num, seed=seed, split=split.value, progress=lambda done: update(done, ""))
         num_samples = len(json.loads(manifest.read_text(encoding="utf-8"))["samples"])
@@ -57,23 +49,3 @@ def scenes(
         print_object({**result, "split": split.value, "seed": seed, "seconds": round(seconds, 3)})
     else:
         say(f"{num} scenes with {num_samples} sentences in {seconds:.1f} s: {out / manifest.name}")
-
-
-@contextmanager
-def appearing_when_complete(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` to write into; it becomes ``out`` at the end, or goes if anything went wrong."""
-    from segagent.core import InputError
-
-    whole = out.resolve()
-    partial = whole.parent / f".{whole.name[:80]}.{uuid.uuid4().hex[:12]}.part"
-    try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be created ({error.strerror}); choose another folder") from error
-    try:
-        yield partial
-        partial.rename(whole)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be created ({error.strerror}); choose another folder") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

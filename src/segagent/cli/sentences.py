@@ -30,16 +30,11 @@ def sentences(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
 ) -> None:
     """Write sentences made from the outlines and categories of photographs: images/, masks/, manifest.json."""
-    from segagent.annotation import require_folder_or_nothing
-    from segagent.cli.scenes import appearing_when_complete
-    from segagent.core import InputError
+    from segagent.imaging import whole_folder
     from segagent.learning.photographs.sentences import SentenceRules, write_sentences
 
-    require_folder_or_nothing(out)
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out}: holds something already; choose another folder or empty it")
     rules = SentenceRules(per_picture, absent, held_out, seed)
-    with counting("sentences", None, unit="photographs", quiet=as_json) as update, appearing_when_complete(out) as part:
+    with counting("sentences", None, unit="photographs", quiet=as_json) as update, whole_folder(out) as part:
         kinds = write_sentences(part, folders, rules, lambda done: update(done, ""))
     if as_json:
         print_object({"manifest": str(out / "manifest.json"), "kinds": kinds, "seed": seed})

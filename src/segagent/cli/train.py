@@ -166,15 +166,10 @@ def pack_command(
     as_json: JsonOption = False,
 ) -> None:
     """Write training photographs small enough to travel to a borrowed machine, each folder in the same format."""
-    from segagent.annotation import require_folder_or_nothing
-    from segagent.cli.scenes import appearing_when_complete
-    from segagent.core import InputError
+    from segagent.imaging import whole_folder
     from segagent.learning.photographs.packing import pack_photographs
 
-    require_folder_or_nothing(out)
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"{out}: holds something already; choose another folder or empty it")
-    with counting("packing", None, unit="photographs", quiet=as_json) as update, appearing_when_complete(out) as part:
+    with counting("packing", None, unit="photographs", quiet=as_json) as update, whole_folder(out) as part:
         sizes = pack_photographs(part, folders, side=side, quality=quality, progress=lambda done: update(done, ""))
     if as_json:
         print_object({"folder": str(out), "bytes": sizes})

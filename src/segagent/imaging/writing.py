@@ -76,7 +76,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     temporary = target.parent / f".{target.name}.part"
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise InputError(f"{target}: exists already; remove it or choose another name")
+            raise InputError(f"{target}: exists and holds something already; choose another folder or empty it")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()

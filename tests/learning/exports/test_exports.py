@@ -239,7 +239,7 @@ def test_what_fails_leaves_nothing(data: FolderDataset, tmp_path: Path) -> None:
     other = written(tmp_path / "u.jsonl", data, [episode("a")])
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine").touch()
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="holds something already"):
         write_llama_factory([other], tmp_path / "taken", FORMATS["paper"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.jsonl", "taken", "u.jsonl"]
     # What a killed process left is no hindrance, and an empty folder is taken.
