@@ -21,9 +21,9 @@ from scene_samples import scene_samples
 from segagent.core import Click, empty_mask
 from segagent.environment import next_click
 from segagent.policies import make_policy
-from segagent.policies.embedded import SHIPPED, EmbeddedPolicy
-from segagent.policies.network import load_network
-from segagent.policies.state_head import StateHead
+from segagent.policies.embedded.network import load_network
+from segagent.policies.embedded.policy import SHIPPED, EmbeddedPolicy
+from segagent.policies.embedded.state_head import StateHead
 from segagent.search import SearchConfig, rollout
 from segagent.tools import make_tool
 

@@ -33,10 +33,10 @@ from segagent.learning.policy.classes import CLASSES
 from segagent.learning.policy.perception_recipe import draw_scenes
 from segagent.learning.policy.scene_store import ABSENT_TARGET, StoredScene
 from segagent.learning.policy.train_grounding import PerceivedScene, grounding_batch, perceive_scene, run, with_borrowed
-from segagent.policies.network import PolicyNetwork, load_network
-from segagent.policies.objects import EMBEDDING
-from segagent.policies.perception import describe, enlarged, find_objects
-from segagent.policies.regions import scenery
+from segagent.policies.embedded.network import PolicyNetwork, load_network
+from segagent.policies.embedded.objects import EMBEDDING
+from segagent.policies.embedded.perception import describe, enlarged, find_objects
+from segagent.policies.embedded.regions import scenery
 from untaught_nouns import with_nouns
 
 ATTRIBUTES = ("category", "color", "pattern", "size")

@@ -43,8 +43,8 @@ from segagent.imaging import encode_png, write_bytes
 from segagent.learning.photographs.views import load_photos
 from segagent.learning.policy.train_prm import known_photograph
 from segagent.learning.tool.sources import NOT_OBJECTS
-from segagent.policies.embedded import EmbeddedPolicy
-from segagent.policies.prm import mean_and_spread
+from segagent.policies.embedded.policy import EmbeddedPolicy
+from segagent.policies.embedded.prm import mean_and_spread
 
 GROUPS = {
     "spoiled": [kind for kind in NAMED if kind != "clean"],

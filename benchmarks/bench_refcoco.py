@@ -32,7 +32,7 @@ from segagent.tools import make_tool
 def load_policy(spec: str):
     """A policy by its specification, or the embedded one with the weights of a .safetensors file."""
     if spec.endswith(".safetensors"):
-        from segagent.policies.embedded import EmbeddedPolicy
+        from segagent.policies.embedded.policy import EmbeddedPolicy
 
         return EmbeddedPolicy.load(Path(spec))
     return make_policy(spec)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from segagent.learning.photographs.words import COCO_NOUNS
 from segagent.learning.policy.scene_store import StoredExpression
 from segagent.learning.policy.train_grounding import PerceivedScene
-from segagent.policies.tokens import split_words
+from segagent.policies.embedded.tokens import split_words
 
 NOUNS = {
     "person": ("gentleman", "gal", "fella", "nurse", "tourist", "teenager", "chef", "soldier", "bride", "lad"),

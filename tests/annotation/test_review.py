@@ -14,13 +14,13 @@ import pytest
 from made_runs import HOSTILE, LISTED_ORDER, annotation, coco, record, run_folder, square, usual_run
 
 from segagent.annotation.batch import open_run
-from segagent.annotation.panels import PICTURE_BYTES
 from segagent.annotation.review import write_review
 from segagent.annotation.review.browsing import SCRIPT
 from segagent.annotation.review.entries import Entry, drawn, entries_of, ranked
 from segagent.annotation.review.page import review_page
 from segagent.cli.main import main
 from segagent.core import InputError
+from segagent.pages.panels import PICTURE_BYTES
 
 
 class Page(HTMLParser):

@@ -10,13 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cheap_models import write_tiny_folder
+from quiet_server import QuietServer
 from segagent.annotation.batch import open_run
 from segagent.annotation.batch.folder import JOURNAL_FILE
 from segagent.cli.main import main
@@ -60,10 +61,9 @@ class Server:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
+        self.http = QuietServer(Handler)
         options = "format=segagent&cache=off&retries=1"
-        self.policy = f"openai:m@http://127.0.0.1:{self.http.server_address[1]}/v1?{options}"
+        self.policy = f"openai:m@{self.http.url}/v1?{options}"
 
 
 @pytest.fixture

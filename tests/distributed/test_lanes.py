@@ -126,7 +126,7 @@ def test_a_tool_that_does_not_say_that_it_bears_more_is_used_by_one_at_a_time() 
 
 
 def test_the_embedded_tool_answers_the_same_from_several_threads() -> None:
-    from segagent.tools.embedded import EmbeddedTool
+    from segagent.tools.embedded.tool import EmbeddedTool
 
     rng = np.random.default_rng(3)
     images = [Image.of(rng.integers(0, 255, (40 + n, 50, 3), np.uint8)) for n in range(6)]

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from segagent.evaluation.report.bars import Bar, Group, bar_chart
-from segagent.evaluation.report.charts import Series, line_chart
 from segagent.evaluation.report.complexity import complexity_chart, complexity_table
 from segagent.evaluation.report.gallery import Shown, choose
 from segagent.evaluation.report.html import html_report
-from segagent.evaluation.report.markdown import escaped, markdown_report
 from segagent.evaluation.report.paper import COLUMNS, TABLE_1, paper_column
 from segagent.evaluation.report.tables import report_tables, run_labels, short_names
 from segagent.evaluation.results import Found
+from segagent.pages.bars import Bar, Group, bar_chart
+from segagent.pages.charts import Series, line_chart
+from segagent.pages.markdown import escaped, markdown_report
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror="alert(2)">|`*_ \u202e\n# big'
 

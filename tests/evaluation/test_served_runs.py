@@ -6,13 +6,14 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from quiet_server import QuietServer
 from segagent.annotation.batch import Models, RunConfig, run_job
 from segagent.annotation.batch.folder import JOURNAL_FILE
 from segagent.cli.main import main
@@ -65,9 +66,8 @@ class Server:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
+        self.http = QuietServer(Handler)
+        self.url = f"{self.http.url}/v1"
 
 
 @pytest.fixture

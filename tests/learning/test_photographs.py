@@ -36,10 +36,10 @@ from segagent.learning.policy.train_detector import centre_loss, detection_batch
 from segagent.learning.policy.train_grounding import PerceivedScene, with_borrowed
 from segagent.learning.policy.train_objects import attribute_loss
 from segagent.learning.policy.warm_start import grown
-from segagent.policies.network import PolicyNetwork, load_network, save_network
-from segagent.policies.objects import Appearance
-from segagent.policies.regions import NUM_SEEN
-from segagent.policies.tokens import split_words
+from segagent.policies.embedded.network import PolicyNetwork, load_network, save_network
+from segagent.policies.embedded.objects import Appearance
+from segagent.policies.embedded.regions import NUM_SEEN
+from segagent.policies.embedded.tokens import split_words
 from segagent.vision.encoder import Encoder
 from segagent.vision.sight import FILE, Sight, save_encoder, sight_of
 

@@ -17,8 +17,8 @@ from segagent.learning.policy.recipe import starting_network, train_policy
 from segagent.learning.policy.scene_store import SceneStore, write_shard
 from segagent.learning.policy.train_objects import match_objects, worn_coverage
 from segagent.learning.policy.train_states import made_up_mask, soft_iou_labels
-from segagent.policies.embedded import SHIPPED
-from segagent.policies.network import load_network
+from segagent.policies.embedded.network import load_network
+from segagent.policies.embedded.policy import SHIPPED
 from segagent.vision.encoder import Encoder
 from segagent.vision.sight import FILE, packaged_encoder, save_encoder, sight_of
 

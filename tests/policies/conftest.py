@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from segagent.policies.network import Architecture, PolicyNetwork
+from segagent.policies.embedded.network import Architecture, PolicyNetwork
 from segagent.vision.encoder import Encoder
 from segagent.vision.sight import FILE, Sight, save_encoder, sight_of
 

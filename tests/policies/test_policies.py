@@ -9,8 +9,8 @@ import pytest
 from segagent.conformance.policies import MakePolicy, PolicyConformance, observation
 from segagent.core import Click, Finish, InvalidAction, SpecError
 from segagent.policies import ScriptedPolicy, make_policy
-from segagent.policies.embedded import EmbeddedPolicy
-from segagent.policies.network import PolicyNetwork
+from segagent.policies.embedded.network import PolicyNetwork
+from segagent.policies.embedded.policy import EmbeddedPolicy
 
 
 class TestCentre(PolicyConformance):

@@ -23,8 +23,8 @@ from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
 from segagent.evaluation.protocols import EvaluationConfig
 from segagent.evaluation.run import evaluate
 from segagent.policies import make_policy
-from segagent.policies.embedded import EmbeddedPolicy
-from segagent.policies.network import PolicyNetwork
+from segagent.policies.embedded.network import PolicyNetwork
+from segagent.policies.embedded.policy import EmbeddedPolicy
 from segagent.runs.fingerprint import known_answers, policy_answers
 from segagent.runs.journal import Journal, read_journal
 from segagent.search import SearchConfig

@@ -5,7 +5,7 @@ import pytest
 from segagent.core import Click, Image, Observation, Policy, empty_mask, frozen_mask
 from segagent.datasets.scenes import Scene, SceneConfig, generate_scene, scene_rng
 from segagent.policies import make_policy
-from segagent.policies.embedded import EmbeddedPolicy
+from segagent.policies.embedded.policy import EmbeddedPolicy
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ class TestWeights:
 
     @pytest.fixture
     def copy(self, tmp_path: Path) -> Path:
-        from segagent.tools.embedded import packaged_weights
+        from segagent.tools.embedded.tool import packaged_weights
 
         source = packaged_weights()
         for suffix in (".safetensors", ".json"):

@@ -31,7 +31,7 @@ __all__ = [
 
 def _embedded() -> Policy:
     # Imported here so that torch is loaded only where it is needed.
-    from segagent.policies.embedded import EmbeddedPolicy
+    from segagent.policies.embedded.policy import EmbeddedPolicy
 
     return EmbeddedPolicy.load()
 
@@ -43,7 +43,7 @@ POLICIES: MappingProxyType[str, Callable[[], Policy]] = MappingProxyType(
 
 
 def _embedded_at(rest: str) -> Policy:
-    from segagent.policies.embedded import EmbeddedPolicy
+    from segagent.policies.embedded.policy import EmbeddedPolicy
 
     return EmbeddedPolicy.load(rest)
 

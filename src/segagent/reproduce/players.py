@@ -14,7 +14,7 @@ from segagent.policies import format_reply, make_policy, with_known_format
 from segagent.policies.chat.families import FORMATS
 from segagent.policies.chat.format import ChatFormat
 from segagent.policies.chat.space import Space
-from segagent.policies.embedded import EmbeddedPolicy
+from segagent.policies.embedded.policy import EmbeddedPolicy
 
 NOTATIONS: MappingProxyType[str, ChatFormat] = MappingProxyType(
     {

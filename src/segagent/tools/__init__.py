@@ -13,7 +13,7 @@ __all__ = ["TOOLS", "make_tool"]
 
 # Imports happen inside: naming a tool must not cost the import of torch.
 def _embedded(argument: str) -> SegmentationTool:
-    from segagent.tools.embedded import EmbeddedTool
+    from segagent.tools.embedded.tool import EmbeddedTool
 
     return EmbeddedTool(Path(argument) if argument else None)
 

@@ -13,10 +13,10 @@ from segagent.learning.sft import default_recipe, embedded, load_annotator_set, 
 from segagent.learning.sft.embedded import _batch_of
 from segagent.learning.sft.embedded_rows import collect_rows
 from segagent.policies import make_policy
-from segagent.policies.detector import GRID
-from segagent.policies.embedded import SHIPPED
-from segagent.policies.network import load_network
-from segagent.policies.state_head import BINS, Refined, StateHead
+from segagent.policies.embedded.detector import GRID
+from segagent.policies.embedded.network import load_network
+from segagent.policies.embedded.policy import SHIPPED
+from segagent.policies.embedded.state_head import BINS, Refined, StateHead
 from segagent.search import SearchConfig, run_search
 from segagent.tools import make_tool
 

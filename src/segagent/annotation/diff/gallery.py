@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from segagent.annotation.diff.comparing import Change, Diff, largest
 from segagent.annotation.diff.sources import Annotation
-from segagent.annotation.panels import Panel, as_panels, sketch
 from segagent.core import Image, decode_rle
-from segagent.evaluation.report.pictures import picture_or_blank
+from segagent.pages.panels import Panel, as_panels, sketch
+from segagent.pages.pictures import picture_or_blank
 
 
 @dataclass(frozen=True, slots=True)

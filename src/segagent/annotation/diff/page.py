@@ -6,11 +6,11 @@ from html import escape
 
 from segagent.annotation.diff.comparing import Diff
 from segagent.annotation.diff.gallery import Card, Gallery
-from segagent.annotation.panels import PANEL_STYLE, panels_element
 from segagent.annotation.review.tables import bar
-from segagent.evaluation.report.elements import table_element, whole_page
-from segagent.evaluation.report.markdown import markdown_report
-from segagent.evaluation.report.tables import Table
+from segagent.pages.elements import table_element, whole_page
+from segagent.pages.markdown import markdown_report
+from segagent.pages.panels import PANEL_STYLE, panels_element
+from segagent.pages.table import Table
 
 TITLE = "What changed in the annotations"
 _MOST_ROWS = 200

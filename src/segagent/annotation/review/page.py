@@ -6,12 +6,12 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
-from segagent.annotation.panels import PANEL_STYLE, panels_element
 from segagent.annotation.review.browsing import CONTROLS, SCRIPT, STYLE
 from segagent.annotation.review.entries import Entry
 from segagent.annotation.review.pictures import Shown
-from segagent.evaluation.report.elements import table_element, warning_element, whole_page
-from segagent.evaluation.report.tables import Table
+from segagent.pages.elements import table_element, warning_element, whole_page
+from segagent.pages.panels import PANEL_STYLE, panels_element
+from segagent.pages.table import Table
 
 LISTED = 20_000
 """So many objects, the worst ones, are on the page; the files beside it hold all."""

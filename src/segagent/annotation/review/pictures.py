@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from segagent.annotation.batch import ObjectRecord, Run
-from segagent.annotation.panels import Panel, Sketch, as_panels, sketch
 from segagent.core import Image, InputError, Pixels, Trajectory
 from segagent.datasets import Dataset
+from segagent.pages.panels import Panel, Sketch, as_panels, sketch
 
 
 @dataclass(frozen=True, slots=True)

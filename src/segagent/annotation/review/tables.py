@@ -8,7 +8,7 @@ from typing import Any
 
 from segagent.annotation.batch import Decision, Run
 from segagent.annotation.review.entries import Entry
-from segagent.evaluation.report.tables import Table
+from segagent.pages.table import Table
 
 _BARS = 10
 _BAR_LENGTH = 40

@@ -9,7 +9,7 @@ from segagent.evaluation.card.boards import Board
 from segagent.evaluation.card.figures import FIGURES, SCORE, Figure
 from segagent.evaluation.card.pages import NOT_KNOWN, shown
 from segagent.evaluation.card.reading import Value
-from segagent.evaluation.report.elements import list_element, whole_page
+from segagent.pages.elements import list_element, whole_page
 
 _SCRIPT = """
 for (const table of document.querySelectorAll('table.board')) {

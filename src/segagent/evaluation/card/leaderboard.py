@@ -15,9 +15,9 @@ from segagent.evaluation.card.boards import Board, Row
 from segagent.evaluation.card.figures import BY_KEY, SCORE
 from segagent.evaluation.card.pages import NOT_KNOWN, shown
 from segagent.evaluation.card.reading import CARD_FILE, Card, CardData, read_card
-from segagent.evaluation.report.markdown import markdown_report
-from segagent.evaluation.report.tables import Table
 from segagent.imaging.writing import write_bytes
+from segagent.pages.markdown import markdown_report
+from segagent.pages.table import Table
 
 LEADERBOARD_SCHEMA = "segagent.leaderboard/1"
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from segagent.evaluation.card.figures import BY_KEY, FIGURES, SCORE, SCORE_DEFINITION
 from segagent.evaluation.card.reading import Card, CardData, Value
-from segagent.evaluation.report.charts import Series, line_chart
-from segagent.evaluation.report.elements import list_element, table_element, whole_page
 from segagent.evaluation.report.gallery import Shown
 from segagent.evaluation.report.html import GALLERY_SCRIPT, galleries_html
-from segagent.evaluation.report.markdown import markdown_report
-from segagent.evaluation.report.tables import Table
+from segagent.pages.charts import Series, line_chart
+from segagent.pages.elements import list_element, table_element, whole_page
+from segagent.pages.markdown import markdown_report
+from segagent.pages.table import Table
 
 NOT_KNOWN = "-"
 BASELINES = {"centre": "image centre", "outline": "own outline, no click", "annotator": "simulated annotator"}

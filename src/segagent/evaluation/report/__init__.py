@@ -14,11 +14,11 @@ from segagent.datasets import Dataset, open_dataset
 from segagent.evaluation.report.complexity import complexity_table
 from segagent.evaluation.report.gallery import Shown, draw_gallery
 from segagent.evaluation.report.html import html_report
-from segagent.evaluation.report.markdown import markdown_report
 from segagent.evaluation.report.tables import report_tables
 from segagent.evaluation.results import Run, measure_run, open_runs
 from segagent.evaluation.selection import Selection
 from segagent.imaging.writing import write_bytes
+from segagent.pages.markdown import markdown_report
 
 __all__ = ["REPORT_SCHEMA", "Report", "write_report"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segagent.evaluation.report.bars import Bar, Group, bar_chart
-from segagent.evaluation.report.tables import Table, metric_cell, short_names
+from segagent.evaluation.report.tables import metric_cell, short_names
+from segagent.pages.bars import Bar, Group, bar_chart
+from segagent.pages.table import Table
 
 _NAMES = ("NoC@80", "NoC@85")
 TITLE = "Complexity of data sets"

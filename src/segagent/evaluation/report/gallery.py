@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from segagent.core import decode_rle
 from segagent.datasets import Dataset
 from segagent.evaluation.measuring import Judged
-from segagent.evaluation.report.pictures import jpeg_file, picture_or_blank
 from segagent.evaluation.results import Found, Run, judged_of, read_samples
 from segagent.imaging import draw_overlay, film_strip
+from segagent.pages.pictures import jpeg_file, picture_or_blank
 
 _TARGET_COLOR = (255, 170, 0)
 _TARGET_SIDE = 220

@@ -7,11 +7,12 @@ from html import escape
 from typing import Any
 
 from segagent.evaluation.measuring import CLICK_TARGETS
-from segagent.evaluation.report.charts import Series, line_chart
 from segagent.evaluation.report.complexity import complexity_chart
-from segagent.evaluation.report.elements import data_uri, list_element, table_element, warning_element, whole_page
 from segagent.evaluation.report.gallery import Shown
-from segagent.evaluation.report.tables import Table, run_labels
+from segagent.evaluation.report.tables import run_labels
+from segagent.pages.charts import Series, line_chart
+from segagent.pages.elements import data_uri, list_element, table_element, warning_element, whole_page
+from segagent.pages.table import Table
 
 GALLERY_SCRIPT = """
 const low = document.getElementById('low'), high = document.getElementById('high');

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from segagent.evaluation.report.paper import COLUMNS, TABLE_1, TABLE_2, TABLE_3, paper_column
+from segagent.pages.table import Table
 
 _COLUMNS = {
     "res": (
@@ -49,16 +49,6 @@ _TITLES = {
     "refine": "Refinement of degraded masks",
 }
 _PLAIN = {"calls", "tokens", "seconds", "seconds per accepted mask", "Pearson", "Spearman", "AUROC@80"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """``rows`` of text below ``header``; the first column names the row. ``note`` stands below. Nothing is escaped."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
 
 
 def run_labels(runs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from segagent.learning.policy.classes import architecture
-from segagent.policies.lexicon import LEXICON, Lexicon, one_edit_away, other_number
+from segagent.policies.embedded.lexicon import LEXICON, Lexicon, one_edit_away, other_number
 
 _FREQUENT = 150_000
 """So many of the most frequent words are considered."""

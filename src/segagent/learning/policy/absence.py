@@ -10,8 +10,8 @@ import torch
 
 from segagent.learning.policy.scene_store import ABSENT_TARGET
 from segagent.learning.policy.train_grounding import PerceivedScene, grounding_batch, run
-from segagent.policies.grounding import Grounding
-from segagent.policies.tokens import Vocabulary
+from segagent.policies.embedded.grounding import Grounding
+from segagent.policies.embedded.tokens import Vocabulary
 
 T_ACC = 0.92
 """Share of sentences with a target that must not be answered with "no such object" where the bar is chosen: a little

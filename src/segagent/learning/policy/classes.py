@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segagent.datasets.scenes import CATEGORIES, COLORS, PATTERNS, SIZES, vocabulary
 from segagent.learning.photographs.words import COCO_NOUNS, photo_vocabulary
-from segagent.policies.network import Architecture
+from segagent.policies.embedded.network import Architecture
 
 ALL_CATEGORIES = (*CATEGORIES, *(name for name in COCO_NOUNS if name not in CATEGORIES))
 """The drawn categories, then those of COCO's that have no equal name among them."""

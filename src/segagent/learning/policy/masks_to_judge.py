@@ -16,8 +16,8 @@ from segagent.environment.annotator import next_click
 from segagent.environment.mdp import step_batch
 from segagent.learning.policy.scene_store import SceneStore
 from segagent.learning.tool.sources import Photographs
-from segagent.policies.quality import CELLS, FINE, MARGIN, SIDE, coverage_at, read_off
-from segagent.policies.regions import covered, look_into, looked_at, shrunken
+from segagent.policies.embedded.quality import CELLS, FINE, MARGIN, SIDE, coverage_at, read_off
+from segagent.policies.embedded.regions import covered, look_into, looked_at, shrunken
 from segagent.vision.encoder import Pyramid
 from segagent.vision.sight import Sight
 

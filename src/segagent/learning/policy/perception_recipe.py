@@ -26,8 +26,8 @@ from segagent.learning.policy.train_grounding import (
     with_borrowed,
 )
 from segagent.learning.policy.train_objects import AnnotatedPicture, KnownObjects, known_objects, train_objects
-from segagent.policies.detector import Detector
-from segagent.policies.network import PolicyNetwork
+from segagent.policies.embedded.detector import Detector
+from segagent.policies.embedded.network import PolicyNetwork
 
 _FIRST = {"scenes": 0, "grounding": 100_000}
 """Which numbers of the train split (and of the views of photographs) each purpose uses: no picture serves two."""

@@ -28,8 +28,8 @@ from segagent.learning.policy.train_prm import (
     train_joined,
 )
 from segagent.learning.policy.train_quality import cached_looks, quality_of, train_quality
-from segagent.policies.network import PolicyNetwork
-from segagent.policies.prm import Prm
+from segagent.policies.embedded.network import PolicyNetwork
+from segagent.policies.embedded.prm import Prm
 
 _SENTENCES = 12
 _JOINED_STEPS = 1500

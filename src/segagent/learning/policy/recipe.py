@@ -22,8 +22,8 @@ from segagent.learning.policy.rollouts import annotator_states, own_episodes
 from segagent.learning.policy.scene_store import SceneStore
 from segagent.learning.policy.train_states import MaskState, StudiedScene, train_states
 from segagent.learning.policy.warm_start import grown
-from segagent.policies.network import PolicyNetwork, load_network, save_network
-from segagent.policies.perception import perceive
+from segagent.policies.embedded.network import PolicyNetwork, load_network, save_network
+from segagent.policies.embedded.perception import perceive
 from segagent.tools import make_tool
 from segagent.vision.sight import Sight, sight_for_training
 

@@ -13,13 +13,13 @@ from segagent.environment import random_clicks_start
 from segagent.environment.annotator import next_click
 from segagent.environment.mdp import step_batch
 from segagent.learning.policy.train_states import MaskState, StudiedScene
-from segagent.policies.grounding import Words
-from segagent.policies.network import PolicyNetwork
-from segagent.policies.perception import Percept
-from segagent.policies.reading import conclude, examine
+from segagent.policies.embedded.grounding import Words
+from segagent.policies.embedded.network import PolicyNetwork
+from segagent.policies.embedded.perception import Percept
+from segagent.policies.embedded.reading import conclude, examine
+from segagent.policies.embedded.state_head import BINS
+from segagent.policies.embedded.writing import reply_text, write_greedy, write_sampled
 from segagent.policies.reply import parse_reply
-from segagent.policies.state_head import BINS
-from segagent.policies.writing import reply_text, write_greedy, write_sampled
 
 _DONE = 0.95
 """The simulated annotator stops at this IoU."""

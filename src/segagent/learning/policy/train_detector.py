@@ -15,7 +15,7 @@ from torch.nn import functional
 from segagent.cpu import autocast
 from segagent.learning.policy.loop import Stage, StageBudget, put_channels_last
 from segagent.learning.policy.scene_store import NOT_ASKED, SceneMix, StoredScene
-from segagent.policies.detector import CENTRE_STRIDE, MASK_STRIDE, WORKING_SIZE, Detector, draw_outlines
+from segagent.policies.embedded.detector import CENTRE_STRIDE, MASK_STRIDE, WORKING_SIZE, Detector, draw_outlines
 from segagent.vision.sight import Sight
 
 _SMALLEST = 24

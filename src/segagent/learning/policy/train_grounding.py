@@ -19,10 +19,10 @@ from segagent.learning.photographs.words import missing_nouns, nouns_in
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.scene_store import ABSENT_TARGET, StoredExpression, StoredScene
 from segagent.learning.policy.train_objects import match_objects, mirrored
-from segagent.policies.grounding import Grounded, Grounding
-from segagent.policies.network import PolicyNetwork
-from segagent.policies.perception import MAX_OBJECTS, Percept, perceive
-from segagent.policies.tokens import MAX_WORDS, PADDING, UNKNOWN, Vocabulary, swap_sides
+from segagent.policies.embedded.grounding import Grounded, Grounding
+from segagent.policies.embedded.network import PolicyNetwork
+from segagent.policies.embedded.perception import MAX_OBJECTS, Percept, perceive
+from segagent.policies.embedded.tokens import MAX_WORDS, PADDING, UNKNOWN, Vocabulary, swap_sides
 
 KIND_WEIGHTS = {"attribute": 1.5, "position": 2.5, "superlative": 2.0, "relation": 3.0}
 """How likely a sentence of each kind is to be drawn; of what is absent, 1.5."""

@@ -18,11 +18,11 @@ from segagent.core import Image
 from segagent.cpu import autocast
 from segagent.learning.policy.classes import CLASSES, UNKNOWN_CLASS, class_numbers
 from segagent.learning.policy.loop import Stage, StageBudget, put_channels_last
-from segagent.policies.detector import GRID, MASK_STRIDE
-from segagent.policies.network import PolicyNetwork
-from segagent.policies.objects import CROP, NUM_GEOMETRY, Appearance, ObjectEncoder, geometry, object_crop
-from segagent.policies.perception import enlarged, find_objects, working_pixels
-from segagent.policies.regions import NUM_SEEN, scenery, see_regions
+from segagent.policies.embedded.detector import GRID, MASK_STRIDE
+from segagent.policies.embedded.network import PolicyNetwork
+from segagent.policies.embedded.objects import CROP, NUM_GEOMETRY, Appearance, ObjectEncoder, geometry, object_crop
+from segagent.policies.embedded.perception import enlarged, find_objects, working_pixels
+from segagent.policies.embedded.regions import NUM_SEEN, scenery, see_regions
 
 
 @dataclass(frozen=True, eq=False)

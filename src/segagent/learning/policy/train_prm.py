@@ -20,11 +20,11 @@ from segagent.learning.policy.rollouts import Asked, encoded, own_masks
 from segagent.learning.policy.scene_store import SIZE, StoredExpression, StoredScene
 from segagent.learning.policy.train_quality import correlation, mean_iou, ranking_loss
 from segagent.learning.policy.train_states import soft_iou_labels
-from segagent.policies.network import PolicyNetwork
-from segagent.policies.perception import Percept, perceive
-from segagent.policies.prm import NUM_EVIDENCE, JoinedHead
-from segagent.policies.reading import examine
-from segagent.policies.state_head import NUM_IOU
+from segagent.policies.embedded.network import PolicyNetwork
+from segagent.policies.embedded.perception import Percept, perceive
+from segagent.policies.embedded.prm import NUM_EVIDENCE, JoinedHead
+from segagent.policies.embedded.reading import examine
+from segagent.policies.embedded.state_head import NUM_IOU
 
 _BATCH = 256
 _UNKNOWN_WORD = "qwxz"

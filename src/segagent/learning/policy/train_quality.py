@@ -17,8 +17,8 @@ from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.masks_to_judge import Looks, Things, draw_looks
 from segagent.learning.policy.train_detector import outline_loss
 from segagent.learning.policy.train_states import soft_iou_labels
-from segagent.policies.quality import Quality, QualityNet
-from segagent.policies.state_head import NUM_IOU
+from segagent.policies.embedded.quality import Quality, QualityNet
+from segagent.policies.embedded.state_head import NUM_IOU
 from segagent.vision.encoder import Pyramid
 from segagent.vision.sight import Sight
 

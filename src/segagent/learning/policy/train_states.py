@@ -22,10 +22,10 @@ from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.scene_store import StoredScene
 from segagent.learning.policy.train_detector import outline_loss
 from segagent.learning.policy.train_objects import match_objects, worn_coverage
-from segagent.policies.detector import GRID, WORKING_SIZE
-from segagent.policies.perception import Percept
-from segagent.policies.reading import SeenMask, see_mask, state_inputs
-from segagent.policies.state_head import BINS, NUM_IOU, Judged, Refined, StateHead, error_depths
+from segagent.policies.embedded.detector import GRID, WORKING_SIZE
+from segagent.policies.embedded.perception import Percept
+from segagent.policies.embedded.reading import SeenMask, see_mask, state_inputs
+from segagent.policies.embedded.state_head import BINS, NUM_IOU, Judged, Refined, StateHead, error_depths
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from segagent.core import InputError
-from segagent.policies.network import Architecture, PolicyNetwork
-from segagent.policies.objects import EMBEDDING
+from segagent.policies.embedded.network import Architecture, PolicyNetwork
+from segagent.policies.embedded.objects import EMBEDDING
 from segagent.vision.sight import Sight
 
 _PROJECTION = "grounding.project.0.weight"

@@ -21,9 +21,9 @@ from segagent.learning.sft.data import TrainingSet
 from segagent.learning.sft.embedded_rows import Rows, collect_rows, reply_batch
 from segagent.learning.sft.recipe import Recipe
 from segagent.learning.sft.trained import Fresh, Progress, TrainedModel
-from segagent.policies.embedded import SHIPPED, weights_file
-from segagent.policies.network import load_network, save_network
-from segagent.policies.state_head import StateHead
+from segagent.policies.embedded.network import load_network, save_network
+from segagent.policies.embedded.policy import SHIPPED, weights_file
+from segagent.policies.embedded.state_head import StateHead
 
 _RESULT = "sft.json"
 _SETTINGS = "settings.json"

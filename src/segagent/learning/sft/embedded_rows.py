@@ -21,11 +21,11 @@ from segagent.learning.examples import Example
 from segagent.learning.policy.train_states import StateBatch
 from segagent.learning.sft.data import TrainingSet
 from segagent.learning.sft.trained import Progress
-from segagent.policies.detector import GRID
-from segagent.policies.network import PolicyNetwork
-from segagent.policies.perception import Percept, perceive
-from segagent.policies.reading import see_mask, state_inputs
-from segagent.policies.state_head import BINS
+from segagent.policies.embedded.detector import GRID
+from segagent.policies.embedded.network import PolicyNetwork
+from segagent.policies.embedded.perception import Percept, perceive
+from segagent.policies.embedded.reading import see_mask, state_inputs
+from segagent.policies.embedded.state_head import BINS
 
 MATCH_IOU = 0.35
 """A found outline below this IoU with the target is not the target's."""

@@ -35,7 +35,7 @@ Progress = Callable[[str, int, int, float], None]
 
 Fresh: TypeAlias = bool | Literal["bare"]
 """Whether the embedded model's state head starts anew. True: untrained, but clicking by the annotator's rule already,
-see :class:`segagent.policies.state_head.StateHead`. "bare": without that, so that it has never clicked."""
+see :class:`segagent.policies.embedded.state_head.StateHead`. "bare": without that, so that it has never clicked."""
 
 
 def write_training_note(out: str | Path, note: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from segagent.policies.lexicon import Lexicon, one_edit_away, other_number
+from segagent.policies.embedded.lexicon import Lexicon, one_edit_away, other_number
 
 PADDING = 0
 UNKNOWN = 1

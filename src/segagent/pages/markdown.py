@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from segagent.evaluation.report.tables import Table
+from segagent.pages.table import Table
 
 
 def markdown_report(

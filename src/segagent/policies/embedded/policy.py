@@ -15,16 +15,16 @@ import torch
 
 from segagent.core import BoolMask, Box, Finish, Image, InputError, JudgedOutline, Observation, Proposal, empty_mask
 from segagent.cpu import on_one_thread, precision
-from segagent.policies.grounding import Words
-from segagent.policies.network import PolicyNetwork, load_network
+from segagent.policies.embedded.grounding import Words
+from segagent.policies.embedded.network import PolicyNetwork, load_network
+from segagent.policies.embedded.perception import Percept, perceive
+from segagent.policies.embedded.prm import mean_and_spread
+from segagent.policies.embedded.quality import judge_quality, new_outline
+from segagent.policies.embedded.reading import Examined, Reading, conclude, examine, ground, see_mask
+from segagent.policies.embedded.state_head import BINS
+from segagent.policies.embedded.writing import Written, mean_iou, reply_text, write_greedy, write_sampled
 from segagent.policies.overlay import GREEN, Color
-from segagent.policies.perception import Percept, perceive
-from segagent.policies.prm import mean_and_spread
-from segagent.policies.quality import judge_quality, new_outline
-from segagent.policies.reading import Examined, Reading, conclude, examine, ground, see_mask
 from segagent.policies.reply import format_reply, parse_reply
-from segagent.policies.state_head import BINS
-from segagent.policies.writing import Written, mean_iou, reply_text, write_greedy, write_sampled
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""Small bar charts as SVG text, beside the line charts of :mod:`segagent.evaluation.report.charts`."""
+"""Small bar charts as SVG text, beside the line charts of :mod:`segagent.pages.charts`."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ import pytest
 from segagent.annotation import annotate_image
 from segagent.conformance.policies import observation
 from segagent.core import Click, Finish, Image, InputError, Outliner, WeightsError
-from segagent.policies.embedded import EmbeddedPolicy
-from segagent.policies.network import Architecture, PolicyNetwork, load_network, save_network
+from segagent.policies.embedded.network import Architecture, PolicyNetwork, load_network, save_network
+from segagent.policies.embedded.policy import EmbeddedPolicy
+from segagent.policies.embedded.tokens import MAX_WORDS, UNKNOWN, Vocabulary, swap_sides
 from segagent.policies.overlay import draw_overlay, seen_mask
-from segagent.policies.tokens import MAX_WORDS, UNKNOWN, Vocabulary, swap_sides
 from segagent.tools import make_tool
 from segagent.vision.encoder import Encoder
 from segagent.vision.sight import FILE, save_encoder
@@ -177,7 +177,7 @@ def test_a_picture_is_encoded_once_however_often_it_is_asked_about(untrained: Po
 
 
 def test_doubts_follow_what_is_seen_and_meant(untrained: PolicyNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
-    from segagent.policies import embedded
+    from segagent.policies.embedded import policy as embedded
 
     policy = EmbeddedPolicy(untrained)
     image = Image.of(np.full((48, 64, 3), 90, np.uint8))

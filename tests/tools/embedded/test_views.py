@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from segagent.core import Box, Click, Image, SegmentRequest, empty_mask
-from segagent.tools.embedded import EmbeddedTool
-from segagent.tools.views import box_fill
+from segagent.tools.embedded.tool import EmbeddedTool
+from segagent.tools.embedded.views import box_fill
 
 
 def test_box_fill_is_the_share_of_each_pixel() -> None:

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from segagent.core import WeightsError
 from segagent.cpu import on_one_thread
-from segagent.policies.detector import Detector
-from segagent.policies.grounding import Grounding
-from segagent.policies.objects import ObjectEncoder
-from segagent.policies.picture_detector import PictureDetector
-from segagent.policies.prm import Prm
-from segagent.policies.regions import NUM_SEEN
-from segagent.policies.state_head import StateHead
-from segagent.policies.tokens import Vocabulary
+from segagent.policies.embedded.detector import Detector
+from segagent.policies.embedded.grounding import Grounding
+from segagent.policies.embedded.objects import ObjectEncoder
+from segagent.policies.embedded.picture_detector import PictureDetector
+from segagent.policies.embedded.prm import Prm
+from segagent.policies.embedded.regions import NUM_SEEN
+from segagent.policies.embedded.state_head import StateHead
+from segagent.policies.embedded.tokens import Vocabulary
 from segagent.vision.sight import Sight, keep_beside, sight_beside
 
 ARCHITECTURE = "segagent-embedded-policy/2"

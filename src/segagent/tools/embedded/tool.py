@@ -32,7 +32,7 @@ from segagent.core import (
     frozen_mask,
 )
 from segagent.cpu import on_one_thread
-from segagent.tools.evidence import (
+from segagent.tools.embedded.evidence import (
     ClickEvidence,
     Floats,
     GridClick,
@@ -42,9 +42,17 @@ from segagent.tools.evidence import (
     no_clicks,
     view_evidence,
 )
-from segagent.tools.network import NUM_FINE, ClickNetwork
-from segagent.tools.views import Rectangle, around_object, box_fill, click_disks, resized, resized_part, runs_out_of
-from segagent.tools.weights import load_network
+from segagent.tools.embedded.network import NUM_FINE, ClickNetwork
+from segagent.tools.embedded.views import (
+    Rectangle,
+    around_object,
+    box_fill,
+    click_disks,
+    resized,
+    resized_part,
+    runs_out_of,
+)
+from segagent.tools.embedded.weights import load_network
 from segagent.vision.encoder import Pyramid
 from segagent.vision.sight import SIDE, sight_beside
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from segagent.core import Image
-from segagent.policies.regions import LOOK, MARGIN, NUM_SEEN, closer_look, scenery, see_regions
+from segagent.policies.embedded.regions import LOOK, MARGIN, NUM_SEEN, closer_look, scenery, see_regions
 from segagent.vision.sight import Sight
 
 

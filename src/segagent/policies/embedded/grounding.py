@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segagent.policies.objects import EMBEDDING, NUM_GEOMETRY
-from segagent.policies.tokens import MAX_WORDS, PADDING
+from segagent.policies.embedded.objects import EMBEDDING, NUM_GEOMETRY
+from segagent.policies.embedded.tokens import MAX_WORDS, PADDING
 
 WIDTH = 128
 _HEADS = 4

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from segagent.core import Image, Pixels
-from segagent.policies.objects import Soft, soft_box
+from segagent.policies.embedded.objects import Soft, soft_box
 from segagent.vision.encoder import CHANNELS, Pyramid
 from segagent.vision.sight import Sight
 

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from segagent.policies.reading import Reading
-from segagent.policies.writing import draw, mean_iou, reply_text, tempered, write_greedy, write_sampled
+from segagent.policies.embedded.reading import Reading
+from segagent.policies.embedded.writing import draw, mean_iou, reply_text, tempered, write_greedy, write_sampled
 
 
 def reading(side: int = 3) -> Reading:

@@ -13,15 +13,14 @@ from torch.nn import functional
 
 from segagent.core import BoolMask
 from segagent.cpu import autocast
-from segagent.policies.detector import GRID, WORKING_SIZE
-from segagent.policies.grounding import Grounded, Words
-from segagent.policies.network import PolicyNetwork
-from segagent.policies.objects import NUM_GEOMETRY
-from segagent.policies.overlay import GREEN, Color, draw_overlay, seen_mask, shrunken_mask
-from segagent.policies.perception import MAX_OBJECTS, Percept, describe, picture_tensor
-from segagent.policies.prm import evidence_of
-from segagent.policies.quality import Quality, judge_quality
-from segagent.policies.state_head import (
+from segagent.policies.embedded.detector import GRID, WORKING_SIZE
+from segagent.policies.embedded.grounding import Grounded, Words
+from segagent.policies.embedded.network import PolicyNetwork
+from segagent.policies.embedded.objects import NUM_GEOMETRY
+from segagent.policies.embedded.perception import MAX_OBJECTS, Percept, describe, picture_tensor
+from segagent.policies.embedded.prm import evidence_of
+from segagent.policies.embedded.quality import Quality, judge_quality
+from segagent.policies.embedded.state_head import (
     BINS,
     MAX_HYPOTHESES,
     Grid,
@@ -31,6 +30,7 @@ from segagent.policies.state_head import (
     outline_logits,
     state_channels,
 )
+from segagent.policies.overlay import GREEN, Color, draw_overlay, seen_mask, shrunken_mask
 
 
 @dataclass(frozen=True, eq=False)

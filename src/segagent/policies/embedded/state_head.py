@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from segagent.policies.detector import GRID
+from segagent.policies.embedded.detector import GRID
 
 BINS = 128
 """Places per axis that a click can be written at."""

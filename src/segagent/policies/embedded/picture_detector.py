@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from segagent.policies.detector import KERNEL_LENGTH, MASK_CHANNELS, ConvNorm, Features, Residual, upsampled
+from segagent.policies.embedded.detector import KERNEL_LENGTH, MASK_CHANNELS, ConvNorm, Features, Residual, upsampled
 
 
 class PictureDetector(nn.Module):

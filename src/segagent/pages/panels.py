@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from html import escape
 
 from segagent.core import BoolMask, Pixels, Prompt, empty_mask
-from segagent.evaluation.report.elements import data_uri
-from segagent.evaluation.report.pictures import jpeg_within
 from segagent.imaging.change import AFTER, BEFORE, draw_change, draw_mask, draw_window, object_window
+from segagent.pages.elements import data_uri
+from segagent.pages.pictures import jpeg_within
 
 PICTURE_BYTES = 20_000_000
 """What all pictures of a page may take together as JPEG files; a third more in the page, where they are text."""

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from segagent.core import Image, Observation, WeightsError, empty_mask, iou
-from segagent.policies.embedded import SHIPPED, EmbeddedPolicy
-from segagent.policies.network import PolicyNetwork, load_network, save_network
-from segagent.policies.prm import NUM_EVIDENCE, JoinedHead, Prm
-from segagent.policies.quality import CELLS, FINE, MARGIN, QualityNet, coverage_at
-from segagent.policies.regions import covered, looked_at, spread_out
-from segagent.policies.state_head import NUM_IOU
+from segagent.policies.embedded.network import PolicyNetwork, load_network, save_network
+from segagent.policies.embedded.policy import SHIPPED, EmbeddedPolicy
+from segagent.policies.embedded.prm import NUM_EVIDENCE, JoinedHead, Prm
+from segagent.policies.embedded.quality import CELLS, FINE, MARGIN, QualityNet, coverage_at
+from segagent.policies.embedded.regions import covered, looked_at, spread_out
+from segagent.policies.embedded.state_head import NUM_IOU
 from segagent.vision.encoder import CHANNELS, Encoder, Pyramid
 from segagent.vision.sight import FILE, save_encoder, sight_of
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segagent.core import Click
-from segagent.policies.reading import Reading
+from segagent.policies.embedded.reading import Reading
 from segagent.policies.reply import format_reply
 
 _SMOOTHING = 1.5

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from segagent.policies.grounding import Grounded
-from segagent.policies.quality import NUM_COMPARED, Quality, QualityNet
-from segagent.policies.state_head import NUM_IOU, NUM_SUMMARY, Grid
+from segagent.policies.embedded.grounding import Grounded
+from segagent.policies.embedded.quality import NUM_COMPARED, Quality, QualityNet
+from segagent.policies.embedded.state_head import NUM_IOU, NUM_SUMMARY, Grid
 
 NUM_EVIDENCE = NUM_SUMMARY + NUM_COMPARED + 15
 _MARGIN = 1e-4

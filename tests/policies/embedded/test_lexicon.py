@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from segagent.learning.policy.classes import architecture
-from segagent.policies.lexicon import Lexicon, one_edit_away, other_number
-from segagent.policies.tokens import UNKNOWN, Vocabulary
+from segagent.policies.embedded.lexicon import Lexicon, one_edit_away, other_number
+from segagent.policies.embedded.tokens import UNKNOWN, Vocabulary
 
 
 @pytest.fixture(scope="module")

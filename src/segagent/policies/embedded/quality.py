@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segagent.core import BoolMask, Pixels, frozen_mask
-from segagent.policies.detector import ConvNorm, upsampled
-from segagent.policies.objects import Soft
+from segagent.policies.embedded.detector import ConvNorm, upsampled
+from segagent.policies.embedded.objects import Soft
+from segagent.policies.embedded.regions import Scenery, closer_look, looked_at, spread_out
+from segagent.policies.embedded.state_head import NUM_IOU
 from segagent.policies.overlay import GREEN, Color, draw_overlay, seen_mask
-from segagent.policies.regions import Scenery, closer_look, looked_at, spread_out
-from segagent.policies.state_head import NUM_IOU
 from segagent.vision.encoder import CHANNELS, Pyramid
 from segagent.vision.sight import Sight
 

@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from segagent.core import Image, Pixels
 from segagent.cpu import autocast
-from segagent.policies.detector import CENTRE_STRIDE, WORKING_SIZE, draw_outlines
-from segagent.policies.network import PolicyNetwork
-from segagent.policies.objects import Soft, geometry, object_crop
-from segagent.policies.regions import Scenery, scenery, see_regions
+from segagent.policies.embedded.detector import CENTRE_STRIDE, WORKING_SIZE, draw_outlines
+from segagent.policies.embedded.network import PolicyNetwork
+from segagent.policies.embedded.objects import Soft, geometry, object_crop
+from segagent.policies.embedded.regions import Scenery, scenery, see_regions
 
 MAX_OBJECTS = 12
 

@@ -1,0 +1,1 @@
+"""What pages that open from disk are made of: their frame, tables, charts, pictures."""

@@ -1,0 +1,1 @@
+"""The click tool that needs nothing downloaded."""
