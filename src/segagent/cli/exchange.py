@@ -155,7 +155,7 @@ def import_(
 
 
 def _import_summary(report: ImportReport, out: Path) -> dict[str, Any]:
-    from segagent.annotation.interop.events import EventKind
+    from segagent.annotation.people import EventKind
 
     return {
         "import": str(out),
@@ -173,7 +173,7 @@ def _import_summary(report: ImportReport, out: Path) -> dict[str, Any]:
 
 
 def _tell_import(report: ImportReport, out: Path) -> None:
-    from segagent.annotation.interop.events import EventKind
+    from segagent.annotation.people import EventKind
 
     lines = [f"{one.where}: {one.reason}" for one in report.problems]
     lines += [f"object {one.sample_id}: no trajectory: {one.reason}" for one in report.failures]

@@ -16,7 +16,6 @@ from segagent.annotation.batch.checked import mask_digest
 from segagent.annotation.interop.answers import Answer, ImageAnswers
 from segagent.annotation.interop.corrections import Correction, Matcher
 from segagent.annotation.interop.entries import Entry, Problem
-from segagent.annotation.interop.events import Event, EventKind
 from segagent.annotation.interop.learning_data import Beginning, write_trajectories
 from segagent.annotation.interop.mask_folder import write_mask_folder
 from segagent.annotation.interop.matching import read_corrections
@@ -24,6 +23,7 @@ from segagent.annotation.interop.outputs import new_folder, refuse_existing
 from segagent.annotation.interop.pairing import Drawn
 from segagent.annotation.interop.pictures import Pictures
 from segagent.annotation.interop.provenance import PROVENANCE_SCHEMA, person_provenance, provenance_of
+from segagent.annotation.people import Event, EventKind
 from segagent.core import InputError, SegmentationTool, empty_mask
 from segagent.core.failures import Failure
 from segagent.datasets import FolderDataset

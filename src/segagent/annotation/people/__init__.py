@@ -1,0 +1,17 @@
+"""What people did to the objects of a run: an append-only record of events, and how things stand after them."""
+
+from segagent.annotation.people.events import Event, EventKind, Verdict
+from segagent.annotation.people.record import PEOPLE_FILE, PeopleLog, read_events, standings_of
+from segagent.annotation.people.standing import Standing, stand
+
+__all__ = [
+    "PEOPLE_FILE",
+    "Event",
+    "EventKind",
+    "PeopleLog",
+    "Standing",
+    "Verdict",
+    "read_events",
+    "stand",
+    "standings_of",
+]
