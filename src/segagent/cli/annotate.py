@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segagent.cli.common import CrowdsOption
+from segagent.cli.common import CrowdsOption, GuidelinesOption, OnlyOption
 from segagent.cli.console import print_object, reporting_errors, say, waiting, warn
 from segagent.cli.models import (
     CandidatesOption,
@@ -99,6 +99,8 @@ def annotate(
             "--found", help="Data set: a calibrated predicted IoU below this means 'not found'. [default: 0.3]"
         ),
     ] = None,
+    only: OnlyOption = None,
+    guidelines: GuidelinesOption = None,
     run: RunOptions,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -111,7 +113,7 @@ def annotate(
     )  # fmt: skip
     if text is not None:
         require_unset(
-            crowds=crowds, prompts=prompts, found=found, **run.given(),
+            crowds=crowds, prompts=prompts, found=found, only=only or None, guidelines=guidelines, **run.given(),
         )  # fmt: skip
         require_use_of_price(run.price, max_money)
         _episode(Path(source), text, out, choice, mask=mask, box=box, seed=seed, as_json=as_json)
@@ -126,6 +128,8 @@ def annotate(
         choice,
         RunConfig("annotate", choice.search, seed=seed).with_given(found=found),
         crowds=crowds,
+        only=only,
+        guidelines=guidelines,
         run=run,
         as_json=as_json,
     )
@@ -169,6 +173,8 @@ def refine(
             "--sure", help="Data set: and only by one whose calibrated predicted IoU is at least this. [default: 0.9]"
         ),
     ] = None,
+    only: OnlyOption = None,
+    guidelines: GuidelinesOption = None,
     run: RunOptions,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -181,7 +187,8 @@ def refine(
     )  # fmt: skip
     if text is not None:
         require_unset(
-            images=images, crowds=crowds, below=below, margin=margin, sure=sure, **run.given(),
+            images=images, crowds=crowds, below=below, margin=margin, sure=sure, only=only or None,
+            guidelines=guidelines, **run.given(),
         )  # fmt: skip
         require_use_of_price(run.price, max_money)
         if mask is None:
@@ -200,6 +207,8 @@ def refine(
         choice,
         RunConfig("refine", choice.search, seed=seed).with_given(below=below, margin=margin, sure=sure),
         crowds=crowds,
+        only=only,
+        guidelines=guidelines,
         run=run,
         as_json=as_json,
     )

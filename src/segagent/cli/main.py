@@ -29,6 +29,7 @@ from segagent.cli.scenes import scenes
 from segagent.cli.sentences import sentences
 from segagent.cli.serve import serve_policy
 from segagent.cli.summary import check, summary
+from segagent.cli.team import agreement, merge, notes, split
 from segagent.cli.train import train
 from segagent.cli.trajectories import trajectories
 
@@ -84,6 +85,7 @@ app.command(
     epilog=_epilog(
         'segagent refine photo.jpg "the dog" --mask rough.png -o out',
         "segagent refine coco.json --images images -o run --below 0.85",
+        "segagent refine coco.json -o again --only id=@todo/worklist.json",
     ),
     short_help="Improve given masks, or return them as they are.",
 )(refine)
@@ -91,12 +93,17 @@ app.command(
     epilog=_epilog(
         "segagent audit coco.json --images images -o run",
         "segagent audit scenes:20 -o run --json",
+        "segagent audit coco.json -o dogs --only category=dog --only 'image=day1/*' --guidelines rules.txt",
         'segagent audit photo.jpg "the dog" --mask dog.png',
     ),
     short_help="Which masks of a data set are wrong?",
 )(audit)
 app.command(
-    epilog=_epilog("segagent review run", "segagent review run --accept 0.95 --sample 50 -o page"),
+    epilog=_epilog(
+        "segagent review run",
+        "segagent review run --accept 0.95 --sample 50 -o page",
+        "segagent review run --only doubtful -o todo",
+    ),
     short_help="A run as a ranked work list with pictures.",
 )(review)
 app.command(
@@ -108,6 +115,7 @@ app.command(
 app.command(
     epilog=_epilog(
         "segagent export run --to coco -o out.json",
+        "segagent export run --to coco -o dogs.json --only category=dog",
         "segagent export run --to label-studio -o tasks.json --accept 0.9 --image-prefix 'http://host/images/'",
     ),
     short_help="Write a run's masks for other programs.",
@@ -131,6 +139,29 @@ app.command(
     epilog=_epilog("segagent check run -o check --num 50"),
     short_help="Draw masks of a run for you to check.",
 )(check)
+app.command(
+    epilog=_epilog(
+        "segagent merge monday tuesday -o week",
+        "segagent merge cats dogs again -o all --keep last",
+    ),
+    short_help="Join runs of several batches to one.",
+)(merge)
+app.command(
+    epilog=_epilog(
+        "segagent split run --people 3 --overlap 0.1",
+        "segagent split run --people Ann,Ben --only doubtful -o doubts.json",
+        "segagent review run --serve --assign run/assignments.json --by Ann",
+    ),
+    short_help="Deal a run's objects out to several people.",
+)(split)
+app.command(
+    epilog=_epilog("segagent agreement run", "segagent agreement run --only category=dog --json"),
+    short_help="How far do people agree on a run's objects?",
+)(agreement)
+app.command(
+    epilog=_epilog("segagent notes run", 'segagent notes run --search "hidden leg"'),
+    short_help="What people noted about a run's objects.",
+)(notes)
 app.command(
     epilog=_epilog('segagent score photo.jpg "the dog" --mask dog.png --json'),
     short_help="Tell how well a mask fits TEXT.",

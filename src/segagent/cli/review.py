@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
+from segagent.cli.common import GuidelinesOption, OnlyOption, chosen_run
 from segagent.cli.console import (
     EXIT_SOME_FAILED,
     one_line,
@@ -38,6 +39,8 @@ def review(
         ),
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which objects --sample draws.")] = 0,
+    only: OnlyOption = None,
+    guidelines: GuidelinesOption = None,
     accept: AcceptOption = None,
     accept_iou: AcceptIouOption = 0.9,
     calibrate: CalibrateOption = None,
@@ -53,13 +56,15 @@ def review(
 
     The page needs no server and loads nothing. worklist.csv and worklist.json beside it hold all objects.
     """
-    from segagent.annotation.batch import open_run
+    from segagent.annotation.batch import guidelines_of, open_run
     from segagent.annotation.review import write_review
     from segagent.core import InputError
+    from segagent.policies.chat import read_guidelines
 
     if accept is None and calibrate is not None:
         raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
-    opened = open_run(run)
+    opened = chosen_run(open_run(run), only)
+    rules = guidelines_of(opened) if guidelines is None else read_guidelines(guidelines)
     with phases(unit="objects", quiet=as_json) as update:
         made = write_review(
             opened,
@@ -71,6 +76,7 @@ def review(
             accept_iou=accept_iou,
             data=data,
             checked=calibrate,
+            guidelines=rules,
             watch=lambda what, done, total: update(what, done, total, ""),
         )
     result = made.result

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segagent.cli.common import CrowdsOption, open_data
+from segagent.cli.common import CrowdsOption, GuidelinesOption, OnlyOption, open_data, parse_only
 from segagent.cli.console import EXIT_SOME_FAILED, print_object, reporting_errors, say, waiting, warn
 from segagent.cli.models import (
     Choice,
@@ -23,6 +23,7 @@ from segagent.cli.running import RunOptions, takes_run_options, tell_failures, t
 
 if TYPE_CHECKING:
     from segagent.annotation.batch import RunConfig
+    from segagent.datasets import Dataset
 
 SourceArgument = Annotated[
     str,
@@ -70,6 +71,8 @@ def audit(
     preset: PresetOption = None,
     policy_weights: PolicyWeightsOption = None,
     tool_weights: ToolWeightsOption = None,
+    only: OnlyOption = None,
+    guidelines: GuidelinesOption = None,
     run: RunOptions,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object, no progress.")] = False,
@@ -83,7 +86,7 @@ def audit(
         first_box=None, steps=None, candidates=None,
     )  # fmt: skip
     if text is not None:
-        require_unset(images=images, price=run.price, out=out, **run.given())
+        require_unset(images=images, price=run.price, out=out, only=only or None, guidelines=guidelines, **run.given())
         if mask is None:
             raise InputError("--mask is missing; give the mask to look at")
         _audit_one(Path(source), text, mask, choice, seed=seed, as_json=as_json)
@@ -98,6 +101,8 @@ def audit(
         choice,
         RunConfig("audit", choice.search, seed=seed),
         crowds=crowds,
+        only=only,
+        guidelines=guidelines,
         run=run,
         as_json=as_json,
     )
@@ -188,22 +193,46 @@ def prompts_spec(source: str, prompts: Path) -> str:
 
 
 def run_dataset(
-    spec: str, out: Path, choice: Choice, config: RunConfig, *, crowds: bool, run: RunOptions, as_json: bool
+    spec: str,
+    out: Path,
+    choice: Choice,
+    config: RunConfig,
+    *,
+    crowds: bool,
+    only: list[str] | None,
+    guidelines: Path | None,
+    run: RunOptions,
+    as_json: bool,
 ) -> None:
     """Do a job to a data set: progress, summary, exit code."""
     from functools import partial
 
     from segagent.annotation.batch import make_models, run_job
+    from segagent.annotation.batch.choosing import ChosenDataset
     from segagent.annotation.batch.summary import read_summary
+    from segagent.policies.chat import read_guidelines
 
-    opened = open_data(spec, crowds=crowds)
+    chosen = parse_only(only)
+    rules = "" if guidelines is None else read_guidelines(guidelines)
+    if rules and choice.policy.partition(":")[0] == "embedded":
+        warn("the embedded policy reads no guidelines, only the object's words; people see them in review")
+    opened: Dataset = open_data(spec, crowds=crowds)
+    if chosen.in_data:
+        opened = ChosenDataset(opened, chosen, warn)
     first_box = choice.first_box if config.job == "annotate" else "none"
     with watching(config.job, opened.num_images, "objects", out, quiet=as_json) as watch:
         progress = run_job(
             opened,
             partial(make_models, choice.policy, choice.tool, first_box),
             out,
-            replace(config, search=choice.search, batch_images=run.batch_images, batch_episodes=run.batch_episodes),
+            replace(
+                config,
+                search=choice.search,
+                batch_images=run.batch_images,
+                batch_episodes=run.batch_episodes,
+                only=chosen,
+                guidelines=rules,
+            ),
             notes={"policy": choice.policy, "tool": choice.tool},
             watch=watch,
             **run.how(choice.specs, opened.num_images),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
+from segagent.cli.common import OnlyOption, chosen_run
 from segagent.cli.console import one_line, print_object, reporting_errors, say, warn
 from segagent.cli.runs import tell_summary
 
@@ -21,6 +22,7 @@ RunArgument = Annotated[
 def summary(
     run: RunArgument,
     *,
+    only: OnlyOption = None,
     accept: AcceptOption = None,
     accept_iou: AcceptIouOption = 0.9,
     calibrate: CalibrateOption = None,
@@ -32,7 +34,7 @@ def summary(
 
     if accept is None and calibrate is not None:
         raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
-    opened = open_run(run)
+    opened = chosen_run(open_run(run), only)
     found = summarise_run(opened)
     decision = None if accept is None else decide(opened, accept, accept_iou, calibrate)
     accepted = 0 if decision is None else len(decision.accepted)
@@ -55,13 +57,14 @@ def check(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for checked.json and a picture of each mask.")],
     num: Annotated[int, typer.Option("--num", min=1, help="How many masks; 50 or more stand on their own.")] = 50,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives the drawing.")] = 0,
+    only: OnlyOption = None,
 ) -> None:
     """Draw masks of a run for you to check: look at each picture and set its verdict in checked.json."""
     from segagent.annotation.batch import open_run, warnings_of
     from segagent.annotation.batch.sampling import sample_to_check, write_sample
     from segagent.core import InputError
 
-    opened = open_run(run)
+    opened = chosen_run(open_run(run), only)
     drawn = sample_to_check(opened, num, seed)
     if not drawn:
         raise InputError(f"{run}: has no mask with a predicted IoU to check")
