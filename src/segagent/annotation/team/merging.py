@@ -19,13 +19,14 @@ from segagent.annotation.batch.choosing import Only
 from segagent.annotation.batch.folder import CALIBRATION_NAME, COSTS_FILE, JOURNAL_FILE, Run, open_run
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.annotation.batch.summary import write_summary
-from segagent.annotation.interop.outputs import new_folder
-from segagent.annotation.people import PeopleLog, read_events
+from segagent.annotation.interop.outputs import MARKER, new_folder, refuse_existing
+from segagent.annotation.people import PEOPLE_FILE, PeopleLog, read_events
 from segagent.annotation.team.batches import Batch, joined_batches
 from segagent.annotation.team.joining_events import joined_events
 from segagent.core import InputError
 from segagent.core.failures import Failure
 from segagent.core.settings import changed_settings
+from segagent.core.texts import read_json
 from segagent.datasets import Dataset
 from segagent.runs.journal import Journal
 
@@ -75,6 +76,8 @@ def merge_runs(
     Raises ``InputError`` for what cannot be joined: other jobs or models, an object with different answers and no
     ``keep``, two classes of one name, a data set that is gone, an ``out`` that is there without ``force``.
     """
+    target = Path(out)
+    _refuse_to_lose(target, force=force)
     runs = [open_run(folder) for folder in folders]
     if len({run.folder.resolve() for run in runs}) < max(len(runs), 2):
         raise InputError("merging takes two runs or more, each given once")
@@ -89,8 +92,8 @@ def merge_runs(
         objects.require_agreement(batches)
         events = joined_events(batches, objects.dropped)
         warnings += objects.told(batches) + events.told
-        target = Path(out)
-        about = {"schema": MERGED_SCHEMA, "runs": [str(run.folder.resolve()) for run in runs]}
+        about: dict[str, Any] = {"schema": MERGED_SCHEMA, "runs": [str(run.folder.resolve()) for run in runs]}
+        about["events"] = len(events.events)
         with new_folder(target, about, force=force) as folder:
             left = sum(run.num_images_left() for run in runs)
             images = objects.by_image(dataset)
@@ -117,6 +120,18 @@ def merge_runs(
         tuple(classes),
         tuple(warnings),
     )
+
+
+def _refuse_to_lose(out: Path, *, force: bool) -> None:
+    """Raise ``InputError`` where ``out`` is there and may not be replaced: without ``force``, and with it where people
+    have worked on it since it was joined.
+    """
+    refuse_existing(out, force=force)
+    if (out / MARKER).is_file() and (out / PEOPLE_FILE).is_file():
+        about = read_json(out / MARKER)
+        joined = about.get("events") if isinstance(about, dict) else None
+        if sum(1 for _ in read_events(open_run(out))) != joined:
+            raise InputError(f"{out}: people have done something to it since it was joined; choose another name")
 
 
 def _differences(runs: Sequence[Run]) -> Iterator[str]:
