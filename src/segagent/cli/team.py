@@ -14,6 +14,7 @@ from segagent.cli.summary import RunArgument
 
 if TYPE_CHECKING:
     from segagent.annotation.team.agreement import Figures
+    from segagent.evaluation.bootstrap import Interval
 
 _MAX_LISTED = 20
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
@@ -136,9 +137,14 @@ def agreement(
 
 
 def _words(figures: Figures, name: str) -> str:
-    kappa = f"{name} {figures.kappa}" if math.isfinite(figures.kappa.value) else f"no {name}, for all say the same"
-    masks = "no masks" if figures.iou is None else f"{figures.num_masks} masks with IoU {figures.iou}"
-    return f"{figures.num} objects, the same word on {figures.same}, {kappa}; {masks}"
+    known = math.isfinite(figures.kappa.value)
+    kappa = f"{name} {_shown(figures.kappa)}" if known else f"no {name}, for all say the same"
+    masks = "no masks" if figures.iou is None else f"{figures.num_masks} masks with IoU {_shown(figures.iou)}"
+    return f"{figures.num} objects, the same word on {_shown(figures.same)}, {kappa}; {masks}"
+
+
+def _shown(interval: Interval) -> str:
+    return str(interval) if math.isfinite(interval.low) else f"{interval.value:.3f} (no interval)"
 
 
 @reporting_errors

@@ -26,8 +26,12 @@ from segagent.runs.journal import read_journal
 from segagent.search import SearchConfig
 
 OBJECTS = [
-    (1, "a.png", "cat"), (2, "a.png", "dog"), (3, "day1/b.png", "dog"), (4, "day1/b.png", "a b"), (5, "day2/a.png", "cat"),
-]  # fmt: skip
+    (1, "a.png", "cat"),
+    (2, "a.png", "dog"),
+    (3, "day1/b.png", "dog"),
+    (4, "day1/b.png", "a b"),
+    (5, "day2/a.png", "cat"),
+]
 
 
 def ids(run) -> list[str]:
@@ -67,7 +71,7 @@ def test_a_name_is_itself_before_it_is_a_pattern() -> None:
     "condition", ["", "dog", "image", "image=", "colour=red", "doubtful=1", "id=@nowhere", "image=."]
 )
 def test_anything_else_is_refused(condition: str) -> None:
-    with pytest.raises(InputError, match="only|nowhere"):
+    with pytest.raises(InputError, match=r"only|nowhere"):
         Only.parse([condition])
 
 
@@ -152,7 +156,7 @@ def test_what_fits_nothing_is_told(tmp_path: Path) -> None:
     assert len(told) == 2
     assert "'horse'" in told[0]
     assert "'99'" in told[1]
-    with pytest.raises(InputError, match="no image is called 'z.png'"):
+    with pytest.raises(InputError, match=r"no image is called 'z\.png'"):
         ChosenDataset(dataset, Only.parse(["image=z.png"]))
     run = made(dataset.spec, tmp_path / "run")
     only_these(run, Only.parse(["id=1", "id=77"]), told.append)

@@ -53,7 +53,8 @@ class Compared:
 class Figures:
     """``num`` objects compared: the share of ``same`` words, how far that is beyond chance (``kappa``: Cohen's of two
     people, Krippendorff's alpha of more; nan where everyone says the same of everything), and the mean ``iou`` of
-    ``num_masks`` masks, None for none. Intervals (95 %) are by image.
+    ``num_masks`` masks, None for none. Intervals (95 %) are by image;
+    of a single image there is none, and their bounds are nan.
     """
 
     num: int
@@ -165,7 +166,10 @@ def _objects(run: Run) -> dict[str, _Object]:
             one = found.setdefault(event.object_id, _Object(event.image))
             one.events.setdefault(event.by, []).append(event)
     for record in run.objects():
-        if record.object_id in found and record.outcome != "not_found":
+        if record.object_id not in found:
+            continue
+        found[record.object_id].image = record.image
+        if record.outcome != "not_found":
             found[record.object_id].answer = record.trajectory.rle_at(record.trajectory.returned)
     return found
 
@@ -222,9 +226,8 @@ def _iou(first: _Own, second: _Own, object_id: str) -> float | None:
 def _pair_figures(ones: Sequence[Compared], seed: int) -> Figures:
     codes = np.array([[WORDS.index(word) for word in one.words] for one in ones], np.int64)
     groups = [one.image for one in ones]
-    same = bootstrap_ratio([float(one.words[0] == one.words[1]) for one in ones], groups=groups, seed=seed)
     kappa = bootstrap_statistic(lambda rows: cohens_kappa(codes[rows, 0], codes[rows, 1]), groups, seed=seed)
-    return Figures(len(ones), same, kappa, *_masks(ones, seed))
+    return Figures(len(ones), _same(ones, seed), _of_several(kappa, groups), *_masks(ones, seed))
 
 
 def _all_figures(
@@ -236,17 +239,26 @@ def _all_figures(
             counts[row, WORDS.index(one.word)] += 1
     groups = [images[object_id] for object_id in shared]
     alpha = bootstrap_statistic(lambda rows: krippendorffs_alpha(counts[rows]), groups, seed=seed)
-    same = bootstrap_ratio(
-        [float(one.words[0] == one.words[1]) for one in compared], groups=[one.image for one in compared], seed=seed
-    )
-    return Figures(len(shared), same, alpha, *_masks(compared, seed))
+    return Figures(len(shared), _same(compared, seed), _of_several(alpha, groups), *_masks(compared, seed))
+
+
+def _same(ones: Sequence[Compared], seed: int) -> Interval:
+    groups = [one.image for one in ones]
+    same = [float(one.words[0] == one.words[1]) for one in ones]
+    return _of_several(bootstrap_ratio(same, groups=groups, seed=seed), groups)
+
+
+def _of_several(interval: Interval, groups: Sequence[Hashable]) -> Interval:
+    """An interval, without bounds where there is a single image: how images differ is not known then."""
+    return interval if len(set(groups)) > 1 else Interval(interval.value, math.nan, math.nan)
 
 
 def _masks(ones: Sequence[Compared], seed: int) -> tuple[int, Interval | None]:
     found = list(_ious(ones))
     if not found:
         return 0, None
-    return len(found), bootstrap_ratio([iou for iou, _ in found], groups=[image for _, image in found], seed=seed)
+    groups = [image for _, image in found]
+    return len(found), _of_several(bootstrap_ratio([iou for iou, _ in found], groups=groups, seed=seed), groups)
 
 
 def _ious(ones: Sequence[Compared]) -> Iterator[tuple[float, Hashable]]:
