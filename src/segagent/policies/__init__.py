@@ -152,7 +152,7 @@ def with_guidelines(policy: Policy, guidelines: str) -> Policy:
 
 def reads_guidelines(policy: Policy) -> bool:
     """Whether the policy can be told labelling rules, see :func:`with_guidelines`."""
-    return hasattr(policy, "with_guidelines")
+    return bool(getattr(policy, "reads_guidelines", hasattr(policy, "with_guidelines")))
 
 
 def with_first_box(policy: Policy, choice: str) -> Policy:

@@ -11,6 +11,7 @@ from typing import Protocol
 from segagent.core import InputError, InvalidAction, Observation, Proposal, Usage
 from segagent.policies.chat.format import ChatFormat, Picture
 from segagent.policies.chat.guidelines import before_prompt
+from segagent.policies.chat.templates import WIRE
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,11 @@ class ChatPolicy:
     def concurrency(self) -> int:
         """How many threads may ask at once, and gain by it."""
         return int(getattr(self.model, "concurrency", 1))
+
+    @property
+    def reads_guidelines(self) -> bool:
+        """Whether they reach the model: ``segagent serve-policy`` hands on the object's words alone."""
+        return self.format.template != WIRE
 
     def with_guidelines(self, text: str) -> ChatPolicy:
         """The same, which is told labelling rules with every question."""
