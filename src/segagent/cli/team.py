@@ -125,8 +125,13 @@ def agreement(
         say(one_line(f"{first} and {second}: {_words(figures, 'kappa')}"))
     if found.all is not None:
         say(f"all together: {_words(found.all, 'alpha')}")
-    if found.num_after:
+    if found.num_after and not found.after_seeing:
         say(f"{found.num_after} words were given after another's work was seen and do not count (--after-seeing)")
+    elif found.num_after:
+        warn(
+            f"{found.num_after} words were given after another's work was seen, and count: people seem to agree better "
+            "than they do"
+        )
     apart = [one for one in found.compared if one.differs]
     if apart:
         say(f"furthest apart{f', {_MAX_LISTED} of {len(apart)}' if len(apart) > _MAX_LISTED else ''}:")

@@ -128,16 +128,22 @@ def test_own_last_words(run: Run) -> None:
 
 
 def test_words_after_seeing_do_not_count_unless_asked_for(run: Run) -> None:
-    done(run, [event("verdict", "1", "ann", verdict="ok", seen=0), event("verdict", "1", "ben", verdict="ok", seen=1)])
-    with pytest.raises(InputError, match=r"1 words were given after.*--after-seeing"):
-        agreement_of(run)
-    assert agreement_of(run, after_seeing=True).pairs["ann", "ben"].num == 1
+    done(run, [event("click", "1", "ann", mask=mask(7), seen=0), event("verdict", "1", "ben", verdict="ok", seen=1)])
+    # Where there is nothing else they count, and that is told. Ben says ok to what Ann has drawn.
+    found = agreement_of(run)
+    assert found.after_seeing
+    assert found.num_after == 1
+    assert [(one.words, one.iou) for one in found.compared] == [(("wrong", "wrong"), 1.0)]
+    assert agreement_of(run, after_seeing=True) == found
     # What is passed over shows nothing.
     done(
         run, [event("verdict", "2", "ann", verdict="skip", seen=0), event("verdict", "2", "ben", verdict="ok", seen=3)]
     )
     done(run, [event("verdict", "2", "cy", verdict="ok", seen=0)])
-    assert agreement_of(run).num_after == 1
+    found = agreement_of(run)
+    assert not found.after_seeing
+    assert found.num_after == 1
+    assert [one.object_id for one in found.compared] == ["2"]
     with pytest.raises(InputError, match="two people"):
         agreement_of(Run(run.folder, run.config, run.notes, frozenset({"8"})))
 

@@ -74,7 +74,8 @@ class Agreement:
     """``pairs``: figures of every two people that share objects; ``all``: of everyone, None where only two people do.
 
     ``compared``: every object by every pair, those furthest apart first. ``num_words``: how many objects each person
-    gave their word on. ``num_after``: how many words were given after seeing another's work and do not count.
+    gave their word on. ``num_after``: how many words were given after seeing another's work. They do not count unless
+    ``after_seeing``, which was asked for, or there are no others.
     """
 
     pairs: dict[tuple[str, str], Figures]
@@ -82,12 +83,14 @@ class Agreement:
     compared: list[Compared]
     num_words: dict[str, int]
     num_after: int
+    after_seeing: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form; of ``compared`` those that differ."""
         return {
             "people": self.num_words,
             "words_after_seeing": self.num_after,
+            "after_seeing": self.after_seeing,
             "pairs": [{"people": list(pair), **figures.to_dict()} for pair, figures in self.pairs.items()],
             "all": None if self.all is None else self.all.to_dict("alpha"),
             "disagreements": [one.to_dict() for one in self.compared if one.differs],
@@ -110,7 +113,10 @@ class _Object:
 
 
 def agreement_of(run: Run, *, after_seeing: bool = False, seed: int = 0) -> Agreement:
-    """How far the people who worked on ``run`` agree; ``after_seeing`` counts words after another's work was seen too.
+    """How far the people who worked on ``run`` agree.
+
+    ``after_seeing``: words given after another's work was seen count too, which is done anyway where no object has two
+    people's words otherwise. Such a word is about the object as it stood then. ``seed`` drives the intervals.
 
     Raises ``InputError`` where no object has two people's words.
     """
@@ -121,31 +127,28 @@ def agreement_of(run: Run, *, after_seeing: bool = False, seed: int = 0) -> Agre
     for object_id, one in objects.items():
         words: dict[str, _Own] = {}
         for person, events in one.events.items():
-            free = [event for event in events if not _had_seen_others(event, person, one)]
-            word = _own_word(events if after_seeing else free, one.answer)
+            word = _own_word([event for event in events if not _had_seen_others(event, person, one)], one.answer)
+            after = _own_word(_until_last_of(events, one), one.answer)
+            num_after += word is None and after is not None
+            word = after if after_seeing else word
             if word is not None:
                 words[person] = word
                 num_words[person] += 1
-            elif _own_word(events, one.answer) is not None:
-                num_after += 1
         own[object_id] = words
     compared = [
         _compared(object_id, objects[object_id].image, pair, words)
         for object_id, words in own.items()
         for pair in combinations(sorted(words), 2)
     ]
+    if not compared and num_after and not after_seeing:
+        return agreement_of(run, after_seeing=True, seed=seed)
     if not compared:
-        seen = (
-            f"; {num_after} words were given after another's were seen (--after-seeing counts them)"
-            if num_after
-            else ""
-        )
         raise InputError(
-            f"{run.folder}: no object has the words of two people{seen}; deal some out to two: segagent split --overlap"
+            f"{run.folder}: no object has the words of two people; deal some out to two: segagent split --overlap"
         )
     by_pair: defaultdict[tuple[str, str], list[Compared]] = defaultdict(list)
-    for one in compared:
-        by_pair[one.people].append(one)
+    for both in compared:
+        by_pair[both.people].append(both)
     shared = {object_id: words for object_id, words in own.items() if len(words) > 1}
     images = {object_id: objects[object_id].image for object_id in shared}
     many = len({person for words in shared.values() for person in words}) > 2
@@ -155,6 +158,7 @@ def agreement_of(run: Run, *, after_seeing: bool = False, seed: int = 0) -> Agre
         sorted(compared, key=lambda one: -one.differs),
         dict(sorted(num_words.items())),
         num_after,
+        after_seeing,
     )
 
 
@@ -184,8 +188,15 @@ def _had_seen_others(event: Event, person: str, one: _Object) -> bool:
     )
 
 
+def _until_last_of(own: Sequence[Event], one: _Object) -> list[Event]:
+    """Everyone's events on an object up to the last of a person's ``own`` that says something."""
+    last = max((event.number for event in own if event.kind != "note" and event.verdict != "skip"), default=0)
+    everyone = [event for events in one.events.values() for event in events if event.number <= last]
+    return sorted(everyone, key=lambda event: event.number)
+
+
 def _own_word(events: Sequence[Event], answer: Rle | None) -> _Own | None:
-    """What events of one person on one object say; None where they say nothing."""
+    """What events on one object say; None where they say nothing."""
     if not events:
         return None
     now = next(iter(stand(events).values())).now
@@ -289,7 +300,7 @@ def krippendorffs_alpha(counts: Codes) -> float:
     if not total or expected == 0:
         return math.nan
     observed = float(((each**2 - (told**2).sum(axis=1)) / (each - 1)).sum())
-    return 1 - observed / total * (total * (total - 1)) / expected
+    return float(1 - observed * (total - 1) / expected)
 
 
 def _told(interval: Interval) -> dict[str, float | None]:

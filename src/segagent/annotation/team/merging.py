@@ -138,15 +138,18 @@ def _differences(runs: Sequence[Run]) -> Iterator[str]:
     """What differs between the runs' settings and may. Raises ``InputError`` for what may not."""
     first = runs[0]
     for run in runs[1:]:
-        same = [{name: one.config.get(name) for name in _SAME} for one in (first, run)]
-        if words := changed_settings(*same):
+        if words := changed_settings(_some(first.config, _SAME), _some(run.config, _SAME)):
             raise InputError(
                 f"{run.folder}: cannot be joined with {first.folder} ({words}): its scores mean something else; export "
                 "both and join what is exported"
             )
-        others = [{name: value for name, value in one.config.items() if name not in _OWN} for one in (first, run)]
-        if words := changed_settings(*others):
+        others = (first.config.keys() | run.config.keys()) - set(_OWN)
+        if words := changed_settings(_some(first.config, sorted(others)), _some(run.config, sorted(others))):
             yield f"{run.folder}: was made with other settings than {first.folder} ({words})"
+
+
+def _some(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: config.get(name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -76,7 +76,7 @@ def read_assignments(path: str | Path) -> Assignments:
     return Assignments(tuple(people), {object_id: tuple(given) for object_id, given in objects.items()}, seed)
 
 
-def _are_names(value: Any) -> bool:
+def _are_names(value: Any) -> TypeGuard[list[str]]:
     return (
         isinstance(value, list)
         and bool(value)
