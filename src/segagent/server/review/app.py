@@ -40,7 +40,7 @@ def create_review_app(session: ReviewSession, access: Access = Access()) -> Fast
         default_response_class=Ascii,
     )  # fmt: skip
     app.add_middleware(Guard, access=access)
-    refused = {code: {"model": wire.Refused} for code in (400, 404, 409, 422)}
+    refused: dict[int | str, dict[str, Any]] = {code: {"model": wire.Refused} for code in (400, 404, 409, 422, 424)}
 
     @app.get(f"{API}/session", responses={200: {"model": wire.SessionTold}})
     def get_session() -> Response:

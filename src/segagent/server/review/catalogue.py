@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segagent.annotation.batch import ObjectRecord, Run
 from segagent.annotation.batch.folder import JOURNAL_FILE
-from segagent.annotation.review.entries import Entry, entries_of, ranked
+from segagent.annotation.review.entries import FAILED, Entry, entries_of, ranked
 from segagent.core import InputError, Rle
 from segagent.core.failures import Failure
 from segagent.datasets import Dataset
@@ -78,4 +78,11 @@ def _places(path: Path, sizes: dict[str, tuple[int, int]]) -> Iterator[tuple[str
 
 def _with_words(entries: list[Entry], dataset: Dataset | str) -> list[Entry]:
     """Failed objects with the words and the category that the data set has for them: their records tell none."""
+    failed = {entry.object_id: entry.index for entry in entries if entry.outcome == FAILED}
+    if not failed or isinstance(dataset, str):
+        return entries
+    for sample in dataset:
+        index = failed.get(sample.sample_id)
+        if index is not None:
+            entries[index] = replace(entries[index], text=sample.text, category=sample.category)
     return entries

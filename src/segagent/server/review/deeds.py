@@ -30,7 +30,7 @@ class Done:
     served: Served
     standing: Standing
     number: int
-    mask: BoolMask
+    mask: Rle
     contested: bool
     milliseconds: float
 
@@ -109,9 +109,9 @@ def _once(
     event = found.event(number)
     if (served is not None and found is not served) or (event.kind != getattr(asked, "kind", event.kind)):
         raise ConflictError("a request of this name was another one; a new one needs a new name")
-    standing = found.at(number)
+    standing = found.standing if found.standing.number == number else found.at(number)
     milliseconds = round((time.perf_counter() - began) * 1000, 1)
-    return Done(found, standing, number, session.mask(found, standing), number in standing.contested, milliseconds)
+    return Done(found, standing, number, session.rle(found, standing), number in standing.contested, milliseconds)
 
 
 def _common(session: ReviewSession, asked: Any) -> dict[str, Any]:
@@ -133,8 +133,7 @@ def _told(session: ReviewSession, served: Served, asked: Any) -> dict[str, Any]:
     standing = served.standing
     match asked:
         case wire.ClickAsked(x=x, y=y, positive=positive):
-            did = {"x": x, "y": y, "positive": positive}
-            return _prompted(session, served, Click(x, y, positive), did)
+            return _prompted(session, served, Click(x, y, positive), {"x": x, "y": y, "positive": positive})
         case wire.BoxAsked(box=box):
             x0, y0, x1, y1 = box
             return _prompted(session, served, Box(x0, y0, x1 + 1, y1 + 1), {"box": box})

@@ -167,8 +167,8 @@ async def _answer(send: Send, status: int, headers: dict[str, str], words: str =
 
 
 def _asked_token(scope: Message) -> str:
-    values = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20).get("token", [""])
-    return values[0]
+    query: bytes = scope.get("query_string", b"")
+    return parse_qs(query.decode("latin-1")).get("token", [""])[0]
 
 
 def _name(host: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, fields, replace
+from copy import copy
+from dataclasses import dataclass, field, fields
 
 from segagent.annotation.people import Event, Standing
 from segagent.annotation.review.entries import Entry
@@ -29,10 +30,10 @@ class Served:
     def take(self, event: Event) -> None:
         """Take one more event into account."""
         # A new value, so that whoever reads the one before, in another thread, sees no half of a change.
-        lists = {
-            f.name: list(value) for f in fields(Standing) if isinstance(value := getattr(self.standing, f.name), list)
-        }
-        standing = replace(self.standing, **lists)
+        standing = copy(self.standing)
+        for one in fields(standing):
+            if isinstance(value := getattr(standing, one.name), list):
+                setattr(standing, one.name, list(value))
         standing.apply(event)
         self.events.append(event)
         self.standing = standing

@@ -6,15 +6,26 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from segagent.annotation.batch import Run
 from segagent.annotation.people import Event, Standing
 from segagent.annotation.review.entries import Entry
-from segagent.core import BoolMask, InputError, Policy, Rle, SegAgentError, SegmentationTool, decode_rle, empty_mask
+from segagent.core import (
+    BoolMask,
+    InputError,
+    Policy,
+    Rle,
+    SegAgentError,
+    SegmentationTool,
+    decode_rle,
+    empty_mask,
+    encode_rle,
+)
 from segagent.core.extensions import from_record
-from segagent.datasets import Dataset
+from segagent.datasets import CocoDataset, Dataset, open_dataset
+from segagent.datasets.coco_listing import CocoListing, ListedAnnotation
 from segagent.server.review.catalogue import Catalogue, Masks
 from segagent.server.review.hands import Hands
 from segagent.server.review.objects import Served
@@ -61,7 +72,7 @@ class ReviewSession:
     def __init__(self, run: Run, plan: Plan = Plan()) -> None:
         """Read the run and open its record. Raises ``InputError``; nothing else may be writing the record."""
         self.run, self.plan = run, plan
-        dataset = _dataset(run, plan.data)
+        dataset = self._dataset = _dataset(run, plan.data)
         self.catalogue = Catalogue(run, dataset)
         self.pictures = Pictures(dataset, dict.fromkeys(entry.image for entry in self.catalogue.entries))
         self.hands = Hands(
@@ -131,10 +142,14 @@ class ReviewSession:
         """The masks that the run has of an object."""
         return self.catalogue.masks(served.index) if served.index < len(self.catalogue.entries) else Masks()
 
-    def mask(self, served: Served, standing: Standing | None = None) -> BoolMask:
-        """The object's mask, bool (height, width), as it stands: people's, else the run's answer, else empty."""
-        rle = (standing or served.standing).now.mask or self.run_masks(served).answer
-        return self.empty(served.image) if rle is None else decode_rle(rle)
+    def rle(self, served: Served, standing: Standing | None = None) -> Rle:
+        """The object's mask as it stands: people's, else the run's answer, else an empty one."""
+        mask = (standing or served.standing).now.mask or self.run_masks(served).answer
+        return encode_rle(self.empty(served.image)) if mask is None else mask
+
+    def mask(self, served: Served) -> BoolMask:
+        """The same, bool (height, width)."""
+        return decode_rle(self.rle(served))
 
     def empty(self, image: str) -> BoolMask:
         """The empty mask of an image's size."""
@@ -144,6 +159,14 @@ class ReviewSession:
         """The mask that clicks began at."""
         rle = began or self.run_masks(served).answer
         return self.empty(served.image) if rle is None else decode_rle(rle)
+
+    @cached_property
+    def boxes(self) -> dict[str, Sequence[float]]:
+        """The boxes that the data set's file lists beside its masks, by object id: x, y, width, height."""
+        if not isinstance(self._dataset, CocoDataset):
+            return {}
+        listed = CocoListing(self._dataset.path, self._dataset.images_dir)
+        return {one.annotation_id: one.bbox for one in listed if isinstance(one, ListedAnnotation) and one.bbox}
 
     def since(self, number: int) -> tuple[int, list[tuple[int, int, str, str | None]]]:
         """The number of the last event, and (number, index, kind, by) of those after ``number``."""
@@ -191,8 +214,6 @@ class ReviewSession:
 def _dataset(run: Run, data: str | None) -> Dataset | str:
     """Where pictures are read, or why they cannot be."""
     if data is not None:
-        from segagent.datasets import open_dataset
-
         return open_dataset(data)
     try:
         return run.dataset()

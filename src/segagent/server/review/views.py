@@ -6,9 +6,10 @@ from typing import Any
 
 from segagent.annotation.batch import ObjectRecord
 from segagent.annotation.people import Event, Standing
-from segagent.core import Click, InputError, encode_rle
+from segagent.core import Click, InputError
 from segagent.server.review.deeds import Done
-from segagent.server.review.objects import Served
+from segagent.server.review.inspecting import OnImage, inspect
+from segagent.server.review.objects import Served, prompt_of
 from segagent.server.review.session import ReviewSession
 
 COLUMNS = (
@@ -60,7 +61,7 @@ def object_view(session: ReviewSession, served: Served) -> dict[str, Any]:
     problem = ""
     try:
         height, width = session.size(served.image)
-        mask = standing.now.mask or masks.answer or encode_rle(session.empty(served.image))
+        mask = session.rle(served)
     except InputError as error:
         height, width, mask, problem = 0, 0, None, str(error)
     return {
@@ -80,14 +81,16 @@ def image_view(session: ReviewSession, key: str) -> dict[str, Any]:
     """An image with all its objects as they stand."""
     name = session.image(key)
     height, width = session.size(name)
-    objects = []
+    objects, looked_at = [], []
     for served in session.on_image(name):
         standing = served.standing
         rle = standing.now.mask or session.run_masks(served).answer
-        objects.append(
-            {"index": served.index, "rle": rle, "label": served.label or served.text, "removed": standing.now.removed}
-        )
-    return {"key": key, "name": name, "width": width, "height": height, "objects": objects, "warnings": []}
+        label = served.label or served.text or served.object_id
+        objects.append({"index": served.index, "rle": rle, "label": label, "removed": standing.now.removed})
+        if not standing.now.removed and standing.now.verdict != "absent":
+            looked_at.append(OnImage(served.index, label, rle, session.boxes.get(served.object_id)))
+    warnings = [one.to_dict() for one in inspect(looked_at)]
+    return {"key": key, "name": name, "width": width, "height": height, "objects": objects, "warnings": warnings}
 
 
 def done_view(done: Done) -> dict[str, Any]:
@@ -96,7 +99,7 @@ def done_view(done: Done) -> dict[str, Any]:
         "number": done.number,
         "index": done.served.index,
         "standing": standing_view(done.served, done.standing),
-        "mask": encode_rle(done.mask),
+        "mask": done.mask,
         "contested": done.contested,
         "milliseconds": done.milliseconds,
     }
@@ -158,15 +161,15 @@ def _clicks(session: ReviewSession, served: Served) -> list[list[Any]]:
         record = session.catalogue.record(served.index)
         clicks = record.trajectory.clicks if isinstance(record, ObjectRecord) and record.outcome != "not_found" else []
         return [[click.x, click.y, click.positive] for click in clicks]
-    clicks = []
+    made: list[Click] = []
     for moment in standing.moments[1 : standing.place + 1]:
         event = served.event(moment.number)
         if event.mask is not None:
             # What begins anew leaves no clicks behind.
-            clicks = clicks if event.kind in ("click", "stroke", "polygon") else []
-            if event.kind == "click":
-                clicks.append(Click(event.did["x"], event.did["y"], event.did["positive"]))
-    return [[click.x, click.y, click.positive] for click in clicks]
+            made = made if event.kind in ("click", "stroke", "polygon") else []
+            if isinstance(click := prompt_of(event), Click):
+                made.append(click)
+    return [[click.x, click.y, click.positive] for click in made]
 
 
 def _event_view(event: Event) -> dict[str, Any]:
