@@ -11,12 +11,15 @@ import typer
 
 from segagent.cli.common import CrowdsOption, open_data
 from segagent.cli.console import one_line, phases, print_object, reporting_errors, say
+from segagent.cli.help import HelpfulCommand, HelpfulGroup, examples
 from segagent.cli.running import RunOptions, takes_run_options, told_where
 
 if TYPE_CHECKING:
     from segagent.learning.sft import Fresh, TrainedModel
 
 learn = typer.Typer(
+    cls=HelpfulGroup,
+    epilog=examples("segagent train sft traj.jsonl --policy embedded -o model"),
     help="Fine-tune a policy on trajectories (sft), and on its own rollouts (star).",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -41,11 +44,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 @learn.command(
     "sft",
-    epilog="\b\nExamples:\n"
-    "  segagent trajectories scenes:500:split=train,sentences=2 -o traj.jsonl\n"
-    "  segagent train sft traj.jsonl --policy embedded -o model\n"
-    '  segagent annotate photo.jpg "the red mug" --policy embedded:model -o out\n'
-    "  segagent train sft traj.jsonl --policy hf:Qwen2.5-VL-7B-Instruct --lora-rank 16 -o model",
+    cls=HelpfulCommand,
+    epilog=examples(
+        "segagent trajectories scenes:500:split=train,sentences=2 -o traj.jsonl",
+        "segagent train sft traj.jsonl --policy embedded -o model",
+        'segagent annotate photo.jpg "the red mug" --policy embedded:model -o out',
+        "segagent train sft traj.jsonl --policy hf:Qwen2.5-VL-7B-Instruct --lora-rank 16 -o model",
+    ),
 )
 @reporting_errors
 def sft(
@@ -103,9 +108,11 @@ def sft(
 
 @learn.command(
     "star",
-    epilog="\b\nExamples:\n"
-    "  segagent train star model scenes:500:split=train,sentences=2 -o model2\n"
-    "  segagent train star model DATASET OTHER_DATASET -o model2 --rounds 2 --temperature 1",
+    cls=HelpfulCommand,
+    epilog=examples(
+        "segagent train star model scenes:500:split=train,sentences=2 -o model2",
+        "segagent train star model DATASET OTHER_DATASET -o model2 --rounds 2 --temperature 1",
+    ),
 )
 @reporting_errors
 @takes_run_options("shard", "retry_failed", "batch_images", "batch_episodes", only="Rollouts: ")

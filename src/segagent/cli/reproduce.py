@@ -10,9 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from segagent.cli.console import counting, one_line, print_object, reporting_errors, say
+from segagent.cli.help import HelpfulCommand, HelpfulGroup, examples
 from segagent.cli.running import told_where
 
 reproduce = typer.Typer(
+    cls=HelpfulGroup,
+    epilog=examples("segagent reproduce miniature -o miniature --quick"),
     help="Repeat the paper's experiments.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -26,8 +29,11 @@ def _group() -> None:
 
 @reproduce.command(
     "miniature",
-    epilog="\b\nExamples:\n  segagent reproduce miniature -o miniature --quick\n"
-    "  segagent reproduce miniature -o miniature --seeds 3 --workers 4",
+    cls=HelpfulCommand,
+    epilog=examples(
+        "segagent reproduce miniature -o miniature --quick",
+        "segagent reproduce miniature -o miniature --seeds 3 --workers 4",
+    ),
 )
 @reporting_errors
 def miniature(

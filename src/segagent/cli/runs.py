@@ -33,7 +33,7 @@ SourceArgument = Annotated[
     ),
 ]
 OptionalTextArgument = Annotated[
-    str | None, typer.Argument(metavar="[TEXT]", help="What to segment in the picture, in words.", show_default=False)
+    str | None, typer.Argument(metavar="TEXT", help="What to segment in the picture, in words.", show_default=False)
 ]
 MaskOption = Annotated[
     Path | None, typer.Option("--mask", help="One picture: the mask, of its size; bright is object.")
