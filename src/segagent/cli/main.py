@@ -8,7 +8,8 @@ from typing import Annotated, cast
 
 import typer
 
-from segagent.cli.annotate import annotate, refine, score
+from segagent.cli.annotate import annotate, refine
+from segagent.cli.audit import audit, score
 from segagent.cli.benchmark import benchmark, leaderboard
 from segagent.cli.calibrate import calibrate
 from segagent.cli.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, complain
@@ -25,7 +26,6 @@ from segagent.cli.presets import presets
 from segagent.cli.report import report
 from segagent.cli.reproduce import reproduce
 from segagent.cli.review import review
-from segagent.cli.runs import audit
 from segagent.cli.scenes import scenes
 from segagent.cli.sentences import sentences
 from segagent.cli.serve import serve_policy

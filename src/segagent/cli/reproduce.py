@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from segagent.cli.common import JsonOption
 from segagent.cli.console import counting, one_line, print_object, reporting_errors, say
 from segagent.cli.help import HelpfulCommand, HelpfulGroup, examples
 from segagent.cli.running import told_where
@@ -52,7 +53,7 @@ def miniature(
         int | None,
         typer.Option("--test-scenes", min=1, help="Test scenes per split. [default: 100]", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, no progress.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Repeat the paper's tables and figures with the embedded models on generated scenes.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from segagent.cli.common import JsonOption
 from segagent.cli.console import counting, print_object, reporting_errors, say
 
 
@@ -27,7 +28,7 @@ def scenes(
     split: Annotated[Split, typer.Option("--split", help="Random stream; streams have no scene in common.")] = (
         Split.TRAIN
     ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write generated scenes: images/, masks/, manifest.json with a sentence per sample."""
     import json

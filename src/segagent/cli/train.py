@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from segagent.cli.common import JsonOption
 from segagent.cli.console import counting, print_object, reporting_errors, say, stages
 from segagent.cli.help import HelpfulCommand, HelpfulGroup, examples
 
@@ -24,7 +25,6 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Drives initialis
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where the networks are trained: cpu, cuda, cuda:1.")]
 ResumeOption = Annotated[bool, typer.Option("--resume/--fresh", help="Go on from the checkpoint in OUT, if any.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end and no progress.")]
 
 
 @train.command(
