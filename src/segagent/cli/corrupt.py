@@ -23,8 +23,7 @@ def corrupt(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new or empty folder.")],
     share: Annotated[float, typer.Option("--share", min=0, max=1, help="This share of masks is spoiled.")] = 0.5,
     per_image: Annotated[
-        int | None,
-        typer.Option("--per-image", min=1, help="At most so many objects of an image. [default: all]"),
+        int | None, typer.Option("--per-image", min=1, help="At most so many objects of an image. [default: all]")
     ] = None,
     max_images: Annotated[
         int | None, typer.Option("--max-images", min=1, help="The first so many images. [default: all]")

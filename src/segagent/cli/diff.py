@@ -31,8 +31,7 @@ def diff(
         Path | None, typer.Option("--images", help="The folder with the images of the files.", show_default=False)
     ] = None,
     match: Annotated[
-        Match,
-        typer.Option("--match", help="By id, by overlap of the masks, or by id as far as ids are kept."),
+        Match, typer.Option("--match", help="By id, by overlap of the masks, or by id as far as ids are kept.")
     ] = Match.AUTO,
     gallery: Annotated[int, typer.Option("--gallery", min=0, help="Pictures of so many of the largest changes.")] = 24,
     as_json: JsonOption = False,

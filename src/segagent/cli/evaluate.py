@@ -85,8 +85,7 @@ def evaluate(
     select: Annotated[
         Select,
         typer.Option(
-            "--select",
-            help="Which mask is measured: the one returned, the published evaluation's choice, or the last.",
+            "--select", help="Which mask is measured: the one returned, the published evaluation's choice, or the last."
         ),
     ] = Select.RETURNED,
     seed: SeedOption = 0,

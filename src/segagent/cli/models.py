@@ -97,27 +97,16 @@ class ModelOptions:
     ] = None
     preset: Annotated[
         str | None,
-        typer.Option(
-            "--preset",
-            metavar="NAME",
-            help="A row of the paper, see 'segagent presets'; then give weights.",
-        ),
+        typer.Option("--preset", metavar="NAME", help="A row of the paper, see 'segagent presets'; then give weights."),
     ] = None
     policy_weights: Annotated[
         str | None,
         typer.Option(
-            "--policy-weights",
-            metavar="DIR",
-            help="The preset's policy: folder, hub name, or openai:MODEL@URL.",
+            "--policy-weights", metavar="DIR", help="The preset's policy: folder, hub name, or openai:MODEL@URL."
         ),
     ] = None
     tool_weights: Annotated[
-        str | None,
-        typer.Option(
-            "--tool-weights",
-            metavar="PATH",
-            help="The preset's tool: folder, file or hub name.",
-        ),
+        str | None, typer.Option("--tool-weights", metavar="PATH", help="The preset's tool: folder, file or hub name.")
     ] = None
     first_box: Annotated[
         str | None,
@@ -128,44 +117,22 @@ class ModelOptions:
         ),
     ] = None
     steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            min=1,
-            max=100,
-            help="Most actions in the episode. [default: 7]",
-        ),
+        int | None, typer.Option("--steps", min=1, max=100, help="Most actions in the episode. [default: 7]")
     ] = None
     candidates: Annotated[
         int | None,
         typer.Option(
-            "--candidates",
-            min=1,
-            max=64,
-            help="Actions tried per step; above 1 the best-scored is taken. [default: 1]",
+            "--candidates", min=1, max=64, help="Actions tried per step; above 1 the best-scored is taken. [default: 1]"
         ),
     ] = None
     max_seconds: Annotated[
-        float | None,
-        typer.Option(
-            "--max-seconds",
-            help="Most seconds per object; checked between steps.",
-        ),
+        float | None, typer.Option("--max-seconds", help="Most seconds per object; checked between steps.")
     ] = None
     max_calls: Annotated[
-        int | None,
-        typer.Option(
-            "--max-calls",
-            min=1,
-            help="Most states that the policy is asked about, per object.",
-        ),
+        int | None, typer.Option("--max-calls", min=1, help="Most states that the policy is asked about, per object.")
     ] = None
     max_money: Annotated[
-        float | None,
-        typer.Option(
-            "--max-money",
-            help="Most money per object; needs --price, and a policy that tells.",
-        ),
+        float | None, typer.Option("--max-money", help="Most money per object; needs --price, and a policy that tells.")
     ] = None
 
     def choose(self, price: str | None = None) -> Choice:

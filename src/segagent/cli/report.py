@@ -24,8 +24,7 @@ def report(
     select: Annotated[
         Select,
         typer.Option(
-            "--select",
-            help="Which mask is measured: the one returned, the published evaluation's choice, or the last.",
+            "--select", help="Which mask is measured: the one returned, the published evaluation's choice, or the last."
         ),
     ] = Select.RETURNED,
     gallery: Annotated[

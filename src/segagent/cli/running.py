@@ -42,12 +42,10 @@ class RunOptions:
         ),
     ] = None
     ray: Annotated[
-        str | None,
-        typer.Option("--ray", metavar="ADDRESS|local", help="Work on a Ray cluster; needs the extra 'ray'."),
+        str | None, typer.Option("--ray", metavar="ADDRESS|local", help="Work on a Ray cluster; needs the extra 'ray'.")
     ] = None
     shard: Annotated[
-        str,
-        typer.Option("--shard", metavar="I/N", help="Only part I of N, into a folder of its own; images in turn."),
+        str, typer.Option("--shard", metavar="I/N", help="Only part I of N, into a folder of its own; images in turn.")
     ] = "1/1"
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Only so many first images; a larger limit goes on.")

@@ -29,8 +29,7 @@ OptionalTextArgument = Annotated[
     str | None, typer.Argument(metavar="TEXT", help="What to segment in the picture, in words.", show_default=False)
 ]
 ImagesOption = Annotated[
-    Path | None,
-    typer.Option("--images", help="The folder with the images of a .json file.", rich_help_panel=DATA_SET),
+    Path | None, typer.Option("--images", help="The folder with the images of a .json file.", rich_help_panel=DATA_SET)
 ]
 
 

@@ -38,10 +38,7 @@ def scenes(
     from segagent.imaging import whole_folder
 
     began = time.monotonic()
-    with (
-        counting("scenes", num, unit="scenes", quiet=as_json) as update,
-        whole_folder(out) as partial,
-    ):
+    with counting("scenes", num, unit="scenes", quiet=as_json) as update, whole_folder(out) as partial:
         manifest = write_scenes(partial, num=num, seed=seed, split=split.value, progress=lambda done: update(done, ""))
         num_samples = len(json.loads(manifest.read_text(encoding="utf-8"))["samples"])
     seconds = time.monotonic() - began

@@ -13,8 +13,7 @@ from segagent.cli.console import one_line, print_object, reporting_errors, say, 
 from segagent.cli.runs import tell_summary
 
 RunArgument = Annotated[
-    Path,
-    typer.Argument(metavar="RUN", help="The run folder of audit, refine or annotate.", show_default=False),
+    Path, typer.Argument(metavar="RUN", help="The run folder of audit, refine or annotate.", show_default=False)
 ]
 
 

@@ -159,11 +159,7 @@ def train_policy_command(
 
 
 @train.command(
-    "pack",
-    cls=HelpfulCommand,
-    epilog=examples(
-        "segagent train-embedded pack coco_small voc_animals -o packed",
-    ),
+    "pack", cls=HelpfulCommand, epilog=examples("segagent train-embedded pack coco_small voc_animals -o packed")
 )
 @reporting_errors
 def pack_command(
