@@ -54,5 +54,5 @@ def test_windows_and_odd_paths() -> None:
     ],
 )
 def test_what_would_be_read_as_an_option_is_not_written(path: str, options: dict[str, str | None]) -> None:
-    with pytest.raises(SpecError, match="reads as an option.*rename"):
+    with pytest.raises(SpecError, match=r"reads as an option.*rename"):
         write_spec("lvis", Path(path), options)
