@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -50,7 +50,7 @@ class Plan:
         guidelines: the project's labelling rules.
         sample: object ids of a sample to check, in the order to check them; None: all objects, to review.
         drawn: how the sample was drawn, for the record.
-        share: who is to look at an object, of its id and its image's name; "" for anybody.
+        shares: who is to look at an object, by id, first whose share it belongs to; anybody where it is not in it.
         people: those who were given shares.
         data: where the pictures are; None: where the run's data set is.
     """
@@ -61,7 +61,7 @@ class Plan:
     guidelines: str | None = None
     sample: Sequence[str] | None = None
     drawn: dict[str, Any] = field(default_factory=dict)
-    share: Callable[[str, str], str] = lambda object_id, image: ""
+    shares: Mapping[str, Sequence[str]] = field(default_factory=dict)
     people: Sequence[str] = ()
     data: str | None = None
 
@@ -143,7 +143,10 @@ class ReviewSession:
         return self.catalogue.masks(served.index) if served.index < len(self.catalogue.entries) else Masks()
 
     def rle(self, served: Served, standing: Standing | None = None) -> Rle:
-        """The object's mask as it stands: people's, else the run's answer, else an empty one."""
+        """The object's mask as it stands: people's, else the run's answer, else an empty one.
+
+        Raises ``InputError`` where nothing tells how large an empty one is.
+        """
         mask = (standing or served.standing).now.mask or self.run_masks(served).answer
         return encode_rle(self.empty(served.image)) if mask is None else mask
 
