@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import Body, FastAPI, HTTPException, Query, Request, Response
+from fastapi import Body, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
 from segagent.core import InputError, SegAgentError
 from segagent.server.review import wire
@@ -136,8 +137,6 @@ def _answer_errors(app: FastAPI) -> None:
         return refuse(422, f"{where}: {first['msg']}" if where else str(first["msg"]))
 
     @app.exception_handler(HTTPException)
-    @app.exception_handler(404)
-    @app.exception_handler(405)
     def http(request: Request, error: HTTPException) -> Response:
         del request
         return refuse(error.status_code, str(error.detail))
