@@ -96,7 +96,11 @@ app.command(
     short_help="Which masks of a data set are wrong?",
 )(audit)
 app.command(
-    epilog=_epilog("segagent review run", "segagent review run --accept 0.95 --sample 50 -o page"),
+    epilog=_epilog(
+        "segagent review run",
+        "segagent review run --accept 0.95 --sample 50 -o page",
+        "segagent review run --serve --by Ann --guidelines rules.txt",
+    ),
     short_help="A run as a ranked work list with pictures.",
 )(review)
 app.command(
@@ -128,7 +132,7 @@ app.command(
     short_help="Which masks of a run can be accepted?",
 )(summary)
 app.command(
-    epilog=_epilog("segagent check run -o check --num 50"),
+    epilog=_epilog("segagent check run -o check --num 50", "segagent check run --serve --by Ann"),
     short_help="Draw masks of a run for you to check.",
 )(check)
 app.command(

@@ -17,6 +17,8 @@ from segagent.cli.console import (
     say,
     warn,
 )
+from segagent.cli.reviewing import ONLY_SERVED, ServingOptions
+from segagent.cli.running import takes_options
 from segagent.cli.runs import tell_counts
 from segagent.cli.summary import RunArgument
 
@@ -24,6 +26,7 @@ _MAX_LISTED = 20
 
 
 @reporting_errors
+@takes_options(ServingOptions, "serving", only=ONLY_SERVED)
 def review(
     run: RunArgument,
     *,
@@ -47,11 +50,18 @@ def review(
             "--data", metavar="DATASET", help="Where the pictures are now, if not where they were.", show_default=False
         ),
     ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve a page to put objects right on, instead of writing one to look at.")
+    ] = False,
+    serving: ServingOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print counts and files as one JSON object.")] = False,
 ) -> None:
     """Rank the objects of RUN, those most worth a person's look first, on one HTML page with pictures.
 
     The page needs no server and loads nothing. worklist.csv and worklist.json beside it hold all objects.
+
+    With --serve the page is one to work on: clicks that the run's tool answers, strokes, verdicts, notes. All goes into
+    RUN/people.jsonl as it is done; stop with Ctrl-C and go on whenever you like.
     """
     from segagent.annotation.batch import open_run
     from segagent.annotation.review import write_review
@@ -60,6 +70,10 @@ def review(
     if accept is None and calibrate is not None:
         raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
     opened = open_run(run)
+    if serve:
+        serving.serve(opened, data=data)
+        return
+    serving.refuse()
     with phases(unit="objects", quiet=as_json) as update:
         made = write_review(
             opened,

@@ -125,12 +125,19 @@ class RunOptions:
 
 
 def takes_run_options(*left_out: str, only: str = "") -> Callable[[Callable[..., _R]], Callable[..., _R]]:
-    """A command with the parameter ``run``, a :class:`RunOptions`, gets the options instead.
+    """A command with the parameter ``run``, a :class:`RunOptions`, gets the options instead; see `takes_options`."""
+    return takes_options(RunOptions, "run", *left_out, only=only)
+
+
+def takes_options(
+    kind: type[Any], parameter: str, *left_out: str, only: str = ""
+) -> Callable[[Callable[..., _R]], Callable[..., _R]]:
+    """A command with that ``parameter``, of the data class ``kind``, gets an option for each of its fields instead.
 
     Those ``left_out`` it does not have. ``only`` goes before each help: what the options belong to.
     """
-    hints = get_type_hints(RunOptions, include_extras=True)
-    names = [field.name for field in fields(RunOptions) if field.name not in left_out]
+    hints = get_type_hints(kind, include_extras=True)
+    names = [field.name for field in fields(kind) if field.name not in left_out]
 
     def decorate(command: Callable[..., _R]) -> Callable[..., _R]:
         signature = inspect.signature(command, eval_str=True)
@@ -138,18 +145,18 @@ def takes_run_options(*left_out: str, only: str = "") -> Callable[[Callable[...,
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=getattr(RunOptions, name),
+                default=getattr(kind, name),
                 annotation=_with_help(hints[name], only),
             )
             for name in names
         ]
         own = list(signature.parameters.values())
-        place = next(place for place, one in enumerate(own) if one.name == "run")
+        place = next(place for place, one in enumerate(own) if one.name == parameter)
 
         @functools.wraps(command)
         def run(*args: Any, **kwargs: Any) -> _R:
-            options = RunOptions(**{name: kwargs.pop(name) for name in names if name in kwargs})
-            return command(*args, **kwargs, run=options)
+            options = kind(**{name: kwargs.pop(name) for name in names if name in kwargs})
+            return command(*args, **kwargs, **{parameter: options})
 
         parameters = [*own[:place], *added, *own[place + 1 :]]
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
