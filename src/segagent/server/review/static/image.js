@@ -57,7 +57,7 @@ export class ImageView {
       const swatch = el('span', {className: 'swatch', 'aria-hidden': 'true'});
       swatch.style.background = `rgb(${one.color.join(' ')})`;
       const row = app.rows.get(one.index);
-      return el('li', {onmouseenter: () => this.mark(one.index)}, swatch, el('a', {href: open(one.index), onfocus: () => this.mark(one.index)}, one.text || one.label || `object ${one.index}`),
+      return el('li', {onmouseenter: () => this.mark(one.index)}, swatch, el('a', {href: open(one.index), onfocus: () => this.mark(one.index)}, row?.text || one.label || `object ${one.index}`),
         one.label ? el('small', {textContent: ` ${one.label} `}) : null, ...badges(row ?? {}));
     }));
     this.stage.draw();

@@ -252,7 +252,7 @@ class App {
   }
 }
 
-const app = new App();
+export const app = new App();
 app.start().catch(error => {
   at('trouble').hidden = false;
   at('trouble').textContent = `The review cannot be shown: ${error.message}. Is the server still running?`;

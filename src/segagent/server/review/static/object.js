@@ -116,7 +116,14 @@ export class ObjectView {
       this.suggestion = null;
       this.says.textContent = '';
     }
-    this.index = index;
+    if (!again) {
+      // What the list knows is there at once; nothing of the object before may be taken for this one's.
+      this.detail = null;
+      this.title.textContent = this.app.rows.get(index)?.text || '';
+      this.index = index;
+      this.busy();
+      this.stage.draw();
+    }
     const wanted = () => this.index === index && this.app.view === 'object';
     try {
       const detail = await details.get(index);
@@ -255,7 +262,8 @@ export class ObjectView {
     this.told.textContent = `Two people were at this object (${[...others, app.me].filter(Boolean).join(', ')}). The last word holds; everything is kept.`;
     const score = (name, value) => (typeof value === 'number' ? `${name} ${value.toFixed(2)}` : null);
     const facts = app.checking ? [label && `class ${label}`] : [
-      [(detail.outcome ?? '').replaceAll('_', ' '), score('expected IoU', detail.expected_iou), score('of the given', detail.expected_iou_given)].filter(Boolean).join(', '),
+      [(detail.outcome ?? '').replaceAll('_', ' '), score('expected IoU', detail.expected_iou),
+        detail.outcome === 'repaired' && score('of the given mask', detail.expected_iou_given)].filter(Boolean).join(', '),
       row.likely_error && `${row.likely_error}: ${row.evidence}`, Array.isArray(row.doubts) ? row.doubts.join('; ') : row.doubts, row.reason, detail.problem,
       label && `class ${label}`];
     this.facts.replaceChildren(el('p', {className: 'badges'}, ...badges(row)),
@@ -291,8 +299,10 @@ export class ObjectView {
     const {detail, app} = this;
     if (!detail) return null;
     const {standing} = detail;
-    if (kind === 'undo' && !standing.can_undo && !app.sender.pending(this.index).length) return toast('Nothing to undo'), null;
-    if (kind === 'redo' && !standing.can_redo) return toast('Nothing to do again'), null;
+    // What is still on its way decides whether there is something to undo; the server knows.
+    const known = !app.sender.pending(this.index).length;
+    if (kind === 'undo' && known && !standing.can_undo) return toast('Nothing to undo'), null;
+    if (kind === 'redo' && known && !standing.can_redo) return toast('Nothing to do again'), null;
     if (kind === 'take' && !this.masks[did.take]) return toast(`There is no ${VIEWS[did.take]} mask`), null;
     const request = fresh();
     this.answered = '';

@@ -55,14 +55,16 @@ export class Stage {
     this.wanted = {box};
     let [left, top, right, bottom] = [0, 0, this.width, this.height];
     if (box) {
-      const room = 0.4 * Math.max(box[2] - box[0] + 1, box[3] - box[1] + 1) + 10;
+      const room = 0.7 * Math.max(box[2] - box[0] + 1, box[3] - box[1] + 1) + 10;
       [left, top] = [Math.max(box[0] - room, 0), Math.max(box[1] - room, 0)];
       [right, bottom] = [Math.min(box[2] + 1 + room, this.width), Math.min(box[3] + 1 + room, this.height)];
     }
     const {clientWidth: across, clientHeight: down} = this.canvas;
-    const scale = Math.min(across / (right - left), down / (bottom - top), 12) * (1 - MARGIN);
+    const scale = Math.max(Math.min(across / (right - left), down / (bottom - top), 12) * (1 - MARGIN), 0.001);
     const wanted = this.wanted;
-    this.look({scale: Math.max(scale, 0.001), x: (left + right) / 2, y: (top + bottom) / 2});
+    // No empty ground where there is more of the picture to see.
+    const middle = (centre, shown, whole) => (shown >= whole ? whole / 2 : Math.min(Math.max(centre, shown / 2), whole - shown / 2));
+    this.look({scale, x: middle((left + right) / 2, across / scale, this.width), y: middle((top + bottom) / 2, down / scale, this.height)});
     this.wanted = wanted;
   }
 
