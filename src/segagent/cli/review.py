@@ -17,8 +17,8 @@ from segagent.cli.console import (
     say,
     warn,
 )
-from segagent.cli.reviewing import ONLY_SERVED, ServingOptions
-from segagent.cli.running import takes_options
+from segagent.cli.options import takes
+from segagent.cli.reviewing import ServingOptions
 from segagent.cli.runs import tell_counts
 from segagent.cli.summary import RunArgument
 
@@ -26,7 +26,7 @@ _MAX_LISTED = 20
 
 
 @reporting_errors
-@takes_options(ServingOptions, "serving", only=ONLY_SERVED)
+@takes(ServingOptions)
 def review(
     run: RunArgument,
     *,

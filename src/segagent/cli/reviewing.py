@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from segagent.cli.console import one_line, say
+from segagent.cli.options import given
 
 if TYPE_CHECKING:
     from segagent.annotation.batch import Run
-
-ONLY_SERVED = "With --serve: "
-"""Goes before the help of each of these options."""
 
 _MAX_GUIDELINES = 200_000
 
@@ -24,6 +22,8 @@ _MAX_GUIDELINES = 200_000
 @dataclass(frozen=True)
 class ServingOptions:
     """How a run is served to people; see :class:`segagent.server.review.session.Plan`."""
+
+    PANEL: ClassVar[str] = "With --serve"
 
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 8322
     by: Annotated[
@@ -69,9 +69,10 @@ class ServingOptions:
         """Raise ``InputError`` for an option of these without --serve."""
         from segagent.core import InputError
 
-        for one in fields(self):
-            if getattr(self, one.name) != one.default and one.name != "token":
-                raise InputError(f"--{one.name}: goes with --serve, which serves a page to work on")
+        for name in given(self):
+            # The token may stand in the environment for the day that it is needed.
+            if name != "token":
+                raise InputError(f"--{name}: goes with --serve, which serves a page to work on")
 
     def serve(
         self,

@@ -17,6 +17,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -122,10 +123,15 @@ class Journal:
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
+        begin = self._file.tell()
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
+            # Half a line would spoil what is written later, should there be room again.
+            with suppress(OSError):
+                self._file.truncate(begin)
+                self._file.seek(begin)
             raise InputError(
                 f"{self.path}: cannot be written ({_reason(error)}); free some space and start again to go on"
             ) from error
