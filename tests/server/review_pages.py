@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +17,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
 
+from segagent.annotation.batch import open_run
+from segagent.annotation.batch.sampling import sample_to_check
 from segagent.core import encode_rle
 from segagent.imaging import save_png
+from segagent.server.review.app import create_review_app
+from segagent.server.review.session import Plan, ReviewSession
 
 CHROMIUM = Path("/usr/bin/chromium")
 HEIGHT, WIDTH = 64, 96
@@ -69,21 +77,37 @@ def audited(folder: Path, num_images: int, per_image: int = 3) -> tuple[Path, Pa
 
 
 @contextmanager
-def served(run: Path, *options: str, command: str = "review", port: int = 0) -> Iterator[str]:
-    """The address at which ``segagent review RUN --serve`` serves."""
-    arguments = [command, str(run), "--serve", "--port", str(port), "--policy", POLICY, "--tool", TOOL, *options]
-    how = _how()
+def served(run: Path, *, num: int = 0, port: int = 0) -> Iterator[str]:
+    """The address at which ``run`` is served by a thread of this process; with ``num``, a sample of so many to check."""
+    opened = open_run(run)
+    sample = sample_to_check(opened, num) if num else None
+    session = ReviewSession(opened, Plan(tool=TOOL, policy=POLICY, sample=sample))
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        server = uvicorn.Server(uvicorn.Config(create_review_app(session), log_level="warning", lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+            session.close()
+
+
+@contextmanager
+def serving_command(*arguments: str | Path) -> Iterator[str]:
+    """The address that ``segagent ARGUMENTS --serve`` says."""
+    how = {**_how(), "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     del how["capture_output"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "segagent", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how
-    ) as server:
+    command = [sys.executable, "-m", "segagent", *map(str, arguments), "--serve", "--port", "0"]
+    with subprocess.Popen([*command, "--policy", POLICY, "--tool", TOOL], **how) as server:
         assert server.stdout is not None
         try:
             said = server.stdout.readline()
             assert "http://" in said, said + server.stdout.read()
             yield said.split("open ")[1].strip().rstrip("/")
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)
             server.stdout.read()
 
 
@@ -110,10 +134,7 @@ class Browser:
             self.page.keyboard.press(key)
 
     def object(self, object_id: str) -> None:
-        """Go to an object by the search, as a person would."""
-        self.press("Escape", "/")
-        self.page.fill("#search", f"the square number {object_id} " if object_id.isdecimal() else object_id)
-        self.page.fill("#search", "")
+        """Go to an object of the run."""
         index = self.ask(f"[...app.rows.all.values()].find(row => row.object_id === {object_id!r}).index")
         self.page.evaluate(f"location.hash = '#/object/{index}'")
         self.settled()

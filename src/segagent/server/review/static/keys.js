@@ -38,7 +38,7 @@ export class Keys {
           el('dt', {}, ...names.map(name => el('kbd', {textContent: NAMES[name] ?? name}))), el('dd', {textContent: words})]))))),
       el('p', {className: 'buttons'}, el('button', {className: 'main', textContent: 'Close', onclick: () => dialog.close()})));
     dialog.addEventListener('close', () => dialog.remove());
-    dialog.addEventListener('keydown', event => { if (event.key === '?') dialog.close(); });
+    dialog.addEventListener('keydown', event => { if (event.key === '?') { event.stopPropagation(); dialog.close(); } });
     document.body.append(dialog);
     dialog.showModal();
   }
