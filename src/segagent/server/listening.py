@@ -28,6 +28,8 @@ def listen(app: Any, host: str, port: int, ready: Callable[[str], None]) -> None
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
+            # Who reads the address may ask at once; uvicorn takes a moment to start.
+            listener.listen(128)
         except OSError as error:
             raise InputError(
                 f"port {port} of {host} cannot be used ({error.strerror}); choose another, or 0 for any"
