@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from segagent.annotation.batch.choosing import Only
     from segagent.datasets import Dataset
 
+DATA_SET = "Data set"
+"""The heading of options that say how a data set is read, or that go with one only."""
+
+SeedOption: TypeAlias = Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")]
+JsonOption: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of a summary, and no progress.")
+]
 TextTemplateOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -21,6 +28,7 @@ TextTemplateOption: TypeAlias = Annotated[
         metavar="TEXT",
         help="The sentence of data sets that have categories only: 'the {category}'. The same as text= in DATASET.",
         show_default=False,
+        rich_help_panel=DATA_SET,
     ),
 ]
 
@@ -29,6 +37,7 @@ CrowdsOption: TypeAlias = Annotated[
     typer.Option(
         "--crowds",
         help="COCO: take annotations that mark crowds (iscrowd 1) as objects. The same as crowds=objects in DATASET.",
+        rich_help_panel=DATA_SET,
     ),
 ]
 
@@ -43,6 +52,7 @@ OnlyOption: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+"""Of commands that make runs it is about a data set, of the others about a run."""
 
 GuidelinesOption: TypeAlias = Annotated[
     Path | None,
@@ -52,6 +62,7 @@ GuidelinesOption: TypeAlias = Annotated[
         help="The project's labelling rules, a text file: language models read them with every question, people beside "
         "each object.",
         show_default=False,
+        rich_help_panel=DATA_SET,
     ),
 ]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segagent.cli.common import OnlyOption, chosen_run
+from segagent.cli.common import JsonOption, OnlyOption, chosen_run
 from segagent.cli.console import one_line, print_object, reporting_errors, say, waiting, warn
 from segagent.cli.summary import RunArgument
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from segagent.evaluation.bootstrap import Interval
 
 _MAX_LISTED = 20
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what an earlier command of the kind wrote there.")]
 
 
