@@ -211,6 +211,7 @@ def _summary(report: Report, kind: str, out: Path, decision: Decision | None) ->
         "not_found": [one for one in listed if one["reason"] == "not_found"],
         "empty": [one for one in listed if one["reason"] == "empty"],
         "failed": [one for one in listed if one["reason"] not in _NO_MASK],
+        "removed": [{"object_id": o.object_id, "image": o.image, "reason": o.reason} for o in report.removed],
         "images_left": report.num_images_left,
         **report.more,
     }
