@@ -115,9 +115,9 @@ app.command(
 app.command(
     name="import",
     epilog=_epilog(
-        "segagent import tasks.json --run run -o corrected", "segagent import out.json --run run -o c --by Ann"
+        "segagent import tasks.json --run run --by Ann", "segagent import tasks.json --run run -o corrected"
     ),
-    short_help="Learn from people's corrections of a run.",
+    short_help="Take people's corrections into a run.",
 )(import_)
 app.command(
     epilog=_epilog(

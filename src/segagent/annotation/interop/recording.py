@@ -69,6 +69,11 @@ class Recorded:
         """How many events were added of each kind."""
         return Counter(event.kind for event in self.events)
 
+    @property
+    def matched(self) -> Counter[str]:
+        """How many objects of the events were found by what."""
+        return Counter({event.object_id: event.matched for event in self.events if event.matched}.values())
+
 
 def record_corrections(run: Run, path: str | Path, options: RecordOptions = RecordOptions()) -> Recorded:
     """Add what people did to the objects of ``run`` in the file ``path`` to the run's record, all or nothing.
