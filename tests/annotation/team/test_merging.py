@@ -228,7 +228,7 @@ def events_of(doings, run_number: int) -> list[Event]:
 
 def bare(one):
     """A standing without the numbers of its events."""
-    moments = [replace(moment, number=0) for moment in one.moments]
+    moments = [replace(moment, number=0, drawn=None, judged=None, named=None) for moment in one.moments]
     return moments, one.place, one.notes, one.by, one.when, one.people, len(one.contested)
 
 
