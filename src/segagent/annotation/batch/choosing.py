@@ -42,7 +42,8 @@ class Only:
     def parse(conditions: Sequence[str]) -> Only:
         """The choice that the values of ``--only`` make; see the module. Raises ``InputError`` for other ones.
 
-        One value may hold several conditions with commas between them; a comma that no condition follows is a value's own.
+        One value may hold several conditions with commas between them; a comma that no condition follows belongs to the
+        value.
         """
         images: list[str] = []
         categories: set[str] = set()
