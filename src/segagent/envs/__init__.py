@@ -4,7 +4,7 @@
 only there.
 """
 
+from segagent.environment.rewards import REWARDS, Outcome, Reward, reward_named
 from segagent.envs.annotation_env import AnnotationEnv, Question, Turn
-from segagent.envs.rewards import REWARDS, Outcome, Reward, reward_named
 
 __all__ = ["REWARDS", "AnnotationEnv", "Outcome", "Question", "Reward", "Turn", "reward_named"]

@@ -21,8 +21,8 @@ from segagent.core import (
 from segagent.core.trajectory import Start
 from segagent.datasets import Dataset, Sample, open_dataset
 from segagent.environment import Episode, StartSpec, Target, observe, reset, step, why_invalid
+from segagent.environment.rewards import DEFAULT, Outcome, Reward, reward_named
 from segagent.environment.seeds import episode_seed
-from segagent.envs.rewards import DEFAULT, Outcome, Reward, reward_named
 from segagent.policies.chat import ChatFormat, load_format
 from segagent.search.versions import versions_with
 from segagent.tools import make_tool
@@ -65,7 +65,7 @@ class AnnotationEnv:
     Args:
         data: of questions, or its specification; :func:`segagent.datasets.open_dataset`.
         tool: that turns clicks into masks, or its specification.
-        reward: of a turn, or the names of :func:`segagent.envs.reward_named`.
+        reward: of a turn, or the names of :func:`segagent.environment.rewards.reward_named`.
         max_steps: actions of an episode, invalid ones included.
         fmt: how replies are written and questions asked; the name of a chat format, or one.
 

@@ -8,8 +8,8 @@ from PIL import Image as PillowImage
 
 from segagent.core import Action, Click, Finish, SegmentationTool, Undo
 from segagent.datasets import Dataset
+from segagent.environment.rewards import DEFAULT, Reward
 from segagent.envs.annotation_env import AnnotationEnv, Turn
-from segagent.envs.rewards import DEFAULT, Reward
 from segagent.policies.chat.templates import quote
 
 Content = list[dict[str, Any]]
