@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from segagent.cli.main import app
 from segagent.core import InputError, MissingExtraError
+from segagent.datasets.faults import damaged
 from segagent.evaluation.calibration import Calibration
 from segagent.learning import sft
 from segagent.learning.sft import TrainedModel
 from segagent.reproduce import episodes, filtering, masks, plots
 from segagent.reproduce import trainings as trainings_of
 from segagent.reproduce.config import MiniConfig, quick_config
-from segagent.reproduce.masks import damaged
 from segagent.reproduce.players import BoxFirst, Notated, Player
 from segagent.reproduce.run import reproduce_miniature
 from segagent.runs.journal import read_journal
