@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from segagent.cli.main import app
 from segagent.core import InputError, MissingExtraError
+from segagent.datasets.faults import damaged
 from segagent.evaluation.calibration import Calibration
 from segagent.learning import sft
 from segagent.learning.sft import TrainedModel
 from segagent.reproduce import episodes, filtering, masks, plots
 from segagent.reproduce import trainings as trainings_of
 from segagent.reproduce.config import MiniConfig, quick_config
-from segagent.reproduce.masks import damaged
 from segagent.reproduce.players import BoxFirst, Notated, Player
 from segagent.reproduce.run import reproduce_miniature
 from segagent.runs.journal import read_journal
@@ -128,7 +128,7 @@ def test_other_settings_are_refused(tmp_path: Path, stub: tuple[Guessing, Traini
     with pytest.raises(InputError, match=r"other settings .*seed 3, now 0"):
         reproduce_miniature(tmp_path, TINY)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(InputError, match="cannot be used"):
+    with pytest.raises(InputError, match=r"not valid JSON .*choose another folder"):
         reproduce_miniature(tmp_path, TINY)
 
 

@@ -11,6 +11,13 @@ from segagent.cli.console import warn
 if TYPE_CHECKING:
     from segagent.datasets import Dataset
 
+DATA_SET = "Data set"
+"""The heading of options that say how a data set is read, or that go with one only."""
+
+SeedOption: TypeAlias = Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")]
+JsonOption: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of a summary, and no progress.")
+]
 TextTemplateOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -18,6 +25,7 @@ TextTemplateOption: TypeAlias = Annotated[
         metavar="TEXT",
         help="The sentence of data sets that have categories only: 'the {category}'. The same as text= in DATASET.",
         show_default=False,
+        rich_help_panel=DATA_SET,
     ),
 ]
 
@@ -26,6 +34,7 @@ CrowdsOption: TypeAlias = Annotated[
     typer.Option(
         "--crowds",
         help="COCO: take annotations that mark crowds (iscrowd 1) as objects. The same as crowds=objects in DATASET.",
+        rich_help_panel=DATA_SET,
     ),
 ]
 

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
+from segagent.cli.common import JsonOption
 from segagent.cli.console import one_line, print_object, reporting_errors, say, warn
 from segagent.cli.runs import tell_summary
 
 RunArgument = Annotated[
-    Path,
-    typer.Argument(metavar="RUN", help="The run folder of audit, refine or annotate.", show_default=False),
+    Path, typer.Argument(metavar="RUN", help="The run folder of audit, refine or annotate.", show_default=False)
 ]
 
 
@@ -24,7 +24,7 @@ def summary(
     accept: AcceptOption = None,
     accept_iou: AcceptIouOption = 0.9,
     calibrate: CalibrateOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what a run holds; with --accept, which masks can be taken as they are and how many a person must see."""
     from segagent.annotation.batch import decide, open_run, summarise_run

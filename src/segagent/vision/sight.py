@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -12,11 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from segagent.core import Image, Pixels, WeightsError
+from segagent.core.recent import Recent
 from segagent.vision.encoder import Encoder, Pyramid, encoder_input, read_published
+from segagent.vision.weights import fill, read_weights, stored, write_weights
 
 SIDE = 256
 """Side of the square that a whole picture is resized to before it is encoded, in pixels."""
@@ -32,25 +31,18 @@ class Sight:
     def __init__(self, encoder: Encoder, path: Path, file_print: str) -> None:
         self.path, self.fingerprint = path, file_print
         self._encoder = encoder.folded().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._seen: OrderedDict[str, Pyramid] = OrderedDict()
+        self._seen: Recent[str, Pyramid] = Recent(_REMEMBERED)
         self._lock = threading.Lock()
         self.num_encoded = 0
         """How many pictures and views were encoded so far."""
 
     def whole(self, image: Image) -> Pyramid:
         """Features (1, channels, SIDE / stride, SIDE / stride) of the whole picture, its aspect ratio given up."""
-        with self._lock:
-            known = self._seen.get(image.key)
-            if known is not None:
-                self._seen.move_to_end(image.key)
-                return known
+        return self._seen.made(image.key, lambda: self._encoded(image))
+
+    def _encoded(self, image: Image) -> Pyramid:
         with torch.autocast("cpu", enabled=False):  # What is remembered does not depend on who asked first.
-            pyramid = self.views(square(image.pixels)[None])
-        with self._lock:
-            self._seen[image.key] = pyramid
-            if len(self._seen) > _REMEMBERED:
-                self._seen.popitem(last=False)
-        return pyramid
+            return self.views(square(image.pixels)[None])
 
     def on(self, device: torch.device) -> Sight:
         """The same encoder on another device, where its features then are; for trainings."""
@@ -143,32 +135,11 @@ def fingerprint(path: Path) -> str:
 
 def save_encoder(encoder: Encoder, path: Path) -> None:
     """Write ``path``: float16 safetensors, running statistics float32; whole or not at all."""
-    tensors = {
-        name: value.contiguous() if "running_" in name else value.half().contiguous()
-        for name, value in encoder.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial)
-    partial.chmod(0o644)  # safetensors leaves its files readable for the owner alone
-    partial.replace(path)
+    write_weights({n: v if "running_" in n else v.half() for n, v in stored(encoder).items()}, path)
 
 
 def load_encoder(path: Path) -> Encoder:
     """The encoder of :func:`save_encoder`, float32. Raises ``WeightsError``."""
-    try:
-        tensors = {name: value.float() for name, value in load_file(path).items()}
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
     encoder = Encoder()
-    expected = {name for name in encoder.state_dict() if not name.endswith("num_batches_tracked")}
-    if expected != set(tensors):
-        odd = sorted(expected ^ set(tensors))[0]
-        raise WeightsError(f"{path}: weights of another architecture (for example {odd!r})")
-    try:
-        encoder.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:
-        raise WeightsError(f"{path}: weights of another architecture: {str(error).splitlines()[-1].strip()}") from error
-    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise WeightsError(f"{path}: damaged, some weights are not finite numbers")
+    fill(encoder, read_weights(path), path)
     return encoder

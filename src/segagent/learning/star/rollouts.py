@@ -14,6 +14,7 @@ from segagent.datasets import Dataset, Sample
 from segagent.distributed import Asking
 from segagent.learning.star.config import StarConfig
 from segagent.learning.trajectories.starts import asked_from
+from segagent.policies.wrapping import WrappedPolicy
 from segagent.runs.models import Models
 from segagent.runs.playing import Asked, play_images
 from segagent.runs.progress import Progress, Watch
@@ -24,31 +25,24 @@ from segagent.search import SearchConfig, rollout, with_rewards
 _PICTURES_TOGETHER = 8
 
 
-class Sampling:
+class Sampling(WrappedPolicy[Policy]):
     """A policy whose first proposal is sampled too: with temperature 0 it is ``policy`` itself."""
 
     def __init__(self, policy: Policy, temperature: float) -> None:
-        self._policy, self._temperature = policy, temperature
+        super().__init__(policy)
+        self._temperature = temperature
 
-    @property
-    def name(self) -> str:
-        """The policy's own."""
-        return self._policy.name
-
-    def propose(
-        self,
-        observations: Sequence[Observation],
-        num_proposals: int = 1,
-        *,
-        temperature: float = 0.0,
-        seeds: Sequence[int] | None = None,
-    ) -> list[list[Proposal]]:
-        """See :class:`segagent.core.Policy`; the greedy proposal is asked for and left out."""
+    def asked_for(self, num_proposals: int, temperature: float) -> tuple[int, float]:
+        """One proposal more: the greedy one, which is left out."""
         if not self._temperature:
-            return self._policy.propose(observations, num_proposals, temperature=temperature, seeds=seeds)
-        heat = max(temperature, self._temperature)
-        replies = self._policy.propose(observations, num_proposals + 1, temperature=heat, seeds=seeds)
-        return [proposals[1:] for proposals in replies]
+            return num_proposals, temperature
+        return num_proposals + 1, max(temperature, self._temperature)
+
+    def changed(
+        self, observations: Sequence[Observation], replies: list[list[Proposal]], num_proposals: int
+    ) -> list[list[Proposal]]:
+        """The last ones."""
+        return [proposals[-num_proposals:] for proposals in replies]
 
 
 def roll_out(
