@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import active_children
 from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 
 import chores

@@ -306,6 +306,25 @@ def test_progress_names_each_play(tmp_path: Path) -> None:
     assert [one[1:] for one in seen if one[0] == plays[0]] == [(done, 4) for done in range(5)]
 
 
+def test_a_budget_is_that_of_all_plays_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    command = ["benchmark", "centre", "--tool", "disc", "--scenes", "0", "--data", SMALL, "--steps", "2", "--json"]
+    assert main([*command, "-o", str(whole), "--workers", "1"]) == 0
+    played = {file.parent.name: json.loads(file.read_text()) for file in sorted(whole.glob("*/*/summary.json"))}
+    assert set(played) == {"full", "refine", "centre", "annotator"}
+    calls = {name: one["cost"]["policy_calls"] for name, one in played.items()}
+    capsys.readouterr()
+    # Enough for the first play and one image of the second; what the baselines are asked is not counted.
+    budget = ["--workers", "1", "--budget-calls", str(round(calls["full"]) + 1)]
+    assert main([*command, "-o", str(out), *budget]) == 1
+    assert "refine: the run's budget of" in capsys.readouterr().err
+    assert not (out / "card.json").exists()
+    assert sorted(file.parent.name for file in out.glob("*/*/summary.json")) == ["full", "refine"]
+    enough = ["--workers", "1", "--budget-calls", str(round(calls["full"] + calls["refine"]))]
+    assert main([*command, "-o", str(out), *enough]) == 0
+    assert untimed(out) == untimed(whole)
+
+
 @pytest.mark.slow
 def test_the_embedded_policy(tmp_path: Path) -> None:
     assert main(["benchmark", "embedded", "--scenes", "6", "-o", str(tmp_path), "--json"]) == 0

@@ -9,11 +9,11 @@ import typer
 
 from segagent.cli.common import CrowdsOption, tell_notes
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, phases, print_object, reporting_errors, say, warn
-from segagent.cli.running import RunOptions, takes_run_options, tell_failures, told_where
+from segagent.cli.running import RunOptions, stopping, takes_run_options, tell_failures, told_where
 
 
 @reporting_errors
-@takes_run_options("shard", "budget_seconds", "budget_calls", "budget_money", "price")
+@takes_run_options("shard")
 def benchmark(
     policy: Annotated[str, typer.Argument(metavar="POLICY", help="Who is tested, as --policy of other commands.")],
     *,
@@ -58,7 +58,7 @@ def benchmark(
         tell_notes(one.dataset)
     make = partial(make_models, policy, tool)
     how = run.how((policy, tool), max(one.dataset.num_images for one in sets))
-    with told_where(out), phases(unit="images", quiet=as_json) as update:
+    with stopping(), told_where(out), phases(unit="images", quiet=as_json) as update:
         failures = play_benchmark(sets, make, out, config, watch=update, **how)
     card = write_card(sets, out, config, name=name, gallery=gallery)
     if as_json:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segagent.cli.common import CrowdsOption, open_data
-from segagent.cli.console import one_line, phases, print_object, reporting_errors, say
-from segagent.cli.running import RunOptions, takes_run_options, told_where
+from segagent.cli.console import EXIT_SOME_FAILED, one_line, phases, print_object, reporting_errors, say
+from segagent.cli.running import RunOptions, stopping, takes_run_options, tell_failures, told_where
 
 if TYPE_CHECKING:
     from segagent.learning.sft import Fresh, TrainedModel
@@ -176,6 +176,7 @@ def star(
     from segagent.learning.star import StarConfig, run_star
     from segagent.learning.star.config import Variant
     from segagent.learning.trajectories import parse_starts
+    from segagent.runs.summary import SUMMARY_ENDING
 
     config = StarConfig(
         cast(Variant, variant), rounds, max_steps, temperature, min_reward, tool, seed or 0,
@@ -192,18 +193,24 @@ def star(
     settings = replace(load_recipe(recipe) if recipe is not None else load_recipe_from(note["recipe"]), **changes)
     opened = [open_data(one, crowds=crowds) for one in datasets]
     how = run.how((str(note.get("scheme", "")) + ":", tool), max(one.num_images for one in opened))
-    with told_where(out), phases(unit="steps", quiet=as_json) as update:
+    failed: list[tuple[Path, str, str]] = []
+    with stopping(), told_where(out), phases(unit="steps", quiet=as_json) as update:
         trained = run_star(
             model,
             opened,
             out,
             config,
             recipe=settings,
+            on_failures=lambda file, failures: failed.extend((file, one.sample_id, one.reason) for one in failures),
             resume=resume,
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
             **how,
         )
     _tell(trained, as_json=as_json)
+    if failed:
+        files = ", ".join(dict.fromkeys(str(file.with_suffix(SUMMARY_ENDING)) for file, _, _ in failed))
+        tell_failures([(name, reason) for _, name, reason in failed], "sample", f"{files} list all")
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def _changes(

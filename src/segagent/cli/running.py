@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from segagent.cli.console import counting_parts, warn
+from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, warn
 from segagent.cli.models import parse_prices
 
 if TYPE_CHECKING:
@@ -205,6 +205,18 @@ def tell_failures(failures: Sequence[tuple[str, str]], part: str, listed: str) -
         warn(f"{part} {sample_id} failed: {reason}")
     if len(failures) > MAX_LISTED:
         warn(f"and {len(failures) - MAX_LISTED} more failed {part}s; {listed}")
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Where a budget ends a run that something else was to be made of, say so, and end with exit code 1."""
+    from segagent.runs.session import StoppedError
+
+    try:
+        yield
+    except StoppedError as error:
+        tell_stopped(str(error))
+        raise typer.Exit(EXIT_SOME_FAILED) from error
 
 
 def tell_stopped(stopped: str) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -170,11 +171,11 @@ def one_ahead(items: Iterable[_T]) -> Generator[_T, None, None]:
     What making one raises is raised in its place. Closing waits for the one that is being made.
     """
     source: Iterator[Any] = iter(items)
-    context = copy_context()
+    following: Callable[[], Any] = partial(copy_context().run, next, source, _END)
     with ThreadPoolExecutor(1, "segagent-ahead") as thread:
-        coming = thread.submit(context.run, next, source, _END)
+        coming = thread.submit(following)
         while (found := coming.result()) is not _END:
-            coming = thread.submit(context.run, next, source, _END)
+            coming = thread.submit(following)
             yield found
 
 

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 from segagent.core import Image, InputError, Policy, SegmentationTool, Trajectory, encode_rle
 from segagent.core.extensions import extension_versions
-from segagent.datasets import Dataset, Sample
+from segagent.datasets import Dataset, Sample, SampleGroup
 from segagent.distributed import Asking
 from segagent.environment import Episode, Target
 from segagent.environment.seeds import episode_seed
@@ -21,7 +21,7 @@ from segagent.policies import require_predicted_iou
 from segagent.runs.fingerprint import known_answers
 from segagent.runs.journal import last_unit
 from segagent.runs.models import MakeModels, Models, unchanged
-from segagent.runs.playing import Asked, ImageResult, ImageTask, Playing, Prepared
+from segagent.runs.playing import Asked, ImageResult, ImageTask, Playing, Prepared, play_images
 from segagent.runs.progress import Progress, Watch
 from segagent.runs.run import Plan, carry_out, made_folder
 from segagent.runs.session import How, Session
@@ -165,6 +165,17 @@ def _refuse_strays(file: Path) -> None:
         raise InputError(f"{strays[0]}: belongs to an earlier evaluation; remove it or choose another folder")
 
 
+def image_records(
+    models: Models, group: SampleGroup, config: EvaluationConfig, *, one_seed: bool = False
+) -> list[dict[str, Any]]:
+    """The records that an evaluation has of the samples of an image, kept nowhere.
+
+    ``one_seed``: the seed of ``config`` is that of every episode, rather than one that each draws its own from.
+    """
+    (result,) = play_images(models, [ImageTask(0, group)], kind=_Judged(config, one_seed))
+    return result.records
+
+
 @dataclass(frozen=True)
 class _Work(Playing[Models]):
     """The same, and an image without samples is noted, so that it is known to be done."""
@@ -184,6 +195,7 @@ class _Judged:
     """A :class:`segagent.runs.playing.Kind`: the protocol's trajectories, and beside them what metrics need."""
 
     config: EvaluationConfig
+    one_seed: bool = False
 
     @property
     def embeds(self) -> bool:
@@ -196,7 +208,7 @@ class _Judged:
             reason = "has no target; there is nothing to click"
             skipped = {"sample_id": sample.sample_id, "image": sample.image_name, "reason": reason}
             return {"schema": SKIPPED_SCHEMA, **skipped}
-        seed = episode_seed(self.config.seed, sample.sample_id)
+        seed = self.config.seed if self.one_seed else episode_seed(self.config.seed, sample.sample_id)
         episode = Episode(image, sample.text, sample.sample_id, sample.image_name, seed=seed)
         return [Asked(episode, Target(mask, ignore))]
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from segagent.core import SCHEMA, InputError
 from segagent.core.budget import over_budget
 from segagent.core.failures import Failure
-from segagent.datasets import Dataset
+from segagent.datasets import SampleGroup
 from segagent.distributed import Asking
 from segagent.runs.journal import Journal, read_journal
 from segagent.runs.playing import ImageResult, ImageTask, fail_all
@@ -37,6 +37,19 @@ def fail_as_died(tasks: Sequence[ImageTask]) -> Batch:
     return fail_all(tasks, DIED)
 
 
+class Images(Protocol):
+    """What a run needs of a data set."""
+
+    @property
+    def num_images(self) -> int:
+        """How many groups there are."""
+        ...
+
+    def groups(self) -> Iterator[SampleGroup]:
+        """The samples, image by image."""
+        ...
+
+
 @dataclass(frozen=True)
 class Plan:
     """A run: what is done, and where it is kept.
@@ -49,7 +62,7 @@ class Plan:
     the session ends, what came of the run (:func:`segagent.runs.summary.summed_up`); None for none.
     """
 
-    dataset: Dataset
+    dataset: Images
     work: Callable[[Any, Sequence[ImageTask]], Batch]
     file: Path
     settings: Mapping[str, Any]

@@ -63,8 +63,8 @@ def roll_out(
     """Write one episode per sample of ``dataset`` and start to the journal ``out``, or go on where it stopped.
 
     Episodes have ``config.max_steps`` steps without any stop: rewards need no PRM. Units are images; a sample that
-    cannot be used is recorded as failed. What came of it is told beside it (``.summary.json``). ``ask`` runs what needs the models; ``settings`` decide the records besides
-    ``config``. Raises as :func:`segagent.runs.run.carry_out` does.
+    cannot be used is recorded as failed. What came of it is told beside it (``.summary.json``). ``ask`` runs what needs
+    the models; ``settings`` decide the records besides ``config``. Raises as :func:`segagent.runs.run.carry_out` does.
     """
     plan = Plan(
         dataset,
