@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from segagent.cli.common import CrowdsOption, JsonOption, open_data
-from segagent.cli.console import counting, one_line, phases, print_object, reporting_errors, say
+from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, phases, print_object, reporting_errors, say
 from segagent.cli.help import HelpfulCommand, HelpfulGroup, examples
 from segagent.cli.options import given, takes
-from segagent.cli.running import RunOptions, told_where
+from segagent.cli.running import RunOptions, stopping, tell_failures, told_where
 
 if TYPE_CHECKING:
     from segagent.learning.sft import Fresh, TrainedModel
@@ -186,6 +186,7 @@ def star(
     from segagent.learning.star import StarConfig, run_star
     from segagent.learning.star.config import Variant
     from segagent.learning.trajectories import parse_starts
+    from segagent.runs.summary import SUMMARY_ENDING
 
     config = StarConfig(
         cast(Variant, variant), rounds, max_steps, temperature, min_reward, tool, training.seed or 0,
@@ -197,18 +198,24 @@ def star(
     recipe = load_recipe(training.recipe) if training.recipe is not None else load_recipe_from(note["recipe"])
     opened = [open_data(one, crowds=crowds) for one in datasets]
     how = run.how((str(note.get("scheme", "")) + ":", tool), max(one.num_images for one in opened))
-    with told_where(out), phases(unit="steps", quiet=as_json) as update:
+    failed: list[tuple[Path, str, str]] = []
+    with stopping(), told_where(out), phases(unit="steps", quiet=as_json) as update:
         trained = run_star(
             model,
             opened,
             out,
             config,
             recipe=replace(recipe, **training.changes()),
+            on_failures=lambda file, failures: failed.extend((file, one.sample_id, one.reason) for one in failures),
             resume=resume,
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
             **how,
         )
     _tell(trained, as_json=as_json)
+    if failed:
+        files = ", ".join(dict.fromkeys(str(file.with_suffix(SUMMARY_ENDING)) for file, _, _ in failed))
+        tell_failures([(name, reason) for _, name, reason in failed], "sample", f"{files} list all")
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 @learn.command(
