@@ -42,7 +42,7 @@ acts = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     outcomes=st.fixed_dictionaries(dict.fromkeys(IDS, st.sampled_from(["audited", "failed", "not_found"]))),
     steps=st.lists(st.tuples(st.sampled_from(IDS), acts), max_size=12),
