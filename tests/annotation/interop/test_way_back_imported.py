@@ -140,8 +140,9 @@ def _opening(label: str, mask: BoolMask) -> str:
     return f'<mask label={label} source="manual" rle="{", ".join(map(str, runs))}" {own}>'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     before=st.fixed_dictionaries(dict.fromkeys(IDS, st.one_of(st.none(), discs))),
     changes=st.fixed_dictionaries(dict.fromkeys(IDS, edits)),

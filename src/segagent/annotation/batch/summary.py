@@ -13,6 +13,7 @@ import numpy as np
 from segagent.annotation.batch.folder import Run
 from segagent.annotation.batch.likely_error import ERROR_LABELS, likely_error
 from segagent.annotation.batch.records import ObjectRecord
+from segagent.annotation.people import count_people, objects_left, standings_of
 from segagent.core.texts import read_json
 from segagent.imaging.writing import write_bytes
 
@@ -25,7 +26,8 @@ def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
     ``likely_errors`` and expected IoUs are None where there is nothing to speak of. ``doubted`` objects are those that
     the policy itself has doubts about, ``unscored`` ones those whose mask it predicted no IoU of; ``images_left`` is
     how many images the run has not come to. ``warnings``: what goes before all figures, as clauses, the weightiest
-    first. Without ``judge`` the likely errors, which cost the most time, are None too.
+    first. ``people``: what people did, where they did anything (:func:`segagent.annotation.people.count_people`); all
+    else is what the run has found. Without ``judge`` the likely errors, which cost the most time, are None too.
     """
     judged = judge and run.job != "annotate"
     outcomes: Counter[str] = Counter()
@@ -62,6 +64,8 @@ def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
         "expected_iou": round(float(np.mean(after)), 4) if after else None,
         "cost": {name: round(value, 4) for name, value in run.costs().items()},
     }
+    if standings := standings_of(run):
+        summary["people"] = count_people(standings.values(), objects_left(run, standings=standings))
     return {**summary, "warnings": list(_warnings(summary))}
 
 
