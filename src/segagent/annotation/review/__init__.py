@@ -84,9 +84,17 @@ def write_review(
         decisions = {**dict.fromkeys(decision.accepted, "accept"), **dict.fromkeys(decision.to_see, "see")}
         summary["accept"] = {k: v for k, v in decision.to_dict().items() if k not in ("accepted", "to_see")}
     tables = review_tables(run, summary, entries, decision)
-    title = f"Review of {run.folder.resolve().name}"
-    warnings = summary["warnings"]
-    page = review_page(title, tables, entries, shown, warnings=warnings, sampled=by_chance, decisions=decisions)
+    name = run.folder.resolve().name
+    page = review_page(
+        f"Review of {name}",
+        tables,
+        entries,
+        shown,
+        warnings=summary["warnings"],
+        sampled=by_chance,
+        decisions=decisions,
+        run=name,
+    )
     write_worklist(folder, entries, summary, sampled=by_chance, decisions=decisions)
     write_bytes(folder / PAGE_FILE, page.encode("utf-8", "backslashreplace"))
     missing = list(dict.fromkeys(one.missing for one in shown.values() if one.missing))
