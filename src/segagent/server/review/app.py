@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, HTTPException, Query, Request, Response
+from anyio import CapacityLimiter, to_thread
+from fastapi import Body, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
 from segagent.core import InputError, SegAgentError
 from segagent.server.review import wire
@@ -20,6 +23,7 @@ from segagent.server.review.views import done_view, image_view, object_view, obj
 
 STATIC = Path(__file__).with_name("static")
 API = "/api/v1"
+_MAX_WAITING = 64
 _MONTH = 30 * 24 * 3600
 
 
@@ -40,6 +44,8 @@ def create_review_app(session: ReviewSession, access: Access = Access()) -> Fast
         default_response_class=Ascii,
     )  # fmt: skip
     app.add_middleware(Guard, access=access)
+    # Threads of their own for what waits for the models or the disk, so that reading never waits for them.
+    waiting = partial(to_thread.run_sync, limiter=CapacityLimiter(_MAX_WAITING))
     refused: dict[int | str, dict[str, Any]] = {code: {"model": wire.Refused} for code in (400, 404, 409, 422, 424)}
 
     @app.get(f"{API}/session", responses={200: {"model": wire.SessionTold}})
@@ -60,14 +66,14 @@ def create_review_app(session: ReviewSession, access: Access = Access()) -> Fast
         return Ascii(object_view(session, served))
 
     @app.post(f"{API}/objects/{{index}}/events", responses={200: {"model": wire.DoneTold}, **refused})
-    def post_event(index: wire.Index, asked: Annotated[wire.EventAsked, Body()]) -> Response:
+    async def post_event(index: wire.Index, asked: Annotated[wire.EventAsked, Body()]) -> Response:
         """Something is done to an object; the answer comes when it is on the disk."""
-        return Ascii(done_view(do(session, index, asked)))
+        return Ascii(done_view(await waiting(do, session, index, asked)))
 
     @app.post(f"{API}/objects/{{index}}/suggestion", responses={200: {"model": wire.SuggestionTold}, **refused})
-    def post_suggestion(index: wire.Index) -> Response:
+    async def post_suggestion(index: wire.Index) -> Response:
         """What the policy would do next."""
-        action, predicted = suggest(session, index)
+        action, predicted = await waiting(suggest, session, index)
         return Ascii({"action": action, "predicted_iou": predicted})
 
     @app.get(f"{API}/images/{{key}}", responses={200: {"model": wire.ImageTold}, **refused})
@@ -88,9 +94,9 @@ def create_review_app(session: ReviewSession, access: Access = Access()) -> Fast
         )
 
     @app.post(f"{API}/images/{{key}}/objects", responses={200: {"model": wire.DoneTold}, **refused})
-    def post_object(key: str, asked: wire.AddedAsked) -> Response:
+    async def post_object(key: str, asked: wire.AddedAsked) -> Response:
         """A new object on an image."""
-        return Ascii(done_view(add(session, session.image(key), asked)))
+        return Ascii(done_view(await waiting(add, session, session.image(key), asked)))
 
     @app.get(f"{API}/events", responses={200: {"model": wire.EventsTold}, **refused})
     def get_events(after: Annotated[int, Query(ge=0, le=wire.LARGEST)] = 0) -> Response:
@@ -131,8 +137,6 @@ def _answer_errors(app: FastAPI) -> None:
         return refuse(422, f"{where}: {first['msg']}" if where else str(first["msg"]))
 
     @app.exception_handler(HTTPException)
-    @app.exception_handler(404)
-    @app.exception_handler(405)
     def http(request: Request, error: HTTPException) -> Response:
         del request
         return refuse(error.status_code, str(error.detail))

@@ -13,7 +13,7 @@ from segagent.annotation.people import Event, Standing
 from segagent.core import BoolMask, Box, Click, Finish, InputError, Prompt, Rle, action_to_dict, encode_rle
 from segagent.server.review import wire
 from segagent.server.review.drawing import with_polygon, with_stroke
-from segagent.server.review.objects import Chain, Served, chain_of
+from segagent.server.review.objects import Served, chain_of
 from segagent.server.review.session import ReviewSession
 
 SOURCE = "review"
@@ -25,12 +25,14 @@ class ConflictError(InputError):
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a request: the object and how it stood after the event of ``number``."""
+    """What became of a request: the object and how it stood after the event of ``number``. ``mask`` None: nothing tells
+    its size.
+    """
 
     served: Served
     standing: Standing
     number: int
-    mask: Rle
+    mask: Rle | None
     contested: bool
     milliseconds: float
 
@@ -44,35 +46,20 @@ def do(session: ReviewSession, index: int, asked: Any) -> Done:
     began = time.perf_counter()
     served = session.object(index)
     with served.turn:
-        return _once(session, asked, began, lambda: (served, [_event(session, served, asked)]), served)
+        return _once(session, asked, began, lambda: _event(session, served, asked), served)
 
 
 def add(session: ReviewSession, image: str, asked: wire.AddedAsked) -> Done:
     """A new object on an image; else as :func:`do`."""
     began = time.perf_counter()
     object_id = "added-" + hashlib.blake2b(asked.request.encode(), digest_size=8).hexdigest()
-    text = asked.text or asked.label
 
-    def make() -> tuple[Served | None, list[Event]]:
-        common = _common(session, asked)
-        event = Event("added", object_id, image, source=SOURCE, label=asked.label, text=text, **common)
-        if not asked.words:
-            return None, [event]
-        empty = session.empty(image)
-        actions, mask, policy, tool = _agent(session, image, text, empty, wire.MAX_STEPS)
-        # Two events: that the object is there is the person's, its mask the policy's.
-        found = Event(
-            "agent",
-            object_id,
-            image,
-            source=SOURCE,
-            mask=encode_rle(mask),
-            did={"actions": actions},
-            policy=policy,
-            tool=tool,
-            **common,
-        )
-        return None, [event, found]
+    def make() -> Event:
+        told: dict[str, Any] = {}
+        if asked.words:
+            told = _agent(session, image, _said(asked)["text"], session.empty(image), wire.MAX_STEPS)
+            told["did"] = {"words": True, **told["did"]}
+        return Event("added", object_id, image, source=SOURCE, **_common(session, asked), **_said(asked), **told)
 
     with session.adding:
         return _once(session, asked, began, make, None)
@@ -97,21 +84,26 @@ def _once(
     session: ReviewSession,
     asked: Any,
     began: float,
-    make: Callable[[], tuple[Served | None, list[Event]]],
+    make: Callable[[], Event],
     served: Served | None,
 ) -> Done:
     before = session.done(asked.request)
     if before is None:
-        session.append(make()[1])
+        session.append([make()])
         before = session.done(asked.request)
         assert before is not None
     found, number = before
     event = found.event(number)
-    if (served is not None and found is not served) or (event.kind != getattr(asked, "kind", event.kind)):
+    said = {name: getattr(event, name) for name in _said(asked)}
+    if (served or found) is not found or event.kind != getattr(asked, "kind", "added") or said != _said(asked):
         raise ConflictError("a request of this name was another one; a new one needs a new name")
     standing = found.standing if found.standing.number == number else found.at(number)
     milliseconds = round((time.perf_counter() - began) * 1000, 1)
-    return Done(found, standing, number, session.rle(found, standing), number in standing.contested, milliseconds)
+    try:
+        mask = session.rle(found, standing)
+    except InputError:
+        mask = None  # Its picture cannot be read; whoever looks at the object is told why.
+    return Done(found, standing, number, mask, number in standing.contested, milliseconds)
 
 
 def _common(session: ReviewSession, asked: Any) -> dict[str, Any]:
@@ -124,68 +116,84 @@ def _common(session: ReviewSession, asked: Any) -> dict[str, Any]:
 
 
 def _event(session: ReviewSession, served: Served, asked: Any) -> Event:
-    told = _told(session, served, asked)
+    told = {**_said(asked), **_found(session, served, asked)}
     return Event(asked.kind, served.object_id, served.image, source=SOURCE, **_common(session, asked), **told)
 
 
-def _told(session: ReviewSession, served: Served, asked: Any) -> dict[str, Any]:
-    """What the event says besides who and when."""
+def _said(asked: Any) -> dict[str, Any]:
+    """What the request itself says of the event."""
+    match asked:
+        case wire.ClickAsked():
+            return {"did": {"x": asked.x, "y": asked.y, "positive": asked.positive}}
+        case wire.BoxAsked():
+            return {"did": {"box": asked.box}}
+        case wire.StrokeAsked():
+            return {"did": {"points": asked.points, "radius": asked.radius, "positive": asked.positive}}
+        case wire.PolygonAsked():
+            return {"did": {"points": asked.points, "positive": asked.positive}}
+        case wire.TakeAsked():
+            return {"did": {"take": asked.take}}
+        case wire.VerdictAsked():
+            return {"verdict": asked.verdict}
+        case wire.NoteAsked() | wire.RephrasedAsked():
+            return {"text": asked.text}
+        case wire.RelabelledAsked():
+            return {"label": asked.label}
+        case wire.AddedAsked():
+            return {"label": asked.label, "text": asked.text or asked.label}
+        case _:
+            return {}
+
+
+def _found(session: ReviewSession, served: Served, asked: Any) -> dict[str, Any]:
+    """What comes of the request for the object as it stands."""
     standing = served.standing
     match asked:
         case wire.ClickAsked(x=x, y=y, positive=positive):
-            return _prompted(session, served, Click(x, y, positive), {"x": x, "y": y, "positive": positive})
-        case wire.BoxAsked(box=box):
-            x0, y0, x1, y1 = box
-            return _prompted(session, served, Box(x0, y0, x1 + 1, y1 + 1), {"box": box})
+            return _prompted(session, served, Click(x, y, positive))
+        case wire.BoxAsked(box=[x0, y0, x1, y1]):
+            return _prompted(session, served, Box(x0, y0, x1 + 1, y1 + 1))
         case wire.StrokeAsked():
             mask = with_stroke(session.mask(served), asked.points, asked.radius, asked.positive)
-            did = {"points": asked.points, "radius": asked.radius, "positive": asked.positive}
-            return {"mask": encode_rle(mask), "did": did}
+            return {"mask": encode_rle(mask)}
         case wire.PolygonAsked():
-            mask = with_polygon(session.mask(served), asked.points, asked.positive)
-            return {"mask": encode_rle(mask), "did": {"points": asked.points, "positive": asked.positive}}
+            return {"mask": encode_rle(with_polygon(session.mask(served), asked.points, asked.positive))}
         case wire.AgentAsked():
-            actions, mask, policy, tool = _agent(session, served.image, served.text, session.mask(served), asked.steps)
-            return {"mask": encode_rle(mask), "did": {"actions": actions}, "policy": policy, "tool": tool}
+            return _agent(session, served.image, served.text, session.mask(served), asked.steps)
         case wire.TakeAsked(take=take):
             rle: Rle | None = getattr(session.run_masks(served), take)
             if rle is None:
                 raise ConflictError(f"the run has no such mask of this object: {take}")
-            return {"mask": rle, "did": {"take": take}}
+            return {"mask": rle}
         case wire.PlainAsked(kind="undo") if not standing.can_undo:
             raise ConflictError("nothing is left to undo")
         case wire.PlainAsked(kind="redo") if not standing.can_redo:
             raise ConflictError("nothing is left to redo")
-        case wire.PlainAsked():
-            return {}
         case wire.VerdictAsked():
-            return {"verdict": asked.verdict, "did": dict(session.plan.drawn)}
-        case wire.NoteAsked() | wire.RephrasedAsked():
-            return {"text": asked.text}
+            return {"did": dict(session.plan.drawn)}
         case wire.RelabelledAsked():
-            return {"label": asked.label, "was": served.label}
+            return {"was": served.label}
         case _:
-            raise TypeError(f"no request: {type(asked).__name__}")
+            return {}
 
 
-def _prompted(session: ReviewSession, served: Served, newest: Prompt, did: dict[str, Any]) -> dict[str, Any]:
+def _prompted(session: ReviewSession, served: Served, newest: Prompt) -> dict[str, Any]:
     tool = session.hands.tool_name()
-    chain = chain_of(served, tool)
-    now = session.mask(served)
     if isinstance(newest, Box):
         # Who draws a box means what is in it, whatever the mask is now.
-        now = session.empty(served.image)
-        chain = Chain(encode_rle(now), ())
-    mask = session.hands.prompt(served.image, session.base(served, chain.began), chain.prompts, now, newest)
-    return {"mask": encode_rle(mask), "did": did, "tool": tool}
+        began = now = session.empty(served.image)
+        prompts: tuple[Prompt, ...] = ()
+    else:
+        chain = chain_of(served, tool)
+        began, prompts, now = session.base(served, chain.began), chain.prompts, session.mask(served)
+    return {"mask": encode_rle(session.hands.prompt(served.image, began, prompts, now, newest)), "tool": tool}
 
 
-def _agent(
-    session: ReviewSession, image: str, text: str, mask: BoolMask, steps: int
-) -> tuple[list[dict[str, object]], BoolMask, str, str]:
-    """The policy's actions from ``mask`` on, the mask they led to, and who it was with which tool."""
+def _agent(session: ReviewSession, image: str, text: str, mask: BoolMask, steps: int) -> dict[str, Any]:
+    """What the policy makes of ``mask``: its actions, the mask that they led to, and who it was with which tool."""
     played = session.hands.go_on(image, text, mask, steps)
     if not played.returned:
         raise ConflictError("the policy would leave the mask as it is")
     actions = [action_to_dict(played.steps[state - 1].action) for state in played.path_to(played.returned)]
-    return actions, played.mask_at(played.returned), played.policy, played.tool
+    rle = played.rle_at(played.returned)
+    return {"mask": rle, "did": {"actions": actions}, "policy": played.policy, "tool": played.tool}

@@ -21,7 +21,8 @@ def with_stroke(mask: BoolMask, points: Sequence[Sequence[int]], radius: int, po
     picture. A single point makes a disc; radius 0 is the path alone.
     """
     height, width = mask.shape
-    path = np.array(points, np.int64)
+    # OpenCV draws no line of one point.
+    path = np.array([*points, points[-1]], np.int64)
     # What is farther from the picture than the radius leaves no mark in it.
     low = np.maximum(path.min(axis=0) - radius, -radius)
     high = np.minimum(path.max(axis=0) + radius, np.array([width - 1, height - 1]) + radius)

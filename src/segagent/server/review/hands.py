@@ -28,6 +28,7 @@ from segagent.core import (
     Trajectory,
     frozen_mask,
 )
+from segagent.core.recent import Recent
 from segagent.environment import Episode, StartSpec, step, why_invalid
 from segagent.search import SearchConfig, run_search
 
@@ -58,8 +59,8 @@ class Hands:
         load_image: Callable[[str], Image],
     ) -> None:
         self._make_tool, self._make_policy, self._load_image = make_tool, make_policy, load_image
-        self._embeddings: OrderedDict[str, object] = OrderedDict()
-        self._states: OrderedDict[_Key, State] = OrderedDict()
+        self._embeddings: Recent[str, object] = Recent(NUM_EMBEDDINGS)
+        self._states: Recent[_Key, State] = Recent(NUM_STATES)
         self._turns = itertools.count()
         self._jobs: queue.PriorityQueue[tuple[int, int, Callable[[], None]]] = queue.PriorityQueue()
         self._wanted: OrderedDict[str, None] = OrderedDict()
@@ -149,23 +150,19 @@ class Hands:
                 return
 
     def _embedding(self, image: str) -> object:
-        found = self._embeddings.get(image)
-        if found is None:
-            found = self._embeddings[image] = self._tool.embed([self._load_image(image)])[0]
-        self._embeddings.move_to_end(image)
-        while len(self._embeddings) > NUM_EMBEDDINGS:
-            self._embeddings.popitem(last=False)
-        return found
+        return self._embeddings.made(image, lambda: self._tool.embed([self._load_image(image)])[0])
 
     def _after(self, image: str, began: BoolMask, prompts: tuple[Prompt, ...]) -> State:
         digest = hashlib.blake2b(np.packbits(began).tobytes(), digest_size=16).digest()
-        known = next((n for n in range(len(prompts), 0, -1) if (image, digest, prompts[:n]) in self._states), 0)
-        state = self._states[image, digest, prompts[:known]] if known else State(frozen_mask(began))
-        for done in range(known, len(prompts)):
-            if (reason := why_invalid(state, prompts[done], self._tool)) is not None:
+        state, done = State(frozen_mask(began)), 0
+        for known in range(len(prompts), 0, -1):
+            found = self._states.get((image, digest, prompts[:known]))
+            if found is not None:
+                state, done = found, known
+                break
+        for number, prompt in enumerate(prompts[done:], done + 1):
+            if (reason := why_invalid(state, prompt, self._tool)) is not None:
                 raise InputError(reason)
-            state = replace(step(self._embedding(image), state, prompts[done], self._tool), previous=None)
-            self._states[image, digest, prompts[: done + 1]] = state
-        while len(self._states) > NUM_STATES:
-            self._states.popitem(last=False)
+            state = replace(step(self._embedding(image), state, prompt, self._tool), previous=None)
+            self._states.put((image, digest, prompts[:number]), state)
         return state

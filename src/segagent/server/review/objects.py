@@ -32,8 +32,8 @@ class Served:
         # A new value, so that whoever reads the one before, in another thread, sees no half of a change.
         standing = copy(self.standing)
         for one in fields(standing):
-            if isinstance(value := getattr(standing, one.name), list):
-                setattr(standing, one.name, list(value))
+            if isinstance(value := getattr(standing, one.name), list | dict):
+                setattr(standing, one.name, copy(value))
         standing.apply(event)
         self.events.append(event)
         self.standing = standing
@@ -73,18 +73,20 @@ def chain_of(served: Served, tool: str) -> Chain:
     """What ``tool`` has been told up to the object's present mask."""
     standing = served.standing
     prompts: list[Prompt] = []
-    place = standing.place
-    while place > 0:
-        moment = standing.moments[place]
-        event = served.event(moment.number)
-        if event.mask is not None:
-            prompt = prompt_of(event)
-            if prompt is None or event.tool != tool:
-                return Chain(moment.mask, tuple(prompts))
-            prompts.insert(0, prompt)
-            if isinstance(prompt, Box):
-                return Chain(encode_rle(empty_mask(*event.mask["size"])), tuple(prompts))
-        place -= 1
+    drawn: Event | None = None
+    for moment in reversed(standing.moments[1 : standing.place + 1]):
+        if moment.drawn is None:
+            break
+        if moment.drawn is drawn:
+            continue  # Something else was done here, not to the mask.
+        drawn = moment.drawn
+        assert drawn.mask is not None
+        prompt = prompt_of(drawn)
+        if prompt is None or drawn.tool != tool:
+            return Chain(drawn.mask, tuple(prompts))
+        prompts.insert(0, prompt)
+        if isinstance(prompt, Box):
+            return Chain(encode_rle(empty_mask(*drawn.mask["size"])), tuple(prompts))
     return Chain(None, tuple(prompts))
 
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
 import cv2
 
 from segagent.core import Image, InputError
+from segagent.core.recent import Recent
 from segagent.datasets import Dataset
 
-NUM_KEPT = 16
-"""Pictures that are kept decoded, and as many as files."""
+MAX_BYTES = 256 << 20
+"""So much of decoded pictures is kept, and a quarter of that of files."""
 _JPEG_QUALITY = 95
-
-_T = TypeVar("_T")
 
 
 class Pictures:
@@ -28,16 +24,15 @@ class Pictures:
         fingerprint = "" if isinstance(dataset, str) else dataset.fingerprint
         self.names = {_key(fingerprint, name): name for name in names}
         self.keys = {name: key for key, name in self.names.items()}
-        self._lock = threading.Lock()
-        self._decoded: OrderedDict[str, Image] = OrderedDict()
-        self._files: OrderedDict[str, bytes] = OrderedDict()
+        self._decoded: Recent[str, Image] = Recent(MAX_BYTES, lambda image: image.pixels.nbytes)
+        self._files: Recent[str, bytes] = Recent(MAX_BYTES // 4, len)
 
     def load(self, name: str) -> Image:
         """The picture of that name in the data set. Raises ``InputError``."""
         if isinstance(self._dataset, str):
             raise InputError(self._dataset)
         dataset = self._dataset
-        return self._kept(self._decoded, name, lambda: dataset.load_image(name))
+        return self._decoded.made(name, lambda: dataset.load_image(name))
 
     def file(self, name: str) -> bytes:
         """The picture as a JPEG file, for a person's eyes. Raises ``InputError``."""
@@ -51,19 +46,7 @@ class Pictures:
                 raise InputError(f"image {name}: cannot be written as JPEG")
             return bytes(content)
 
-        return self._kept(self._files, name, encode)
-
-    def _kept(self, kept: OrderedDict[str, _T], name: str, make: Callable[[], _T]) -> _T:
-        with self._lock:
-            found = kept.get(name)
-        if found is None:
-            found = make()
-        with self._lock:
-            kept[name] = found
-            kept.move_to_end(name)
-            while len(kept) > NUM_KEPT:
-                kept.popitem(last=False)
-        return found
+        return self._files.made(name, encode)
 
 
 def _key(fingerprint: str, name: str) -> str:

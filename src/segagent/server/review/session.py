@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from operator import itemgetter
 from typing import Any
 
 from segagent.annotation.batch import Run
@@ -50,7 +52,7 @@ class Plan:
         guidelines: the project's labelling rules.
         sample: object ids of a sample to check, in the order to check them; None: all objects, to review.
         drawn: how the sample was drawn, for the record.
-        share: who is to look at an object, of its id and its image's name; "" for anybody.
+        shares: who is to look at an object, by id, first whose share it belongs to; anybody where it is not in it.
         people: those who were given shares.
         data: where the pictures are; None: where the run's data set is.
     """
@@ -61,7 +63,7 @@ class Plan:
     guidelines: str | None = None
     sample: Sequence[str] | None = None
     drawn: dict[str, Any] = field(default_factory=dict)
-    share: Callable[[str, str], str] = lambda object_id, image: ""
+    shares: Mapping[str, Sequence[str]] = field(default_factory=dict)
     people: Sequence[str] = ()
     data: str | None = None
 
@@ -83,6 +85,7 @@ class ReviewSession:
         self._objects: list[Served] = []
         self._by_id: dict[str, Served] = {}
         self._on_image: defaultdict[str, list[Served]] = defaultdict(list)
+        self._number = 0
         self._events: list[tuple[int, int, str, str | None]] = []
         self._requests: dict[str, tuple[int, int]] = {}
         for entry in self.catalogue.entries:
@@ -98,7 +101,7 @@ class ReviewSession:
     def number(self) -> int:
         """The number of the record's last event."""
         with self._lock:
-            return self._events[-1][0] if self._events else 0
+            return self._number
 
     def object(self, index: int) -> Served:
         """The object of that index. Raises ``NotHereError``."""
@@ -143,7 +146,10 @@ class ReviewSession:
         return self.catalogue.masks(served.index) if served.index < len(self.catalogue.entries) else Masks()
 
     def rle(self, served: Served, standing: Standing | None = None) -> Rle:
-        """The object's mask as it stands: people's, else the run's answer, else an empty one."""
+        """The object's mask as it stands: people's, else the run's answer, else an empty one.
+
+        Raises ``InputError`` where nothing tells how large an empty one is.
+        """
         mask = (standing or served.standing).now.mask or self.run_masks(served).answer
         return encode_rle(self.empty(served.image)) if mask is None else mask
 
@@ -171,10 +177,7 @@ class ReviewSession:
     def since(self, number: int) -> tuple[int, list[tuple[int, int, str, str | None]]]:
         """The number of the last event, and (number, index, kind, by) of those after ``number``."""
         with self._lock:
-            last = self._events[-1][0] if self._events else 0
-            # Numbers go up by one from the first on.
-            first = self._events[0][0] if self._events else 0
-            return last, self._events[max(number - first + 1, 0) :] if self._events else []
+            return self._number, self._events[bisect_right(self._events, number, key=itemgetter(0)) :]
 
     def people(self) -> list[str]:
         """Everyone who has a share or did something."""
@@ -194,10 +197,12 @@ class ReviewSession:
     def _take(self, events: Sequence[Event]) -> None:
         with self._lock:
             for event in events:
+                self._number = event.number
                 served = self._by_id.get(event.object_id)
+                if served is None and event.kind == "added":
+                    served = self._serve(Entry(len(self._objects), event.object_id, event.image, ADDED))
                 if served is None:
-                    entry = Entry(len(self._objects), event.object_id, event.image, ADDED)
-                    served = self._serve(entry)
+                    continue  # Of an object that is not among those that are served.
                 served.take(event)
                 self._events.append((event.number, served.index, event.kind, event.by))
                 if event.request is not None:

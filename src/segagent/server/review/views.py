@@ -15,7 +15,7 @@ from segagent.server.review.session import ReviewSession
 COLUMNS = (
     "index", "object_id", "image", "image_name", "text", "category", "outcome", "likely_error", "evidence",
     "expected_iou", "expected_iou_given", "predicted_iou", "num_clicks", "doubts", "reason",
-    "verdict", "removed", "added", "touched", "by", "contested", "assigned", "notes", "standing_number",
+    "verdict", "removed", "added", "touched", "by", "contested", "assigned", "also", "notes", "standing_number",
 )  # fmt: skip
 """What /objects tells of each object; the rows' values come in this order."""
 _PREDICTED = ("likely_error", "evidence", "expected_iou", "expected_iou_given", "predicted_iou", "num_clicks")
@@ -115,7 +115,7 @@ def standing_view(served: Served, standing: Standing) -> dict[str, Any]:
         "text": served.entry.text if now.text is None else now.text,
         "removed": now.removed,
         "added": standing.added,
-        "touched": standing.number > 0,
+        "touched": is_touched(standing),
         "changed": now.mask is not None,
         "made_by": now.made_by,
         "can_undo": standing.can_undo,
@@ -128,8 +128,14 @@ def standing_view(served: Served, standing: Standing) -> dict[str, Any]:
     }
 
 
+def is_touched(standing: Standing) -> bool:
+    """Whether anything that people did holds, or a note is there."""
+    return standing.added or standing.place > 0 or bool(standing.notes)
+
+
 def _row(session: ReviewSession, served: Served) -> dict[str, Any]:
     standing = served.standing
+    shares = session.plan.shares.get(served.object_id, ())
     told: dict[str, Any] = {
         **served.entry.to_dict(),
         "index": served.index,
@@ -140,10 +146,11 @@ def _row(session: ReviewSession, served: Served) -> dict[str, Any]:
         "verdict": standing.now.verdict,
         "removed": standing.now.removed,
         "added": standing.added,
-        "touched": standing.number > 0,
+        "touched": is_touched(standing),
         "by": standing.by,
         "contested": bool(standing.contested),
-        "assigned": session.plan.share(served.object_id, served.image),
+        "assigned": shares[0] if shares else "",
+        "also": list(shares[1:]),
         "notes": "\n".join(note.text for note in standing.notes),
         "standing_number": standing.number,
     }

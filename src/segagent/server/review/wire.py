@@ -250,7 +250,9 @@ class DidTold(_Told):
 
 
 class ObjectTold(_Told):
-    """One object. ``mask`` is the one that holds; ``problem`` says why there is none: the picture cannot be read."""
+    """One object. ``assigned``: whose share it is, "" for anybody's; ``also``: who else is to look. ``mask`` is the one
+    that holds; ``problem`` says why there is none: the picture cannot be read.
+    """
 
     index: int
     object_id: str
@@ -278,6 +280,7 @@ class ObjectTold(_Told):
     by: str | None
     contested: bool
     assigned: str
+    also: list[str]
     masks: MasksTold
     mask: RleTold | None
     clicks: list[list[Any]]
@@ -291,7 +294,7 @@ class DoneTold(_Told):
     number: int
     index: int
     standing: StandingTold
-    mask: RleTold
+    mask: RleTold | None
     contested: bool
     milliseconds: float
 

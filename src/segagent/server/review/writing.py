@@ -46,6 +46,11 @@ class GroupWriter:
         self._asked.put(asked)
         return asked.written.result()
 
+    @property
+    def waiting(self) -> int:
+        """How many are waiting for the writes that are going on to end."""
+        return self._asked.qsize()
+
     def close(self) -> None:
         """Write what waits, and let others open the record."""
         self._asked.put(None)
