@@ -183,11 +183,11 @@ function show() {
   at('where').textContent = shown.length + ' of ' + rows.length + ' objects, page ' + (page + 1) + ' of ' + pages;
 }
 function turn(by) {
-  const before = page;
+  if (page + by < 0 || (page + by) * PER_PAGE >= shown.length) return false;
   page += by;
   show();
   window.scrollTo(0, at('bar').offsetTop);
-  return page !== before;
+  return true;
 }
 function focusOn(card) {
   if (card) { card.focus({preventScroll: true}); card.scrollIntoView({block: 'center'}); }

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import uvicorn
 
 from segagent.annotation.batch import open_run
@@ -26,10 +25,9 @@ from segagent.imaging import save_png
 from segagent.server.review.app import create_review_app
 from segagent.server.review.session import Plan, ReviewSession
 
-CHROMIUM = Path("/usr/bin/chromium")
 HEIGHT, WIDTH = 64, 96
 POLICY, TOOL = "python:cheap_models:CheapPolicy", "disc"
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 
 
 def segagent(*arguments: str | Path) -> str:
@@ -142,7 +140,9 @@ class Browser:
 
     def settled(self) -> None:
         """Wait until the object shown is there and everything sent is answered."""
-        self.until("!app.sender.waiting.length && (app.view !== 'object' || app.object.detail?.index === app.object.index)")
+        self.until(
+            "!app.sender.waiting.length && (app.view !== 'object' || app.object.detail?.index === app.object.index)"
+        )
 
     def until(self, expression: str, seconds: float = 20.0) -> None:
         """Wait until ``expression`` holds; the page's policy lets no script be made of text, so not in the page."""
@@ -153,7 +153,9 @@ class Browser:
 
     def ask(self, expression: str) -> Any:
         """What ``expression`` of the page's ``app`` is."""
-        return self.page.evaluate(f"async () => {{ const {{app}} = await import('/static/main.js'); return {expression}; }}")
+        return self.page.evaluate(
+            f"async () => {{ const {{app}} = await import('/static/main.js'); return {expression}; }}"
+        )
 
     def where(self, x: float, y: float) -> tuple[float, float]:
         """Where on the screen the middle of a pixel of the picture is."""
@@ -179,17 +181,3 @@ class Browser:
     def check(self) -> None:
         """Fail where the page's scripts did."""
         assert self.errors == []
-
-
-@contextmanager
-def browsers() -> Iterator[Any]:
-    """Chromium; the test is skipped where it is not there."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra 'dev'")
-    if not CHROMIUM.exists():
-        pytest.skip(f"needs Chromium at {CHROMIUM}")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        try:
-            yield chromium
-        finally:
-            chromium.close()
