@@ -32,7 +32,7 @@ _ROOT = Path(__file__).parents[3]
 
 def segagent(*arguments: str | Path) -> str:
     """What a command prints. A failing one fails the test with what it says."""
-    done = subprocess.run([sys.executable, "-m", "segagent", *map(str, arguments)], **_how(), timeout=120)
+    done = subprocess.run([sys.executable, "-m", "segagent", *map(str, arguments)], **_how(), timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return str(done.stdout)
 
@@ -76,7 +76,7 @@ def audited(folder: Path, num_images: int, per_image: int = 3) -> tuple[Path, Pa
 
 @contextmanager
 def served(run: Path, *, num: int = 0, port: int = 0) -> Iterator[str]:
-    """The address at which ``run`` is served by a thread of this process; with ``num``, a sample of so many to check."""
+    """The address at which ``run`` is served by a thread of this process; with ``num``, so many of it to check."""
     opened = open_run(run)
     sample = sample_to_check(opened, num) if num else None
     session = ReviewSession(opened, Plan(tool=TOOL, policy=POLICY, sample=sample))

@@ -1,4 +1,4 @@
-"""The review page in a real browser: whatever it does is on record, nothing of it is lost, and all keys do what they say."""
+"""The review page in a real browser: what is done is on record, nothing of it is lost, keys do what they say."""
 
 from __future__ import annotations
 
@@ -419,7 +419,8 @@ def test_every_control_has_a_name(run: Path, browser: Browser) -> None:
         browser.object("1")
         nameless = browser.page.evaluate(
             """() => [...document.querySelectorAll('button, input, select, textarea, a, canvas')].filter(one =>
-                !(one.textContent.trim() || one.getAttribute('aria-label') || one.labels?.length)).map(one => one.outerHTML)"""
+                !(one.textContent.trim() || one.getAttribute('aria-label') || one.labels?.length)
+                ).map(one => one.outerHTML)"""
         )
         assert nameless == []
         browser.press("?")

@@ -1,13 +1,15 @@
-"""What makes the work list's page move: filters, sorting, pages, keys, verdicts. Text goes in as text, never as HTML."""
+"""What makes the work list's page move: filters, sorting, pages, keys, verdicts. Text goes in as text, not as HTML."""
 
 from __future__ import annotations
 
 STYLE = """
-.bar { position: sticky; top: 0; background: var(--ground); border-bottom: 1px solid var(--line); padding: .5rem 0; z-index: 1; }
+.bar { position: sticky; top: 0; background: var(--ground); border-bottom: 1px solid var(--line); padding: .5rem 0;
+  z-index: 1; }
 .bar label { margin-right: .8rem; white-space: nowrap; } .bar input[type=search] { width: 14rem; }
 select { max-width: 14rem; }
 kbd { border: 1px solid var(--line); border-radius: 3px; padding: 0 .3rem; font-size: .85em; }
-.verdict button { margin-right: .4rem; } .verdict [aria-pressed=true] { background: var(--focus); color: var(--ground); }
+.verdict button { margin-right: .4rem; }
+.verdict [aria-pressed=true] { background: var(--focus); color: var(--ground); }
 .panels img { cursor: zoom-in; }
 dialog { width: 96vw; height: 96vh; max-width: none; max-height: none; padding: 0; overflow: auto; border: 0;
   background: var(--ground); color: var(--text); } dialog::backdrop { background: #000b; }
@@ -74,7 +76,8 @@ const sampled = rows.some(row => row.sampled);
 const checked = () => rows.filter(row => verdicts.has(named(row)) && (row.sampled || !sampled));
 function tell() {
   const all = rows.filter(row => verdicts.has(named(row))).length, ready = checked().length;
-  const left = all > ready ? ' of the random sample (' + (all - ready) + ' others are left out: only chance stands for all)' : '';
+  const left = all === ready ? ''
+    : ' of the random sample (' + (all - ready) + ' others are left out: only chance stands for all)';
   const where = at('judged').className ? ', kept until this page is closed: download them' : '';
   at('judged').textContent = ready + ' judged' + left + where;
   at('download').disabled = !ready;
@@ -120,7 +123,8 @@ function enlarge(picture) {
   dialog.append(large);
   dialog.addEventListener('close', () => dialog.remove());
   dialog.addEventListener('click', () => dialog.close());
-  dialog.addEventListener('wheel', event => { event.preventDefault(); size(Math.exp(-event.deltaY / 500)); }, {passive: false});
+  const turned = event => { event.preventDefault(); size(Math.exp(-event.deltaY / 500)); };
+  dialog.addEventListener('wheel', turned, {passive: false});
   dialog.addEventListener('keydown', event => {
     event.stopPropagation();
     if ('+=-'.includes(event.key)) size(event.key === '-' ? 1 / 1.3 : 1.3);
@@ -190,10 +194,16 @@ function turn(by) {
   return true;
 }
 function focusOn(card) {
-  if (card) { card.focus({preventScroll: true}); card.scrollIntoView({block: 'center'}); }
+  if (!card) return;
+  card.focus({preventScroll: true});
+  card.scrollIntoView({block: 'start'});
+  window.scrollBy?.(0, -at('bar').offsetHeight - 8);  // Its head must not lie below the bar.
 }
 // A focused button of a card stands for its card.
-const current = () => [...list.children].findIndex(card => card === document.activeElement || card.contains?.(document.activeElement));
+const current = () => {
+  const at = document.activeElement;
+  return [...list.children].findIndex(card => card === at || card.contains?.(at));
+};
 function move(by) {
   const now = current(), to = now + by;
   // Beyond the page's end is the next page's first card, so that no object is skipped.

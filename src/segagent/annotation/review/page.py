@@ -48,9 +48,9 @@ def review_page(
     decisions: Mapping[str, str] | None = None,
     run: str = "",
 ) -> str:
-    """The page. ``run``: the run's name, for the verdicts' file. ``entries`` are ranked; ``shown`` and ``sampled`` go by their index, ``decisions`` by object id.
+    """The page. ``entries`` are ranked; ``shown`` and ``sampled`` go by their index, ``decisions`` by object id.
 
-    ``warnings`` stand above everything else.
+    ``warnings`` stand above everything else. ``run``: its name, which goes into the file of verdicts.
     """
     told = decisions or {}
     listed = list(enumerate(entries, 1))
