@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ from segagent.annotation.interop.mask_folder import write_mask_folder
 from segagent.annotation.interop.outputs import new_file, new_folder, refuse_existing
 from segagent.annotation.interop.parquet_out import write_parquet
 from segagent.annotation.interop.pictures import Pictures
+from segagent.annotation.interop.removed import REMOVED_FILE, RemovedList
 from segagent.annotation.interop.yolo import write_yolo
 from segagent.core import InputError
 from segagent.datasets import CocoDataset, Dataset
@@ -69,6 +71,29 @@ class Exporting:
         """What is written into folders to say what they are."""
         return {"schema": EXPORT_SCHEMA, "format": kind, "job": self.run.job, "dataset": self.run.notes.get("dataset")}
 
+    @contextmanager
+    def beside(self, out: Path) -> Iterator[RemovedList]:
+        """What people have removed, as a file beside the file ``out``; none where nobody has done anything to the run.
+
+        What is known of the annotations can be told until the block ends.
+        """
+        removed = RemovedList(self.answers)
+        if not removed.is_wanted:
+            yield removed
+            return
+        path = out.with_name(f"{out.stem}.{REMOVED_FILE}")
+        with new_file(path, force=self.options.force) as file:
+            yield removed
+            file.write(removed.content())
+        self.report.more["removed_by_people"] = f"{len(self.report.removed)}, listed in {path}"
+
+    def within(self, folder: Path) -> None:
+        """The same in a folder that is being written."""
+        removed = RemovedList(self.answers)
+        if removed.is_wanted:
+            (folder / REMOVED_FILE).write_bytes(removed.content())
+            self.report.more["removed_by_people"] = f"{len(self.report.removed)}, listed in {REMOVED_FILE}"
+
 
 Write: TypeAlias = Callable[[Exporting, Path], None]
 
@@ -77,11 +102,12 @@ def _coco(exporting: Exporting, out: Path) -> None:
     dataset = exporting.dataset
     if isinstance(dataset, CocoDataset) and out.resolve() == dataset.path.resolve():
         raise InputError(f"{out}: is what the run was made of and is never replaced; choose another name")
-    with new_file(out, force=exporting.options.force) as file:
+    with new_file(out, force=exporting.options.force) as file, exporting.beside(out) as removed:
         if isinstance(dataset, CocoDataset):
-            num_left_out = write_into_source(exporting.answers, dataset.path, file)
+            written = write_into_source(exporting.answers, dataset, file)
+            removed.annotations = written.removed
             if exporting.options.only_accepted:
-                exporting.report.more["left_out"] = num_left_out
+                exporting.report.more["left_out"] = written.num_left_out
         else:
             write_fresh_coco(exporting.answers, exporting.pictures, file)
 
@@ -91,6 +117,7 @@ def _label_studio(exporting: Exporting, out: Path) -> None:
     with (
         new_file(out, force=exporting.options.force) as file,
         new_file(config, force=exporting.options.force) as beside,
+        exporting.beside(out),
     ):
         label_studio.write_label_studio(exporting.answers, exporting.pictures, exporting.options.image_prefix, file)
         beside.write(label_studio.labelling_config(exporting.answers.labels).encode("utf-8"))
@@ -102,6 +129,7 @@ def _cvat(exporting: Exporting, out: Path) -> None:
     with (
         new_file(out, force=exporting.options.force) as file,
         new_file(labels, force=exporting.options.force) as beside,
+        exporting.beside(out),
     ):
         cvat.write_cvat(exporting.answers, exporting.pictures, file)
         beside.write(json.dumps(cvat.label_definitions(exporting.answers.labels), indent=1).encode("ascii") + b"\n")
@@ -119,15 +147,17 @@ def _yolo(exporting: Exporting, out: Path) -> None:
             val_share=exporting.options.val_share,
             split_seed=exporting.options.split_seed,
         )
+        exporting.within(folder)
 
 
 def _masks(exporting: Exporting, out: Path) -> None:
     with new_folder(out, exporting.about("masks"), force=exporting.options.force) as folder:
         write_mask_folder(exporting.answers.by_image(), exporting.pictures, folder)
+        exporting.within(folder)
 
 
 def _parquet(exporting: Exporting, out: Path) -> None:
-    with new_file(out, force=exporting.options.force) as file:
+    with new_file(out, force=exporting.options.force) as file, exporting.beside(out):
         write_parquet(exporting.answers, exporting.pictures, file)
 
 
@@ -148,7 +178,8 @@ FOR_PEOPLE = ("label-studio", "cvat")
 def export_run(run: Run, kind: str, out: str | Path, options: ExportOptions = ExportOptions()) -> Report:
     """Write the masks of ``run`` to ``out`` in the format ``kind``, whole or not at all.
 
-    The same run and options give the same bytes. Objects without a mask (not found, failed) are in the report.
+    Masks, classes and objects are as people left them. The same run, what people did to it and options give the same
+    bytes. Objects without a mask (not found, failed) are in the report.
     Raises ``InputError`` for an unknown format, a run that nothing can be made of, or where ``out`` cannot be written.
     """
     if kind not in WRITERS:

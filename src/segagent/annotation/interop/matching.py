@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segagent.annotation.batch.folder import Run
-from segagent.annotation.batch.records import ObjectRecord
 from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, read_json
 from segagent.annotation.interop.from_coco import read_coco_corrections
 from segagent.annotation.interop.from_cvat import read_cvat_corrections
 from segagent.annotation.interop.from_label_studio import read_label_studio_corrections
 from segagent.annotation.interop.pairing import Drawn, Known, Pair, pair, plain_label
 from segagent.annotation.interop.picture_names import PictureNames
+from segagent.annotation.people import GONE, LeftObject, objects_left, read_events
 from segagent.core import InputError, Rle, encode_rle
 from segagent.core.rle import rle_areas
 from segagent.datasets import CocoDataset, Dataset, Sample
@@ -82,7 +82,7 @@ def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
         else:
             entries[one.sheet].append(one)
             matched.accepted[one.accepted] += 1
-    image_of = {record.object_id: record.image for record in run.objects()}
+    image_of = {one.object_id: one.image for one in objects_left(run)}
     if dataset is not None:
         image_of = {sample.sample_id: sample.image_name for sample in dataset} | image_of
     names = PictureNames(image_of.values())
@@ -191,32 +191,49 @@ def _known_objects(run: Run, dataset: Dataset | None, lying: Mapping[str, Sequen
         """COCO files are given back whole: with the data set's mask of every object that there is no better one of."""
         return given_back and any(sheet.kind == "coco" for sheet in lying[image])
 
-    for record in run.objects():
-        sample = samples.pop(record.object_id, None)
-        if record.image in lying:
-            given = _given_in(sample) if whole(record.image) else ()
-            known[record.image].append(_of_record(record, given, whole=whole(record.image)))
+    masks_by_people: defaultdict[str, dict[str, Rle]] = defaultdict(dict)
+    labels: defaultdict[str, set[str]] = defaultdict(set)
+    for event in read_events(run):
+        if event.mask is not None:
+            masks_by_people[event.object_id][event.mask["counts"]] = event.mask
+        if event.label is not None:
+            labels[event.object_id].add(event.label)
+    for one in objects_left(run):
+        sample = samples.pop(one.object_id, None)
+        if one.image in lying and (sample is not None or one.record is not None or one.added):
+            given = _given_in(sample) if whole(one.image) else ()
+            entry = _of_object(one, sample, given, whole=whole(one.image))
+            drawn = [rle for rle in masks_by_people[one.object_id].values() if entry.size in (None, (*rle["size"],))]
+            known[one.image].append(replace(entry, by_people=tuple(drawn), labels=tuple(labels[one.object_id])))
     for sample in samples.values():
-        image, label = sample.image_name, sample.category or sample.text
+        image = sample.image_name
         given = _given_in(sample) if whole(image) else ()
-        size = (given[0]["size"][0], given[0]["size"][1]) if given else None
-        known[image].append(Known(sample.sample_id, image, label, size, given, answered=False, shown=whole(image)))
+        known[image].append(_of_object(LeftObject(sample.sample_id, image), sample, given, whole=whole(image)))
     return known
 
 
-def _of_record(record: ObjectRecord, given: tuple[Rle, ...], *, whole: bool) -> Known:
-    trajectory = record.trajectory
-    answer = trajectory.rle_at(trajectory.returned)
-    found = record.outcome != "not_found" and bool(rle_areas([answer])[0])
-    masks = (answer, *given) if given or record.outcome != "repaired" else (answer, trajectory.start.mask)
+def _of_object(one: LeftObject, sample: Sample | None, given: tuple[Rle, ...], *, whole: bool) -> Known:
+    """``given``: the data set's mask; ``whole``: whether exports hold that where there is no better one."""
+    said = one.said if sample is None or one.record is not None else (sample.text, sample.category)
+    gone = one.stands in GONE
+    empty = one.rle is None or not rle_areas([one.rle])[0]
+    size = one.size or ((given[0]["size"][0], given[0]["size"][1]) if given else None)
+    if one.record is None:
+        masks = given
+    else:
+        trajectory = one.record.trajectory
+        answer = trajectory.rle_at(trajectory.returned)
+        masks = (answer, *given) if given or one.record.outcome != "repaired" else (answer, trajectory.start.mask)
     return Known(
-        record.object_id,
-        record.image,
-        record.category or record.text,
-        (trajectory.height, trajectory.width),
+        one.object_id,
+        one.image,
+        (one.now.label if one.added else said[1] or said[0]) or "",
+        size,
         masks,
-        answered=True,
-        shown=found or whole,
+        answered=one.record is not None,
+        shown=not gone and (not empty or (whole and not one.added)),
+        gone=gone,
+        added=one.added,
     )
 
 
