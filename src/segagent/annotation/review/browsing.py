@@ -14,6 +14,7 @@ kbd { border: 1px solid var(--line); border-radius: 3px; padding: 0 .3rem; font-
 dialog { width: 96vw; height: 96vh; max-width: none; max-height: none; padding: 0; overflow: auto; border: 0;
   background: var(--ground); color: var(--text); } dialog::backdrop { background: #000b; }
 dialog img { display: block; margin: auto; cursor: zoom-out; }
+pre.rules { white-space: pre-wrap; max-width: 60rem; }
 """
 
 CONTROLS = """

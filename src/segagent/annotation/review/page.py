@@ -47,10 +47,11 @@ def review_page(
     sampled: Collection[int] = (),
     decisions: Mapping[str, str] | None = None,
     run: str = "",
+    guidelines: str = "",
 ) -> str:
     """The page. ``entries`` are ranked; ``shown`` and ``sampled`` go by their index, ``decisions`` by object id.
 
-    ``warnings`` stand above everything else. ``run``: its name, which goes into the file of verdicts.
+    ``warnings`` stand above everything else, ``guidelines`` above the list. ``run``: its name, which goes into the file of verdicts.
     """
     told = decisions or {}
     listed = list(enumerate(entries, 1))
@@ -64,6 +65,8 @@ def review_page(
     if len(on_page) < len(entries):
         more = f" This page lists {len(on_page)} of {len(entries)} objects; worklist.csv and worklist.json list all."
     parts = [warning_element(line) for line in warnings]
+    if guidelines:
+        parts.append(f'<details><summary>Guidelines</summary><pre class="rules">{escape(guidelines)}</pre></details>')
     parts.append(_LEGEND)
     parts += [f'<p class="note">Pictures of {len(cards)} of {len(entries)} objects.{more}</p>', CONTROLS]
     parts += ['<main id="list">', *cards, "</main>"]
