@@ -110,8 +110,9 @@ def test_what_is_corrected_arrives_and_nothing_else(tmp_path: Path, chromium: An
     changes = {int(one["id"]): set(one["changes"]) - {"bbox"} for one in told["changes"]}
     drawn = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 21}
     assert changes == {
-        **dict.fromkeys(drawn, {"mask"}),
-        **dict.fromkeys((11, 12), {"category"}),
+        **{number: {"mask"} for number in drawn},
+        11: {"category"},
+        12: {"category"},
         13: {"key text"},
         16: {"mask", "category"},
     }

@@ -51,7 +51,8 @@ def review_page(
 ) -> str:
     """The page. ``entries`` are ranked; ``shown`` and ``sampled`` go by their index, ``decisions`` by object id.
 
-    ``warnings`` stand above everything else, ``guidelines`` above the list. ``run``: its name, which goes into the file of verdicts.
+    ``warnings`` stand above everything else, ``guidelines`` above the list. ``run``: its name, for the file of
+    verdicts.
     """
     told = decisions or {}
     listed = list(enumerate(entries, 1))

@@ -14,7 +14,7 @@ const POLL = 4000, MANY = 20;
 class App {
   async start() {
     this.session = await call('session');
-    this.store = new Store(this.session.run);
+    this.store = new Store(this.session.id);
     this.checking = this.session.mode === 'check';
     this.me = this.session.by || new URLSearchParams(location.search).get('by') || this.store.get('me', null);
     const table = await call('objects');
@@ -22,7 +22,7 @@ class App {
     this.number = table.number;
     at('title').textContent = `${this.checking ? 'Check' : 'Review'} of ${this.session.run}`;
     document.title = at('title').textContent;
-    this.sender = new Sender(this.session.run, {
+    this.sender = new Sender(this.session.id, {
       answered: (event, answer) => this.answered(event, answer),
       refused: (event, words) => this.refused(event, words),
       changed: () => this.tellSending(),

@@ -34,7 +34,7 @@ const STATES = {
 export const done = row => row.removed || Boolean(row.verdict && row.verdict !== 'skip');
 
 /** Whether it is this person's to do. */
-export const mine = (row, me) => !row.assigned || row.assigned === me;
+export const mine = (row, me) => !row.assigned || row.assigned === me || row.also.includes(me);
 
 export class Rows {
   constructor({columns, rows}) {
