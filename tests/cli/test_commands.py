@@ -1,9 +1,14 @@
 import json
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import segagent
 from segagent.cli.main import app, main
@@ -13,7 +18,7 @@ Captured = pytest.CaptureFixture[str]
 
 COMMANDS = [info.name or str(info.callback.__name__) for info in app.registered_commands if info.callback is not None]
 COMMANDS = [name.replace("_", "-") for name in COMMANDS]
-GROUPS = {"reproduce": "miniature", "train": "sft", "train-embedded": "policy"}
+GROUPS = ["reproduce", "train", "train-embedded"]
 
 
 @pytest.mark.parametrize(
@@ -49,10 +54,46 @@ def test_annotating_with_weightless_parts_loads_no_torch(tmp_path: Path, photo: 
     assert done.stdout.splitlines()[-1] == "False"
 
 
-@pytest.mark.parametrize("name", [*([one] for one in COMMANDS), *map(list, GROUPS.items())], ids=" ".join)
-def test_each_help_shows_an_example(name: list[str], capsys: Captured) -> None:
-    assert main([*name, "--help"]) == 0
-    assert f"  segagent {' '.join(name)} " in capsys.readouterr().out.split("Examples:")[1]
+def _paths(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words after ``segagent`` that name each command and group of commands, ``segagent`` itself with none."""
+    yield path
+    for name, one in getattr(command, "commands", {}).items():
+        yield from _paths(one, (*path, name))
+
+
+PATHS = list(_paths(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: " ".join(path) or "segagent")
+def test_each_help_is_whole_and_fits_the_terminal(
+    path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*path, "--help"]) == 0
+    text = capsys.readouterr().out.split("Examples:")[0]
+    assert [line for line in text.splitlines() if len(line) > 80 or re.search(r"[a-z,.] ?\.\.\.$", line)] == []
+
+
+def test_commands_are_listed_by_what_a_person_does(capsys: Captured) -> None:
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out.split("Options:")[1].split("Examples:")[0]
+    parts = re.findall(r"^(\w[\w ]*):$", listed, re.M)
+    assert parts == ["Annotate", "Look and correct", "Measure", "Train", "Data", "Models"]
+    measure = listed.split("Measure:")[1].split("Train:")[0]
+    assert {"evaluate", "report", "benchmark", "leaderboard", "reproduce"} <= set(measure.split())
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: " ".join(path) or "segagent")
+def test_each_help_has_examples_that_can_be_typed(path: tuple[str, ...], capsys: Captured) -> None:
+    assert main([*path, "--help"]) == 0
+    shown = re.findall(r"^ +(segagent .*)", capsys.readouterr().out.split("Examples:")[1], re.M)
+    assert any(line.startswith(" ".join(("segagent", *path, ""))) for line in shown)
+    for line in shown:
+        command: Any = typer.main.get_command(app)
+        _, *words = shlex.split(line)
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        command.make_context(line, words)  # Reads every word, and raises where one cannot be meant.
 
 
 def test_version_and_bare_command(capsys: Captured) -> None:

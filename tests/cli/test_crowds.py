@@ -116,3 +116,42 @@ def models() -> Any:
     from segagent.annotation.batch import make_models
 
     return make_models("centre", "disc", "none")
+
+
+def test_names_of_folders_are_no_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder called like an option was taken for one, silently."""
+    for name, where in (
+        ("im,crowds=objects", "--images"),
+        ("im,crowds=objects", "--prompts"),
+        ("a b:,c=d", "--prompts"),
+    ):
+        images = tmp_path / where / name
+        images.mkdir(parents=True)
+        file = brush_export(images, 0, 1).rename(tmp_path / "coco.json")
+        given = [str(file), "--images", str(images)] if where == "--images" else [str(images), "--prompts", str(file)]
+        out = tmp_path / f"out{where}{len(name)}"
+        code = main(["annotate" if where == "--prompts" else "audit", *given, "-o", str(out), *MODELS])
+        told = capsys.readouterr().err
+        if "crowds" in name:
+            assert (code, out.exists()) == (2, False)
+            assert "holds what reads as an option" in told
+        else:
+            assert code == 0
+            assert "1 of 2 annotations mark crowds" in told
+
+
+def test_a_csv_has_no_crowds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    brush_export(tmp_path)
+    (tmp_path / "prompts.csv").write_text("image,text\na.png,the cup\n")
+    given = [
+        "annotate",
+        str(tmp_path),
+        "--prompts",
+        str(tmp_path / "prompts.csv"),
+        "-o",
+        str(tmp_path / "out"),
+        *MODELS,
+    ]
+    assert main([*given, "--crowds"]) == 2
+    assert "--crowds goes with COCO files" in capsys.readouterr().err
+    assert main(given) == 0

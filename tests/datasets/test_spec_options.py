@@ -43,3 +43,16 @@ def test_windows_and_odd_paths() -> None:
     )
     with pytest.raises(SpecError, match="each given once"):
         parse_spec("coco:x:text=a,text=b", OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("/data/a:split=val/x", {}),
+        ("/data/x", {"images": "/pictures,split=val", "split": None}),
+        ("/data/x", {"images": "/pictures,split=val", "split": "train"}),
+    ],
+)
+def test_what_would_be_read_as_an_option_is_not_written(path: str, options: dict[str, str | None]) -> None:
+    with pytest.raises(SpecError, match=r"reads as an option.*rename"):
+        write_spec("lvis", Path(path), options)

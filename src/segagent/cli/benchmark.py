@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from segagent.cli.common import CrowdsOption, tell_notes
+from segagent.cli.common import CrowdsOption, JsonOption, tell_notes
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, phases, print_object, reporting_errors, say, warn
-from segagent.cli.running import RunOptions, takes_run_options, tell_failures, told_where
+from segagent.cli.options import takes
+from segagent.cli.running import RunOptions, tell_failures, told_where
 
 
 @reporting_errors
-@takes_run_options("shard", "budget_seconds", "budget_calls", "budget_money", "price")
+@takes(RunOptions, "shard", "budget_seconds", "budget_calls", "budget_money", "price")
 def benchmark(
     policy: Annotated[str, typer.Argument(metavar="POLICY", help="Who is tested, as --policy of other commands.")],
     *,
@@ -36,7 +37,7 @@ def benchmark(
         int, typer.Option("--gallery", min=0, help="So many best, median and worst episodes as film strips.")
     ] = 2,
     run: RunOptions,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the card as one JSON object, no progress.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Test a policy at all of HLMAT: localisation, refinement, self-assessment, stopping, cost, and the masks.
 
@@ -97,7 +98,7 @@ def leaderboard(
         list[Path], typer.Argument(metavar="CARD...", help="Folders of 'segagent benchmark', or their card.json.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the leaderboard as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make OUT/leaderboard.html (one sortable page, opens from disk), leaderboard.md and leaderboard.json.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segagent.cli.common import CrowdsOption, open_data
+from segagent.cli.common import CrowdsOption, JsonOption, open_data
 from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_object, reporting_errors, say, warn
 
 
@@ -23,7 +23,7 @@ def calibrate(
         bool,
         typer.Option("--evidence-only", help="Keep the stored fit; store the masks alone, which --accept decides by."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and no progress.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fit the isotonic calibration of POLICY's predicted IoU on its own episodes and store it in its folder.
 

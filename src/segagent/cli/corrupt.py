@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segagent.cli.common import CrowdsOption, open_data
+from segagent.cli.common import CrowdsOption, JsonOption, open_data
 from segagent.cli.console import EXIT_SOME_FAILED, counting, print_object, reporting_errors, say, warn
 
 _MAX_LISTED = 20
@@ -23,14 +23,13 @@ def corrupt(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="A new or empty folder.")],
     share: Annotated[float, typer.Option("--share", min=0, max=1, help="This share of masks is spoiled.")] = 0.5,
     per_image: Annotated[
-        int | None,
-        typer.Option("--per-image", min=1, help="At most so many objects of an image. [default: all]"),
+        int | None, typer.Option("--per-image", min=1, help="At most so many objects of an image. [default: all]")
     ] = None,
     max_images: Annotated[
         int | None, typer.Option("--max-images", min=1, help="The first so many images. [default: all]")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Decides what is spoiled and how.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write DATASET with masks spoiled in known ways, and the truth beside it: to see what audit and refine find."""
     from segagent.datasets.corrupted import TRUTH_FILE, Spoiling, write_corrupted

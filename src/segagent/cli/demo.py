@@ -25,7 +25,7 @@ def demo(
 ) -> None:
     """Run the main job on a generated scene and on photographs that come with scikit-image."""
     from segagent.annotation import annotate_image, require_folder_or_nothing, write_result
-    from segagent.cli.annotate import summarise
+    from segagent.cli.picture import summarise
     from segagent.core import iou
     from segagent.datasets.scenes import generate_scene, scene_rng
     from segagent.imaging import save_png

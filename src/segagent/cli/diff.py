@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from segagent.cli.common import JsonOption
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, phases, print_object, reporting_errors, say, warn
 
 _MAX_LISTED = 20
@@ -30,11 +31,10 @@ def diff(
         Path | None, typer.Option("--images", help="The folder with the images of the files.", show_default=False)
     ] = None,
     match: Annotated[
-        Match,
-        typer.Option("--match", help="By id, by overlap of the masks, or by id as far as ids are kept."),
+        Match, typer.Option("--match", help="By id, by overlap of the masks, or by id as far as ids are kept.")
     ] = Match.AUTO,
     gallery: Annotated[int, typer.Option("--gallery", min=0, help="Pictures of so many of the largest changes.")] = 24,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object, no progress.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare two states of annotations: which were added, removed or changed, and by how much.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segagent.cli.common import JsonOption
 from segagent.cli.console import EXIT_SOME_FAILED, complain, print_object, reporting_errors, say, waiting
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def doctor(
     ] = None,
     pictures: Annotated[int, typer.Option("--pictures", min=6, max=500, help="Pictures to point in.")] = 18,
     masks: Annotated[int, typer.Option("--masks", min=0, max=500, help="Masks to judge.")] = 12,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show POLICY pictures with a known answer and say which chat format fits it, or that none does (exit code 1)."""
     import json

@@ -9,19 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segagent.cli.common import CrowdsOption, TextTemplateOption, open_data
+from segagent.cli.common import CrowdsOption, JsonOption, SeedOption, TextTemplateOption, open_data
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, reporting_errors, say, warn
-from segagent.cli.models import (
-    CandidatesOption,
-    FirstBoxOption,
-    PolicyWeightsOption,
-    PresetOption,
-    StepsOption,
-    ToolOption,
-    ToolWeightsOption,
-    choose,
-)
-from segagent.cli.running import RunOptions, takes_run_options, tell_failures, tell_stopped, watching
+from segagent.cli.models import ModelOptions
+from segagent.cli.options import takes
+from segagent.cli.running import RunOptions, tell_failures, tell_stopped, watching
 
 if TYPE_CHECKING:
     from segagent.evaluation.protocols import EvaluationConfig
@@ -47,7 +39,8 @@ class Select(StrEnum):
 
 
 @reporting_errors
-@takes_run_options()
+@takes(ModelOptions, "policy", "max_seconds", "max_calls", "max_money")
+@takes(RunOptions)
 def evaluate(
     dataset: Annotated[
         str,
@@ -76,15 +69,10 @@ def evaluate(
             "--policy",
             help="Who clicks, or scores. [default: embedded; for noc the simulated annotator, which knows the target]",
             show_default=False,
+            rich_help_panel=ModelOptions.PANEL,
         ),
     ] = None,
-    tool: ToolOption = None,
-    preset: PresetOption = None,
-    policy_weights: PolicyWeightsOption = None,
-    tool_weights: ToolWeightsOption = None,
-    first_box: FirstBoxOption = None,
-    steps: StepsOption = None,
-    candidates: CandidatesOption = None,
+    models: ModelOptions,
     no_prm: Annotated[
         bool, typer.Option("--no-prm", help="res: make all steps and take the last mask, whatever IoU is predicted.")
     ] = False,
@@ -97,13 +85,12 @@ def evaluate(
     select: Annotated[
         Select,
         typer.Option(
-            "--select",
-            help="Which mask is measured: the one returned, the published evaluation's choice, or the last.",
+            "--select", help="Which mask is measured: the one returned, the published evaluation's choice, or the last."
         ),
     ] = Select.RETURNED,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")] = 0,
+    seed: SeedOption = 0,
     run: RunOptions,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, no progress.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Play every sample of a data set and measure the masks against the true ones.
 
@@ -117,11 +104,8 @@ def evaluate(
     from segagent.evaluation.run import evaluate_with
     from segagent.runs.models import with_tool_alone
 
-    simulated = protocol is Protocol.NOC and preset is None and policy in (None, "simulated")
-    choice = choose(
-        preset=preset, policy=None if simulated else policy, policy_weights=policy_weights, tool=tool,
-        tool_weights=tool_weights, first_box=first_box, steps=steps, candidates=candidates,
-    )  # fmt: skip
+    simulated = protocol is Protocol.NOC and models.preset is None and policy in (None, "simulated")
+    choice = replace(models, policy=None if simulated else policy).choose()
     search = choice.search
     if no_prm:
         search = replace(search, use_prm=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from segagent.cli.common import JsonOption
 from segagent.cli.console import counting, one_line, print_object, reporting_errors, say
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def export_examples(
             help="trl: one column of messages, or prompt and completion; of these TRL learns the completion only.",
         ),
     ] = Columns.MESSAGES,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and no progress.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the examples of trajectories as training data for LLaMA-Factory, TRL or the published project.
 

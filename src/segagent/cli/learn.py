@@ -3,51 +3,70 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from segagent.cli.common import CrowdsOption, open_data
+from segagent.cli.common import CrowdsOption, JsonOption, open_data
 from segagent.cli.console import one_line, phases, print_object, reporting_errors, say
-from segagent.cli.running import RunOptions, takes_run_options, told_where
+from segagent.cli.help import HelpfulCommand, HelpfulGroup, examples
+from segagent.cli.options import given, takes
+from segagent.cli.running import RunOptions, told_where
 
 if TYPE_CHECKING:
     from segagent.learning.sft import Fresh, TrainedModel
 
 learn = typer.Typer(
+    cls=HelpfulGroup,
+    epilog=examples("segagent train sft traj.jsonl --policy embedded -o model"),
     help="Fine-tune a policy on trajectories (sft), and on its own rollouts (star).",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="MODEL", help="Folder for the trained model.")]
-RecipeOption = Annotated[
-    str | None,
-    typer.Option("--recipe", help="A recipe by name or a TOML file. [default: by the model]", show_default=False),
-]
-EpochsOption = Annotated[float | None, typer.Option("--epochs", min=0.001, help="Passes over all examples.")]
-StepsOption = Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps, instead of epochs.")]
-RateOption = Annotated[float | None, typer.Option("--learning-rate", help="At its peak.")]
-BatchOption = Annotated[int | None, typer.Option("--batch-size", min=1, help="Examples per optimizer step.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Drives order and initialisation.")]
-LoraOption = Annotated[
-    int | None, typer.Option("--lora-rank", min=0, help="hf: models: adapters of this rank; 0 trains all weights.")
-]
 ResumeOption = Annotated[bool, typer.Option("--resume/--restart", help="Go on from a checkpoint in MODEL, if any.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end and no progress.")]
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """The recipe, and what of it is otherwise this time."""
+
+    PANEL: ClassVar[str] = "Training"
+
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="A recipe by name or a TOML file. [default: by the model]", show_default=False),
+    ] = None
+    epochs: Annotated[float | None, typer.Option("--epochs", min=0.001, help="Passes over all examples.")] = None
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps, instead of epochs.")] = None
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="At its peak.")] = None
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Examples per optimizer step.")] = None
+    lora_rank: Annotated[
+        int | None, typer.Option("--lora-rank", min=0, help="hf: models: adapters of this rank; 0 trains all weights.")
+    ] = None
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Drives order and initialisation.")] = None
+
+    def changes(self) -> dict[str, Any]:
+        """What was given besides the recipe, by name."""
+        return {name: value for name, value in given(self).items() if name != "recipe"}
 
 
 @learn.command(
     "sft",
-    epilog="\b\nExamples:\n"
-    "  segagent trajectories scenes:500:split=train,sentences=2 -o traj.jsonl\n"
-    "  segagent train sft traj.jsonl --policy embedded -o model\n"
-    '  segagent annotate photo.jpg "the red mug" --policy embedded:model -o out\n'
-    "  segagent train sft traj.jsonl --policy hf:Qwen2.5-VL-7B-Instruct --lora-rank 16 -o model",
+    cls=HelpfulCommand,
+    epilog=examples(
+        "segagent trajectories scenes:500:split=train,sentences=2 -o traj.jsonl",
+        "segagent train sft traj.jsonl --policy embedded -o model",
+        'segagent annotate photo.jpg "the red mug" --policy embedded:model -o out',
+        "segagent train sft traj.jsonl --policy hf:Qwen2.5-VL-7B-Instruct --lora-rank 16 -o model",
+    ),
 )
 @reporting_errors
+@takes(TrainingOptions)
 def sft(
     trajectories: Annotated[
         list[Path], typer.Argument(metavar="TRAJ...", help="Files of 'segagent trajectories'.", show_default=False)
@@ -71,13 +90,7 @@ def sft(
             "where to. It keeps what it sees and reads.",
         ),
     ] = False,
-    recipe: RecipeOption = None,
-    epochs: EpochsOption = None,
-    steps: StepsOption = None,
-    learning_rate: RateOption = None,
-    batch_size: BatchOption = None,
-    lora_rank: LoraOption = None,
-    seed: SeedOption = None,
+    training: TrainingOptions,
     resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -85,7 +98,7 @@ def sft(
     from segagent.learning.sft import default_recipe, load_recipe, train_sft
 
     begun: Fresh = "bare" if fresh_bare else fresh
-    changes = _changes(epochs, steps, learning_rate, batch_size, lora_rank, seed)
+    recipe, changes = training.recipe, training.changes()
     settings = load_recipe(recipe, **changes) if recipe is not None else default_recipe(policy, **changes)
     with phases(unit="steps", quiet=as_json) as update:
         trained = train_sft(
@@ -103,12 +116,15 @@ def sft(
 
 @learn.command(
     "star",
-    epilog="\b\nExamples:\n"
-    "  segagent train star model scenes:500:split=train,sentences=2 -o model2\n"
-    "  segagent train star model DATASET OTHER_DATASET -o model2 --rounds 2 --temperature 1",
+    cls=HelpfulCommand,
+    epilog=examples(
+        "segagent train star model scenes:500:split=train,sentences=2 -o model2",
+        "segagent train star model DATASET OTHER_DATASET -o model2 --rounds 2 --temperature 1",
+    ),
 )
 @reporting_errors
-@takes_run_options("shard", "retry_failed", "batch_images", "batch_episodes", only="Rollouts: ")
+@takes(TrainingOptions)
+@takes(RunOptions, "shard", "retry_failed", "batch_images", "batch_episodes", panel="Rollouts")
 def star(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="S_0: a folder of 'segagent train sft'.")],
     datasets: Annotated[
@@ -153,13 +169,7 @@ def star(
         ),
     ] = None,
     tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
-    recipe: RecipeOption = None,
-    epochs: EpochsOption = None,
-    steps: StepsOption = None,
-    learning_rate: RateOption = None,
-    batch_size: BatchOption = None,
-    lora_rank: LoraOption = None,
-    seed: SeedOption = None,
+    training: TrainingOptions,
     run: RunOptions,
     resume: ResumeOption = True,
     as_json: JsonOption = False,
@@ -178,18 +188,13 @@ def star(
     from segagent.learning.trajectories import parse_starts
 
     config = StarConfig(
-        cast(Variant, variant), rounds, max_steps, temperature, min_reward, tool, seed or 0,
+        cast(Variant, variant), rounds, max_steps, temperature, min_reward, tool, training.seed or 0,
         parse_starts(starts) if starts is not None else None, tau_stop, tau_diff,
     )  # fmt: skip
-    changes = {
-        name: value
-        for name, value in _changes(epochs, steps, learning_rate, batch_size, lora_rank, seed).items()
-        if value is not None
-    }
     note = read_training_note(model)
     if "recipe" not in note:
         raise InputError(f"{model}: its training note names no recipe; expected a model of 'segagent train sft'")
-    settings = replace(load_recipe(recipe) if recipe is not None else load_recipe_from(note["recipe"]), **changes)
+    recipe = load_recipe(training.recipe) if training.recipe is not None else load_recipe_from(note["recipe"])
     opened = [open_data(one, crowds=crowds) for one in datasets]
     how = run.how((str(note.get("scheme", "")) + ":", tool), max(one.num_images for one in opened))
     with told_where(out), phases(unit="steps", quiet=as_json) as update:
@@ -198,30 +203,12 @@ def star(
             opened,
             out,
             config,
-            recipe=settings,
+            recipe=replace(recipe, **training.changes()),
             resume=resume,
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
             **how,
         )
     _tell(trained, as_json=as_json)
-
-
-def _changes(
-    epochs: float | None,
-    steps: int | None,
-    learning_rate: float | None,
-    batch_size: int | None,
-    lora_rank: int | None,
-    seed: int | None,
-) -> dict[str, Any]:
-    return {
-        "epochs": epochs,
-        "steps": steps,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "lora_rank": lora_rank,
-        "seed": seed,
-    }
 
 
 def _loss(loss: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -14,51 +14,6 @@ if TYPE_CHECKING:
     from segagent.core.usage import Prices
     from segagent.runs.models import Models
     from segagent.search import SearchConfig
-
-PresetOption = Annotated[
-    str | None,
-    typer.Option("--preset", metavar="NAME", help="A row of the paper, see 'segagent presets'; then give weights."),
-]
-PolicyWeightsOption = Annotated[
-    str | None,
-    typer.Option("--policy-weights", metavar="DIR", help="The preset's policy: folder, hub name, or openai:MODEL@URL."),
-]
-ToolWeightsOption = Annotated[
-    str | None, typer.Option("--tool-weights", metavar="PATH", help="The preset's tool: folder, file or hub name.")
-]
-PolicyOption = Annotated[
-    str | None,
-    typer.Option(
-        "--policy",
-        help="Who clicks: embedded, centre, hf:DIR, openai:MODEL@URL. [default: embedded]",
-        show_default=False,
-    ),
-]
-ToolOption = Annotated[
-    str | None,
-    typer.Option(
-        "--tool",
-        help="What turns clicks into masks: embedded, grabcut, sam:DIR, simpleclick:FILE. [default: embedded]",
-        show_default=False,
-    ),
-]
-FirstBoxOption = Annotated[
-    str | None,
-    typer.Option(
-        "--first-box",
-        metavar="none|own|POLICY",
-        help="First action: a click, a box by the policy, or a box by another model (hf:DIR, openai:MODEL@URL).",
-    ),
-]
-StepsOption = Annotated[
-    int | None, typer.Option("--steps", min=1, max=100, help="Most actions in the episode. [default: 7]")
-]
-CandidatesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--candidates", min=1, max=64, help="Actions tried per step; above 1 the best-scored is taken. [default: 1]"
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,54 +73,105 @@ def parse_prices(text: str | None) -> Prices:
         ) from error
 
 
-def choose(
-    *,
-    preset: str | None,
-    policy: str | None,
-    policy_weights: str | None,
-    tool: str | None,
-    tool_weights: str | None,
-    first_box: str | None,
-    steps: int | None,
-    candidates: int | None,
-    max_seconds: float | None = None,
-    max_calls: int | None = None,
-    max_money: float | None = None,
-    price: str | None = None,
-) -> Choice:
-    """The choice that options amount to; what is said by itself goes before the preset.
+@dataclass(frozen=True)
+class ModelOptions:
+    """Who clicks, what with and how long; what is said by itself goes before the preset."""
 
-    Raises ``InputError`` for weights without a preset, a preset without weights, and two answers to one question.
-    """
-    from segagent.core import InputError
-    from segagent.search import SearchConfig
+    PANEL: ClassVar[str] = "Models and steps"
 
-    for name, given, whole in (("policy", policy_weights, policy), ("tool", tool_weights, tool)):
-        if given is not None and preset is None:
-            raise InputError(f"--{name}-weights belong to a --preset; without one give --{name}")
-        if given is not None and whole is not None:
-            raise InputError(f"--{name} and --{name}-weights say the same thing twice; give one of them")
-        if preset is not None and given is None and whole is None:
-            raise InputError(f"the preset {preset!r:.100} has no weights of its own; give --{name}-weights")
-    config, box = SearchConfig(), first_box
-    if preset is not None:
-        from segagent.annotation.presets import load_preset
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            help="Who clicks: embedded, centre, hf:DIR, openai:MODEL@URL. [default: embedded]",
+            show_default=False,
+        ),
+    ] = None
+    tool: Annotated[
+        str | None,
+        typer.Option(
+            "--tool",
+            help="What turns clicks into masks: embedded, grabcut, sam:DIR, simpleclick:FILE. [default: embedded]",
+            show_default=False,
+        ),
+    ] = None
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", metavar="NAME", help="A row of the paper, see 'segagent presets'; then give weights."),
+    ] = None
+    policy_weights: Annotated[
+        str | None,
+        typer.Option(
+            "--policy-weights", metavar="DIR", help="The preset's policy: folder, hub name, or openai:MODEL@URL."
+        ),
+    ] = None
+    tool_weights: Annotated[
+        str | None, typer.Option("--tool-weights", metavar="PATH", help="The preset's tool: folder, file or hub name.")
+    ] = None
+    first_box: Annotated[
+        str | None,
+        typer.Option(
+            "--first-box",
+            metavar="none|own|POLICY",
+            help="First action: a click, a box by the policy, or a box by another model (hf:DIR, openai:MODEL@URL).",
+        ),
+    ] = None
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, max=100, help="Most actions in the episode. [default: 7]")
+    ] = None
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            "--candidates", min=1, max=64, help="Actions tried per step; above 1 the best-scored is taken. [default: 1]"
+        ),
+    ] = None
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", help="Most seconds per object; checked between steps.")
+    ] = None
+    max_calls: Annotated[
+        int | None, typer.Option("--max-calls", min=1, help="Most states that the policy is asked about, per object.")
+    ] = None
+    max_money: Annotated[
+        float | None, typer.Option("--max-money", help="Most money per object; needs --price, and a policy that tells.")
+    ] = None
 
-        row = load_preset(preset)
-        told = None if policy is not None else row.gives_way_to(policy_weights or "")
-        if told is not None:
-            warn(f"the model was trained in format {told.name!r:.80} and is asked in that, not in the preset's")
-        policy = policy if policy is not None else row.policy_spec(policy_weights or "")
-        tool = tool if tool is not None else row.tool_spec(tool_weights or "")
-        config, box = row.search, first_box if first_box is not None else row.first_box
-    config = replace(
-        config,
-        max_steps=config.max_steps if steps is None else steps,
-        num_candidates=config.num_candidates if candidates is None else candidates,
-        max_seconds=max_seconds,
-        max_policy_calls=max_calls,
-        max_money=max_money,
-        # Without a limit they decide nothing, and may be given later.
-        prices=config.prices if max_money is None else parse_prices(price),
-    )
-    return Choice(policy or "embedded", tool or "embedded", box, first_box not in (None, "none"), config)
+    def choose(self, price: str | None = None) -> Choice:
+        """The choice that the options amount to; ``price`` as ``--price`` has it.
+
+        Raises ``InputError`` for weights without a preset, a preset without weights, and two answers to one question.
+        """
+        from segagent.core import InputError
+        from segagent.search import SearchConfig
+
+        for name, given, whole in (
+            ("policy", self.policy_weights, self.policy),
+            ("tool", self.tool_weights, self.tool),
+        ):
+            if given is not None and self.preset is None:
+                raise InputError(f"--{name}-weights belong to a --preset; without one give --{name}")
+            if given is not None and whole is not None:
+                raise InputError(f"--{name} and --{name}-weights say the same thing twice; give one of them")
+            if self.preset is not None and given is None and whole is None:
+                raise InputError(f"the preset {self.preset!r:.100} has no weights of its own; give --{name}-weights")
+        policy, tool, config, box = self.policy, self.tool, SearchConfig(), self.first_box
+        if self.preset is not None:
+            from segagent.annotation.presets import load_preset
+
+            row = load_preset(self.preset)
+            told = None if policy is not None else row.gives_way_to(self.policy_weights or "")
+            if told is not None:
+                warn(f"the model was trained in format {told.name!r:.80} and is asked in that, not in the preset's")
+            policy = policy if policy is not None else row.policy_spec(self.policy_weights or "")
+            tool = tool if tool is not None else row.tool_spec(self.tool_weights or "")
+            config, box = row.search, self.first_box if self.first_box is not None else row.first_box
+        config = replace(
+            config,
+            max_steps=config.max_steps if self.steps is None else self.steps,
+            num_candidates=config.num_candidates if self.candidates is None else self.candidates,
+            max_seconds=self.max_seconds,
+            max_policy_calls=self.max_calls,
+            max_money=self.max_money,
+            # Without a limit they decide nothing, and may be given later.
+            prices=config.prices if self.max_money is None else parse_prices(price),
+        )
+        return Choice(policy or "embedded", tool or "embedded", box, self.first_box not in (None, "none"), config)

@@ -10,9 +10,7 @@ from segagent.cli.console import reporting_errors, say
 
 
 @reporting_errors
-def presets(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this one's file.")] = None,
-) -> None:
+def presets(name: Annotated[str | None, typer.Argument(metavar="NAME", help="Print this one's file.")] = None) -> None:
     """List the presets for annotate's --preset, or print one with all that it sets and why."""
     from segagent.annotation.presets import load_preset, preset_names
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from segagent.cli.common import JsonOption
 from segagent.cli.console import one_line, print_object, reporting_errors, say, waiting, warn
 from segagent.cli.evaluate import Select
 
@@ -23,8 +24,7 @@ def report(
     select: Annotated[
         Select,
         typer.Option(
-            "--select",
-            help="Which mask is measured: the one returned, the published evaluation's choice, or the last.",
+            "--select", help="Which mask is measured: the one returned, the published evaluation's choice, or the last."
         ),
     ] = Select.RETURNED,
     gallery: Annotated[
@@ -43,7 +43,7 @@ def report(
             "--data", metavar="DATASET", help="Where the pictures are now, if not where they were.", show_default=False
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make REPORT/report.html (one file, opens from disk), report.md and results.json out of evaluations.
 

@@ -9,10 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
+from segagent.cli.common import JsonOption
 from segagent.cli.console import counting, one_line, print_object, reporting_errors, say
+from segagent.cli.help import HelpfulCommand, HelpfulGroup, examples
 from segagent.cli.running import told_where
 
 reproduce = typer.Typer(
+    cls=HelpfulGroup,
+    epilog=examples("segagent reproduce miniature -o miniature --quick"),
     help="Repeat the paper's experiments.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -26,8 +30,11 @@ def _group() -> None:
 
 @reproduce.command(
     "miniature",
-    epilog="\b\nExamples:\n  segagent reproduce miniature -o miniature --quick\n"
-    "  segagent reproduce miniature -o miniature --seeds 3 --workers 4",
+    cls=HelpfulCommand,
+    epilog=examples(
+        "segagent reproduce miniature -o miniature --quick",
+        "segagent reproduce miniature -o miniature --seeds 3 --workers 4",
+    ),
 )
 @reporting_errors
 def miniature(
@@ -46,7 +53,7 @@ def miniature(
         int | None,
         typer.Option("--test-scenes", min=1, help="Test scenes per split. [default: 100]", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object, no progress.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Repeat the paper's tables and figures with the embedded models on generated scenes.
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import functools
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from segagent.cli.console import counting_parts, warn
 from segagent.cli.models import parse_prices
+from segagent.cli.options import given
 
 if TYPE_CHECKING:
     from segagent.runs.progress import Progress, Watch
     from segagent.runs.session import How, Shard
-
-_R = TypeVar("_R")
 
 MAX_LISTED = 20
 """So many failures are told one by one."""
@@ -31,6 +28,8 @@ _KEPT = "what is done so far is in {out}; give the same command again to go on"
 @dataclass(frozen=True)
 class RunOptions:
     """Where a run is carried out, how far, and at what cost; see :class:`segagent.runs.session.Session`."""
+
+    PANEL: ClassVar[str] = "Run"
 
     workers: Annotated[
         int | None,
@@ -43,12 +42,10 @@ class RunOptions:
         ),
     ] = None
     ray: Annotated[
-        str | None,
-        typer.Option("--ray", metavar="ADDRESS|local", help="Work on a Ray cluster; needs the extra 'ray'."),
+        str | None, typer.Option("--ray", metavar="ADDRESS|local", help="Work on a Ray cluster; needs the extra 'ray'.")
     ] = None
     shard: Annotated[
-        str,
-        typer.Option("--shard", metavar="I/N", help="Only part I of N, into a folder of its own; images in turn."),
+        str, typer.Option("--shard", metavar="I/N", help="Only part I of N, into a folder of its own; images in turn.")
     ] = "1/1"
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Only so many first images; a larger limit goes on.")
@@ -85,8 +82,7 @@ class RunOptions:
 
     def given(self) -> dict[str, object]:
         """The options that were given, by name; the price left out, which single pictures may have too."""
-        told = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "price"}
-        return {name: value for name, value in told.items() if value != getattr(RunOptions, name)}
+        return {name: value for name, value in given(self).items() if name != "price"}
 
     def part(self) -> Shard:
         """The shard. Raises ``InputError``."""
@@ -122,48 +118,6 @@ class RunOptions:
         large = any(spec.startswith(("hf:", "sam", "simpleclick:")) for spec in specs)
         default = (len(gpus()) if large else 0) or available_cores()
         return min(self.workers or default, max(num_images, 1))
-
-
-def takes_run_options(*left_out: str, only: str = "") -> Callable[[Callable[..., _R]], Callable[..., _R]]:
-    """A command with the parameter ``run``, a :class:`RunOptions`, gets the options instead.
-
-    Those ``left_out`` it does not have. ``only`` goes before each help: what the options belong to.
-    """
-    hints = get_type_hints(RunOptions, include_extras=True)
-    names = [field.name for field in fields(RunOptions) if field.name not in left_out]
-
-    def decorate(command: Callable[..., _R]) -> Callable[..., _R]:
-        signature = inspect.signature(command, eval_str=True)
-        added = [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=getattr(RunOptions, name),
-                annotation=_with_help(hints[name], only),
-            )
-            for name in names
-        ]
-        own = list(signature.parameters.values())
-        place = next(place for place, one in enumerate(own) if one.name == "run")
-
-        @functools.wraps(command)
-        def run(*args: Any, **kwargs: Any) -> _R:
-            options = RunOptions(**{name: kwargs.pop(name) for name in names if name in kwargs})
-            return command(*args, **kwargs, run=options)
-
-        parameters = [*own[:place], *added, *own[place + 1 :]]
-        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {one.name: one.annotation for one in parameters}
-        return run
-
-    return decorate
-
-
-def _with_help(hint: Any, only: str) -> Any:
-    """An annotated option whose help begins with ``only``."""
-    option = copy.copy(hint.__metadata__[0])
-    option.help = f"{only}{option.help[:1].lower()}{option.help[1:]}" if only else option.help
-    return Annotated[hint.__origin__, option]
 
 
 @contextmanager

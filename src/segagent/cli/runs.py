@@ -1,4 +1,4 @@
-"""``segagent audit``, ``refine`` and ``annotate`` over a whole data set: into a run folder that can be gone on with."""
+"""A whole data set annotated, refined or audited: into a run folder that can be gone on with."""
 
 from __future__ import annotations
 
@@ -8,21 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segagent.cli.common import CrowdsOption, open_data
-from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, reporting_errors, say, waiting, warn
-from segagent.cli.models import (
-    Choice,
-    PolicyOption,
-    PolicyWeightsOption,
-    PresetOption,
-    ToolOption,
-    ToolWeightsOption,
-    choose,
-)
-from segagent.cli.running import RunOptions, takes_run_options, tell_failures, tell_stopped, watching
+from segagent.cli.common import DATA_SET, open_data, parse_only, tell_notes
+from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, say, warn
+from segagent.cli.models import Choice
+from segagent.cli.running import RunOptions, tell_failures, tell_stopped, watching
 
 if TYPE_CHECKING:
     from segagent.annotation.batch import RunConfig
+    from segagent.datasets import Dataset
 
 SourceArgument = Annotated[
     str,
@@ -33,103 +26,11 @@ SourceArgument = Annotated[
     ),
 ]
 OptionalTextArgument = Annotated[
-    str | None, typer.Argument(metavar="[TEXT]", help="What to segment in the picture, in words.", show_default=False)
-]
-MaskOption = Annotated[
-    Path | None, typer.Option("--mask", help="One picture: the mask, of its size; bright is object.")
+    str | None, typer.Argument(metavar="TEXT", help="What to segment in the picture, in words.", show_default=False)
 ]
 ImagesOption = Annotated[
-    Path | None, typer.Option("--images", help="Data set: the folder with the images of a .json file.")
+    Path | None, typer.Option("--images", help="The folder with the images of a .json file.", rich_help_panel=DATA_SET)
 ]
-RunOption = Annotated[Path, typer.Option("--out", "-o", help="The run folder; one that is there is gone on with.")]
-MaxSecondsOption = Annotated[
-    float | None, typer.Option("--max-seconds", help="Most seconds per object; checked between steps.")
-]
-MaxCallsOption = Annotated[
-    int | None, typer.Option("--max-calls", min=1, help="Most states that the policy is asked about, per object.")
-]
-MaxMoneyOption = Annotated[
-    float | None, typer.Option("--max-money", help="Most money per object; needs --price, and a policy that tells.")
-]
-
-
-@reporting_errors
-@takes_run_options("shard", only="Data set: ")
-def audit(
-    source: SourceArgument,
-    text: OptionalTextArgument = None,
-    *,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Data set: the run folder; one that is there is gone on with.")
-    ] = None,
-    mask: MaskOption = None,
-    images: ImagesOption = None,
-    crowds: CrowdsOption = False,
-    policy: PolicyOption = None,
-    tool: ToolOption = None,
-    preset: PresetOption = None,
-    policy_weights: PolicyWeightsOption = None,
-    tool_weights: ToolWeightsOption = None,
-    run: RunOptions,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object, no progress.")] = False,
-) -> None:
-    """Score a mask, or every mask of a data set, against its text, and say what is likely to be wrong with it."""
-    from segagent.annotation.batch import RunConfig
-    from segagent.core import InputError
-
-    choice = choose(
-        preset=preset, policy=policy, policy_weights=policy_weights, tool=tool, tool_weights=tool_weights,
-        first_box=None, steps=None, candidates=None,
-    )  # fmt: skip
-    if text is not None:
-        require_unset(images=images, price=run.price, out=out, **run.given())
-        if mask is None:
-            raise InputError("--mask is missing; give the mask to look at")
-        _audit_one(Path(source), text, mask, choice, seed=seed, as_json=as_json)
-        return
-    require_text(source)
-    require_unset(mask=mask)
-    if out is None:
-        raise InputError("--out is missing; give the run folder (-o RUN)")
-    run_dataset(
-        dataset_spec(source, images),
-        out,
-        choice,
-        RunConfig("audit", choice.search, seed=seed),
-        crowds=crowds,
-        run=run,
-        as_json=as_json,
-    )
-
-
-def _audit_one(image: Path, text: str, mask: Path, choice: Choice, *, seed: int, as_json: bool) -> None:
-    from segagent.annotation.batch import likely_error, make_models
-    from segagent.annotation.python_api import audit as audit_one
-
-    with waiting("loading the models", quiet=as_json):
-        models = make_models(choice.policy, choice.tool, "none")
-    with waiting("looking", quiet=as_json):
-        record = audit_one(image, text, mask, models=models, seed=seed)
-    assert record.given_iou is not None
-    calibrated = models.calibrated(record.given_iou)
-    likely = likely_error(record, calibrated)
-    if as_json:
-        print_object(
-            {
-                "predicted_iou": record.given_iou,
-                "calibrated_iou": calibrated,
-                "likely_error": likely.label,
-                "reason": likely.reason,
-                "policy": models.policy.name,
-                "doubts": list(record.doubts),
-                "outline": None if record.outline is None else record.outline.to_dict(),
-            }
-        )
-        return
-    for doubt in record.doubts:
-        warn(f"policy {models.policy.name!r} {doubt}")
-    say(f"predicted IoU {record.given_iou:.2f}, calibrated {calibrated:.2f}; {likely.label}: {likely.reason}")
 
 
 def require_text(source: str) -> None:
@@ -154,49 +55,68 @@ def require_unset(**options: object) -> None:
             )
 
 
-def require_use_of_price(price: str | None, max_money: float | None) -> None:
-    """Raise ``InputError`` for the price of one picture that limits nothing."""
+def open_given(
+    source: str, *, images: Path | None = None, prompts: Path | None = None, crowds: bool = False
+) -> Dataset:
+    """The data set that an argument names, its pictures in ``images``; or ``prompts``' sentences about a folder.
+
+    Warns of what it leaves out. Raises ``InputError`` also where these do not fit one another.
+    """
     from segagent.core import InputError
+    from segagent.datasets.lvis import coco_file
+    from segagent.datasets.prompts import prompts_file
 
-    if price is not None and max_money is None:
-        raise InputError("--price: limits nothing by itself; give --max-money too, or leave it out")
-
-
-def dataset_spec(dataset: str, images: Path | None) -> str:
-    """The specification of a data set argument with its ``--images``. Raises ``InputError`` where they do not fit."""
-    from segagent.core import InputError
-
-    if images is None:
-        return dataset
-    if not Path(dataset).is_file() or not dataset.endswith(".json"):
-        raise InputError(f"{dataset}: --images goes with a .json file; a folder or scheme:PATH knows its images")
-    if not images.is_dir():
-        raise InputError(f"{images}: no such folder; --images names the folder with the images")
-    return f"coco:{dataset}:images={images}"
-
-
-def prompts_spec(source: str, prompts: Path) -> str:
-    """The specification of a folder of images with the sentences of a CSV or COCO file."""
-    from segagent.core import InputError
-
-    if not Path(source).is_dir():
-        raise InputError(f"{source}: not a folder; with --prompts give the folder with the images")
-    if not prompts.is_file():
-        raise InputError(f"{prompts}: no such file; expected a CSV file with the columns image,text or COCO JSON")
-    scheme = "coco" if prompts.suffix.lower() == ".json" else "prompts"
-    return f"{scheme}:{prompts}:images={source}"
+    opened: Dataset
+    if images is not None:
+        if not Path(source).is_file() or not source.endswith(".json"):
+            raise InputError(f"{source}: --images goes with a .json file; a folder or scheme:PATH knows its images")
+        if not images.is_dir():
+            raise InputError(f"{images}: no such folder; --images names the folder with the images")
+        opened = coco_file(Path(source), images, crowds=crowds)
+    elif prompts is not None:
+        if not Path(source).is_dir():
+            raise InputError(f"{source}: not a folder; with --prompts give the folder with the images")
+        if not prompts.is_file():
+            raise InputError(f"{prompts}: no such file; expected a CSV file with the columns image,text or COCO JSON")
+        if prompts.suffix.lower() == ".json":
+            opened = coco_file(prompts, Path(source), crowds=crowds)
+        elif crowds:
+            raise InputError(f"{prompts}: nothing in a CSV file is left out as a crowd; --crowds goes with COCO files")
+        else:
+            opened = prompts_file(prompts, Path(source))
+    else:
+        return open_data(source, crowds=crowds)
+    tell_notes(opened)
+    return opened
 
 
 def run_dataset(
-    spec: str, out: Path, choice: Choice, config: RunConfig, *, crowds: bool, run: RunOptions, as_json: bool
+    opened: Dataset,
+    out: Path,
+    choice: Choice,
+    config: RunConfig,
+    *,
+    only: list[str] | None,
+    guidelines: Path | None,
+    run: RunOptions,
+    as_json: bool,
 ) -> None:
-    """Do a job to a data set: progress, summary, exit code."""
+    """Do a job to a data set, or to the objects of it that ``only`` takes: progress, summary, exit code."""
     from functools import partial
 
     from segagent.annotation.batch import make_models, run_job
+    from segagent.annotation.batch.choosing import ChosenDataset
     from segagent.annotation.batch.summary import read_summary
+    from segagent.policies.chat import read_guidelines
 
-    opened = open_data(spec, crowds=crowds)
+    chosen = parse_only(only)
+    rules = "" if guidelines is None else read_guidelines(guidelines)
+    if rules and choice.policy.partition(":")[0] == "embedded":
+        warn("the embedded policy reads no guidelines, only the object's words; people see them in review")
+    if chosen.in_data:
+        opened = ChosenDataset(opened, chosen, warn)
+    config = replace(config, only=chosen, guidelines=rules)
+
     first_box = choice.first_box if config.job == "annotate" else "none"
     with watching(config.job, opened.num_images, "objects", out, quiet=as_json) as watch:
         progress = run_job(

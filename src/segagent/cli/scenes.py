@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from segagent.cli.common import JsonOption
 from segagent.cli.console import counting, print_object, reporting_errors, say
 
 
@@ -27,7 +28,7 @@ def scenes(
     split: Annotated[Split, typer.Option("--split", help="Random stream; streams have no scene in common.")] = (
         Split.TRAIN
     ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write generated scenes: images/, masks/, manifest.json with a sentence per sample."""
     import json
@@ -37,10 +38,7 @@ def scenes(
     from segagent.imaging import whole_folder
 
     began = time.monotonic()
-    with (
-        counting("scenes", num, unit="scenes", quiet=as_json) as update,
-        whole_folder(out) as partial,
-    ):
+    with counting("scenes", num, unit="scenes", quiet=as_json) as update, whole_folder(out) as partial:
         manifest = write_scenes(partial, num=num, seed=seed, split=split.value, progress=lambda done: update(done, ""))
         num_samples = len(json.loads(manifest.read_text(encoding="utf-8"))["samples"])
     seconds = time.monotonic() - began

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from segagent.cli.common import JsonOption
 from segagent.cli.console import counting, print_object, reporting_errors, say
 
 
@@ -27,7 +28,7 @@ def sentences(
         bool, typer.Option("--held-out", help="Pictures whose id is a multiple of 10, which no training uses.")
     ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same sentences.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write sentences made from the outlines and categories of photographs: images/, masks/, manifest.json."""
     from segagent.imaging import whole_folder

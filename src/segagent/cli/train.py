@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from segagent.cli.common import JsonOption
 from segagent.cli.console import counting, print_object, reporting_errors, say, stages
+from segagent.cli.help import HelpfulCommand, HelpfulGroup, examples
 
 train = typer.Typer(
+    cls=HelpfulGroup,
+    epilog=examples("segagent train-embedded tool -o runs/tool --minutes 45"),
     help="Train the embedded models from scratch; a training that was stopped goes on where it stopped.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -21,13 +25,15 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Drives initialis
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where the networks are trained: cpu, cuda, cuda:1.")]
 ResumeOption = Annotated[bool, typer.Option("--resume/--fresh", help="Go on from the checkpoint in OUT, if any.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end and no progress.")]
 
 
 @train.command(
     "tool",
-    epilog="\b\nExamples:\n  segagent train-embedded tool -o runs/tool --minutes 45\n"
-    "  segagent train-embedded tool -o runs/tool --minutes 95 --encoder lite0.pth --photographs coco_small",
+    cls=HelpfulCommand,
+    epilog=examples(
+        "segagent train-embedded tool -o runs/tool --minutes 45",
+        "segagent train-embedded tool -o runs/tool --minutes 95 --encoder lite0.pth --photographs coco_small",
+    ),
 )
 @reporting_errors
 def train_tool_command(
@@ -79,8 +85,11 @@ def train_tool_command(
 
 @train.command(
     "policy",
-    epilog="\b\nExamples:\n  segagent train-embedded policy -o runs/policy --minutes 60\n"
-    "  segagent train-embedded policy -o runs/policy --minutes 90 --photographs coco_small",
+    cls=HelpfulCommand,
+    epilog=examples(
+        "segagent train-embedded policy -o runs/policy --minutes 60",
+        "segagent train-embedded policy -o runs/policy --minutes 90 --photographs coco_small",
+    ),
 )
 @reporting_errors
 def train_policy_command(
@@ -150,8 +159,7 @@ def train_policy_command(
 
 
 @train.command(
-    "pack",
-    epilog="\b\nExamples:\n  segagent train-embedded pack coco_small voc_animals -o packed",
+    "pack", cls=HelpfulCommand, epilog=examples("segagent train-embedded pack coco_small voc_animals -o packed")
 )
 @reporting_errors
 def pack_command(

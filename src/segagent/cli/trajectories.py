@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segagent.cli.common import CrowdsOption, TextTemplateOption, open_data
+from segagent.cli.common import CrowdsOption, JsonOption, TextTemplateOption, open_data
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, reporting_errors, say
-from segagent.cli.running import RunOptions, takes_run_options, tell_failures, tell_stopped, watching
+from segagent.cli.options import takes
+from segagent.cli.running import RunOptions, tell_failures, tell_stopped, watching
 
 if TYPE_CHECKING:
     from segagent.runs.progress import Progress
 
 
 @reporting_errors
-@takes_run_options("price", "budget_money", "budget_calls", "batch_episodes")
+@takes(RunOptions, "price", "budget_money", "budget_calls", "batch_episodes")
 def trajectories(
     dataset: Annotated[
         str,
@@ -46,7 +47,7 @@ def trajectories(
     ] = "empty,box,random",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives the random clicks.")] = 0,
     run: RunOptions,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and no progress.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the simulated annotator's trajectories for every object of a data set.
 

@@ -39,16 +39,28 @@ def open_coco(spec: str) -> CocoDataset:
     """The data set of ``coco:FILE`` or ``lvis:FILE``, each ``[:text=the {category},images=FOLDER,crowds=objects]``."""
     scheme = spec.partition(":")[0]
     file, options = parse_spec(spec, {"text": None, "images": None, "crowds": (TAKEN_AS,)})
-    template = options.get("text", "{category}")
-    images, crowds = Path(options["images"]) if "images" in options else None, "crowds" in options
+    images, template, crowds = options.get("images"), options.get("text"), "crowds" in options
     if scheme == "coco":
-        dataset = CocoDataset(file, images, template, crowds=crowds)
-    else:
-        places = (file.parent, file.parent / "images", file.parent.parent, file.parent.parent / "coco")
-        with_images = [place for place in places if (place / "val2017").is_dir() or (place / "train2017").is_dir()]
-        dataset = LvisDataset(file, images or first_folder([*with_images, file.parent]), template, crowds=crowds)
-    if options or scheme == "lvis":
-        where = str(images.resolve()) if images is not None else None
-        again = {"text": options.get("text"), "images": where, "crowds": options.get("crowds")}
-        dataset.spec = write_spec(scheme, file, again)
+        return coco_file(file, None if images is None else Path(images), template, crowds=crowds)
+    places = (file.parent, file.parent / "images", file.parent.parent, file.parent.parent / "coco")
+    with_images = [place for place in places if (place / "val2017").is_dir() or (place / "train2017").is_dir()]
+    folder = images or first_folder([*with_images, file.parent])
+    dataset = LvisDataset(file, folder, template or "{category}", crowds=crowds)
+    dataset.spec = _written(scheme, file, images, template, crowds=crowds)
     return dataset
+
+
+def coco_file(file: Path, images: Path | None = None, text: str | None = None, *, crowds: bool = False) -> CocoDataset:
+    """The data set of COCO annotations: ``images`` their folder, ``text`` and ``crowds`` as in :func:`open_coco`.
+
+    Raises ``InputError``, and ``SpecError`` for paths that no specification can say.
+    """
+    dataset = CocoDataset(file, images, text or "{category}", crowds=crowds)
+    if images is not None or text is not None or crowds:
+        dataset.spec = _written("coco", file, images, text, crowds=crowds)
+    return dataset
+
+
+def _written(scheme: str, file: Path, images: str | Path | None, text: str | None, *, crowds: bool) -> str:
+    where = str(Path(images).resolve()) if images is not None else None
+    return write_spec(scheme, file, {"text": text, "images": where, "crowds": TAKEN_AS if crowds else None})

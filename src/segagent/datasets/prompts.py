@@ -28,7 +28,11 @@ def open_prompts(spec: str) -> ListedDataset:
     ``category`` may be. Rows whose cells are all empty are passed over. Raises ``InputError`` naming file and line.
     """
     path, options = parse_spec(spec, {"images": None})
-    images_dir = Path(options["images"]) if "images" in options else path.parent
+    return prompts_file(path, Path(options["images"]) if "images" in options else path.parent)
+
+
+def prompts_file(path: Path, images_dir: Path) -> ListedDataset:
+    """The images below a folder, and their sentences in a CSV file as :func:`open_prompts` reads it."""
     content = read_file(path, "expected a CSV file with image,text")
     rows = _rows(decode_text(content, path), path)
     header = [name.lower() for name in next((row for _, row in rows if any(row)), [])]

@@ -65,9 +65,23 @@ def parse_spec(spec: str, options: Mapping[str, Sequence[str] | None]) -> tuple[
 
 
 def write_spec(scheme: str, path: Path, options: Mapping[str, str | None]) -> str:
-    """The specification of an absolute path and those options that are not None."""
-    given = ",".join(f"{name}={value}" for name, value in options.items() if value is not None)
-    return f"{scheme}:{path.resolve()}" + (f":{given}" if given else "")
+    """The specification of an absolute path and those options that are not None.
+
+    Raises ``SpecError`` where it would be read as something else: a run could not find its data again.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    joined = ",".join(f"{name}={value}" for name, value in given.items())
+    spec = f"{scheme}:{path.resolve()}" + (f":{joined}" if joined else "")
+    try:
+        read = parse_spec(spec, dict.fromkeys(options))
+    except SpecError:
+        read = None
+    if read != (path.resolve(), given):
+        raise SpecError(
+            f"{spec!r:.300}: a path or value in it holds what reads as an option (name= after a colon or comma); "
+            "rename that folder or file"
+        )
+    return spec
 
 
 def with_option(spec: str, scheme: str | None, name: str, value: str) -> str:

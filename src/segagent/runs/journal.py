@@ -159,6 +159,29 @@ def read_journal(path: str | Path, first_unit: int = 0) -> tuple[dict[str, Any],
     return header, _records(name, first_unit)
 
 
+def placed_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The records of a journal with the offset of each one's line, for :func:`record_at`; else as `read_journal`."""
+    with path.open("rb") as file:
+        place: int | None = None
+        for end, record in _lines(file, path):
+            if place is not None:
+                yield place, record
+            place = end
+
+
+def record_at(path: Path, place: int) -> dict[str, Any]:
+    """The record whose line begins at the offset ``place``. Raises ``InputError`` where there is none (any more)."""
+    try:
+        with path.open("rb") as file:
+            file.seek(place)
+            record = _record(file.readline())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({_reason(error)})") from error
+    if record is None:
+        raise InputError(f"{path}: holds no record at {place} any more; was it changed?")
+    return record
+
+
 def last_unit(path: Path) -> int:
     """The number of the last unit that a whole line belongs to; -1 for a journal without records."""
     with path.open("rb") as file:

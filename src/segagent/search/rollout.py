@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
 from segagent.core import Policy, SegmentationTool, Trajectory, iou
+from segagent.core.recent import Recent
 from segagent.environment import Episode, Target
 from segagent.search.config import SearchConfig
 from segagent.search.guided import search_stream
@@ -37,15 +37,17 @@ def _embedded(
 ) -> Iterator[tuple[Episode, object]]:
     """Each episode with the embedding of its image."""
     iterator = iter(episodes)
-    recent: OrderedDict[str, object] = OrderedDict()
+    recent: Recent[str, tuple[object]] = Recent(max_embeddings)
     while batch := list(islice(iterator, batch_size)):
-        missing = {e.image.key: e.image for e in batch if e.image.key not in recent}
-        recent.update(zip(missing, tool.embed(list(missing.values())) if missing else [], strict=True))
-        for episode in batch:
-            recent.move_to_end(episode.image.key)
-            yield episode, recent[episode.image.key]
-        while len(recent) > max_embeddings:
-            recent.popitem(last=False)
+        here = {one.image.key: recent.get(one.image.key) for one in batch}
+        missing = {one.image.key: one.image for one in batch if here[one.image.key] is None}
+        made = tool.embed(list(missing.values())) if missing else []
+        here.update(zip(missing, zip(made), strict=True))
+        for one in batch:
+            kept = here[one.image.key]
+            assert kept is not None
+            recent.put(one.image.key, kept)
+            yield one, kept[0]
 
 
 def with_rewards(trajectory: Trajectory, target: Target) -> Trajectory:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from segagent.core import Image, Pixels, WeightsError
+from segagent.core.recent import Recent
 from segagent.vision.encoder import Encoder, Pyramid, encoder_input, read_published
 
 SIDE = 256
@@ -32,25 +32,18 @@ class Sight:
     def __init__(self, encoder: Encoder, path: Path, file_print: str) -> None:
         self.path, self.fingerprint = path, file_print
         self._encoder = encoder.folded().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._seen: OrderedDict[str, Pyramid] = OrderedDict()
+        self._seen: Recent[str, Pyramid] = Recent(_REMEMBERED)
         self._lock = threading.Lock()
         self.num_encoded = 0
         """How many pictures and views were encoded so far."""
 
     def whole(self, image: Image) -> Pyramid:
         """Features (1, channels, SIDE / stride, SIDE / stride) of the whole picture, its aspect ratio given up."""
-        with self._lock:
-            known = self._seen.get(image.key)
-            if known is not None:
-                self._seen.move_to_end(image.key)
-                return known
+        return self._seen.made(image.key, lambda: self._encoded(image))
+
+    def _encoded(self, image: Image) -> Pyramid:
         with torch.autocast("cpu", enabled=False):  # What is remembered does not depend on who asked first.
-            pyramid = self.views(square(image.pixels)[None])
-        with self._lock:
-            self._seen[image.key] = pyramid
-            if len(self._seen) > _REMEMBERED:
-                self._seen.popitem(last=False)
-        return pyramid
+            return self.views(square(image.pixels)[None])
 
     def on(self, device: torch.device) -> Sight:
         """The same encoder on another device, where its features then are; for trainings."""

@@ -31,7 +31,6 @@ from segagent.policies.centre import CentrePolicy
 from segagent.search import SearchConfig, rollout
 from segagent.tools import make_tool
 from segagent.tools.sam import FAMILIES, SamEmbedding, SamMemory, SamTool, make_sam
-from segagent.tools.sam.cache import ByteCache
 from segagent.tools.sam.tool import MAX_PROMPTS_CPU
 
 Pictures = Callable[..., Image]
@@ -188,31 +187,6 @@ class TestEmbeddings:
             a, b = full.segment([request_full])[0], half.segment([request_half])[0]
             assert (a.mask == b.mask).mean() > 0.95, kind
             assert not np.array_equal(logits(a.memory), logits(b.memory)), kind
-
-
-class TestByteCache:
-    class Blob:
-        def __init__(self, num_bytes: int) -> None:
-            self.num_bytes = num_bytes
-
-    def test_least_recently_used_goes_first(self) -> None:
-        cache: ByteCache[TestByteCache.Blob] = ByteCache(10)
-        for key, size in (("a", 4), ("b", 4)):
-            cache.put(key, self.Blob(size))
-        assert cache.get("a") is not None
-        cache.put("c", self.Blob(5))
-        assert cache.get("b") is None
-        assert cache.get("a") is not None
-        assert (len(cache), cache.num_bytes) == (2, 9)
-
-    def test_too_large_values_are_not_kept(self) -> None:
-        cache: ByteCache[TestByteCache.Blob] = ByteCache(10)
-        cache.put("a", self.Blob(4))
-        cache.put("b", self.Blob(11))
-        assert cache.get("b") is None
-        assert cache.num_bytes == 4
-        cache.put("a", self.Blob(11))
-        assert (len(cache), cache.num_bytes) == (0, 0)
 
 
 class TestLoading:

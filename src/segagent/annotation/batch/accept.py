@@ -86,9 +86,9 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
         run: finished or not.
         target_precision: above 0 and below 1.
         iou_bar: from this true IoU on a mask is good; above 0, at most 1.
-        checked: masks of the run that a person has checked; see :func:`read_checked`. An ``ok`` there means good. They
-            are accepted or not as the person says, whatever was predicted. What people did to the run's objects counts
-            too, and before what the file says of the same object.
+        checked: masks of the run that a person has checked, chosen or not; see :func:`read_checked`. An ``ok`` there
+            means good. They are accepted or not as the person says, whatever was predicted. What people did to the
+            run's objects counts too, and before what the file says of the same object.
 
     Raises:
         InputError: for numbers out of range, a file that is not right, or where nothing is known to decide by.
@@ -97,14 +97,16 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
         raise InputError(f"the share of accepted masks to be good must lie between 0 and 1, got {target_precision:g}")
     if not 0 < iou_bar <= 1:
         raise InputError(f"the IoU from which a mask is good must lie between 0 and 1, got {iou_bar:g}")
-    told = Checked({}) if checked is None else read_checked(checked, run)
-    masks, absent = _masks(run, told, iou_bar)
-    from_record = sum(mask.from_record for mask in masks)
-    decided = {mask.object_id for mask in masks if mask.final is not None}
+    told = Checked({}) if checked is None else read_checked(checked, run.whole)
+    every, without = _masks(run.whole, told, iou_bar)
+    from_record = {mask.object_id for mask in every if mask.from_record}
+    decided = {mask.object_id for mask in every if mask.final is not None}
     # Checks of the file that the record has another word on are not counted twice.
-    num_checked = from_record + len(told.checks.keys() - {mask.object_id for mask in masks if mask.from_record})
+    num_checked = len(from_record | told.checks.keys())
     doubted = {record.object_id for record in run.objects() if record.doubts}
-    known = _known(run, masks, iou_bar)
+    known = _known(run, every, iou_bar)
+    masks = [mask for mask in every if run.takes(mask.object_id)]
+    absent = [object_id for object_id in without if run.takes(object_id)]
     # A mask without a predicted IoU has no chance that could be told; nobody's word makes it acceptable but a person's.
     free = np.array([m.predicted for m in masks if m.final is None and m.predicted is not None], np.float64)
     threshold = known.reliance.threshold(free, target_precision)
@@ -132,7 +134,7 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
                 told,
                 target_precision,
                 num_checked=num_checked,
-                num_came_to=sum(mask.came_to for mask in masks),
+                num_came_to=sum(mask.came_to for mask in every),
                 none=bool(free.size) and threshold is None,
                 num_accepted=len(accepted),
                 num_doubted=len(doubted.intersection(accepted) - decided),

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+from segagent.annotation.batch.folder import Run
 from segagent.annotation.interop.answers import Answer, Answers
 from segagent.annotation.interop.json_spans import Span, read_name, read_objects, skip_blank, value_end
 from segagent.annotation.interop.provenance import PROVENANCE_KEY
@@ -52,7 +53,8 @@ def write_into_source(answers: Answers, dataset: CocoDataset, out: IO[bytes]) ->
         notes = _Notes(aside, dataset)
         notes.take(answers)
         try:
-            return _Writer(content, out, notes, only_accepted=answers.only_accepted).write()
+            untouched = _untouched(answers.run)
+            return _Writer(content, out, notes, only_accepted=answers.only_accepted, untouched=untouched).write()
         except ValueError as error:
             raise InputError(f"{source}: not COCO annotations that can be written back ({error})") from error
 
@@ -124,11 +126,27 @@ def free_id(taken: Iterable[int | str]) -> int | str:
     return str(number) if ids and all(isinstance(one, str) for one in ids) else number
 
 
+def _untouched(run: Run) -> Callable[[str], bool]:
+    """Which annotations, by id, stay as they are whatever becomes of others: those that were not chosen."""
+    if not run.made_of_some:
+        return lambda object_id: not run.takes(object_id)
+    known = frozenset(run.ids())
+    return lambda object_id: object_id not in known
+
+
 class _Writer:
-    def __init__(self, content: bytes, out: IO[bytes], notes: _Notes, *, only_accepted: bool) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        out: IO[bytes],
+        notes: _Notes,
+        *,
+        only_accepted: bool,
+        untouched: Callable[[str], bool],
+    ) -> None:
         self._content, self._text = content, content.decode("latin-1")
         self._out, self._notes = out, notes
-        self._only_accepted = only_accepted
+        self._only_accepted, self._untouched = only_accepted, untouched
         self._written = 0
         self._ids: list[int | str] = []
         self._found = Written()
@@ -225,6 +243,8 @@ class _Writer:
             self._found.removed[object_id] = json.loads(self._content[span.start : span.end].decode("utf-8"))
             return True
         if not self._only_accepted or (note is None and self._value(span, "iscrowd")):
+            return False
+        if note is None and self._untouched(object_id):
             return False
         left_out = note is None or not note["facts"].get("accepted") or "final" not in note
         self._found.num_left_out += left_out

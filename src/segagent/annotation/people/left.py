@@ -151,6 +151,8 @@ def objects_left(
             said = (record.text, record.category)
             yield LeftObject(record.object_id, record.image, record, None, standing, said)
     for object_id, standing in waiting.items():
+        if not run.takes(object_id):
+            continue
         said = ("", None) if standing.added else samples.said(object_id)
         if dataset is not None and not standing.added and object_id not in samples.found:
             raise InputError(

@@ -15,16 +15,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segagent.core import InputError
+from segagent.core.recent import Recent
 from segagent.datasets.sample import path_inside
-from segagent.imaging import load_image, whole_folder
+from segagent.imaging import load_image, quick_png, whole_folder
 from segagent.learning.exports.conversations import PLACEHOLDER, Conversation, example_of_note
-from segagent.learning.exports.run import Exported, Pngs, Progress, conversations, nobody, open_files
+from segagent.learning.exports.run import PNGS_KEPT, Exported, Progress, conversations, nobody, open_files
 from segagent.policies.chat import ChatFormat, format_to_dict
 
 DATASET_NAME = "segagent"
@@ -52,7 +54,7 @@ def write_llama_factory(
     """
     exported = Exported()
     files = open_files(trajectories)
-    pngs = Pngs()
+    pngs: Recent[str, bytes] = Recent(PNGS_KEPT)
     with whole_folder(out) as folder:
         with (folder / EXAMPLES_FILE).open("wb") as lines:
             for one in conversations(files, fmt, exported, progress):
@@ -61,7 +63,7 @@ def write_llama_factory(
                     file = folder / path
                     if not file.exists():
                         file.parent.mkdir(parents=True, exist_ok=True)
-                        file.write_bytes(pngs.of(name, pixels))
+                        file.write_bytes(pngs.made(name, partial(quick_png, pixels, compress=True)))
                 lines.write(json.dumps(_row(one, paths)).encode("ascii") + b"\n")
         (folder / FORMAT_FILE).write_text(json.dumps(format_to_dict(fmt), indent=1) + "\n", encoding="utf-8")
         (folder / INFO_FILE).write_text(json.dumps(_INFO, indent=1) + "\n", encoding="utf-8")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from segagent.core import InputError, Pixels
-from segagent.imaging import quick_png
+from segagent.core import InputError
 from segagent.learning.exports.conversations import Conversation, conversation_of, is_whole
 from segagent.learning.sft.data import AnnotatorFile, open_annotator_file
 from segagent.learning.sft.pictures import KeptPictures
 from segagent.policies.chat import ChatFormat
 
 _PICTURES_KEPT = 4
-_PNGS_KEPT = 64
+PNGS_KEPT = 64
 
 
 @dataclass
@@ -63,18 +61,3 @@ def conversations(
             progress(exported)
     if not exported.num_written:
         raise InputError(f"{', '.join(str(file.path) for file in files)}: no example to write")
-
-
-class Pngs:
-    """PNG files of pictures; those of the last names are kept, since sentences share their pictures."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
-
-    def of(self, name: str, pixels: Pixels) -> bytes:
-        """The file of the picture that goes by ``name``, uint8 RGB (height, width, 3)."""
-        if name not in self._kept:
-            self._kept[name] = quick_png(pixels, compress=True)
-            if len(self._kept) > _PNGS_KEPT:
-                self._kept.popitem(last=False)
-        return self._kept[name]

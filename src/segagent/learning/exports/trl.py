@@ -17,16 +17,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from segagent.core import InputError, MissingExtraError
-from segagent.imaging import load_image, whole_folder
+from segagent.core.recent import Recent
+from segagent.imaging import load_image, quick_png, whole_folder
 from segagent.learning.exports.conversations import Conversation, example_of_note
 from segagent.learning.exports.llama_factory import FORMAT_FILE
-from segagent.learning.exports.run import Exported, Pngs, Progress, conversations, nobody, open_files
+from segagent.learning.exports.run import PNGS_KEPT, Exported, Progress, conversations, nobody, open_files
 from segagent.policies.chat import ChatFormat, format_to_dict
 
 Columns: TypeAlias = Literal["messages", "prompt-completion"]
@@ -64,13 +66,13 @@ def write_trl(
     _parquet()
     exported = Exported()
     files = open_files(trajectories)
-    pngs = Pngs()
+    pngs: Recent[str, bytes] = Recent(PNGS_KEPT)
     with whole_folder(out) as folder:
         (folder / "data").mkdir()
         with _Files(folder / "data", columns, bytes_per_file) as written:
             for one in conversations(files, fmt, exported, progress):
                 images = [
-                    {"bytes": pngs.of(name, pixels), "path": name}
+                    {"bytes": pngs.made(name, partial(quick_png, pixels, compress=True)), "path": name}
                     for name, pixels in zip(one.names, one.pictures, strict=True)
                 ]
                 written.add({**messages_of(one, columns), "images": images, "segagent": one.note()})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from segagent.core import Image
+from segagent.core.recent import Recent
 from segagent.datasets import Dataset
 
 
@@ -14,16 +14,8 @@ class KeptPictures:
 
     def __init__(self, datasets: Sequence[Dataset], limit: int) -> None:
         self._datasets = datasets
-        self._limit = limit
-        self._kept: OrderedDict[tuple[int, str], Image] = OrderedDict()
+        self._kept: Recent[tuple[int, str], Image] = Recent(limit)
 
     def get(self, which: int, name: str) -> Image:
         """The picture ``name`` of data set number ``which``. Raises ``InputError`` naming the file."""
-        key = which, name
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        else:
-            self._kept[key] = self._datasets[which].load_image(name)
-            if len(self._kept) > self._limit:
-                self._kept.popitem(last=False)
-        return self._kept[key]
+        return self._kept.made((which, name), lambda: self._datasets[which].load_image(name))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 import cv2
 import numpy as np
 import torch
 
 from segagent.core import BoolMask, Box, Finish, Image, InputError, JudgedOutline, Observation, Proposal, empty_mask
+from segagent.core.recent import Recent
 from segagent.cpu import on_one_thread, precision
 from segagent.policies.embedded.grounding import Words
 from segagent.policies.embedded.network import PolicyNetwork, load_network
@@ -25,8 +25,6 @@ from segagent.policies.embedded.state_head import BINS
 from segagent.policies.embedded.writing import Written, mean_iou, reply_text, write_greedy, write_sampled
 from segagent.policies.overlay import GREEN, Color
 from segagent.policies.reply import format_reply, parse_reply
-
-T = TypeVar("T")
 
 UNSURE_BELOW = 0.5
 """A picture whose surest object is less certain than this is little like what the detector has learnt: none of 250
@@ -43,22 +41,6 @@ SHIPPED = Path(str(files("segagent") / "weights" / "policy.safetensors"))
 def weights_file(path: str | Path) -> Path:
     """The weights in a model folder, or the file itself."""
     return Path(path) / SHIPPED.name if Path(path).is_dir() else Path(path)
-
-
-class _Recent(Generic[T]):
-    """The most recently used ``limit`` values by name."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._values: OrderedDict[str, T] = OrderedDict()
-
-    def get(self, key: str, make: Callable[[], T]) -> T:
-        if key not in self._values:
-            self._values[key] = make()
-            if len(self._values) > self._limit:
-                self._values.popitem(last=False)
-        self._values.move_to_end(key)
-        return self._values[key]
 
 
 class EmbeddedPolicy:
@@ -80,8 +62,8 @@ class EmbeddedPolicy:
         self._iou_decoding = iou_decoding
         self._color = GREEN
         self._name = name
-        self._percepts: _Recent[Percept] = _Recent(remembered_images)
-        self._words: _Recent[Words] = _Recent(remembered_texts)
+        self._percepts: Recent[str, Percept] = Recent(remembered_images)
+        self._words: Recent[str, Words] = Recent(remembered_texts)
 
     @staticmethod
     def load(path: str | Path | None = None) -> EmbeddedPolicy:
@@ -221,13 +203,13 @@ class EmbeddedPolicy:
         return examine(self.network, percept, self._encoded(observation.text), observation.mask, self._color)
 
     def _percept(self, image: Image) -> Percept:
-        return self._percepts.get(f"{precision()} {image.key}", lambda: self._perceive(image))
+        return self._percepts.made(f"{precision()} {image.key}", lambda: self._perceive(image))
 
     def _perceive(self, image: Image) -> Percept:
         return perceive(self.network, image)
 
     def _encoded(self, text: str) -> Words:
-        return self._words.get(text, lambda: self._encode(text))
+        return self._words.made(text, lambda: self._encode(text))
 
     @torch.no_grad()
     def _encode(self, text: str) -> Words:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +13,7 @@ import cv2
 import numpy as np
 
 from segagent.core import Pixels
+from segagent.core.recent import Recent
 from segagent.imaging import quick_png
 from segagent.policies.chat import Picture
 
@@ -71,23 +70,12 @@ class EncodedPictures:
 
     def __init__(self, encoding: PictureEncoding = PictureEncoding(), max_bytes: int = 64 << 20) -> None:
         self._encoding = encoding
-        self._max_bytes = max_bytes
-        self._urls: OrderedDict[tuple[str, bool], bytes] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
+        self._urls: Recent[tuple[str, bool], bytes] = Recent(max_bytes, len)
 
     def url(self, picture: Picture) -> bytes:
         """The data URL of ``picture``, ASCII."""
-        key = (picture.key, picture.lossless)
-        with self._lock:
-            if key in self._urls:
-                self._urls.move_to_end(key)
-                return self._urls[key]
-        url = encode_picture(picture.pixels, self._encoding, lossless=picture.lossless)
-        with self._lock:
-            if key not in self._urls:
-                self._urls[key] = url
-                self._bytes += len(url)
-            while self._bytes > self._max_bytes and len(self._urls) > 1:
-                self._bytes -= len(self._urls.popitem(last=False)[1])
-        return url
+
+        def make() -> bytes:
+            return encode_picture(picture.pixels, self._encoding, lossless=picture.lossless)
+
+        return self._urls.made((picture.key, picture.lossless), make)

@@ -9,8 +9,6 @@ float32 on one thread, see :mod:`segagent.cpu`.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -31,6 +29,7 @@ from segagent.core import (
     ToolError,
     frozen_mask,
 )
+from segagent.core.recent import Recent
 from segagent.cpu import on_one_thread
 from segagent.tools.embedded.evidence import (
     ClickEvidence,
@@ -123,8 +122,7 @@ class EmbeddedTool:
         self._sight = sight_beside(path, str(meta.get("encoder")))
         self._side = int(meta["side"])
         self._zoom = zoom
-        self._recent: OrderedDict[tuple[str, Rectangle], ViewEmbedding] = OrderedDict()
-        self._lock = threading.Lock()
+        self._recent: Recent[tuple[str, Rectangle], ViewEmbedding] = Recent(_RECENT_VIEWS)
 
     @on_one_thread()
     def embed(self, images: Sequence[Image]) -> list[object]:
@@ -228,17 +226,7 @@ class EmbeddedTool:
 
     def _closer_view(self, image: Image, part: Rectangle) -> ViewEmbedding:
         """The view of ``part``; the latest are kept, for the next click mostly reads the same rectangle."""
-        key = (image.key, part)
-        with self._lock:
-            view = self._recent.get(key)
-        if view is None:
-            view = self._view(image, part)
-        with self._lock:
-            self._recent[key] = view
-            self._recent.move_to_end(key)
-            if len(self._recent) > _RECENT_VIEWS:
-                self._recent.popitem(last=False)
-        return view
+        return self._recent.made((image.key, part), lambda: self._view(image, part))
 
     def _view(self, image: Image, part: Rectangle) -> ViewEmbedding:
         pixels = resized_part(image.pixels, part, self._side)[None]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ import torch
 from torch import Tensor
 
 from segagent.core import Image, Segmentation, SegmentRequest, SpecError, ToolError, frozen_mask
+from segagent.core.recent import Recent
 from segagent.tools.checkpoint_spec import choose_device, parse_checkpoint_spec
-from segagent.tools.sam.cache import ByteCache
 from segagent.tools.sam.checkpoint import load_model, make_preprocess
 from segagent.tools.sam.families import FAMILIES, SamFamily
 from segagent.tools.sam.frame import Frame
@@ -91,7 +92,7 @@ class SamTool:
         self._side = int(self._model.config.prompt_encoder_config.image_size)
         self._low_side = 4 * (self._side // int(self._model.config.prompt_encoder_config.patch_size))
         self._preprocess, self.preprocessed_by = make_preprocess(family, source, self._side)
-        self._cache: ByteCache[SamEmbedding] = ByteCache(cache_bytes)
+        self._cache: Recent[str, SamEmbedding] = Recent(cache_bytes, attrgetter("num_bytes"))
 
     @property
     def model(self) -> Any:
