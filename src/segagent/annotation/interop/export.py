@@ -15,6 +15,7 @@ from segagent.annotation.batch import Run
 from segagent.annotation.interop import cvat, label_studio
 from segagent.annotation.interop.answers import Answers, ImageAnswers, Report
 from segagent.annotation.interop.coco_fresh import write_fresh_coco
+from segagent.annotation.interop.coco_joined import coco_source
 from segagent.annotation.interop.coco_source import write_into_source
 from segagent.annotation.interop.mask_folder import write_mask_folder
 from segagent.annotation.interop.outputs import new_file, new_folder, refuse_existing
@@ -24,7 +25,7 @@ from segagent.annotation.interop.pictures import Pictures
 from segagent.annotation.interop.removed import REMOVED_FILE, RemovedList
 from segagent.annotation.interop.yolo import write_yolo
 from segagent.core import InputError
-from segagent.datasets import CocoDataset, Dataset, FolderDataset
+from segagent.datasets import Dataset, FolderDataset
 
 EXPORT_SCHEMA = "segagent.export/1"
 
@@ -102,12 +103,15 @@ Write: TypeAlias = Callable[[Exporting, Path], None]
 
 
 def _coco(exporting: Exporting, out: Path) -> None:
-    dataset = exporting.dataset
-    if isinstance(dataset, CocoDataset) and out.resolve() == dataset.path.resolve():
-        raise InputError(f"{out}: is what the run was made of and is never replaced; choose another name")
-    with new_file(out, force=exporting.options.force) as file, exporting.beside(out) as removed:
-        if isinstance(dataset, CocoDataset):
-            written = write_into_source(exporting.answers, dataset, file)
+    with (
+        coco_source(exporting.dataset) as source,
+        new_file(out, force=exporting.options.force) as file,
+        exporting.beside(out) as removed,
+    ):
+        if source is not None and out.resolve() in (one.resolve() for one in source.files):
+            raise InputError(f"{out}: is what the run was made of and is never replaced; choose another name")
+        if source is not None:
+            written = write_into_source(exporting.answers, source.dataset, file, source.names)
             removed.annotations = written.removed
             if exporting.options.only_accepted:
                 exporting.report.more["left_out"] = written.num_left_out

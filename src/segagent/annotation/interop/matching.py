@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segagent.annotation.batch.folder import Run
+from segagent.annotation.interop.coco_joined import is_written_into
 from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, read_json
 from segagent.annotation.interop.from_coco import read_coco_corrections
 from segagent.annotation.interop.from_cvat import read_cvat_corrections
@@ -17,7 +18,7 @@ from segagent.annotation.interop.picture_names import PictureNames
 from segagent.annotation.people import GONE, LeftObject, objects_left, read_events
 from segagent.core import InputError, Rle, encode_rle
 from segagent.core.rle import rle_areas
-from segagent.datasets import CocoDataset, Dataset, Sample
+from segagent.datasets import Dataset, Sample
 
 FORMATS = ("coco", "label-studio", "cvat")
 
@@ -189,7 +190,7 @@ def _known_objects(run: Run, dataset: Dataset | None, lying: Mapping[str, Sequen
     samples: dict[str, Sample] = {}
     if dataset is not None:
         samples = {sample.sample_id: sample for sample in dataset if sample.image_name in lying}
-    given_back = isinstance(dataset, CocoDataset)
+    given_back = is_written_into(dataset)
     known: defaultdict[str, list[Known]] = defaultdict(list)
 
     def whole(image: str) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from segagent.annotation.batch import Run
+from segagent.annotation.interop.coco_joined import is_written_into
 from segagent.annotation.interop.corrections import deleted
 from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet
 from segagent.annotation.interop.importing import new_object_id
@@ -36,7 +37,6 @@ from segagent.annotation.people import (
 from segagent.core import InputError, Rle
 from segagent.core.rle import rle_areas
 from segagent.core.texts import read_file
-from segagent.datasets import CocoDataset
 from segagent.runs.journal import JournalInUseError
 
 
@@ -163,7 +163,7 @@ class _Reading:
         """Whether the object was there when the file was exported: nobody has deleted what came later."""
         now, then = self._now[object_id], self._then.get(object_id)
         # COCO files are given back whole, with the masks of objects that the run has none of.
-        whole = sheet.kind == "coco" and isinstance(self._dataset, CocoDataset) and not now.added
+        whole = sheet.kind == "coco" and is_written_into(self._dataset) and not now.added
         if self._seen is None:
             return whole or _has_pixels(now.answer) or self._options.deletions is True
         return then is not None and then.stands not in GONE and (whole or _has_pixels(then.rle))
