@@ -49,7 +49,8 @@ def test_events_are_numbered_kept_and_read_again(run: Run) -> None:
 
 def test_a_torn_last_event_never_was(run: Run) -> None:
     with PeopleLog(run) as log:
-        log.append([event("verdict", verdict="ok"), event("verdict", verdict="wrong")])
+        log.append([event("verdict", verdict="ok")])
+        log.append([event("verdict", verdict="wrong")])
     path = run.folder / PEOPLE_FILE
     whole = path.read_bytes()
     for end in range(whole.rindex(b"\n", 0, -1) + 1, len(whole) - 1, 7):
@@ -123,3 +124,86 @@ def test_two_people_at_one_object_are_told() -> None:
 def test_what_is_no_event_is_refused(change: dict[str, object], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         Event.from_dict({**event("verdict", verdict="ok").to_dict(), **change})
+
+
+def test_somebody_elses_event_is_not_hidden_by_ones_own() -> None:
+    """Ann has not seen Bob's event, whatever Ann did after it."""
+    events = [
+        event("verdict", verdict="ok", by="bob", seen=0, number=1),
+        event("note", text="x", number=2),
+        event("verdict", verdict="wrong", seen=0, number=3),
+        event("verdict", verdict="wrong", seen=1, number=4),
+    ]
+    assert stand(events)["a"].contested == [3]
+
+
+def test_drawing_brings_a_removed_object_back() -> None:
+    one = stand([event("removed", number=1), event("click", mask=rle(2), by="bob", seen=0, number=2)])["a"]
+    assert not one.now.removed
+    assert one.contested == [2]
+    one.apply(event("verdict", verdict="absent", number=3))
+    one.apply(event("restored", number=4))
+    assert one.now.verdict is None
+
+
+def test_who_drew_judged_and_named() -> None:
+    events = [
+        event("stroke", mask=rle(2), number=1),
+        event("verdict", by="bob", verdict="ok", number=2),
+        event("relabelled", by="cid", label="cat", number=3),
+        event("note", by="dan", text="x", number=4),
+    ]
+    one = stand(events)["a"]
+    assert [one.now.drawn, one.now.judged, one.now.named] == events[:3]
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "made_by"),
+    [
+        ("take", {"did": {"take": "given"}}, "person"),
+        ("take", {"did": {"take": "best"}}, "model"),
+        ("agent", {"policy": "p"}, "model"),
+        ("added", {"policy": "p", "label": "cat"}, "model"),
+        ("added", {"label": "cat"}, "person"),
+        ("click", {}, "person"),
+    ],
+)
+def test_whose_mask_it_is(kind, more, made_by) -> None:
+    assert stand([event(kind, mask=rle(2), number=1, **more)])["a"].now.made_by == made_by
+
+
+def test_events_asked_for_together_count_together(run: Run) -> None:
+    with PeopleLog(run) as log:
+        log.append([event("verdict", verdict="ok")])
+        log.append([event("verdict", verdict="wrong"), event("note", text="why")])
+    path = run.folder / PEOPLE_FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 1])
+    assert [one.number for one in read_events(run)] == [1]
+    with PeopleLog(run) as log:
+        assert [one.number for one in log.append([event("undo"), event("undo")])] == [2, 3]
+    assert [one.number for one in read_events(run)] == [1, 2, 3]
+
+
+def test_what_could_not_be_written_never_was(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full for a moment costs the event, not the record."""
+    with PeopleLog(run) as log:
+        log.append([event("verdict", verdict="ok")])
+        file = log._journal._file
+
+        class Full:
+            def __getattr__(self, name: str):
+                return getattr(file, name)
+
+            def write(self, data: bytes) -> int:
+                if len(data) > 60:
+                    return file.write(bytes(data[:-60]))
+                raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(log._journal, "_file", Full())
+        with pytest.raises(InputError, match="No space left"):
+            log.append([event("removed", request="r")])
+        assert log.done("r") is None
+        monkeypatch.setattr(log._journal, "_file", file)
+        assert log.append([event("removed", request="r")])[0].number == 2
+    assert [one.kind for one in read_events(run)] == ["verdict", "removed"]

@@ -7,13 +7,16 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from segagent.annotation.batch.folder import Run
 from segagent.annotation.people.events import Event
 from segagent.annotation.people.standing import Standing, stand
 from segagent.core import InputError
 from segagent.core.versions import package_versions
 from segagent.runs.journal import Journal, read_journal
+
+if TYPE_CHECKING:
+    from segagent.annotation.batch.folder import Run
 
 PEOPLE_FILE = "people.jsonl"
 
@@ -27,6 +30,9 @@ class PeopleLog:
 
     def __init__(self, run: Run) -> None:
         self.standings: dict[str, Standing] = {}
+        self.number = 0
+        """The number of the last event; 0 without any."""
+        self._lost = False
         self._requests: dict[str, Event] = {}
         path = run.folder / PEOPLE_FILE
 
@@ -39,25 +45,25 @@ class PeopleLog:
         notes = {"versions": package_versions()}
         self._journal = Journal(path, _settings(run), notes, kept=kept)
 
-    @property
-    def number(self) -> int:
-        """The number of the last event; 0 without any."""
-        return max(self._journal.next_unit - 1, 0)
-
     def done(self, request: str) -> Event | None:
         """The event that was asked for under this name before, or None."""
         return self._requests.get(request)
 
     def append(self, events: Sequence[Event]) -> list[Event]:
-        """Write ``events``, numbered; on return they are on the disk.
+        """Write ``events``, numbered, all or none of them; on return they are on the disk.
 
         Raises ``InputError`` where they cannot be written; none of them counts then.
         """
-        first = self.number + 1
-        numbered = [replace(event, number=number) for number, event in enumerate(events, first)]
-        for event in numbered:
-            self._journal.append(event.number, [event.to_dict()])
-        self._journal.sync()
+        if self._lost:
+            raise InputError(f"{self._journal.path}: an earlier write failed; check the disk and open the record anew")
+        numbered = [replace(event, number=number) for number, event in enumerate(events, self.number + 1)]
+        if numbered:
+            self._journal.append(numbered[0].number, [event.to_dict() for event in numbered])
+            try:
+                self._journal.sync()
+            except InputError:
+                self._lost = True  # Whether the disk has them nobody knows.
+                raise
         for event in numbered:
             self._take(event)
         return numbered
@@ -75,6 +81,7 @@ class PeopleLog:
         self.close()
 
     def _take(self, event: Event) -> None:
+        self.number = event.number
         if event.request is not None:
             self._requests[event.request] = event
         one = self.standings.setdefault(event.object_id, Standing(event.object_id, event.image))
@@ -89,11 +96,16 @@ def read_events(run: Run) -> Iterator[Event]:
     header, records = read_journal(path)
     if header.get("config") != _settings(run):
         raise InputError(f"{path}: is about another run; it belongs to the folder that it was made in")
+    together: list[Event] = []
     for data in records:
         try:
-            yield Event.from_dict(data)
-        except ValueError as error:
+            together.append(Event.from_dict(data))
+            _, part, parts = data["unit"]
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: {error}") from error
+        if part + 1 == parts:  # What was asked for together counts together.
+            yield from together
+            together = []
 
 
 def standings_of(run: Run) -> dict[str, Standing]:

@@ -14,7 +14,8 @@ class Moment:
     """What people have made of an object up to one event; None, or False: as the run has it.
 
     ``made_by`` tells of ``mask``: "person", or "model" where the policy went on by itself or one of the run's masks was
-    taken, and nobody has changed it since.
+    taken, and nobody has changed it since. ``drawn``: the event that the mask is from; ``judged``: the last one that
+    gave a verdict, removed or restored the object; ``named``: the last one about its class or sentence.
     """
 
     number: int = 0
@@ -24,6 +25,9 @@ class Moment:
     label: str | None = None
     text: str | None = None
     removed: bool = False
+    drawn: Event | None = None
+    judged: Event | None = None
+    named: Event | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Standing:
     number: int = 0
     people: list[str] = field(default_factory=list)
     contested: list[int] = field(default_factory=list)
+    last: dict[str | None, int] = field(default_factory=dict)
+    """The number of each person's last event."""
 
     @property
     def now(self) -> Moment:
@@ -76,8 +82,10 @@ class Standing:
         """Take one more event into account; events come in the order of their numbers."""
         if event.by is not None and event.by not in self.people:
             self.people.append(event.by)
-        if event.seen is not None and event.seen < self.number and event.by != self.by:
+        others = max((number for by, number in self.last.items() if by != event.by), default=0)
+        if event.seen is not None and event.seen < others:
             self.contested.append(event.number)
+        self.last[event.by] = event.number
         self.by, self.when, self.source, self.number = event.by, event.when, event.source, event.number
         match event.kind:
             case "undo":
@@ -107,25 +115,31 @@ def stand(events: Iterable[Event]) -> dict[str, Standing]:
 def _after(now: Moment, event: Event) -> Moment:
     moment = replace(now, number=event.number)
     if event.mask is not None:
-        # A verdict was about the mask that was there.
-        model = event.kind == "agent" or (event.kind == "take" and event.did.get("take") != "given")
-        moment = replace(moment, mask=event.mask, made_by="model" if model else "person", verdict=None)
+        # A verdict was about the mask that was there; and what somebody draws is there.
+        made_by = "model" if _is_models(event) else "person"
+        moment = replace(moment, mask=event.mask, made_by=made_by, drawn=event, verdict=None, removed=False)
     match event.kind:
         case "verdict":
-            return replace(moment, verdict=event.verdict)
-        case "confirmed":
-            return replace(moment, verdict="ok")
-        case "corrected":
-            return replace(moment, verdict="ok", removed=False)
+            return replace(moment, verdict=event.verdict, judged=event)
+        case "confirmed" | "corrected":
+            return replace(moment, verdict="ok", judged=event)
         case "relabelled":
-            return replace(moment, label=event.label)
+            return replace(moment, label=event.label, named=event)
         case "rephrased":
-            return replace(moment, text=event.text)
+            return replace(moment, text=event.text, named=event)
         case "added":
-            return replace(moment, label=event.label, text=event.text, removed=False)
+            return replace(moment, label=event.label, text=event.text, named=event)
         case "removed":
-            return replace(moment, removed=True)
+            return replace(moment, removed=True, judged=event)
         case "restored":
-            return replace(moment, removed=False)
+            verdict = None if moment.verdict == "absent" else moment.verdict
+            return replace(moment, removed=False, verdict=verdict, judged=event)
         case _:
             return moment
+
+
+def _is_models(event: Event) -> bool:
+    """Whether the event's mask is the policy's: it went on, found a new object, or one of its masks was taken."""
+    if event.kind == "take":
+        return event.did.get("take") != "given"
+    return event.kind == "agent" or (event.kind == "added" and event.policy is not None)
