@@ -494,7 +494,7 @@ export class ObjectView {
     ];
     const words = [
       [['w'], 'write a note', () => focusOn(this.note)], [['l'], 'change the class', () => focusOn(this.label)], [['q'], 'change the sentence', () => focusOn(this.sentence)],
-      [['Delete'], 'remove, restore', () => this.remove()], [['N'], 'new object', () => this.add()], [['i'], 'the whole image', () => this.app.go(`#/image/${app.rows.get(this.index)?.image}`)],
+      [['Delete'], 'remove, restore', () => this.remove()], [['N'], 'new object', () => this.add()], [['i'], 'the whole image', () => this.app.go(`#/image/${this.app.rows.get(this.index)?.image}`)],
     ];
     const agent = [
       [['s'], 'suggestions on, off', () => this.setSuggest(!this.suggest.checked)], [['t'], "take the policy's next click", () => this.takeSuggestion()],
