@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
+from segagent.cli.common import OnlyOption, chosen_run
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, reporting_errors, say, waiting, warn
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def export(
     accept: AcceptOption = None,
     accept_iou: AcceptIouOption = 0.9,
     calibrate: CalibrateOption = None,
+    only: OnlyOption = None,
     only_accepted: Annotated[bool, typer.Option("--only-accepted", help="Leave out what --accept does not.")] = False,
     image_prefix: Annotated[
         str, typer.Option("--image-prefix", help="label-studio: what stands before the images' names.")
@@ -58,7 +60,7 @@ def export(
 
     if accept is None and calibrate is not None:
         raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
-    opened = open_run(run)
+    opened = chosen_run(open_run(run), only)
     decision = None if accept is None else decide(opened, accept, accept_iou, calibrate)
     accepted = None if decision is None else frozenset(decision.accepted)
     options = ExportOptions(

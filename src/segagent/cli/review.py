@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
+from segagent.cli.common import OnlyOption, chosen_run
 from segagent.cli.console import (
     EXIT_SOME_FAILED,
     one_line,
@@ -41,6 +42,7 @@ def review(
         ),
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which objects --sample draws.")] = 0,
+    only: OnlyOption = None,
     accept: AcceptOption = None,
     accept_iou: AcceptIouOption = 0.9,
     calibrate: CalibrateOption = None,
@@ -69,11 +71,11 @@ def review(
 
     if accept is None and calibrate is not None:
         raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
-    opened = open_run(run)
+    opened = chosen_run(open_run(run), only)
     if serve:
         serving.serve(opened, data=data)
         return
-    serving.refuse()
+    serving.refuse(but="guidelines")
     with phases(unit="objects", quiet=as_json) as update:
         made = write_review(
             opened,
@@ -85,6 +87,7 @@ def review(
             accept_iou=accept_iou,
             data=data,
             checked=calibrate,
+            guidelines=serving.rules(opened),
             watch=lambda what, done, total: update(what, done, total, ""),
         )
     result = made.result

@@ -15,8 +15,7 @@ from segagent.cli.options import given
 
 if TYPE_CHECKING:
     from segagent.annotation.batch import Run
-
-_MAX_GUIDELINES = 200_000
+    from segagent.annotation.team import Assignments
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,13 @@ class ServingOptions:
         typer.Option("--public", metavar="NAME", help="The name of the server that stands before this one, with TLS."),
     ] = None
     guidelines: Annotated[
-        Path | None, typer.Option("--guidelines", metavar="FILE", help="A text with your rules, shown beside objects.")
+        Path | None,
+        typer.Option(
+            "--guidelines",
+            metavar="FILE",
+            help="A text with your rules, shown beside objects, or on the page to look at. [default: the run's]",
+            show_default=False,
+        ),
     ] = None
     assign: Annotated[
         str | None,
@@ -65,14 +70,32 @@ class ServingOptions:
         typer.Option("--policy", help="The policy that suggests and goes on. [default: the run's]", show_default=False),
     ] = None
 
-    def refuse(self) -> None:
-        """Raise ``InputError`` for an option of these without --serve."""
+    def refuse(self, but: str = "") -> None:
+        """Raise ``InputError`` for an option of these without --serve, ``but`` for one."""
         from segagent.core import InputError
 
         for name in given(self):
             # The token may stand in the environment for the day that it is needed.
-            if name != "token":
+            if name not in ("token", but):
                 raise InputError(f"--{name}: goes with --serve, which serves a page to work on")
+
+    def rules(self, run: Run) -> str:
+        """The project's labelling rules, the run's where no others are given; empty without any. ``InputError``."""
+        from segagent.annotation.batch import guidelines_of
+        from segagent.policies.chat import read_guidelines
+
+        return guidelines_of(run) if self.guidelines is None else read_guidelines(self.guidelines)
+
+    def _shares(self, run: Run) -> Assignments | None:
+        """Who is to look at what, as --assign says. Raises ``InputError``."""
+        from segagent.annotation.team import read_assignments, split_run
+        from segagent.annotation.team.splitting import people_named
+
+        if self.assign is None:
+            return None
+        if Path(self.assign).suffix == ".json" or Path(self.assign).is_file():
+            return read_assignments(self.assign)
+        return split_run(run, people_named(self.assign))
 
     def serve(
         self,
@@ -86,11 +109,14 @@ class ServingOptions:
         from segagent.server.review.serving import serve_review
         from segagent.server.review.session import Plan
 
+        dealt = self._shares(run)
         plan = Plan(
             by=self.by,
             tool=self.tool,
             policy=self.policy,
-            guidelines=None if self.guidelines is None else _text(self.guidelines),
+            guidelines=self.rules(run) or None,
+            shares={} if dealt is None else dealt.objects,
+            people=() if dealt is None else dealt.people,
             sample=sample,
             drawn=drawn or {},
             data=data,
@@ -111,9 +137,3 @@ class ServingOptions:
             serve_review(run, plan, host=self.host, port=self.port, token=self.token, public=self.public, ready=ready)
         then = f"export {folder} --to coco -o final.json" if sample is None else f"summary {folder} --accept 0.95"
         say(f"stopped; next: segagent {then}")
-
-
-def _text(path: Path) -> str:
-    from segagent.core.texts import decode_text, read_file
-
-    return decode_text(read_file(path, "expected a text with labelling rules", _MAX_GUIDELINES), path)

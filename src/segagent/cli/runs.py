@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segagent.cli.common import DATA_SET, open_data, tell_notes
+from segagent.cli.common import DATA_SET, open_data, parse_only, tell_notes
 from segagent.cli.console import EXIT_SOME_FAILED, print_object, say, warn
 from segagent.cli.models import Choice
 from segagent.cli.running import RunOptions, tell_failures, tell_stopped, watching
@@ -91,13 +91,31 @@ def open_given(
 
 
 def run_dataset(
-    opened: Dataset, out: Path, choice: Choice, config: RunConfig, *, run: RunOptions, as_json: bool
+    opened: Dataset,
+    out: Path,
+    choice: Choice,
+    config: RunConfig,
+    *,
+    only: list[str] | None,
+    guidelines: Path | None,
+    run: RunOptions,
+    as_json: bool,
 ) -> None:
-    """Do a job to a data set: progress, summary, exit code."""
+    """Do a job to a data set, or to the objects of it that ``only`` takes: progress, summary, exit code."""
     from functools import partial
 
     from segagent.annotation.batch import make_models, run_job
+    from segagent.annotation.batch.choosing import ChosenDataset
     from segagent.annotation.batch.summary import read_summary
+    from segagent.policies.chat import read_guidelines
+
+    chosen = parse_only(only)
+    rules = "" if guidelines is None else read_guidelines(guidelines)
+    if rules and choice.policy.partition(":")[0] == "embedded":
+        warn("the embedded policy reads no guidelines, only the object's words; people see them in review")
+    if chosen.in_data:
+        opened = ChosenDataset(opened, chosen, warn)
+    config = replace(config, only=chosen, guidelines=rules)
 
     first_box = choice.first_box if config.job == "annotate" else "none"
     with watching(config.job, opened.num_images, "objects", out, quiet=as_json) as watch:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
-from segagent.cli.common import JsonOption
+from segagent.cli.common import JsonOption, OnlyOption, chosen_run
 from segagent.cli.console import one_line, print_object, reporting_errors, say, warn
 from segagent.cli.options import takes
 from segagent.cli.reviewing import ServingOptions
@@ -23,6 +23,7 @@ RunArgument = Annotated[
 def summary(
     run: RunArgument,
     *,
+    only: OnlyOption = None,
     accept: AcceptOption = None,
     accept_iou: AcceptIouOption = 0.9,
     calibrate: CalibrateOption = None,
@@ -34,7 +35,7 @@ def summary(
 
     if accept is None and calibrate is not None:
         raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
-    opened = open_run(run)
+    opened = chosen_run(open_run(run), only)
     found = summarise_run(opened)
     decision = None if accept is None else decide(opened, accept, accept_iou, calibrate)
     accepted = 0 if decision is None else len(decision.accepted)
@@ -61,6 +62,7 @@ def check(
     ] = None,
     num: Annotated[int, typer.Option("--num", min=1, help="How many masks; 50 or more stand on their own.")] = 50,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives the drawing.")] = 0,
+    only: OnlyOption = None,
     serve: Annotated[
         bool, typer.Option("--serve", help="Serve a page on which one key says ok and another wrong, instead of files.")
     ] = False,
@@ -74,7 +76,7 @@ def check(
     from segagent.annotation.batch.sampling import sample_to_check, write_sample
     from segagent.core import InputError
 
-    opened = open_run(run)
+    opened = chosen_run(open_run(run), only)
     drawn = sample_to_check(opened, num, seed)
     if not drawn:
         raise InputError(f"{run}: has no mask with a predicted IoU to check")

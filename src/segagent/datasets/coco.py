@@ -35,7 +35,8 @@ _NAMED = 10
 class CocoDataset(ListedDataset):
     """The objects of a COCO instances file, sized, indexable and lazy.
 
-    ``categories``: the names of all categories of the file, in its order, those without an object too.
+    ``categories``: the names of all categories of the file, in its order, those without an object too;
+    ``supercategories``: by name, where the file tells.
 
     Args:
         instances_json: the annotation file.
@@ -72,6 +73,11 @@ class CocoDataset(ListedDataset):
         notes = [] if crowds or not crowd_ids else [_left_out(self.path, crowd_ids, len(data["annotations"]))]
         self.num_crowd = len(crowd_ids)
         num_skipped = 0 if crowds else len(crowd_ids)
+        self.supercategories = {
+            str(entry["name"]): entry["supercategory"]
+            for entry in data["categories"]
+            if isinstance(entry.get("supercategory"), str) and entry["supercategory"].strip()
+        }
         categories = tuple(dict.fromkeys(str(entry["name"]) for entry in data["categories"]))
         super().__init__(str(self.path.resolve()), fingerprint, samples, folder, num_skipped, categories, notes)
 

@@ -19,7 +19,9 @@ class FirstBoxPolicy:
     def __init__(self, name: str, clicker: Policy, grounder: ChatPolicy) -> None:
         self._name = name
         self.clicker = clicker
-        self.grounder = ChatPolicy(grounder.name, grounder.model, replace(grounder.format, first_box=True))
+        self.grounder = ChatPolicy(
+            grounder.name, grounder.model, replace(grounder.format, first_box=True), grounder.guidelines
+        )
 
     @property
     def name(self) -> str:
@@ -35,6 +37,11 @@ class FirstBoxPolicy:
     def concurrency(self) -> int:
         """How many threads may ask at once, and gain by it."""
         return min(concurrency_of(self.clicker), self.grounder.concurrency)
+
+    def with_guidelines(self, text: str) -> FirstBoxPolicy:
+        """The same, told labelling rules: the one that is asked for boxes, and the clicker where it reads them."""
+        told = getattr(self.clicker, "with_guidelines", lambda text: self.clicker)
+        return FirstBoxPolicy(self._name, told(text), self.grounder.with_guidelines(text))
 
     def propose(
         self,

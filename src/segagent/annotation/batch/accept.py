@@ -81,8 +81,8 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
         run: finished or not.
         target_precision: above 0 and below 1.
         iou_bar: from this true IoU on a mask is good; above 0, at most 1.
-        checked: masks of the run that a person has checked; see :func:`read_checked`. An ``ok`` there means good. They
-            are accepted or not as the person says, whatever was predicted.
+        checked: masks of the run that a person has checked, chosen or not; see :func:`read_checked`. An ``ok`` there
+            means good. They are accepted or not as the person says, whatever was predicted.
 
     Raises:
         InputError: for numbers out of range, a file that is not right, or where nothing is known to decide by.
@@ -91,10 +91,12 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
         raise InputError(f"the share of accepted masks to be good must lie between 0 and 1, got {target_precision:g}")
     if not 0 < iou_bar <= 1:
         raise InputError(f"the IoU from which a mask is good must lie between 0 and 1, got {iou_bar:g}")
-    told = Checked({}) if checked is None else read_checked(checked, run)
-    masks, absent = _masks(run, told, iou_bar)
+    told = Checked({}) if checked is None else read_checked(checked, run.whole)
+    every, without = _masks(run.whole, told, iou_bar)
     doubted = {record.object_id for record in run.objects() if record.doubts}
-    known = _known(run, masks, iou_bar)
+    known = _known(run, every, iou_bar)
+    masks = [mask for mask in every if run.takes(mask.object_id)]
+    absent = [object_id for object_id in without if run.takes(object_id)]
     # A mask without a predicted IoU has no chance that could be told; nobody's word makes it acceptable but a person's.
     free = np.array([m.predicted for m in masks if m.good is None and m.predicted is not None], np.float64)
     threshold = known.reliance.threshold(free, target_precision)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from segagent.annotation.batch.choosing import Only
 from segagent.annotation.batch.folder import Run
 from segagent.annotation.batch.likely_error import ERROR_LABELS, likely_error
 from segagent.annotation.batch.records import ObjectRecord
@@ -24,8 +25,9 @@ def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
 
     ``likely_errors`` and expected IoUs are None where there is nothing to speak of. ``doubted`` objects are those that
     the policy itself has doubts about, ``unscored`` ones those whose mask it predicted no IoU of; ``images_left`` is
-    how many images the run has not come to. ``warnings``: what goes before all figures, as clauses, the weightiest
-    first. Without ``judge`` the likely errors, which cost the most time, are None too.
+    how many images the run has not come to. ``only``: which objects it is about where they were chosen, else empty;
+    images and costs are the whole run's. ``warnings``: what goes before all figures, as clauses, the weightiest first.
+    Without ``judge`` the likely errors, which cost the most time, are None too.
     """
     judged = judge and run.job != "annotate"
     outcomes: Counter[str] = Counter()
@@ -50,6 +52,7 @@ def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "run": str(run.folder),
         "job": run.job,
+        "only": "; ".join(_choices(run)),
         "objects": outcomes.total() + len(failures),
         "outcomes": dict(sorted(outcomes.items())),
         "doubted": doubted,
@@ -100,10 +103,21 @@ def _mostly_doubted(num_doubted: int, num_objects: int) -> str:
     return f"the policy doubts {num_doubted} of {num_objects} objects: its scores mean little here"
 
 
+def _choices(run: Run) -> Iterator[str]:
+    """Which objects the run was made of, and which are spoken of, where they were chosen."""
+    if run.made_of_some:
+        yield Only.words(run.config["only"])
+    if run.choice:
+        yield run.choice
+
+
 def _warnings(summary: Mapping[str, Any]) -> Iterator[str]:
     done = sum(summary["outcomes"].values())
+    if summary["only"]:
+        yield f"only {summary['only']}: {summary['objects']} objects; the others are left as they are"
     if not summary["objects"]:
-        yield "no object is done yet" if summary["images_left"] else "the data set holds no object: nothing was done"
+        nothing = "the choice takes no object" if summary["only"] else "the data set holds no object"
+        yield "no object is done yet" if summary["images_left"] else f"{nothing}: nothing was done"
     elif not done:
         yield f"every object failed ({summary['objects']})"
     if words := _mostly_doubted(summary["doubted"], done):

@@ -41,6 +41,8 @@ class _Objects:
     config: RunConfig
 
     def asked(self, sample: Sample, image: Image, models: Models) -> list[Asked]:
+        if self.config.only.doubtful and not speaks_against(models.policy, image, checked_text(sample.text)):
+            return []
         start = StartSpec()
         if self.config.job != "annotate":
             mask, _ = sample.load_target(image)

@@ -101,9 +101,12 @@ def _of_run(run: Run, source: Source) -> Iterator[Annotation]:
     try:
         dataset = run.dataset()
         source.load_image = dataset.load_image
-        # What the run has not come to is not removed.
-        for group in islice(dataset.groups(), run.num_images - run.num_images_left(), None):
-            source.bad |= {sample.sample_id for sample in group.samples()}
+        # What the run has not come to, or was not to look at, is not removed.
+        if run.made_of_some:
+            source.bad |= {sample.sample_id for sample in dataset} - set(run.ids())
+        else:
+            for group in islice(dataset.groups(), run.num_images - run.num_images_left(), None):
+                source.bad |= {sample.sample_id for sample in group.samples()}
     except InputError as error:
         source.no_images = str(error)
     for record in run.records():

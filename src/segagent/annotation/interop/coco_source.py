@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+from segagent.annotation.batch import Run
 from segagent.annotation.interop.answers import Answer, Answers
 from segagent.annotation.interop.json_spans import Span, read_name, read_objects, skip_blank, value_end
 from segagent.annotation.interop.provenance import PROVENANCE_KEY
@@ -36,7 +38,9 @@ def write_into_source(answers: Answers, source: Path, out: IO[bytes]) -> int:
     with TemporaryFile() as aside:
         places = _set_aside(answers, aside)
         try:
-            return _Writer(content, out, aside, places, only_accepted=answers.only_accepted).write()
+            return _Writer(
+                content, out, aside, places, only_accepted=answers.only_accepted, untouched=_untouched(answers.run)
+            ).write()
         except ValueError as error:
             raise InputError(f"{source}: not COCO annotations that can be written back ({error})") from error
 
@@ -59,6 +63,14 @@ def _set_aside(answers: Answers, file: IO[bytes]) -> dict[str, tuple[int, int]]:
     return places
 
 
+def _untouched(run: Run) -> Callable[[str], bool]:
+    """Which annotations, by id, stay as they are whatever becomes of others: those that were not chosen."""
+    if not run.made_of_some:
+        return lambda object_id: not run.takes(object_id)
+    known = frozenset(run.ids())
+    return lambda object_id: object_id not in known
+
+
 class _Writer:
     def __init__(
         self,
@@ -68,10 +80,11 @@ class _Writer:
         places: dict[str, tuple[int, int]],
         *,
         only_accepted: bool,
+        untouched: Callable[[str], bool],
     ) -> None:
         self._content, self._text = content, content.decode("latin-1")
         self._out, self._aside, self._places = out, aside, places
-        self._only_accepted = only_accepted
+        self._only_accepted, self._untouched = only_accepted, untouched
         self._written = 0
         self._num_left_out = 0
 
@@ -127,6 +140,8 @@ class _Writer:
 
     def _is_left_out(self, span: Span, note: dict[str, Any] | None) -> bool:
         if not self._only_accepted or (note is None and self._value(span, "iscrowd")):
+            return False
+        if note is None and self._untouched(str(self._value(span, "id"))):
             return False
         return note is None or not note["facts"].get("accepted") or "final" not in note
 

@@ -6,6 +6,7 @@ STYLE = """
 .bar { position: sticky; top: 0; background: #fff; border-bottom: 1px solid #ccc; padding: .5rem 0; z-index: 1; }
 .bar label { margin-right: .8rem; white-space: nowrap; } .bar input[type=search] { width: 14rem; }
 select { max-width: 14rem; }
+pre.rules { white-space: pre-wrap; max-width: 60rem; }
 kbd { border: 1px solid #bbb; border-radius: 3px; padding: 0 .3rem; font-size: .85em; }
 """
 

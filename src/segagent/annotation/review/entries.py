@@ -81,6 +81,8 @@ def entries_of(run: Run) -> Iterator[Entry]:
 
 def num_records(run: Run) -> int:
     """How many records there are, those of objects that were tried again counted each time."""
+    if run.chosen is not None:
+        return len(run.chosen)
     with (run.folder / JOURNAL_FILE).open("rb") as file:
         return max(sum(1 for _ in file) - 1, 0)
 

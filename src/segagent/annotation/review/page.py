@@ -46,10 +46,11 @@ def review_page(
     warnings: Sequence[str] = (),
     sampled: Collection[int] = (),
     decisions: Mapping[str, str] | None = None,
+    guidelines: str = "",
 ) -> str:
     """The page. ``entries`` are ranked; ``shown`` and ``sampled`` go by their index, ``decisions`` by object id.
 
-    ``warnings`` stand above everything else.
+    ``warnings`` stand above everything else, ``guidelines`` above the list.
     """
     told = decisions or {}
     listed = list(enumerate(entries, 1))
@@ -63,6 +64,8 @@ def review_page(
     if len(on_page) < len(entries):
         more = f" This page lists {len(on_page)} of {len(entries)} objects; worklist.csv and worklist.json list all."
     parts = [warning_element(line) for line in warnings] + [table_element(table) for table in tables]
+    if guidelines:
+        parts.append(f'<details><summary>Guidelines</summary><pre class="rules">{escape(guidelines)}</pre></details>')
     parts += [f"<h2>Work list</h2>{_LEGEND}"]
     parts += [f'<p class="note">Pictures of {len(cards)} of {len(entries)} objects.{more}</p>', CONTROLS]
     parts += ['<main id="list">', *cards, "</main>"]
