@@ -142,7 +142,9 @@ class Browser:
 
     def settled(self) -> None:
         """Wait until the object shown is there and everything sent is answered."""
-        self.until("!app.sender.waiting.length && (app.view !== 'object' || app.object.detail?.index === app.object.index)")
+        self.until(
+            "!app.sender.waiting.length && (app.view !== 'object' || app.object.detail?.index === app.object.index)"
+        )
 
     def until(self, expression: str, seconds: float = 20.0) -> None:
         """Wait until ``expression`` holds; the page's policy lets no script be made of text, so not in the page."""
@@ -153,7 +155,9 @@ class Browser:
 
     def ask(self, expression: str) -> Any:
         """What ``expression`` of the page's ``app`` is."""
-        return self.page.evaluate(f"async () => {{ const {{app}} = await import('/static/main.js'); return {expression}; }}")
+        return self.page.evaluate(
+            f"async () => {{ const {{app}} = await import('/static/main.js'); return {expression}; }}"
+        )
 
     def where(self, x: float, y: float) -> tuple[float, float]:
         """Where on the screen the middle of a pixel of the picture is."""

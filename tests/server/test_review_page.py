@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from review_pages import WIDTH, Browser, audited, browsers, segagent, served
+from review_pages import Browser, audited, browsers, served
 
 from segagent.annotation.batch import open_run
 from segagent.annotation.people import Event, Standing, read_events, standings_of
-from segagent.core import decode_rle, encode_rle, iou
+from segagent.core import decode_rle, encode_rle
 
 pytestmark = pytest.mark.slow
 
@@ -235,7 +234,9 @@ def test_verdicts_words_and_removal(run: Path, browser: Browser) -> None:
         assert not standing(run, first[5]).now.removed
         browser.press("Escape", "/")
         page.keyboard.type("handle <b>")
-        assert [row.inner_text().split("\n")[1] for row in page.locator(".row").all()] == ["<img src=x onerror=alert(1)>"]
+        assert [row.inner_text().split("\n")[1] for row in page.locator(".row").all()] == [
+            "<img src=x onerror=alert(1)>"
+        ]
 
 
 def test_objects_are_added_by_hand_and_by_words(run: Path, browser: Browser) -> None:
@@ -429,6 +430,8 @@ def test_every_control_has_a_name(run: Path, browser: Browser) -> None:
         assert nameless == []
         browser.press("?")
         keys = browser.page.locator("dialog.keys kbd").all_inner_texts()
-        assert {"1", "c", "b", "e", "x", "g", "z", "y", "s", "t", "a", "r", "v", "w", "l", "q", "N", "?", "/"} <= set(keys)
+        assert {"1", "c", "b", "e", "x", "g", "z", "y", "s", "t", "a", "r", "v", "w", "l", "q", "N", "?", "/"} <= set(
+            keys
+        )
         browser.press("?")
         assert browser.page.locator("dialog").count() == 0
