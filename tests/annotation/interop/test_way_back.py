@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from edited_runs import (
     IDS,
     IMAGE_IDS,
@@ -42,7 +43,8 @@ acts = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
 @given(
     outcomes=st.fixed_dictionaries(dict.fromkeys(IDS, st.sampled_from(["audited", "failed", "not_found"]))),
     steps=st.lists(st.tuples(st.sampled_from(IDS), acts), max_size=12),

@@ -56,7 +56,9 @@ def write_into_source(
         notes.take(answers)
         try:
             untouched = _untouched(answers.run)
-            return _Writer(content, out, notes, only_accepted=answers.only_accepted, untouched=untouched, names=names or {}).write()
+            return _Writer(
+                content, out, notes, only_accepted=answers.only_accepted, untouched=untouched, names=names or {}
+            ).write()
         except ValueError as error:
             raise InputError(f"{source}: not COCO annotations that can be written back ({error})") from error
 

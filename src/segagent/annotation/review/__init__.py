@@ -86,16 +86,16 @@ def write_review(
         decisions = {**dict.fromkeys(decision.accepted, "accept"), **dict.fromkeys(decision.to_see, "see")}
         summary["accept"] = {k: v for k, v in decision.to_dict().items() if k not in ("accepted", "to_see")}
     tables = review_tables(run, summary, entries, decision)
-    title = f"Review of {run.folder.resolve().name}"
-    warnings = summary["warnings"]
+    name = run.folder.resolve().name
     page = review_page(
-        title,
+        f"Review of {name}",
         tables,
         entries,
         shown,
-        warnings=warnings,
+        warnings=summary["warnings"],
         sampled=by_chance,
         decisions=decisions,
+        run=name,
         guidelines=guidelines,
     )
     write_worklist(folder, entries, summary, sampled=by_chance, decisions=decisions)
