@@ -15,7 +15,7 @@ from segagent.runs.models import MakeModels, Models, unchanged, with_changes
 from segagent.runs.progress import Progress
 from segagent.runs.session import How, Session
 
-Watch: TypeAlias = Callable[[str, int, int, str], None]
+PhaseWatch: TypeAlias = Callable[[str, int, int, str], None]
 """Told what is played, images done, images in all, and a note."""
 
 
@@ -25,7 +25,7 @@ def play_benchmark(
     out: str | Path,
     config: Benchmark = Benchmark(),  # noqa: B008 - frozen
     *,
-    watch: Watch = lambda what, done, total, note: None,
+    watch: PhaseWatch = lambda what, done, total, note: None,
     **how: Unpack[How],
 ) -> list[Failure]:
     """Play every data set into ``out``/DATA/PLAY/trajectories.jsonl, and give the failed samples, each once.
