@@ -11,7 +11,7 @@ from segagent.core.usage import Prices
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits of a whole run, None for no limit. A run that reaches one stops as if interrupted and can be gone on with.
+    """Limits of a whole run, None for no limit. A run that reaches one stops as if interrupted and can be resumed.
 
     ``seconds`` of computing, ``policy_calls`` (states that the policy was asked about), ``money`` as the policy's
     server tells it, else at ``prices``.

@@ -62,7 +62,7 @@ class MaskPlan:
 
 
 def judge_masks(plan: MaskPlan, path: Path, ask: Ask, watch: Watch) -> list[JudgedMask]:
-    """The judged masks of ``plan``; kept and gone on with as :func:`segagent.reproduce.records.make_records` says."""
+    """The judged masks of ``plan``; kept and resumed as :func:`segagent.reproduce.records.make_records` says."""
     make = partial(_judge_scenes, plan=plan)
     records = make_records(plan.name, path, plan.to_dict(), plan.dataset, make, ask, watch)
     return [JudgedMask(p, t, record["image"], kind) for record in records for kind, p, t in record["masks"]]

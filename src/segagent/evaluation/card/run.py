@@ -30,7 +30,7 @@ def play_benchmark(
 ) -> list[Failure]:
     """Play every data set into ``out``/DATA/PLAY/trajectories.jsonl, and give the failed samples, each once.
 
-    ``how``: see :class:`segagent.runs.session.Session`. Raises ``InputError`` for journals that cannot be gone on with
+    ``how``: see :class:`segagent.runs.session.Session`. Raises ``InputError`` for journals that cannot be resumed
     (other settings, policy or tool), and ``SegAgentError`` where the policy's server fails for good; what was written
     stays.
     """

@@ -47,7 +47,7 @@ def train_policy(config: PolicyTraining, out: Path, *, resume: bool = True, repo
     """Train the embedded policy in the folder ``out``; every stage leaves a checkpoint and a JSONL log there.
 
     Writes ``policy.safetensors`` and ``policy.json``. With ``resume`` finished stages are skipped and an
-    interrupted one goes on. ``report`` is told what begins. Pictures come from the train split and the training
+    interrupted one goes on. ``report`` is called with what begins. Pictures come from the train split and the training
     photographs alone; the val split and the held-out photographs only measure.
     """
     began = time.perf_counter()

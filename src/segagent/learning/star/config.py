@@ -66,5 +66,5 @@ class StarConfig:
     def rollout_settings(self) -> dict[str, Any]:
         """What decides the rollouts of a model; how they are judged does not."""
         settings = {name: getattr(self, name) for name in ("max_steps", "temperature", "tool", "seed")}
-        # Rollouts of earlier versions, from empty masks all, say nothing of starts and can be gone on with.
+        # Rollouts of earlier versions, from empty masks all, say nothing of starts and can be resumed.
         return settings if self.starts in (None, ("empty",)) else {**settings, "starts": list(self.starts or ())}
