@@ -188,8 +188,9 @@ def test_plots_of_nothing(tmp_path: Path) -> None:
 def test_the_real_thing_in_miniature_of_miniature(tmp_path: Path) -> None:
     """The embedded models, trained for two steps: everything fits together."""
     config = quick_config(
-        train_scenes=3, test_scenes=1, val_scenes=1, steps=(1, 2), sft_steps=2, star_steps=2, first_action_scenes=1
-    )
+        train_scenes=2, test_scenes=1, val_scenes=1, noc_clicks=3, steps=(1, 2), candidates=2, sft_steps=2,
+        star_steps=2, first_action_scenes=1, first_action_steps=1,
+    )  # fmt: skip
     results = reproduce_miniature(tmp_path, config, workers=1)
     assert results["models"]["SFT"]["steps"] == 2
     assert results["tables"]["search"]["mini-HRES"]["calls_per_step"]["most"] <= 3

@@ -126,6 +126,9 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         def write(self, data: bytes) -> None:
             raise OSError(28, "No space left on device")
 
+        def __getattr__(self, name: str) -> object:
+            return getattr(file, name)
+
     file = journal._file
     monkeypatch.setattr(journal, "_file", Full())
     with pytest.raises(InputError, match="No space left on device"):

@@ -138,6 +138,15 @@ def speaks_against(policy: Policy, image: Image, text: str) -> tuple[str, ...]:
     return (*unknown, *doubts(policy, image, text))
 
 
+def require_doubts(policy: Policy) -> None:
+    """Refuse a policy that never has doubts, where only what it doubts is wanted. Raises ``InputError``."""
+    if not isinstance(getattr(policy, "clicker", policy), KnowsItsDoubts | KnowsItsWords):
+        raise InputError(
+            f"--only doubtful: policy {policy.name!r:.200} never says that it has doubts; choose by a run of one that "
+            "does: segagent review RUN --only doubtful -o todo, then --only id=@todo/worklist.json"
+        )
+
+
 def doubts(policy: Policy, image: Image, text: str) -> list[str]:
     """What ``policy`` itself says against relying on it; empty for policies that cannot tell."""
     return policy.doubts(image, text) if isinstance(policy, KnowsItsDoubts) else []

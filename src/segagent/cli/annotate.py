@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segagent.cli.common import DATA_SET, CrowdsOption, JsonOption, SeedOption
+from segagent.cli.common import DATA_SET, CrowdsOption, GuidelinesOption, JsonOption, OnlyOption, SeedOption
 from segagent.cli.console import reporting_errors
 from segagent.cli.models import ModelOptions
 from segagent.cli.options import takes
@@ -79,6 +79,8 @@ def annotate(
             rich_help_panel=DATA_SET,
         ),
     ] = None,
+    only: OnlyOption = None,
+    guidelines: GuidelinesOption = None,
     run: RunOptions,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -86,7 +88,9 @@ def annotate(
     """Segment what TEXT says in IMAGE, or what each sentence of a data set says in its image."""
     choice = models.choose(run.price)
     if text is not None:
-        require_unset(crowds=crowds, prompts=prompts, found=found, **run.given())
+        require_unset(
+            crowds=crowds, prompts=prompts, found=found, only=only or None, guidelines=guidelines, **run.given(),
+        )  # fmt: skip
         require_use_of_price(run.price, models.max_money)
         work_on_picture(Path(source), text, out, choice, mask=mask, box=box, seed=seed, as_json=as_json)
         return
@@ -96,7 +100,7 @@ def annotate(
     require_unset(seed_mask=mask, box=box)
     config = RunConfig("annotate", choice.search, seed=seed).with_given(found=found)
     opened = open_given(source, prompts=prompts, crowds=crowds)
-    run_dataset(opened, out, choice, config, run=run, as_json=as_json)
+    run_dataset(opened, out, choice, config, only=only, guidelines=guidelines, run=run, as_json=as_json)
 
 
 @reporting_errors
@@ -135,6 +139,8 @@ def refine(
             rich_help_panel=DATA_SET,
         ),
     ] = None,
+    only: OnlyOption = None,
+    guidelines: GuidelinesOption = None,
     run: RunOptions,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -142,7 +148,10 @@ def refine(
     """Improve a given mask, or those of a data set; never by one that the policy scores worse than the given one."""
     choice = models.choose(run.price)
     if text is not None:
-        require_unset(images=images, crowds=crowds, below=below, margin=margin, sure=sure, **run.given())
+        require_unset(
+            images=images, crowds=crowds, below=below, margin=margin, sure=sure, only=only or None,
+            guidelines=guidelines, **run.given(),
+        )  # fmt: skip
         require_use_of_price(run.price, models.max_money)
         if mask is None:
             from segagent.core import InputError
@@ -156,4 +165,4 @@ def refine(
     require_unset(mask=mask)
     config = RunConfig("refine", choice.search, seed=seed).with_given(below=below, margin=margin, sure=sure)
     opened = open_given(source, images=images, crowds=crowds)
-    run_dataset(opened, out, choice, config, run=run, as_json=as_json)
+    run_dataset(opened, out, choice, config, only=only, guidelines=guidelines, run=run, as_json=as_json)

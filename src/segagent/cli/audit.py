@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segagent.cli.common import DATA_SET, CrowdsOption, JsonOption, SeedOption
+from segagent.cli.common import DATA_SET, CrowdsOption, GuidelinesOption, JsonOption, OnlyOption, SeedOption
 from segagent.cli.console import print_object, reporting_errors, say, waiting, warn
 from segagent.cli.models import Choice, ModelOptions
 from segagent.cli.options import takes
@@ -42,6 +42,8 @@ def audit(
     images: ImagesOption = None,
     crowds: CrowdsOption = False,
     models: ModelOptions,
+    only: OnlyOption = None,
+    guidelines: GuidelinesOption = None,
     run: RunOptions,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -52,7 +54,9 @@ def audit(
 
     choice = models.choose()
     if text is not None:
-        require_unset(images=images, price=run.price, out=out, **run.given())
+        require_unset(
+            images=images, price=run.price, out=out, only=only or None, guidelines=guidelines, **run.given(),
+        )  # fmt: skip
         if mask is None:
             raise InputError("--mask is missing; give the mask to look at")
         _audit_picture(Path(source), text, mask, choice, seed=seed, as_json=as_json)
@@ -62,7 +66,8 @@ def audit(
     if out is None:
         raise InputError("--out is missing; give the run folder (-o RUN)")
     opened = open_given(source, images=images, crowds=crowds)
-    run_dataset(opened, out, choice, RunConfig("audit", choice.search, seed=seed), run=run, as_json=as_json)
+    config = RunConfig("audit", choice.search, seed=seed)
+    run_dataset(opened, out, choice, config, only=only, guidelines=guidelines, run=run, as_json=as_json)
 
 
 def _audit_picture(image: Path, text: str, mask: Path, choice: Choice, *, seed: int, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from segagent.cli.console import warn
 
 if TYPE_CHECKING:
+    from segagent.annotation.batch import Run
+    from segagent.annotation.batch.choosing import Only
     from segagent.datasets import Dataset
 
 DATA_SET = "Data set"
@@ -37,6 +40,48 @@ CrowdsOption: TypeAlias = Annotated[
         rich_help_panel=DATA_SET,
     ),
 ]
+
+
+OnlyOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="CONDITION",
+        help="Only some objects: image=NAME or a pattern like image=day1/*, category=NAME, id=ID, id=@FILE, doubtful "
+        "(the policy doubts them). Repeatable: any of one kind, and all kinds.",
+        show_default=False,
+    ),
+]
+"""Of commands that make runs it is about a data set, of the others about a run."""
+
+GuidelinesOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--guidelines",
+        metavar="FILE",
+        help="The project's labelling rules, a text file: language models read them with every question, people beside "
+        "each object.",
+        show_default=False,
+        rich_help_panel=DATA_SET,
+    ),
+]
+
+
+def parse_only(conditions: list[str] | None) -> Only:
+    """The choice that ``--only`` makes. Raises ``InputError``."""
+    from segagent.annotation.batch.choosing import Only
+
+    return Only.parse(conditions or ())
+
+
+def chosen_run(run: Run, conditions: list[str] | None) -> Run:
+    """``run`` with the objects alone that ``--only`` takes; a warning for each condition that fits nothing.
+
+    Raises ``InputError`` where no object is left.
+    """
+    from segagent.annotation.team import only_these
+
+    return only_these(run, parse_only(conditions), warn)
 
 
 def open_data(spec: str, text_template: str | None = None, *, crowds: bool = False) -> Dataset:

@@ -30,6 +30,7 @@ from segagent.cli.scenes import scenes
 from segagent.cli.sentences import sentences
 from segagent.cli.serve import serve_policy
 from segagent.cli.summary import check, summary
+from segagent.cli.team import agreement, merge, notes, split
 from segagent.cli.train import train
 from segagent.cli.trajectories import trajectories
 
@@ -88,6 +89,7 @@ _add(
     "Improve given masks, or return them as they are.",
     'segagent refine photo.jpg "the dog" --mask rough.png -o out',
     "segagent refine coco.json --images images -o run --below 0.85",
+    "segagent refine coco.json -o again --only id=@todo/worklist.json",
 )
 _add("Annotate", demo, "Run the main job on four pictures.", "segagent demo -o demo")
 _add(
@@ -99,6 +101,7 @@ _add(
     "Which masks of a data set are wrong?",
     "segagent audit coco.json --images images -o run",
     "segagent audit scenes:20 -o run --json",
+    "segagent audit coco.json -o dogs --only category=dog --only 'image=day1/*' --guidelines rules.txt",
     'segagent audit photo.jpg "the dog" --mask dog.png',
 )
 _add(
@@ -113,6 +116,8 @@ _add(
     "A run as a ranked work list with pictures.",
     "segagent review run",
     "segagent review run --accept 0.95 --sample 50 -o page",
+    "segagent review run --only doubtful -o todo",
+    "segagent review run --serve --by Ann --guidelines rules.txt",
 )
 _add(
     "Look and correct",
@@ -122,7 +127,13 @@ _add(
     "segagent summary run --accept 0.95 --accept-iou 0.9",
     "segagent summary run --accept 0.95 --calibrate check/checked.json --json",
 )
-_add("Look and correct", check, "Draw masks of a run for you to check.", "segagent check run -o check --num 50")
+_add(
+    "Look and correct",
+    check,
+    "Draw masks of a run for you to check.",
+    "segagent check run -o check --num 50",
+    "segagent check run --serve --by Ann",
+)
 _add(
     "Look and correct",
     diff,
@@ -135,15 +146,45 @@ _add(
     export,
     "Write a run's masks for other programs.",
     "segagent export run --to coco -o out.json",
+    "segagent export run --to coco -o dogs.json --only category=dog",
     "segagent export run --to label-studio -o tasks.json --accept 0.9 --image-prefix 'http://host/images/'",
 )
 _add(
     "Look and correct",
     import_,
-    "Learn from people's corrections of a run.",
+    "Take people's corrections into a run.",
+    "segagent import tasks.json --run run --by Ann",
     "segagent import tasks.json --run run -o corrected",
-    "segagent import out.json --run run -o c --by Ann",
     name="import",
+)
+_add(
+    "Work together",
+    split,
+    "Deal a run's objects out to several people.",
+    "segagent split run --people 3 --overlap 0.1",
+    "segagent split run --people Ann,Ben --only doubtful -o doubts.json",
+    "segagent review run --serve --assign run/assignments.json --by Ann",
+)
+_add(
+    "Work together",
+    agreement,
+    "How far do people agree on a run's objects?",
+    "segagent agreement run",
+    "segagent agreement run --only category=dog --json",
+)
+_add(
+    "Work together",
+    notes,
+    "What people noted about a run's objects.",
+    "segagent notes run",
+    'segagent notes run --search "hidden leg"',
+)
+_add(
+    "Work together",
+    merge,
+    "Join runs of several batches to one.",
+    "segagent merge monday tuesday -o week",
+    "segagent merge cats dogs again -o all --keep last",
 )
 _add(
     "Measure",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
+from segagent.cli.common import OnlyOption, chosen_run
 from segagent.cli.console import (
     EXIT_SOME_FAILED,
     one_line,
@@ -17,6 +18,8 @@ from segagent.cli.console import (
     say,
     warn,
 )
+from segagent.cli.options import takes
+from segagent.cli.reviewing import ServingOptions
 from segagent.cli.runs import tell_counts
 from segagent.cli.summary import RunArgument
 
@@ -24,6 +27,7 @@ _MAX_LISTED = 20
 
 
 @reporting_errors
+@takes(ServingOptions)
 def review(
     run: RunArgument,
     *,
@@ -38,6 +42,7 @@ def review(
         ),
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which objects --sample draws.")] = 0,
+    only: OnlyOption = None,
     accept: AcceptOption = None,
     accept_iou: AcceptIouOption = 0.9,
     calibrate: CalibrateOption = None,
@@ -47,11 +52,18 @@ def review(
             "--data", metavar="DATASET", help="Where the pictures are now, if not where they were.", show_default=False
         ),
     ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve a page to put objects right on, instead of writing one to look at.")
+    ] = False,
+    serving: ServingOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print counts and files as one JSON object.")] = False,
 ) -> None:
     """Rank the objects of RUN, those most worth a person's look first, on one HTML page with pictures.
 
     The page needs no server and loads nothing. worklist.csv and worklist.json beside it hold all objects.
+
+    With --serve the page is one to work on: clicks that the run's tool answers, strokes, verdicts, notes. All goes into
+    RUN/people.jsonl as it is done; stop with Ctrl-C and go on whenever you like.
     """
     from segagent.annotation.batch import open_run
     from segagent.annotation.review import write_review
@@ -59,7 +71,11 @@ def review(
 
     if accept is None and calibrate is not None:
         raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
-    opened = open_run(run)
+    opened = chosen_run(open_run(run), only)
+    if serve:
+        serving.serve(opened, data=data)
+        return
+    serving.refuse(but="guidelines")
     with phases(unit="objects", quiet=as_json) as update:
         made = write_review(
             opened,
@@ -71,6 +87,7 @@ def review(
             accept_iou=accept_iou,
             data=data,
             checked=calibrate,
+            guidelines=serving.rules(opened),
             watch=lambda what, done, total: update(what, done, total, ""),
         )
     result = made.result

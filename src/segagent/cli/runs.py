@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segagent.cli.common import DATA_SET, open_data, tell_notes
-from segagent.cli.console import EXIT_SOME_FAILED, print_object, say, warn
+from segagent.cli.common import DATA_SET, open_data, parse_only, tell_notes
+from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, say, warn
 from segagent.cli.models import Choice
 from segagent.cli.running import RunOptions, tell_failures, tell_stopped, watching
 
@@ -91,13 +91,31 @@ def open_given(
 
 
 def run_dataset(
-    opened: Dataset, out: Path, choice: Choice, config: RunConfig, *, run: RunOptions, as_json: bool
+    opened: Dataset,
+    out: Path,
+    choice: Choice,
+    config: RunConfig,
+    *,
+    only: list[str] | None,
+    guidelines: Path | None,
+    run: RunOptions,
+    as_json: bool,
 ) -> None:
-    """Do a job to a data set: progress, summary, exit code."""
+    """Do a job to a data set, or to the objects of it that ``only`` takes: progress, summary, exit code."""
     from functools import partial
 
     from segagent.annotation.batch import make_models, run_job
+    from segagent.annotation.batch.choosing import ChosenDataset
     from segagent.annotation.batch.summary import read_summary
+    from segagent.policies.chat import read_guidelines
+
+    chosen = parse_only(only)
+    rules = "" if guidelines is None else read_guidelines(guidelines)
+    if rules and choice.policy.partition(":")[0] == "embedded":
+        warn("the embedded policy reads no guidelines, only the object's words; people see them in review")
+    if chosen.in_data:
+        opened = ChosenDataset(opened, chosen, warn)
+    config = replace(config, only=chosen, guidelines=rules)
 
     first_box = choice.first_box if config.job == "annotate" else "none"
     with watching(config.job, opened.num_images, "objects", out, quiet=as_json) as watch:
@@ -137,8 +155,24 @@ def tell_summary(summary: dict[str, Any]) -> None:
     say(f"cost: {cost.get('seconds', 0):.1f} s, {cost.get('policy_calls', 0):.0f} policy calls{money}")
     if cost.get("not_greedy"):
         warn(f"{cost['not_greedy']:.0f} replies were sampled, for the policy's server takes no temperature")
+    if "people" in summary:
+        tell_people(summary["people"])
     tell_stopped(summary.get("stopped", ""))
     say(f"run: {summary['run']}; next: segagent review {summary['run']}")
+
+
+def tell_people(counts: dict[str, Any]) -> None:
+    """Say what people did to a run, in a line, and what is left to do, in another."""
+    did = ("confirmed", "wrong", "corrected", "taken", "added", "removed", "relabelled", "rephrased")
+    told = ", ".join(f"{counts[name]} {name}" for name in did if counts[name])
+    names = ", ".join(f"{one_line(name)} ({number})" for name, number in counts["people"].items())
+    say(f"people: {told or 'nothing decided'}" + (f"; by {names}" if names else ""))
+    unsure = "".join(f", {counts['verdicts'][name]} {words}" for name, words in _UNDECIDED if counts["verdicts"][name])
+    contested = f"; {counts['contested']} contested: two people were at them" if counts["contested"] else ""
+    say(f"not decided on: {counts['remaining']}{unsure}{contested}")
+
+
+_UNDECIDED = (("unsure", "of them unsure"), ("skip", "skipped"))
 
 
 def tell_counts(summary: dict[str, Any]) -> None:

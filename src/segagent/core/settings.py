@@ -17,6 +17,7 @@ _CONTENTS = {
     "policy_answers": "the policy answers otherwise, so its weights have changed",
     "tool_answers": "the tool answers otherwise, so its weights have changed",
     "calibration": "the policy's calibration has changed",
+    "guidelines": "their text has changed",
     "examples": "the training examples have changed",
 }
 """What is said of settings whose values are digests or tables, which say nothing to a person."""

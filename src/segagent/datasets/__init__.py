@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from segagent.core import InputError
@@ -14,6 +15,8 @@ from segagent.datasets.folder import FolderDataset
 from segagent.datasets.generated import ScenesDataset
 from segagent.datasets.hqseg import open_hqseg
 from segagent.datasets.interactive import open_interactive
+from segagent.datasets.joined import SCHEME as JOINED
+from segagent.datasets.joined import JoinedDataset
 from segagent.datasets.listed import ListedDataset
 from segagent.datasets.lvis import TAKEN_AS, LvisDataset, open_coco
 from segagent.datasets.manifest_stream import LARGE_MANIFEST_BYTES, StreamedFolder
@@ -30,6 +33,7 @@ __all__ = [
     "CocoDataset",
     "Dataset",
     "FolderDataset",
+    "JoinedDataset",
     "ListedDataset",
     "LvisDataset",
     "ParquetDataset",
@@ -93,6 +97,7 @@ def open_dataset(
     - ``davis:ROOT``: :func:`open_davis`, with ``by=2016|2017``, ``split=``, ``text=``
     - ``parquet:FILE_OR_FOLDER``: :class:`ParquetDataset`; ``image=``, ``mask=``, ``text=`` name the columns
     - ``prompts:FILE``: :func:`open_prompts`, a CSV of images and sentences without masks, with ``images=``
+    - ``joined:[...]``: :class:`JoinedDataset`, as ``segagent merge`` writes it into a run
     - ``python:MODULE:FACTORY``, or the name of an installed one: a data set of your own, with ``name=value,...`` as it
       takes them, see docs/extend.md; a file or folder of such a name goes before it
 
@@ -102,6 +107,8 @@ def open_dataset(
     of a :class:`ListedDataset`. Without ``pictures`` the folder of the images need not be there. Raises ``InputError``
     for anything else, and for a data set that is malformed.
     """
+    if spec.startswith(f"{JOINED}:["):
+        return JoinedDataset.from_spec(spec, partial(open_dataset, pictures=pictures))
     opened = _opened(spec, text_template, crowds=crowds)
     folder = getattr(opened, "images_dir", None)
     if pictures and folder is not None and opened.num_images and not Path(folder).is_dir():

@@ -111,10 +111,14 @@ def bootstrap_statistics(
 
 
 def bootstrap_statistic(
-    statistic: Callable[[npt.NDArray[np.int64]], float], groups: Sequence[Hashable], *, num_resamples: int = 500
+    statistic: Callable[[npt.NDArray[np.int64]], float],
+    groups: Sequence[Hashable],
+    *,
+    num_resamples: int = 500,
+    seed: int = 0,
 ) -> Interval:
     """:func:`bootstrap_statistics` of one."""
-    return bootstrap_statistics(lambda rows: {"": statistic(rows)}, groups, num_resamples=num_resamples)[""]
+    return bootstrap_statistics(lambda rows: {"": statistic(rows)}, groups, num_resamples=num_resamples, seed=seed)[""]
 
 
 def bootstrap_unpaired(

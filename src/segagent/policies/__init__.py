@@ -22,9 +22,11 @@ __all__ = [
     "format_reply",
     "make_policy",
     "parse_reply",
+    "reads_guidelines",
     "require_predicted_iou",
     "told_format",
     "with_first_box",
+    "with_guidelines",
     "with_known_format",
 ]
 
@@ -128,6 +130,29 @@ def with_known_format(policy: Policy) -> Policy:
     if guessed:
         raise SpecError(f"{policy.name:.300}: {guessed}")
     return policy
+
+
+def with_guidelines(policy: Policy, guidelines: str) -> Policy:
+    """``policy``, told the project's labelling rules with every question it is asked; empty ones change nothing.
+
+    Language models read them, and so does a policy of your own that has a method ``with_guidelines(text)`` which gives
+    such a policy. The embedded one is given back as it is: it reads no text but the object's, which
+    :func:`reads_guidelines` tells. Raises ``InputError`` for others, which would leave the rules unread.
+    """
+    if not guidelines or policy.name.partition(":")[0] == "embedded":
+        return policy
+    if not reads_guidelines(policy):
+        raise InputError(
+            f"policy {policy.name!r:.200} reads no guidelines; leave --guidelines out here, and show them to people: "
+            "segagent review RUN --guidelines FILE"
+        )
+    told: Policy = policy.with_guidelines(guidelines)  # type: ignore[attr-defined]
+    return told
+
+
+def reads_guidelines(policy: Policy) -> bool:
+    """Whether the policy can be told labelling rules, see :func:`with_guidelines`."""
+    return bool(getattr(policy, "reads_guidelines", hasattr(policy, "with_guidelines")))
 
 
 def with_first_box(policy: Policy, choice: str) -> Policy:

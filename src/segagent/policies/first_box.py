@@ -19,12 +19,19 @@ class FirstBoxPolicy(WrappedPolicy[Policy]):
 
     def __init__(self, name: str, clicker: Policy, grounder: ChatPolicy) -> None:
         super().__init__(clicker, name)
-        self.grounder = ChatPolicy(grounder.name, grounder.model, replace(grounder.format, first_box=True))
+        self.grounder = ChatPolicy(
+            grounder.name, grounder.model, replace(grounder.format, first_box=True), grounder.guidelines
+        )
 
     @property
     def concurrency(self) -> int:
         """How many threads may ask at once, and gain by it."""
         return min(concurrency_of(self.policy), self.grounder.concurrency)
+
+    def with_guidelines(self, text: str) -> FirstBoxPolicy:
+        """The same, told labelling rules: the one that is asked for boxes, and the clicker where it reads them."""
+        told = getattr(self.policy, "with_guidelines", lambda text: self.policy)
+        return FirstBoxPolicy(self.name, told(text), self.grounder.with_guidelines(text))
 
     def propose(
         self,

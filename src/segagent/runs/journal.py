@@ -17,6 +17,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -30,8 +31,12 @@ JOURNAL_SCHEMA = "segagent.journal/1"
 _BEGINNING = b'{"schema": "' + JOURNAL_SCHEMA.encode("ascii") + b'"'
 
 
+class JournalInUseError(InputError):
+    """Another process has the journal open for writing."""
+
+
 class Journal:
-    """A journal open for appending, and locked: a second process that opens it gets an ``InputError``."""
+    """A journal open for appending, and locked: a second process that opens it gets a :class:`JournalInUseError`."""
 
     def __init__(
         self,
@@ -122,10 +127,15 @@ class Journal:
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
+        begin = self._file.tell()
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
+            # Half a line would spoil what is written later, should there be room again.
+            with suppress(OSError):
+                self._file.truncate(begin)
+                self._file.seek(begin)
             raise InputError(
                 f"{self.path}: cannot be written ({_reason(error)}); free some space and start again to go on"
             ) from error
@@ -147,6 +157,29 @@ def read_journal(path: str | Path, first_unit: int = 0) -> tuple[dict[str, Any],
     if header.get("schema") != JOURNAL_SCHEMA:
         raise InputError(f"{name}: not a journal; its first line should hold the schema {JOURNAL_SCHEMA!r}")
     return header, _records(name, first_unit)
+
+
+def placed_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The records of a journal with the offset of each one's line, for :func:`record_at`; else as `read_journal`."""
+    with path.open("rb") as file:
+        place: int | None = None
+        for end, record in _lines(file, path):
+            if place is not None:
+                yield place, record
+            place = end
+
+
+def record_at(path: Path, place: int) -> dict[str, Any]:
+    """The record whose line begins at the offset ``place``. Raises ``InputError`` where there is none (any more)."""
+    try:
+        with path.open("rb") as file:
+            file.seek(place)
+            record = _record(file.readline())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({_reason(error)})") from error
+    if record is None:
+        raise InputError(f"{path}: holds no record at {place} any more; was it changed?")
+    return record
 
 
 def last_unit(path: Path) -> int:
@@ -282,7 +315,9 @@ def _lock(file: io.FileIO, path: Path) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(f"{path}: another process is writing it; wait for that one or choose another") from error
+            raise JournalInUseError(
+                f"{path}: another process is writing it; wait for that one or choose another"
+            ) from error
         except OSError:
             return  # A file system without locks.
 

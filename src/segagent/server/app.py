@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from segagent.core import InputError, MissingExtraError, Policy, Proposal
+from segagent.core import MissingExtraError, Policy, Proposal
 from segagent.policies.chat import FORMATS, format_to_dict
+from segagent.server.listening import LOOPBACK, listen
 from segagent.server.requests import BadRequestError, ChatRequest, ServerLimits, read_request
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
     from starlette.responses import Response
-
-LOOPBACK = "127.0.0.1"
 
 
 def create_app(policy: Policy, limits: ServerLimits | None = None) -> FastAPI:
@@ -76,17 +74,7 @@ def serve(app: FastAPI, port: int, ready: Callable[[str], None]) -> None:
 
     Raises ``InputError`` if the port is taken.
     """
-    import uvicorn
-
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((LOOPBACK, port))
-        except OSError as error:
-            raise InputError(f"port {port} cannot be used ({error.strerror}); choose another, or 0 for any") from error
-        ready(f"http://{LOOPBACK}:{listener.getsockname()[1]}/v1")
-        config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
-        uvicorn.Server(config).run(sockets=[listener])
+    listen(app, LOOPBACK, port, lambda url: ready(f"{url}/v1"))
 
 
 async def _body(request: Request, limits: ServerLimits) -> bytes:

@@ -38,7 +38,7 @@ def events(out: Path) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for line in (out / "events.jsonl").read_text().splitlines():
         event = json.loads(line)
-        assert (event["schema"], event["by"]) == ("segagent.event/1", "ann")
+        assert (event["schema"], event["by"]) == ("segagent.event/2", "ann")
         found.setdefault(event["kind"], []).append(event)
     return found
 

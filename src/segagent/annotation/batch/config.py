@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
+from segagent.annotation.batch.choosing import Only
 from segagent.core import InputError
 from segagent.search import SearchConfig
 
@@ -25,6 +26,7 @@ class RunConfig:
     people.
     ``found``: annotate answers "not found" where the calibrated predicted IoU of its mask is below this.
     ``seed``: each object's own seed comes of it and the object's id.
+    ``only``: which objects. ``guidelines``: the project's rules, told to policies that read them.
     ``batch_images``: how many images are worked on at once; ``batch_episodes``: about how many of their objects the
     models are asked together. Neither changes a record.
     """
@@ -36,6 +38,8 @@ class RunConfig:
     sure: float = 0.9
     found: float = 0.3
     seed: int = 0
+    only: Only = Only()  # noqa: RUF009 - frozen
+    guidelines: str = ""
     batch_images: int = 1
     batch_episodes: int = 16
 
@@ -57,4 +61,7 @@ class RunConfig:
         """What changes a record: settings of other jobs left out."""
         search = {name: value for name, value in asdict(self.search).items() if name != "keep_iou"}
         own = {"audit": (), "refine": ("below", "margin", "sure"), "annotate": ("found",)}[self.job]
-        return {"job": self.job, "search": search, **{name: getattr(self, name) for name in own}, "seed": self.seed}
+        settings = {"job": self.job, "search": search, **{name: getattr(self, name) for name in own}, "seed": self.seed}
+        # Left out where they say nothing, so that runs of earlier versions can be gone on with.
+        more = {"only": self.only.to_dict(), "guidelines": self.guidelines}
+        return settings | {name: value for name, value in more.items() if value}

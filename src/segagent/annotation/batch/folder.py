@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice, takewhile
 from pathlib import Path
@@ -25,11 +25,16 @@ CALIBRATION_NAME = "calibration.json"
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and its journal's header. Reading it again gives what has been done since."""
+    """A run folder and its journal's header. Reading it again gives what has been done since.
+
+    ``chosen``: ids of the only objects to speak of, as ``choice`` says in words; None: of all.
+    """
 
     folder: Path
     config: dict[str, Any]
     notes: dict[str, Any]
+    chosen: frozenset[str] | None = None
+    choice: str = ""
 
     @property
     def job(self) -> str:
@@ -63,7 +68,7 @@ class Run:
     def records(self) -> Iterator[ObjectRecord | Failure]:
         """The last word on each object: in the data set's order, retried ones after the others.
 
-        Raises ``InputError`` naming the line that is no record.
+        Those of :meth:`takes` alone. Raises ``InputError`` naming the line that is no record.
         """
         path = self.folder / JOURNAL_FILE
         retried = self._retried
@@ -79,7 +84,27 @@ class Run:
                 seen[name] += 1
                 if seen[name] < retried[name]:
                     continue
-            yield record
+            if self.takes(name):
+                yield record
+
+    def ids(self) -> Iterator[str]:
+        """The ids of the objects that there is a record of."""
+        for record in self.records():
+            yield record.sample_id if isinstance(record, Failure) else record.object_id
+
+    def takes(self, object_id: str) -> bool:
+        """Whether the object is spoken of."""
+        return self.chosen is None or object_id in self.chosen
+
+    @property
+    def whole(self) -> Run:
+        """The run with all its objects."""
+        return replace(self, chosen=None, choice="")
+
+    @property
+    def made_of_some(self) -> bool:
+        """Whether it was made of objects of its data set that were chosen, not of all."""
+        return bool(self.config.get("only"))
 
     def objects(self) -> Iterator[ObjectRecord]:
         """The records of objects that did not fail."""
@@ -123,6 +148,12 @@ class Run:
             if data["unit"][0] >= self.num_images:
                 later[str(data.get("object_id", data.get("sample_id")))] += 1
         return {name: count + 1 for name, count in later.items()}
+
+
+def guidelines_of(run: Run) -> str:
+    """The project's labelling rules that the run was made with; empty without any."""
+    told = run.config.get("guidelines", run.notes.get("guidelines", ""))
+    return told if isinstance(told, str) else ""
 
 
 def open_run(folder: str | Path) -> Run:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
+from segagent.annotation.batch.choosing import ChosenDataset
 from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.folder import CALIBRATION_NAME, COSTS_FILE, JOURNAL_FILE, open_run
 from segagent.annotation.batch.models import MakeModels, Models
 from segagent.annotation.batch.summary import write_summary
-from segagent.annotation.batch.work import no_iou, work_on
+from segagent.annotation.batch.work import no_iou, objects_played
+from segagent.annotation.single import require_doubts
 from segagent.core import InputError
 from segagent.core.extensions import extension_versions
 from segagent.datasets import Dataset
 from segagent.evaluation.calibration import calibration_content
 from segagent.imaging.writing import write_bytes
-from segagent.policies import require_predicted_iou
+from segagent.policies import require_predicted_iou, with_guidelines
 from segagent.runs.fingerprint import known_answers
 from segagent.runs.playing import ImageResult
 from segagent.runs.progress import Progress, Watch
@@ -40,6 +43,11 @@ OPTIONS = {
     "sure": "--sure",
     "found": "--found",
     "seed": "--seed",
+    "only.image": "--only",
+    "only.category": "--only",
+    "only.id": "--only",
+    "only.doubtful": "--only",
+    "guidelines": "--guidelines",
 }
 """How a run's settings are given to the commands."""
 
@@ -77,13 +85,15 @@ def run_job(
         SegAgentError: if a model cannot be made, a server fails for good, or workers keep dying. What is done stays.
     """
     session = Session(**how)
+    if config.only.in_data and not isinstance(dataset, ChosenDataset):
+        dataset = ChosenDataset(dataset, config.only)
     folder = made_folder(out)
-    with session.asking(make_models) as ask:
+    with session.asking(partial(_guided, make_models, config.guidelines) if config.guidelines else make_models) as ask:
         (about,) = ask(partial(_describe, config=config), [known_answers(folder / JOURNAL_FILE)])
         settings = {"what": config.job, "dataset": dataset.fingerprint, "num_images": dataset.num_images}
         plan = Plan(
             dataset,
-            partial(work_on, config=config),
+            objects_played(config),
             folder / JOURNAL_FILE,
             {**settings, **about["settings"], **config.to_dict()},
             {"dataset": dataset.spec, "versions": about["versions"] | extension_versions(dataset), **(notes or {})},
@@ -129,7 +139,14 @@ def _refuse_without_iou(results: Iterator[list[ImageResult]], *, policy: str, jo
         raise InputError(f"{no_iou(policy)}, which {job} needs; use another policy, or a prompt that asks for it")
 
 
+def _guided(make_models: MakeModels, guidelines: str) -> Models:
+    models = make_models()
+    return replace(models, policy=with_guidelines(models.policy, guidelines))
+
+
 def _describe(models: Models, known: str, *, config: RunConfig) -> dict[str, Any]:
+    if config.only.doubtful:
+        require_doubts(models.policy)
     if config.job != "annotate":
         require_predicted_iou(models.policy, config.job)
     if config.search.num_candidates > 1:

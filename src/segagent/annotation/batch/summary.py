@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from segagent.annotation.batch.choosing import Only
 from segagent.annotation.batch.folder import Run
 from segagent.annotation.batch.likely_error import ERROR_LABELS, likely_error
 from segagent.annotation.batch.records import ObjectRecord
+from segagent.annotation.people import count_people, objects_left, standings_of
+from segagent.core.failures import Failure
 from segagent.core.texts import read_json
-from segagent.imaging.writing import write_bytes
-
-SUMMARY_FILE = "summary.json"
+from segagent.runs.summary import SUMMARY_FILE, summed_up, write_summary_file
 
 
 def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
@@ -24,19 +24,21 @@ def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
 
     ``likely_errors`` and expected IoUs are None where there is nothing to speak of. ``doubted`` objects are those that
     the policy itself has doubts about, ``unscored`` ones those whose mask it predicted no IoU of; ``images_left`` is
-    how many images the run has not come to. ``warnings``: what goes before all figures, as clauses, the weightiest
-    first. Without ``judge`` the likely errors, which cost the most time, are None too.
+    how many images the run has not come to. ``only``: which objects it is about where they were chosen, else empty;
+    images and costs are the whole run's. ``warnings``: what goes before all figures, as clauses, the weightiest first.
+    ``people``: what people did, where they did anything (:func:`segagent.annotation.people.count_people`); all else is
+    what the run has found. Without ``judge`` the likely errors, which cost the most time, are None too.
     """
     judged = judge and run.job != "annotate"
     outcomes: Counter[str] = Counter()
     errors: Counter[str] = Counter()
-    failures: list[dict[str, Any]] = []
+    failures: list[Failure] = []
     before: list[float] = []
     after: list[float] = []
     doubted = unscored = 0
     for record in run.records():
         if not isinstance(record, ObjectRecord):
-            failures.append({"object_id": record.sample_id, "image": record.image, "reason": record.reason})
+            failures.append(record)
             continue
         outcomes[record.outcome] += 1
         doubted += bool(record.doubts)
@@ -50,25 +52,23 @@ def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "run": str(run.folder),
         "job": run.job,
+        "only": "; ".join(_choices(run)),
         "objects": outcomes.total() + len(failures),
-        "outcomes": dict(sorted(outcomes.items())),
+        **summed_up("object", outcomes, failures, run.num_images, run.num_images_left(), run.costs()),
         "doubted": doubted,
         "unscored": unscored,
         "likely_errors": {label: errors[label] for label in ERROR_LABELS} if judged else None,
-        "failed": failures,
-        "images": run.num_images,
-        "images_left": run.num_images_left(),
         "expected_iou_given": round(float(np.mean(before)), 4) if before else None,
         "expected_iou": round(float(np.mean(after)), 4) if after else None,
-        "cost": {name: round(value, 4) for name, value in run.costs().items()},
     }
+    if standings := {name: one for name, one in standings_of(run).items() if run.takes(name)}:
+        summary["people"] = count_people(standings.values(), objects_left(run, standings=standings))
     return {**summary, "warnings": list(_warnings(summary))}
 
 
 def write_summary(run: Run, stopped: str) -> None:
     """Write ``summary.json`` into the run's folder: :func:`summarise_run`, and which budget ``stopped`` the session."""
-    content = {**summarise_run(run), "stopped": stopped}
-    write_bytes(run.folder / SUMMARY_FILE, json.dumps(content, indent=1).encode("ascii") + b"\n")
+    write_summary_file(run.folder / SUMMARY_FILE, summarise_run(run), stopped)
 
 
 def read_summary(folder: str | Path) -> dict[str, Any]:
@@ -100,10 +100,21 @@ def _mostly_doubted(num_doubted: int, num_objects: int) -> str:
     return f"the policy doubts {num_doubted} of {num_objects} objects: its scores mean little here"
 
 
+def _choices(run: Run) -> Iterator[str]:
+    """Which objects the run was made of, and which are spoken of, where they were chosen."""
+    if run.made_of_some:
+        yield Only.words(run.config["only"])
+    if run.choice:
+        yield run.choice
+
+
 def _warnings(summary: Mapping[str, Any]) -> Iterator[str]:
     done = sum(summary["outcomes"].values())
+    if summary["only"]:
+        yield f"only {summary['only']}: {summary['objects']} objects; the others are left as they are"
     if not summary["objects"]:
-        yield "no object is done yet" if summary["images_left"] else "the data set holds no object: nothing was done"
+        nothing = "the choice takes no object" if summary["only"] else "the data set holds no object"
+        yield "no object is done yet" if summary["images_left"] else f"{nothing}: nothing was done"
     elif not done:
         yield f"every object failed ({summary['objects']})"
     if words := _mostly_doubted(summary["doubted"], done):

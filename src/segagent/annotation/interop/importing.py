@@ -16,7 +16,6 @@ from segagent.annotation.batch.checked import mask_digest
 from segagent.annotation.interop.answers import Answer, ImageAnswers
 from segagent.annotation.interop.corrections import Correction, Matcher
 from segagent.annotation.interop.entries import Entry, Problem
-from segagent.annotation.interop.events import Event, EventKind
 from segagent.annotation.interop.learning_data import Beginning, write_trajectories
 from segagent.annotation.interop.mask_folder import write_mask_folder
 from segagent.annotation.interop.matching import read_corrections
@@ -24,6 +23,7 @@ from segagent.annotation.interop.outputs import new_folder, refuse_existing
 from segagent.annotation.interop.pairing import Drawn
 from segagent.annotation.interop.pictures import Pictures
 from segagent.annotation.interop.provenance import PROVENANCE_SCHEMA, person_provenance, provenance_of
+from segagent.annotation.people import Event, EventKind
 from segagent.core import InputError, SegmentationTool, empty_mask
 from segagent.core.failures import Failure
 from segagent.datasets import FolderDataset
@@ -179,7 +179,7 @@ class _Import:
         facts["text"] = text
         self.beginnings[record.object_id] = Beginning(record.mask, entry.clicks)
         self.report.num_masks += 1
-        return Answer(record.object_id, record.image, text, category, outcome, one.rle, None, True, facts)
+        return Answer(record.object_id, record.image, text, category, outcome, one.rle, True, facts)
 
     def _added(self, one: Drawn, image: str, size: tuple[int, int] | None) -> Answer | None:
         """None where the mask does not fit the picture, which is a problem."""
@@ -196,7 +196,7 @@ class _Import:
         self._did("added", object_id, image, by, entry.when, entry.where, mask=one.rle, label=label)
         self.beginnings[object_id] = Beginning(empty_mask(*entry.size), entry.clicks)
         self.report.num_masks += 1
-        return Answer(object_id, image, label, label, "added", one.rle, None, True, told)
+        return Answer(object_id, image, label, label, "added", one.rle, True, told)
 
     def _did(
         self,

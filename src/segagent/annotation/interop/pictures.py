@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from segagent.core import InputError
-from segagent.datasets import Dataset, StreamedFolder
+from segagent.datasets import Dataset, JoinedDataset, StreamedFolder
 from segagent.datasets.sample import path_inside
 from segagent.imaging.writing import encode_png, write_bytes
 
@@ -45,15 +45,23 @@ class Pictures:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._folder = _images_folder(dataset)
+        self._folder = images_folder(dataset)
         self._names = UniqueNames()
 
     def file_of(self, name: str) -> Path | None:
         """The picture's file, None where the data set keeps it elsewhere or it is missing."""
-        if self._folder is None:
+        folder, own = self._place(name)
+        if folder is None:
             return None
-        file = path_inside(self._folder, name, str(self._dataset.spec), "image")
+        file = path_inside(folder, own, str(self._dataset.spec), "image")
         return file if file.is_file() else None
+
+    def _place(self, name: str) -> tuple[Path | None, str]:
+        """The folder that the picture lies in, and its name there."""
+        if not isinstance(self._dataset, JoinedDataset):
+            return self._folder, name
+        dataset, own = self._dataset.part_of(name)
+        return images_folder(dataset), own
 
     def size_of(self, name: str) -> tuple[int, int] | None:
         """(height, width), None where the picture cannot be read."""
@@ -81,7 +89,7 @@ class Pictures:
 
     def _is_kept(self, name: str) -> bool:
         """Whether the picture is copied as it is."""
-        return self._folder is not None and PurePosixPath(name).suffix.lower() in _KEPT
+        return self._place(name)[0] is not None and PurePosixPath(name).suffix.lower() in _KEPT
 
     def content(self, name: str) -> tuple[bytes, str]:
         """The picture as a file's content, and :meth:`file_name`. Raises ``InputError`` if it cannot be read."""
@@ -108,7 +116,7 @@ class Pictures:
         return written
 
 
-def _images_folder(dataset: Dataset) -> Path | None:
+def images_folder(dataset: Dataset) -> Path | None:
     """The folder that image names are relative to, None for data sets that are no files of pictures."""
     if isinstance(dataset, StreamedFolder):
         return dataset.path.parent

@@ -43,6 +43,7 @@ def write_review(
     accept_iou: float = 0.9,
     data: str | None = None,
     checked: str | Path | None = None,
+    guidelines: str = "",
     watch: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Review:
     """Write index.html, worklist.csv and worklist.json into the folder ``out``.
@@ -56,6 +57,7 @@ def write_review(
         accept_iou: from this true IoU on a mask is good.
         data: specification of the data set that pictures are read from; None for the run's own.
         checked: masks of the run that a person has checked, which the decision goes by then.
+        guidelines: the project's labelling rules, to stand on the page.
         watch: told (what is done, objects done, objects in all).
 
     Raises:
@@ -84,9 +86,18 @@ def write_review(
         decisions = {**dict.fromkeys(decision.accepted, "accept"), **dict.fromkeys(decision.to_see, "see")}
         summary["accept"] = {k: v for k, v in decision.to_dict().items() if k not in ("accepted", "to_see")}
     tables = review_tables(run, summary, entries, decision)
-    title = f"Review of {run.folder.resolve().name}"
-    warnings = summary["warnings"]
-    page = review_page(title, tables, entries, shown, warnings=warnings, sampled=by_chance, decisions=decisions)
+    name = run.folder.resolve().name
+    page = review_page(
+        f"Review of {name}",
+        tables,
+        entries,
+        shown,
+        warnings=summary["warnings"],
+        sampled=by_chance,
+        decisions=decisions,
+        run=name,
+        guidelines=guidelines,
+    )
     write_worklist(folder, entries, summary, sampled=by_chance, decisions=decisions)
     write_bytes(folder / PAGE_FILE, page.encode("utf-8", "backslashreplace"))
     missing = list(dict.fromkeys(one.missing for one in shown.values() if one.missing))

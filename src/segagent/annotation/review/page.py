@@ -1,4 +1,4 @@
-"""The work list as one HTML file: counts first, then the objects, worst first."""
+"""The work list as one HTML file: the objects, worst first, then the counts, folded."""
 
 from __future__ import annotations
 
@@ -46,10 +46,13 @@ def review_page(
     warnings: Sequence[str] = (),
     sampled: Collection[int] = (),
     decisions: Mapping[str, str] | None = None,
+    run: str = "",
+    guidelines: str = "",
 ) -> str:
     """The page. ``entries`` are ranked; ``shown`` and ``sampled`` go by their index, ``decisions`` by object id.
 
-    ``warnings`` stand above everything else.
+    ``warnings`` stand above everything else, ``guidelines`` above the list. ``run``: its name, for the file of
+    verdicts.
     """
     told = decisions or {}
     listed = list(enumerate(entries, 1))
@@ -62,26 +65,34 @@ def review_page(
     more = ""
     if len(on_page) < len(entries):
         more = f" This page lists {len(on_page)} of {len(entries)} objects; worklist.csv and worklist.json list all."
-    parts = [warning_element(line) for line in warnings] + [table_element(table) for table in tables]
-    parts += [f"<h2>Work list</h2>{_LEGEND}"]
+    parts = [warning_element(line) for line in warnings]
+    if guidelines:
+        parts.append(f'<details><summary>Guidelines</summary><pre class="rules">{escape(guidelines)}</pre></details>')
+    parts.append(_LEGEND)
     parts += [f'<p class="note">Pictures of {len(cards)} of {len(entries)} objects.{more}</p>', CONTROLS]
     parts += ['<main id="list">', *cards, "</main>"]
-    parts.append(f'<script type="application/json" id="rows">{_rows(on_page, shown, sampled, told)}</script>')
+    parts.append('<details id="tables"><summary>Counts and costs</summary>')
+    parts += [*(table_element(table) for table in tables), "</details>"]
+    parts.append(f'<script type="application/json" id="rows">{_rows(run, on_page, shown, sampled, told)}</script>')
     return whole_page(title, parts, script=SCRIPT, style=PANEL_STYLE + STYLE)
 
 
 def _rows(
-    on_page: Sequence[tuple[int, Entry]], shown: Mapping[int, Shown], sampled: Collection[int], told: Mapping[str, str]
+    run: str,
+    on_page: Sequence[tuple[int, Entry]],
+    shown: Mapping[int, Shown],
+    sampled: Collection[int],
+    told: Mapping[str, str],
 ) -> str:
     """All objects of the page as JSON that no HTML can end."""
     rows = []
     for rank, entry in on_page:
         known = {"rank": rank, **entry.to_dict()}
         pictured = entry.index in shown and bool(shown[entry.index].panels)
-        more = ["; ".join(entry.doubts), told.get(entry.object_id, ""), entry.index in sampled, pictured]
+        more = ["; ".join(entry.doubts), told.get(entry.object_id, ""), entry.index in sampled, pictured, entry.mask]
         rows.append([*(known[name] for name in _COLUMNS), *more])
-    columns = [*_COLUMNS, "doubts", "decision", "sampled", "pictured"]
-    content = json.dumps({"columns": columns, "rows": rows}, separators=(",", ":"), allow_nan=False)
+    columns = [*_COLUMNS, "doubts", "decision", "sampled", "pictured", "mask"]
+    content = json.dumps({"run": run, "columns": columns, "rows": rows}, separators=(",", ":"), allow_nan=False)
     return content.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

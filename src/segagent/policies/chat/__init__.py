@@ -5,6 +5,7 @@ from segagent.policies.chat.deciding import INVALID_KINDS
 from segagent.policies.chat.families import BY_MODEL_TYPE, FORMATS, format_for_name
 from segagent.policies.chat.files import FORMAT_FILE, format_from_dict, format_to_dict, load_format, recorded_format
 from segagent.policies.chat.format import ChatFormat, Picture
+from segagent.policies.chat.guidelines import read_guidelines
 from segagent.policies.chat.policy import ChatModel, ChatPolicy, Question, Reply, ask, read_answer
 from segagent.policies.chat.resizing import Fixed, Keep, Multiples, Resize, Within
 from segagent.policies.chat.space import Space
@@ -37,5 +38,6 @@ __all__ = [
     "load_format",
     "parse_spec",
     "read_answer",
+    "read_guidelines",
     "recorded_format",
 ]

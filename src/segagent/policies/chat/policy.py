@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from segagent.core import InputError, InvalidAction, Observation, Proposal, Usage
 from segagent.policies.chat.format import ChatFormat, Picture
+from segagent.policies.chat.guidelines import before_prompt
+from segagent.policies.chat.templates import WIRE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +55,16 @@ class ChatModel(Protocol):
 class ChatPolicy:
     """See the module. ``name`` is the specification string; ``format`` and ``model`` are its two halves.
 
+    ``guidelines``: the project's labelling rules, which go before every question, see :mod:`.guidelines`.
     ``format_is_told``: whether the model's server tells it. ``format_is_guessed``: what to do about one that nothing
     speaks for; empty where something does.
     """
 
-    def __init__(self, name: str, model: ChatModel, fmt: ChatFormat) -> None:
+    def __init__(self, name: str, model: ChatModel, fmt: ChatFormat, guidelines: str = "") -> None:
         self._name = name
         self.model = model
         self.format = fmt
+        self.guidelines = guidelines
         self.format_is_told = False
         self.format_is_guessed = ""
 
@@ -77,6 +82,17 @@ class ChatPolicy:
     def concurrency(self) -> int:
         """How many threads may ask at once, and gain by it."""
         return int(getattr(self.model, "concurrency", 1))
+
+    @property
+    def reads_guidelines(self) -> bool:
+        """Whether they reach the model: ``segagent serve-policy`` hands on the object's words alone."""
+        return self.format.template != WIRE
+
+    def with_guidelines(self, text: str) -> ChatPolicy:
+        """The same, which is told labelling rules with every question."""
+        told = copy(self)
+        told.guidelines = text
+        return told
 
     def propose(
         self,
@@ -99,7 +115,7 @@ class ChatPolicy:
             warnings.warn(f"{self.format_is_guessed}; read as format {self.format.name!r} for now", stacklevel=2)
         # Without sampling all replies to a question are one and the same.
         asked = num_proposals if temperature > 0 else 1
-        questions = [ask(self.format, observation) for observation in observations]
+        questions = [ask(self.format, observation, self.guidelines) for observation in observations]
         answers = self.model.reply(questions, asked, temperature=temperature, seeds=seeds)
         proposals = []
         for observation, replies in zip(observations, answers, strict=True):
@@ -110,9 +126,12 @@ class ChatPolicy:
         return proposals
 
 
-def ask(fmt: ChatFormat, observation: Observation) -> Question:
-    """What a model of that format is shown and told for ``observation``."""
-    return Question(fmt.pictures(observation), fmt.prompt(observation))
+def ask(fmt: ChatFormat, observation: Observation, guidelines: str = "") -> Question:
+    """What a model of that format is shown and told for ``observation``, after the ``guidelines`` where there are any.
+
+    The same for all questions, so they go first, where a server's prefix cache finds them.
+    """
+    return Question(fmt.pictures(observation), before_prompt(guidelines) + fmt.prompt(observation))
 
 
 def read_answer(fmt: ChatFormat, observation: Observation, reply: Reply) -> Proposal:

@@ -1,0 +1,40 @@
+"""An application on a port of this machine, until it is interrupted."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from segagent.core import InputError, MissingExtraError
+
+LOOPBACK = "127.0.0.1"
+
+
+def listen(app: Any, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Serve the ASGI application ``app``; port 0 takes a free one. ``ready`` is told the base URL.
+
+    Raises ``InputError`` if the address cannot be used, ``MissingExtraError`` without uvicorn.
+    """
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtraError("serving needs FastAPI and uvicorn: pip install 'segagent[serve]'") from error
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"{host!r:.100}: no address of this machine; 127.0.0.1 serves this machine alone") from error
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            # Who reads the address may ask at once; uvicorn takes a moment to start.
+            listener.listen(128)
+        except OSError as error:
+            raise InputError(
+                f"port {port} of {host} cannot be used ({error.strerror}); choose another, or 0 for any"
+            ) from error
+        shown = f"[{host}]" if ":" in host else host
+        ready(f"http://{shown}:{listener.getsockname()[1]}")
+        config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
+        uvicorn.Server(config).run(sockets=[listener])
