@@ -6,7 +6,7 @@ import math
 from typing import Literal, TypeAlias
 
 from segagent.core import Action, Box, Click, Finish, InvalidAction, Undo
-from segagent.policies.chat.reading import Evidence, Number, Pair, read_reply
+from segagent.policies.chat.reading import Evidence, Number, WrittenPoint, read_reply
 from segagent.policies.chat.space import Size, Space
 
 IouStyle: TypeAlias = Literal["percent", "unit", "either"]
@@ -102,7 +102,7 @@ def _check_style(numbers: tuple[Number, ...], space: Space) -> None:
         raise _RefusedError("wrong scale: fractions of the side where larger numbers are expected")
 
 
-def _pixel(pair: Pair, space: Space, shown: Size, size: Size) -> tuple[int, int]:
+def _pixel(pair: WrittenPoint, space: Space, shown: Size, size: Size) -> tuple[int, int]:
     _check_style((pair.first, pair.second), space)
     x, y = pair.first.value, pair.second.value
     if not pair.named and space.axes == "yx":
