@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -374,10 +375,14 @@ def test_no_object_is_skipped_while_the_list_shrinks(run: Path, browser: Browser
         browser.page.select_option("#filter-state", "open")
         wanted = browser.ask("app.rows.list(app.filters, app.me).map(row => row.object_id)")
         browser.press("Escape", "Home", "Enter")
-        for _ in wanted:
+        for place, _ in enumerate(wanted):
             browser.settled()
+            if place == 6:
+                assert re.fullmatch(r"6 of 24, (about|less than) .* left", browser.page.inner_text("#progress"))
             browser.press("1")
         browser.settled()
+        # From the pace of this very person.
+        assert browser.ask("app.store.pace()") > 0
         assert [event.object_id for event in events(run)] == wanted
         assert browser.page.inner_text("#progress").startswith(f"{len(wanted)} of {len(wanted)}")
 
@@ -438,3 +443,20 @@ def test_every_control_has_a_name(run: Path, browser: Browser) -> None:
         )
         browser.press("?")
         assert browser.page.locator("dialog").count() == 0
+
+
+def test_everybody_sees_their_share_and_the_rules(run: Path, browser: Browser) -> None:
+    shares = {"1": ["Ada"], "2": ["Ada", "Ben"], "3": ["Ben"]}
+    with served(run, shares=shares, people=["Ada", "Ben"], guidelines="Ears <b>belong</b> to the cat.") as url:
+        browser.open(f"{url}/?by=Ada")
+        page = browser.page
+        names = "app.list.shown.map(row => row.object_id)"
+        assert not {"3"} & set(browser.ask(names))
+        assert {"1", "2", "4"} <= set(browser.ask(names))
+        assert page.inner_text("#progress") == f"0 of {3 * NUM_IMAGES - 1}"
+        page.select_option("#filter-share", "all")
+        assert "3" in browser.ask(names)
+        browser.object("1")
+        assert page.inner_text("#object .guidelines .text") == "Ears <b>belong</b> to the cat."
+        browser.press("1", "1", "1", "1")
+        browser.settled()

@@ -134,7 +134,7 @@ class App {
   tell() {
     const [ready, all] = this.rows.progress(this.me, this.filters.share), pace = this.store.pace();
     const left = all - ready;
-    const time = left && pace ? `, about ${spoken(left * pace)} left` : '';
+    const time = left && pace ? `, ${spoken(left * pace)} left` : '';
     at('progress').textContent = left || !this.checking ? `${ready} of ${all}${time}` : `All ${all} judged: thank you`;
     at('bar').value = all ? ready / all : 0;
     at('person').textContent = this.me || 'who are you?';

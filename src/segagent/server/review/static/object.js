@@ -126,6 +126,7 @@ export class ObjectView {
     }
     if (!again) {
       // What the list knows is there at once; nothing of the object before may be taken for this one's.
+      if (this.app.rows.get(index)?.image !== this.app.rows.get(this.index)?.image) this.stage.clear();
       this.detail = null;
       this.title.textContent = this.app.rows.get(index)?.text || '';
       this.panel.scrollTop = 0;
