@@ -29,7 +29,9 @@ _NO_MASK = {"not_found": "was not found", "empty": "has an empty mask"}
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
     *,
-    to: Annotated[str, typer.Option("--to", help="coco, label-studio, cvat, yolo-seg, masks, parquet; or trajectories.")],
+    to: Annotated[
+        str, typer.Option("--to", help="coco, label-studio, cvat, yolo-seg, masks, parquet; or trajectories.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file; for yolo-seg and masks the folder.")],
     accept: AcceptOption = None,
     accept_iou: AcceptIouOption = 0.9,
@@ -58,7 +60,7 @@ def export(
 ) -> None:
     """Write a run's masks, as people left them, in a format that other programs read.
 
-    trajectories: what people clicked, for 'segagent train sft', and their masks in a folder beside it, for 'train star'.
+    trajectories: what people clicked, for 'segagent train sft', and their masks in a folder beside, for 'train star'.
     """
     from segagent.annotation.batch import decide, open_run, warnings_of
     from segagent.annotation.interop import ExportOptions, export_run

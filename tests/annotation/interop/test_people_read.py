@@ -121,9 +121,10 @@ def test_the_summary_counts_what_people_did(run: Run, capsys: pytest.CaptureFixt
     )
     told = summarise_run(run)["people"]
     assert told == {
-        "events": 7, "people": {"ann": 4, "bob": 2}, "verdicts": {"ok": 1, "wrong": 0, "absent": 0, "unsure": 1, "skip": 0},
+        "events": 7, "people": {"ann": 4, "bob": 2}, "notes": 1,
+        "verdicts": {"ok": 1, "wrong": 0, "absent": 0, "unsure": 1, "skip": 0},
         "confirmed": 1, "wrong": 0, "corrected": 1, "taken": 0, "added": 1, "removed": 1, "relabelled": 1,
-        "rephrased": 0, "notes": 1, "contested": 1, "remaining": 1,
+        "rephrased": 0, "contested": 1, "remaining": 1,
     }  # fmt: skip
     assert main(["summary", str(run.folder)]) == 0
     lines = capsys.readouterr().out
@@ -203,7 +204,9 @@ def test_a_repaired_mask_that_a_person_calls_wrong_takes_no_place(tmp_path: Path
     happened(
         run,
         person("verdict", "5", verdict="wrong"),
-        person("take", "20", did={"take": "given"}, mask=encode_rle(source_masks(tmp_path / "data" / "coco.json")["20"])),
+        person(
+            "take", "20", did={"take": "given"}, mask=encode_rle(source_masks(tmp_path / "data" / "coco.json")["20"])
+        ),
     )
     export_run(run, "coco", tmp_path / "x.json")
     entries = {one["id"]: one for one in json.loads((tmp_path / "x.json").read_text())["annotations"]}

@@ -94,7 +94,9 @@ def test_each_person_has_a_final_mask(run: Run, tmp_path: Path) -> None:
 
 
 def test_boxes_and_objects_that_the_run_has_no_mask_of(run: Run, tmp_path: Path) -> None:
-    box = person("box", "new", image="none.png", did={"box": [2, 3, 8, 9]}, mask=encode_rle(disc(16, 12, 4)), tool="sharp")
+    box = person(
+        "box", "new", image="none.png", did={"box": [2, 3, 8, 9]}, mask=encode_rle(disc(16, 12, 4)), tool="sharp"
+    )
     happened(
         run,
         click("5", 14, 5),

@@ -151,7 +151,11 @@ def test_a_diff_says_what_was_done_whatever_lies_where(tmp_path: Path) -> None:
         person("stroke", "1000", mask=encode_rle(disc(3, 3, 2))),
     )
     export_run(run, "coco", tmp_path / "final.json")
-    for before, after in ((source, tmp_path / "final.json"), (source, run.folder), (run.folder, tmp_path / "final.json")):
+    for before, after in (
+        (source, tmp_path / "final.json"),
+        (source, run.folder),
+        (run.folder, tmp_path / "final.json"),
+    ):
         diff = compare(open_source(before), open_source(after))
         if before == source:
             assert [one.annotation_id for one in diff.removed if one.annotation_id != "6"] == ["5", "17", "20"]

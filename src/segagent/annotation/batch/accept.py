@@ -146,8 +146,9 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
 @dataclass(frozen=True, slots=True)
 class _Mask:
     """``good`` and ``iou``: what a person said of the run's mask, None where nobody did; ``from_record``: by what was
-    done in the run's record, and ``came_to`` where that was not about a drawn sample. ``final``: whether a person takes the mask as it is now, None where the predicted IoU
-    decides. ``own``: whether that is the person's own mask; ``gone``: whether people have removed the object.
+    done in the run's record, and ``came_to`` where that was not about a drawn sample. ``final``: whether a person takes
+    the mask as it is now, None where the predicted IoU decides. ``own``: whether that is the person's own mask;
+    ``gone``: whether people have removed the object.
     """
 
     object_id: str

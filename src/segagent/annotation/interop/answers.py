@@ -218,9 +218,7 @@ class Answers:
             reason = stands if stands in GONE else _why_without(one)
             return Without(one.object_id, one.image, reason, one.text, one.size, facts, label, *new)
         final = accepted is not False and stands != "wrong"
-        return Answer(
-            one.object_id, one.image, one.text, one.category, outcome, rle, accepted, facts, final, *new
-        )
+        return Answer(one.object_id, one.image, one.text, one.category, outcome, rle, accepted, facts, final, *new)
 
 
 def _why_without(one: LeftObject) -> str:

@@ -101,7 +101,11 @@ def _task(image: ImageAnswers, address: str) -> dict[str, Any]:
 def _model_version(provenance: Sequence[dict[str, Any]]) -> str:
     """What made the masks that no person has made."""
     made = next((facts for facts in provenance if "versions" in facts), None)
-    return "segagent" if made is None else f"segagent {made['versions'].get('segagent', '')} {made['policy']} {made['tool']}"
+    return (
+        "segagent"
+        if made is None
+        else f"segagent {made['versions'].get('segagent', '')} {made['policy']} {made['tool']}"
+    )
 
 
 def _region(answer: Answer) -> dict[str, Any]:

@@ -32,7 +32,9 @@ RULES = GenerationConfig()
 def taught(answers: Answers) -> Iterator[ImageAnswers]:
     """The objects whose masks people have made, image by image."""
     for image in answers.by_image():
-        found = [one for one in image.answers if one.outcome in ("corrected", "added") and one.facts["made_by"] == "person"]
+        found = [
+            one for one in image.answers if one.outcome in ("corrected", "added") and one.facts["made_by"] == "person"
+        ]
         found = [one for one in found if one.facts.get("verdict") != "wrong"]
         if found:
             yield ImageAnswers(image.image, image.size, found)
