@@ -29,7 +29,9 @@ _NO_MASK = {"not_found": "was not found", "empty": "has an empty mask"}
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
     *,
-    to: Annotated[str, typer.Option("--to", help="coco, label-studio, cvat, yolo-seg, masks or parquet.")],
+    to: Annotated[
+        str, typer.Option("--to", help="coco, label-studio, cvat, yolo-seg, masks, parquet; or trajectories.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file; for yolo-seg and masks the folder.")],
     accept: AcceptOption = None,
     accept_iou: AcceptIouOption = 0.9,
@@ -56,7 +58,10 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
 ) -> None:
-    """Write a run's masks in a format that other programs read."""
+    """Write a run's masks, as people left them, in a format that other programs read.
+
+    trajectories: what people clicked, for 'segagent train sft', and their masks in a folder beside, for 'train star'.
+    """
     from segagent.annotation.batch import decide, open_run, warnings_of
     from segagent.annotation.interop import ExportOptions, export_run
     from segagent.core import InputError

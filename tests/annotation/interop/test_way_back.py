@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from edited_runs import (
     IDS,
     IMAGE_IDS,
@@ -42,7 +43,8 @@ acts = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
 @given(
     outcomes=st.fixed_dictionaries(dict.fromkeys(IDS, st.sampled_from(["audited", "failed", "not_found"]))),
     steps=st.lists(st.tuples(st.sampled_from(IDS), acts), max_size=12),
@@ -149,7 +151,11 @@ def test_a_diff_says_what_was_done_whatever_lies_where(tmp_path: Path) -> None:
         person("stroke", "1000", mask=encode_rle(disc(3, 3, 2))),
     )
     export_run(run, "coco", tmp_path / "final.json")
-    for before, after in ((source, tmp_path / "final.json"), (source, run.folder), (run.folder, tmp_path / "final.json")):
+    for before, after in (
+        (source, tmp_path / "final.json"),
+        (source, run.folder),
+        (run.folder, tmp_path / "final.json"),
+    ):
         diff = compare(open_source(before), open_source(after))
         if before == source:
             assert [one.annotation_id for one in diff.removed if one.annotation_id != "6"] == ["5", "17", "20"]

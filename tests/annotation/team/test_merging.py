@@ -14,7 +14,7 @@ from team_runs import block, coco_file, done, event, made, record, written
 
 from segagent.annotation.batch import Only, Run, decide, open_run, summarise_run
 from segagent.annotation.diff import sources
-from segagent.annotation.interop.export import export_run
+from segagent.annotation.interop.export import ExportOptions, export_run
 from segagent.annotation.people import Event, read_events, stand, standings_of
 from segagent.annotation.review import write_review
 from segagent.annotation.team import merge_runs, only_these
@@ -92,8 +92,55 @@ def test_several_data_sets_with_the_same_ids_and_names(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "out-coco").read_text())
     assert [one["name"] for one in content["categories"]] == list(merged.classes)
     assert [one["file_name"] for one in content["images"]] == [group.image_name for group in dataset.groups()]
-    assert sorted(one["sample_id"] for one in content["annotations"]) == sorted(records_of(merged.run))
+    # COCO files joined are one COCO file, with all that they say.
+    written_ = {one["segagent"]["object_id"]: one for one in content["annotations"]}
+    assert list(written_) == list(records_of(merged.run))
+    assert [one["id"] for one in content["annotations"]] == [1, 2, 3, 4, 5, 6, 7]
+    for sample in dataset:
+        one = written_[sample.sample_id]
+        number = int(sample.sample_id.partition("/")[2])
+        assert one["note"] == f"n\u00e9 {number}"
+        assert one["segmentation"] == encode_rle(block(number))
+        assert content["categories"][one["category_id"] - 1]["name"] == sample.category
+        assert content["images"][one["image_id"] - 1]["file_name"] == sample.image_name
     assert only_these(merged.run, Only.parse(["image=day_2/*", "category=dog"])).chosen == {"day_2/2", "day_2/3"}
+
+
+def test_what_people_did_arrives_in_the_joined_file(tmp_path: Path) -> None:
+    runs = [made(coco_file(tmp_path / name, OBJECTS[:3]), tmp_path / f"run-{name}") for name in "xy"]
+    drawn, added = encode_rle(block(55)), encode_rle(block(66))
+    done(
+        runs[1],
+        [
+            event("stroke", "1", mask=drawn),
+            event("removed", "2"),
+            event("relabelled", "3", label="eel", was="dog", image="b.png"),
+            event("added", "added-1", mask=added, label="cat", text="cat", image="b.png"),
+        ],
+    )
+    merged = merge_runs([run.folder for run in runs], tmp_path / "out")
+    export_run(merged.run, "coco", tmp_path / "out.json")
+    content = json.loads((tmp_path / "out.json").read_text())
+    of = {one["segagent"]["object_id"]: one for one in content["annotations"]}
+    assert set(of) == {"run-x/1", "run-x/2", "run-x/3", "run-y/1", "run-y/3", "run-y/added-1"}
+    assert of["run-y/1"]["segmentation"] == drawn
+    assert of["run-y/1"]["note"] == "n\u00e9 1"
+    assert of["run-x/1"]["segmentation"] == encode_rle(block(1))
+    names = {one["id"]: one["name"] for one in content["categories"]}
+    assert names[of["run-y/3"]["category_id"]] == "eel"
+    assert of["run-y/added-1"]["segmentation"] == added
+    pictures = {one["id"]: one["file_name"] for one in content["images"]}
+    assert pictures[of["run-y/added-1"]["image_id"]] == "run-y/b.png"
+    with pytest.raises(InputError, match="never replaced"):
+        export_run(merged.run, "coco", tmp_path / "x" / "coco.json", ExportOptions(force=True))
+    # Of a choice the others stay as they are.
+    some = only_these(merged.run, Only.parse(["id=run-y/1"]))
+    export_run(some, "coco", tmp_path / "some.json")
+    told = {
+        one["id"]: one.get("segagent", {}).get("object_id")
+        for one in json.loads((tmp_path / "some.json").read_text())["annotations"]
+    }
+    assert told == {1: None, 2: None, 3: None, 4: "run-y/1", 5: None, 6: None}
 
 
 def test_data_sets_of_the_same_pictures_share_them(tmp_path: Path) -> None:

@@ -165,10 +165,14 @@ class Answers:
 
     def every(self) -> Iterator[Answer | Without]:
         """The last word on each object, in the run's order and then what people have added, nothing left out."""
-        for one in objects_left(self.run, self._dataset, self._standings):
+        for one in self.left():
             entry = self._entry(one)
             if entry is not None:
                 yield entry
+
+    def left(self) -> Iterator[LeftObject]:
+        """All objects, as :func:`segagent.annotation.people.objects_left` tells of them."""
+        return objects_left(self.run, self._dataset, self._standings)
 
     def by_image(self) -> Iterator[ImageAnswers]:
         """Image by image. In memory are one image's objects, and images with objects that were retried later."""
@@ -214,9 +218,7 @@ class Answers:
             reason = stands if stands in GONE else _why_without(one)
             return Without(one.object_id, one.image, reason, one.text, one.size, facts, label, *new)
         final = accepted is not False and stands != "wrong"
-        return Answer(
-            one.object_id, one.image, one.text, one.category, outcome, rle, accepted, facts, final, *new
-        )
+        return Answer(one.object_id, one.image, one.text, one.category, outcome, rle, accepted, facts, final, *new)
 
 
 def _why_without(one: LeftObject) -> str:

@@ -1,9 +1,9 @@
 """COCO in, COCO out: the source file's own text, byte for byte, with what the run found out and people did put in.
 
 A scored annotation gets one more key, ``"segagent"``, before its closing brace. Where a mask was repaired or a person
-has made another, the values of ``segmentation``, ``area`` and ``bbox`` are exchanged and the former ones kept in
-``"segagent": {"replaced": ...}``, in their own words. The new mask is an exact RLE, compressed unless the former one was
-an uncompressed RLE; polygons could only come close. So with ``category_id`` and ``text`` where a person has given
+made another, the values of ``segmentation``, ``area`` and ``bbox`` are exchanged and the former ones kept in
+``"segagent": {"replaced": ...}``, in their own words. The new mask is an exact RLE, compressed unless the former one
+was an uncompressed RLE; polygons could only come close. So with ``category_id`` and ``text`` where a person has given
 another class or sentence. What people have removed is left out, what they have added stands behind the others, and so
 do classes and pictures that the file did not have. No other byte changes; UTF-16 becomes UTF-8.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -40,8 +40,10 @@ class Written:
     removed: dict[str, Any] = field(default_factory=dict)
 
 
-def write_into_source(answers: Answers, dataset: CocoDataset, out: IO[bytes]) -> Written:
-    """Write the file of ``dataset`` with the answers in it.
+def write_into_source(
+    answers: Answers, dataset: CocoDataset, out: IO[bytes], names: Mapping[str, str] | None = None
+) -> Written:
+    """Write the file of ``dataset`` with the answers in it. ``names``: objects' ids by annotations', where they differ.
 
     Raises ``InputError`` where the source can no longer be read.
     """
@@ -54,7 +56,9 @@ def write_into_source(answers: Answers, dataset: CocoDataset, out: IO[bytes]) ->
         notes.take(answers)
         try:
             untouched = _untouched(answers.run)
-            return _Writer(content, out, notes, only_accepted=answers.only_accepted, untouched=untouched).write()
+            return _Writer(
+                content, out, notes, only_accepted=answers.only_accepted, untouched=untouched, names=names or {}
+            ).write()
         except ValueError as error:
             raise InputError(f"{source}: not COCO annotations that can be written back ({error})") from error
 
@@ -143,9 +147,10 @@ class _Writer:
         *,
         only_accepted: bool,
         untouched: Callable[[str], bool],
+        names: Mapping[str, str],
     ) -> None:
         self._content, self._text = content, content.decode("latin-1")
-        self._out, self._notes = out, notes
+        self._out, self._notes, self._names = out, notes, names
         self._only_accepted, self._untouched = only_accepted, untouched
         self._written = 0
         self._ids: list[int | str] = []
@@ -236,7 +241,7 @@ class _Writer:
             identity = int(identity)  # As the reader takes it.
         if isinstance(identity, int | str):
             self._ids.append(identity)
-        return str(identity)
+        return self._names.get(str(identity), str(identity))
 
     def _is_left_out(self, span: Span, note: dict[str, Any] | None, object_id: str) -> bool:
         if note is not None and note.get("gone"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segagent.annotation.batch.folder import Run
+from segagent.annotation.interop.coco_joined import is_written_into
 from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, read_json
 from segagent.annotation.interop.from_coco import read_coco_corrections
 from segagent.annotation.interop.from_cvat import read_cvat_corrections
@@ -17,7 +18,7 @@ from segagent.annotation.interop.picture_names import PictureNames
 from segagent.annotation.people import GONE, LeftObject, objects_left, read_events
 from segagent.core import InputError, Rle, encode_rle
 from segagent.core.rle import rle_areas
-from segagent.datasets import CocoDataset, Dataset, Sample
+from segagent.datasets import Dataset, Sample
 
 FORMATS = ("coco", "label-studio", "cvat")
 
@@ -99,6 +100,8 @@ def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
         matched.problems += [Problem(entry.where, reason) for entry in entries[sheet.key] if not entry.crowd]
         nowhere |= {entry.object_id for entry in entries[sheet.key]}
     by_image = _known_objects(run, dataset, lying)
+    # Who draws an object anew in Label Studio or CVAT cannot give it the id; in COCO another id is another object.
+    kept = any(one.sure and one.object_id in image_of for several in entries.values() for one in several)
     for image, several in lying.items():
         # Who worked last on a picture has the last word on it; where the file tells no times, what has its very name.
         *earlier, last = sorted(several, key=lambda sheet: (sheet.when or "", sheet.image == image))
@@ -107,7 +110,8 @@ def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
                 bad_sheets.add(last.key)
                 reason = f"{last.where} is the same picture ({image!r:.120}) and takes its place"
                 matched.problems.append(Problem(sheet.where, reason))
-        picture = _Picture(image, last, by_image[image], image_of.keys(), unclear=last.key in bad_sheets)
+        unclear, ids_kept = last.key in bad_sheets, kept and last.kind == "coco"
+        picture = _Picture(image, last, by_image[image], image_of.keys(), ids_kept=ids_kept, unclear=unclear)
         picture.match(entries[last.key], matched)
     matched.unclear |= matched.absent.keys() & nowhere
     return matched
@@ -121,11 +125,13 @@ class _Picture:
     sheet: Sheet
     known: Sequence[Known]
     object_ids: Collection[str]
+    ids_kept: bool
     unclear: bool
 
     def match(self, entries: Sequence[Entry], matched: Matched) -> None:
         drawn = [one for one in (self._drawn(entry, matched) for entry in entries) if one is not None]
-        pairs = pair([one for one in self.known if drawn and one.size in (None, drawn[0].entry.size)], drawn)
+        fitting = [one for one in self.known if drawn and one.size in (None, drawn[0].entry.size)]
+        pairs = pair(fitting, drawn, ids_kept=self.ids_kept)
         matched.pairs |= {one.known.object_id: one for one in pairs}
         paired = {id(one.drawn) for one in pairs}
         # An entry may repeat another: the same mask and label twice are one.
@@ -184,7 +190,7 @@ def _known_objects(run: Run, dataset: Dataset | None, lying: Mapping[str, Sequen
     samples: dict[str, Sample] = {}
     if dataset is not None:
         samples = {sample.sample_id: sample for sample in dataset if sample.image_name in lying}
-    given_back = isinstance(dataset, CocoDataset)
+    given_back = is_written_into(dataset)
     known: defaultdict[str, list[Known]] = defaultdict(list)
 
     def whole(image: str) -> bool:

@@ -82,8 +82,11 @@ class Pair:
         return label is not None and plain_label(label) != plain_label(self.known.label)
 
 
-def pair(known: Sequence[Known], drawn: Sequence[Drawn]) -> list[Pair]:
-    """Pair the objects and the masks of one picture, all of its size, in the masks' order."""
+def pair(known: Sequence[Known], drawn: Sequence[Drawn], *, ids_kept: bool = False) -> list[Pair]:
+    """Pair the objects and the masks of one picture, all of its size, in the masks' order.
+
+    ``ids_kept``: the file tells the objects of masks, so a mask that names none and lies elsewhere is a new one.
+    """
     if not known or not drawn:
         return []
     overlap = _overlaps(known, drawn)
@@ -94,7 +97,7 @@ def pair(known: Sequence[Known], drawn: Sequence[Drawn]) -> list[Pair]:
             named[row, column] = mask.entry.object_id == one.object_id
             same[row, column] = label is None or one.is_called(label)
     sure = np.array([mask.entry.sure for mask in drawn])[:, None]
-    # Crowds were objects of the run only if their ids say so, and what people have removed comes back under its id only.
+    # Crowds were objects of the run only if their ids say so; what people have removed comes back under its id only.
     no_crowd = ~np.array([mask.entry.crowd for mask in drawn])[:, None]
     free = no_crowd & ~np.array([one.gone for one in known])
     best = np.where(same, overlap, -1.0).max(axis=1, keepdims=True)
@@ -119,7 +122,7 @@ def pair(known: Sequence[Known], drawn: Sequence[Drawn]) -> list[Pair]:
             if row not in found and column not in taken:
                 found[row] = (column, how)
                 taken.add(column)
-    for row, column in _only_ones(known, drawn, found):
+    for row, column in _only_ones(known, drawn, found, ids_kept=ids_kept):
         found[row] = (column, "label")
     return [Pair(known[column], drawn[row], how) for row, (column, how) in sorted(found.items())]
 
@@ -130,11 +133,12 @@ def plain_label(label: str) -> str:
 
 
 def _only_ones(
-    known: Sequence[Known], drawn: Sequence[Drawn], found: dict[int, tuple[int, How]]
+    known: Sequence[Known], drawn: Sequence[Drawn], found: dict[int, tuple[int, How]], *, ids_kept: bool
 ) -> Iterator[tuple[int, int]]:
     """Where one mask and one object of a label are left, and the mask does not say that it is another's."""
     taken = {column for column, _ in found.values()}
-    objects = {c: plain_label(one.label) for c, one in enumerate(known) if c not in taken and not one.gone}
+    left = ((c, one) for c, one in enumerate(known) if c not in taken and not one.gone)
+    objects = {column: plain_label(one.label) for column, one in left if not (ids_kept and one.shown)}
     masks = {
         row: plain_label(mask.entry.label or "")
         for row, mask in enumerate(drawn)
