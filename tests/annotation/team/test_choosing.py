@@ -47,6 +47,7 @@ def ids(run) -> list[str]:
         (["image=day?/*", "category=dog"], "3"),
         (["category=dog", "category=a b"], "234"),
         (["id=1", "id=4", "category=cat"], "1"),
+        (["id=1,id=4, category=cat"], "1"),
         (["image=day2/a.png", "image=day1/b.png", "id=5", "id=2"], "5"),
     ],
 )
@@ -58,6 +59,11 @@ def test_any_of_a_kind_and_all_kinds(conditions: list[str], chosen: str, tmp_pat
     assert "".join(ids(only_these(run, only))) == chosen
     if conditions:
         assert "".join(s.sample_id for s in ChosenDataset(dataset, only)) == chosen
+
+
+def test_a_comma_that_no_condition_follows_is_a_names_own() -> None:
+    assert Only.parse(["image=a,b.png,doubtful"]) == Only.parse(["doubtful", "image=a,b.png"])
+    assert Only.parse(["category=cup, doubtful ones"]).categories == {"cup, doubtful ones"}
 
 
 def test_a_name_is_itself_before_it_is_a_pattern() -> None:
