@@ -120,7 +120,7 @@ def crash(folder: Path, kills: int, num_people: int = 4, seed: int = 0) -> Tally
             with serving(run, *CHEAP) as server:
                 for person in people:
                     person.server = server
-                time.sleep(draw.uniform(0.02, 1.0))
+                time.sleep(draw.uniform(0.05, 2.0))
                 for person in people:
                     person.server = None
                 server.process.kill()

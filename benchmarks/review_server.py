@@ -45,6 +45,12 @@ class Server:
         return httpx.Client(base_url=f"{self.url}/api/v1", trust_env=False, **{"timeout": 60, **more})
 
     @property
+    def cpu(self) -> float:
+        """Seconds of computing that the process has used, all its threads together."""
+        told = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
     def memory(self) -> float:
         """Megabytes that the process holds."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])

@@ -10,8 +10,7 @@ from typing import Annotated, Any
 from anyio import CapacityLimiter, to_thread
 from fastapi import Body, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import FileResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from segagent.core import InputError, SegAgentError
@@ -24,13 +23,13 @@ from segagent.server.review.views import done_view, image_view, object_view, obj
 STATIC = Path(__file__).with_name("static")
 API = "/api/v1"
 _MAX_WAITING = 64
+_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+"""Of the page's files. What a machine's own tables say of .js is not always what a browser takes for a module."""
 _MONTH = 30 * 24 * 3600
 
 
-class Ascii(Response):
+class Ascii(JSONResponse):
     """JSON in ASCII: texts of a data set may hold what has no UTF-8."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """See starlette."""
@@ -105,22 +104,18 @@ def create_review_app(session: ReviewSession, access: Access = Access()) -> Fast
         names = ("number", "index", "kind", "by")
         return Ascii({"number": number, "events": [dict(zip(names, one, strict=True)) for one in events]})
 
-    @app.get("/", include_in_schema=False)
-    def page() -> Response:
-        if not (STATIC / "index.html").is_file():
-            raise HTTPException(404, "the page's files are not installed")
-        return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+    files = {path.name: path for path in STATIC.iterdir() if path.suffix in _TYPES} if STATIC.is_dir() else {}
 
-    app.mount("/static", _Static(directory=STATIC, check_dir=False), name="static")
+    @app.get("/", include_in_schema=False)
+    @app.get("/static/{name}", include_in_schema=False)
+    def page(name: str = "index.html") -> Response:
+        if name not in files:
+            raise HTTPException(404, "the page has no such file")
+        path = files[name]
+        return FileResponse(path, media_type=_TYPES[path.suffix], headers={"cache-control": "no-cache"})
+
     _answer_errors(app)
     return app
-
-
-class _Static(StaticFiles):
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        response = super().file_response(*args, **kwargs)
-        response.headers["cache-control"] = "no-cache"
-        return response
 
 
 def _answer_errors(app: FastAPI) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import queue
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -41,6 +42,8 @@ NUM_EMBEDDINGS = 16
 NUM_STATES = 32
 """States after clicks that are kept, so that the next click need not repeat those before it."""
 _NOW, _SOON = 0, 1
+_FIRST_LOOK = 0.5
+"""Seconds that loading the tool waits when nobody has clicked yet: it would slow down the page's first pictures."""
 
 
 class Hands:
@@ -140,6 +143,8 @@ class Hands:
             self._jobs.get()[2]()
 
     def _embed_wanted(self) -> None:
+        if "_tool" not in self.__dict__:
+            time.sleep(_FIRST_LOOK)
         with self._lock:
             image = next(iter(self._wanted), None)
             self._wanted.pop(image or "", None)

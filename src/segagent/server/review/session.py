@@ -49,7 +49,7 @@ class Plan:
     Args:
         by: whoever uses the page, where the server was told; None: each browser says it.
         tool: specification of the tool; None for the run's own. ``policy``: of the policy.
-        guidelines: the project's labelling rules.
+        guidelines: the project's labelling rules, for people and for a policy that reads them.
         sample: object ids of a sample to check, in the order to check them; None: all objects, to review.
         drawn: how the sample was drawn, for the record.
         shares: who is to look at an object, by id, first whose share it belongs to; anybody where it is not in it.
@@ -77,9 +77,7 @@ class ReviewSession:
         dataset = self._dataset = _dataset(run, plan.data)
         self.catalogue = Catalogue(run, dataset)
         self.pictures = Pictures(dataset, dict.fromkeys(entry.image for entry in self.catalogue.entries))
-        self.hands = Hands(
-            partial(_make_tool, run, plan.tool), partial(_make_policy, run, plan.policy), self.pictures.load
-        )
+        self.hands = Hands(partial(_make_tool, run, plan.tool), partial(_make_policy, run, plan), self.pictures.load)
         self.adding = threading.Lock()
         self._lock = threading.Lock()
         self._objects: list[Served] = []
@@ -91,10 +89,12 @@ class ReviewSession:
         for entry in self.catalogue.entries:
             self._serve(entry)
         self.listed = self.catalogue.order if plan.sample is None else [self._by_id[name].index for name in plan.sample]
+        self._writer: GroupWriter | None = None
         self._writer = GroupWriter(run, self._take)
 
     def close(self) -> None:
         """Let others write the record."""
+        assert self._writer is not None
         self._writer.close()
 
     @property
@@ -192,6 +192,7 @@ class ReviewSession:
 
     def append(self, events: Sequence[Event]) -> list[Event]:
         """Write events, see :meth:`GroupWriter.append`."""
+        assert self._writer is not None
         return self._writer.append(events)
 
     def _take(self, events: Sequence[Event]) -> None:
@@ -199,7 +200,7 @@ class ReviewSession:
             for event in events:
                 self._number = event.number
                 served = self._by_id.get(event.object_id)
-                if served is None and event.kind == "added":
+                if served is None and event.kind == "added" and self._is_meant(event.object_id):
                     served = self._serve(Entry(len(self._objects), event.object_id, event.image, ADDED))
                 if served is None:
                     continue  # Of an object that is not among those that are served.
@@ -207,6 +208,11 @@ class ReviewSession:
                 self._events.append((event.number, served.index, event.kind, event.by))
                 if event.request is not None:
                     self._requests[event.request] = (served.index, event.number)
+
+    def _is_meant(self, object_id: str) -> bool:
+        """Whether an object that people added is served: of earlier ones those that the run was narrowed to."""
+        chosen = self.run.chosen
+        return chosen is None or object_id in chosen or self._writer is not None
 
     def _serve(self, entry: Entry) -> Served:
         served = Served(entry.index, entry.object_id, entry.image, entry)
@@ -232,10 +238,12 @@ def _make_tool(run: Run, spec: str | None) -> SegmentationTool:
     return make_tool(spec or _own(run, "tool"))
 
 
-def _make_policy(run: Run, spec: str | None) -> Policy:
-    from segagent.policies import make_policy, with_known_format
+def _make_policy(run: Run, plan: Plan) -> Policy:
+    from segagent.policies import make_policy, reads_guidelines, with_guidelines, with_known_format
 
-    return with_known_format(make_policy(spec or _own(run, "policy")))
+    made = with_known_format(make_policy(plan.policy or _own(run, "policy")))
+    # People see the rules whether or not the policy can read them.
+    return with_guidelines(made, plan.guidelines) if plan.guidelines and reads_guidelines(made) else made
 
 
 def _own(run: Run, which: str) -> str:
