@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from interop_runs import HEIGHT, WIDTH, disc
 
 from segagent.annotation.batch import Run, decide, summarise_run
 from segagent.annotation.interop import ExportOptions, export_run
+from segagent.annotation.review import write_review
 from segagent.cli.main import main
 from segagent.core import InputError, encode_rle, iou
 from segagent.datasets import FolderDataset
@@ -88,9 +90,7 @@ def test_that_nothing_is_there_may_be_right(run: Run) -> None:
 
 
 def test_a_drawn_sample_is_none_that_people_came_to(run: Run) -> None:
-    from dataclasses import replace
-
-    happened(run, replace(person("verdict", "1000", verdict="wrong"), source="check"))
+    happened(run, person("verdict", "1000", verdict="wrong", did={"num": 50, "seed": 0}))
     assert not any("came to" in line for line in decide(run, 0.9).warnings)
 
 
@@ -218,3 +218,29 @@ def test_a_repaired_mask_that_a_person_calls_wrong_takes_no_place(tmp_path: Path
     assert iou(source_masks(tmp_path / "x.json")["20"], disc(8, 8, 5)) == 1
     assert entries[20]["segagent"]["made_by"] == "person"
     assert (HEIGHT, WIDTH) == (24, 32)
+
+
+def test_the_work_list_says_how_objects_stand(run: Run, tmp_path: Path) -> None:
+    happened(
+        run,
+        mine("stroke", "20"),
+        person("relabelled", "20", by="<b>bob", label='"><script>'),
+        person("verdict", "1000", verdict="unsure"),
+        person("removed", "5"),
+        mine("added", "new", image="none.png", label="cat"),
+        person("note", "17", text="dark"),
+    )
+    write_review(run, tmp_path / "page")
+    listed = {one["object_id"]: one for one in json.loads((tmp_path / "page" / "worklist.json").read_text())["objects"]}
+    assert {name: (one["standing"], one["by"]) for name, one in listed.items()} == {
+        "5": ("removed", "ann"), "17": ("", ""), "20": ('corrected, class "><script>', "<b>bob"),
+        "1000": ("unsure", "ann"), "new": ("added", "ann"),
+    }  # fmt: skip
+    assert [one["outcome"] for one in listed.values()][-1] == "added"
+    with (tmp_path / "page" / "worklist.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["standing"] for row in rows] == [one["standing"] for one in listed.values()]
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "unsure (by ann)" in page
+    assert "by &lt;b&gt;bob" in page
+    assert 'class "><script>' not in page

@@ -111,6 +111,14 @@ def test_boxes_and_objects_that_the_run_has_no_mask_of(run: Run, tmp_path: Path)
     assert [made[one].text for one in ("5", "17", "new")] == ["dog", "cat", "the grey cat"]
 
 
+def test_a_box_begins_anew(run: Run, tmp_path: Path) -> None:
+    box = person("box", "20", did={"box": [2, 3, 8, 9]}, mask=encode_rle(disc(16, 12, 6)), tool="sharp")
+    happened(run, click("20", 14, 5), box, click("20", 15, 8))
+    first, second = taught(run, tmp_path)
+    assert [len(one.steps) for one in (first, second)] == [1, 2]
+    assert (second.start.kind, second.start.reward) == ("empty", 0)
+
+
 def test_masks_without_a_click_tell_what_was_there_before(run: Run, tmp_path: Path) -> None:
     happened(run, person("polygon", "20", mask=encode_rle(disc(9, 8, 5))))
     (one,) = taught(run, tmp_path)
