@@ -62,7 +62,7 @@ export class Stage {
     if (!this.width) return;
     let [left, top, right, bottom] = [0, 0, this.width, this.height];
     if (box) {
-      const room = 0.7 * Math.max(box[2] - box[0] + 1, box[3] - box[1] + 1) + 10;
+      const room = Math.max(0.7 * (box[2] - box[0] + 1), 0.7 * (box[3] - box[1] + 1), 0.1 * this.width, 0.1 * this.height);
       [left, top] = [Math.max(box[0] - room, 0), Math.max(box[1] - room, 0)];
       [right, bottom] = [Math.min(box[2] + 1 + room, this.width), Math.min(box[3] + 1 + room, this.height)];
     }
