@@ -139,7 +139,7 @@ class Hands:
                 answer.set_result(job())
             except SegAgentError as error:
                 answer.set_exception(error)
-            except Exception as error:  # Whatever a model's code raises is no fault of the server.
+            except Exception as error:  # noqa: BLE001 - whatever a model raises is no fault of the server
                 _log.exception("the tool or the policy failed")
                 answer.set_exception(
                     ToolError(f"the tool or the policy failed ({type(error).__name__}: {error!s:.200})")
