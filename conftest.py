@@ -1,6 +1,8 @@
-"""Settings of all tests."""
+"""Settings of all tests, and a browser for those of pages."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,3 +17,18 @@ def pytest_configure() -> None:
     stray = sorted(path.name for path in (Path(__file__).parent / "tests").glob("*.py"))
     if stray:
         raise pytest.UsageError(f"tests/{stray[0]}: put it into a folder below tests/, see conftest.py")
+
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Chromium, driven by Playwright; tests that need it are skipped where either is missing."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra 'dev'")
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs Chromium at {CHROMIUM}")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()

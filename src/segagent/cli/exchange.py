@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,10 +14,13 @@ from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, repor
 
 if TYPE_CHECKING:
     from segagent.annotation.batch import Decision
-    from segagent.annotation.interop import ImportReport
+    from segagent.annotation.interop import ImportReport, Recorded
     from segagent.annotation.interop.answers import Report
+    from segagent.annotation.people import EventKind
 
 _MAX_LISTED = 20
+_KINDS: tuple[EventKind, ...] = ("corrected", "confirmed", "relabelled", "removed", "added")
+"""What people can do in other programs."""
 _NO_MASK = {"not_found": "was not found", "empty": "has an empty mask"}
 """Reasons to have no mask that are answers, not failures."""
 
@@ -26,7 +29,9 @@ _NO_MASK = {"not_found": "was not found", "empty": "has an empty mask"}
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
     *,
-    to: Annotated[str, typer.Option("--to", help="coco, label-studio, cvat, yolo-seg, masks or parquet.")],
+    to: Annotated[
+        str, typer.Option("--to", help="coco, label-studio, cvat, yolo-seg, masks, parquet; or trajectories.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file; for yolo-seg and masks the folder.")],
     accept: AcceptOption = None,
     accept_iou: AcceptIouOption = 0.9,
@@ -53,7 +58,10 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
 ) -> None:
-    """Write a run's masks in a format that other programs read."""
+    """Write a run's masks, as people left them, in a format that other programs read.
+
+    trajectories: what people clicked, for 'segagent train sft', and their masks in a folder beside, for 'train star'.
+    """
     from segagent.annotation.batch import decide, open_run, warnings_of
     from segagent.annotation.interop import ExportOptions, export_run
     from segagent.core import InputError
@@ -100,7 +108,16 @@ def import_(
     ],
     *,
     run: Annotated[Path, typer.Option("--run", help="The run whose masks were corrected.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Make a folder of the corrections instead: a data set, training data, checked masks. The run's record "
+            "stays as it is.",
+            show_default=False,
+        ),
+    ] = None,
     kind: Annotated[
         str | None, typer.Option("--format", help="coco, label-studio or cvat. [default: told by the file]")
     ] = None,
@@ -127,11 +144,14 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier import of that name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")] = False,
 ) -> None:
-    """Make a data set, training data and checked masks of people's corrections."""
+    """Take corrections that people made in another program into the run's record: exports hold them from then on.
+
+    The same file adds nothing a second time.
+    """
     from functools import partial
 
     from segagent.annotation.batch import open_run
-    from segagent.annotation.interop import ImportOptions, import_corrections
+    from segagent.annotation.interop import ImportOptions, RecordOptions, import_corrections, record_corrections
     from segagent.core import InputError
     from segagent.core.extensions import from_record
     from segagent.environment import GenerationConfig
@@ -140,6 +160,18 @@ def import_(
     if not 0 <= tau_stop <= 1:
         raise InputError("--tau-stop must lie in 0..1")
     opened = open_run(run)
+    if out is None:
+        if tool is not None or force:
+            raise InputError("--tool and --force go with -o: the run's record needs neither")
+        with waiting("import", quiet=as_json):
+            recorded = record_corrections(opened, file, RecordOptions(kind, by, unchanged_counts, deletions))
+        if as_json:
+            print_object(_record_summary(recorded, run))
+        else:
+            _tell_recorded(recorded, run)
+        if recorded.problems:
+            raise typer.Exit(EXIT_SOME_FAILED)
+        return
     with waiting("import", quiet=as_json):
         report = import_corrections(
             opened,
@@ -156,14 +188,60 @@ def import_(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _import_summary(report: ImportReport, out: Path) -> dict[str, Any]:
-    from segagent.annotation.people import EventKind
+def _record_summary(recorded: Recorded, run: Path) -> dict[str, Any]:
+    from segagent.annotation.people import PEOPLE_FILE
 
+    return {
+        "record": str(run / PEOPLE_FILE),
+        "events": len(recorded.events),
+        **{kind: recorded.kinds[kind] for kind in _KINDS},
+        "known": recorded.num_known,
+        "untouched": recorded.num_untouched,
+        "missing": recorded.num_missing,
+        "matched_by": dict(sorted(recorded.matched.items())),
+        "problems": [{"where": one.where, "reason": one.reason} for one in recorded.problems],
+    }
+
+
+def _tell_recorded(recorded: Recorded, run: Path) -> None:
+    from segagent.annotation.people import PEOPLE_FILE
+
+    _warn_all([f"{one.where}: {one.reason}" for one in recorded.problems])
+    told = ", ".join(f"{recorded.kinds[kind]} {kind}" for kind in _KINDS if recorded.kinds[kind])
+    say(f"{len(recorded.events)} new events ({told or 'none'}): {one_line(str(run / PEOPLE_FILE))}")
+    if recorded.num_known:
+        say(f"{recorded.num_known} more are in the record already, from the same file")
+    _tell_matching(recorded)
+    if recorded.num_untouched:
+        say(f"{recorded.num_untouched} objects are as they were exported (--unchanged-counts: as looked at)")
+    if recorded.events:
+        say(f"next: segagent export {one_line(str(run))} --to coco -o final.json")
+
+
+def _tell_matching(report: ImportReport | Recorded) -> None:
+    """Say what was found by what, what was removed, and what was not known to be."""
+    for how, words in {"overlap": "picture and overlap", "label": "picture and label"}.items():
+        if report.matched[how]:
+            say(f"{report.matched[how]} of them found by {words}, for their ids name other objects or none")
+    if report.kinds["removed"]:
+        say("removed: the file has their pictures, not them; if it was only a part of the export, give --no-deletions")
+    if report.num_missing:
+        say(f"{report.num_missing} objects are not in the file and were left as they are (--deletions removes them)")
+
+
+def _warn_all(lines: list[str]) -> None:
+    for line in lines[:_MAX_LISTED]:
+        warn(line)
+    if len(lines) > _MAX_LISTED:
+        warn(f"and {len(lines) - _MAX_LISTED} more; --json lists all")
+
+
+def _import_summary(report: ImportReport, out: Path) -> dict[str, Any]:
     return {
         "import": str(out),
         "masks": report.num_masks,
         "changed": report.num_changed,
-        **{kind: report.kinds[kind] for kind in get_args(EventKind)},
+        **{kind: report.kinds[kind] for kind in _KINDS},
         "untouched": report.num_untouched,
         "missing": report.num_missing,
         "matched_by": dict(sorted(report.matched.items())),
@@ -175,31 +253,19 @@ def _import_summary(report: ImportReport, out: Path) -> dict[str, Any]:
 
 
 def _tell_import(report: ImportReport, out: Path) -> None:
-    from segagent.annotation.people import EventKind
-
     lines = [f"{one.where}: {one.reason}" for one in report.problems]
-    lines += [f"object {one.sample_id}: no trajectory: {one.reason}" for one in report.failures]
-    for line in lines[:_MAX_LISTED]:
-        warn(line)
-    if len(lines) > _MAX_LISTED:
-        warn(f"and {len(lines) - _MAX_LISTED} more; --json lists all")
+    _warn_all(lines + [f"object {one.sample_id}: no trajectory: {one.reason}" for one in report.failures])
     kinds = report.kinds
-    told = ", ".join(f"{kinds[kind]} {kind}" for kind in get_args(EventKind) if kinds[kind])
+    told = ", ".join(f"{kinds[kind]} {kind}" for kind in _KINDS if kinds[kind])
     say(f"{report.num_masks} masks by people, {report.num_changed} of them changed: {one_line(str(out))}")
     say(f"what they did: {told} ({out / 'events.jsonl'})")
-    guessed = {"overlap": "picture and overlap", "label": "picture and label"}
-    for how, words in guessed.items():
-        if report.matched[how]:
-            say(f"{report.matched[how]} of them found by {words}, for their ids name other objects or none")
-    if kinds["removed"]:
-        say("removed: the file has their pictures, not them; if it was only a part of the export, give --no-deletions")
-    if report.num_missing:
-        say(f"{report.num_missing} objects are not in the file and were left as they are (--deletions removes them)")
+    _tell_matching(report)
     if report.num_untouched:
         say(f"{report.num_untouched} masks are as they were exported and were left out (--unchanged-counts takes them)")
     if report.num_trajectories:
         say(f"{report.num_trajectories} trajectories for training: segagent train sft {out / 'trajectories.jsonl'}")
     say(f"{len(report.checked)} checked masks: {out / 'checked.json'}")
+    say("the run's record is as it was: without -o exports of the run hold the corrections")
 
 
 def _summary(report: Report, kind: str, out: Path, decision: Decision | None) -> dict[str, Any]:
@@ -213,6 +279,7 @@ def _summary(report: Report, kind: str, out: Path, decision: Decision | None) ->
         "not_found": [one for one in listed if one["reason"] == "not_found"],
         "empty": [one for one in listed if one["reason"] == "empty"],
         "failed": [one for one in listed if one["reason"] not in _NO_MASK],
+        "removed": [{"object_id": o.object_id, "image": o.image, "reason": o.reason} for o in report.removed],
         "images_left": report.num_images_left,
         **report.more,
     }

@@ -152,9 +152,9 @@ _add(
 _add(
     "Look and correct",
     import_,
-    "Learn from people's corrections of a run.",
+    "Take people's corrections into a run.",
+    "segagent import tasks.json --run run --by Ann",
     "segagent import tasks.json --run run -o corrected",
-    "segagent import out.json --run run -o c --by Ann",
     name="import",
 )
 _add(

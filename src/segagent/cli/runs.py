@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segagent.cli.common import DATA_SET, open_data, parse_only, tell_notes
-from segagent.cli.console import EXIT_SOME_FAILED, print_object, say, warn
+from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, say, warn
 from segagent.cli.models import Choice
 from segagent.cli.running import RunOptions, tell_failures, tell_stopped, watching
 
@@ -155,8 +155,24 @@ def tell_summary(summary: dict[str, Any]) -> None:
     say(f"cost: {cost.get('seconds', 0):.1f} s, {cost.get('policy_calls', 0):.0f} policy calls{money}")
     if cost.get("not_greedy"):
         warn(f"{cost['not_greedy']:.0f} replies were sampled, for the policy's server takes no temperature")
+    if "people" in summary:
+        tell_people(summary["people"])
     tell_stopped(summary.get("stopped", ""))
     say(f"run: {summary['run']}; next: segagent review {summary['run']}")
+
+
+def tell_people(counts: dict[str, Any]) -> None:
+    """Say what people did to a run, in a line, and what is left to do, in another."""
+    did = ("confirmed", "wrong", "corrected", "taken", "added", "removed", "relabelled", "rephrased")
+    told = ", ".join(f"{counts[name]} {name}" for name in did if counts[name])
+    names = ", ".join(f"{one_line(name)} ({number})" for name, number in counts["people"].items())
+    say(f"people: {told or 'nothing decided'}" + (f"; by {names}" if names else ""))
+    unsure = "".join(f", {counts['verdicts'][name]} {words}" for name, words in _UNDECIDED if counts["verdicts"][name])
+    contested = f"; {counts['contested']} contested: two people were at them" if counts["contested"] else ""
+    say(f"not decided on: {counts['remaining']}{unsure}{contested}")
+
+
+_UNDECIDED = (("unsure", "of them unsure"), ("skip", "skipped"))
 
 
 def tell_counts(summary: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ missing, the picture tells. Annotations that mark a crowd are no single object: 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -31,12 +31,15 @@ from segagent.datasets.sample import content_fingerprint, path_inside
 
 _NAMED = 10
 
+_Pictures: TypeAlias = dict[int | str, tuple[Path, str, tuple[int, int] | None]]
+
 
 class CocoDataset(ListedDataset):
     """The objects of a COCO instances file, sized, indexable and lazy.
 
-    ``categories``: the names of all categories of the file, in its order, those without an object too;
-    ``supercategories``: by name, where the file tells.
+    ``categories``: the names of all categories of the file, in its order, those without an object too. What the file
+    tells of them, by name: ``category_ids`` and ``supercategories``. ``image_ids``: by the picture's name, of those
+    without an object too.
 
     Args:
         instances_json: the annotation file.
@@ -69,7 +72,11 @@ class CocoDataset(ListedDataset):
         self._prepare(data)
         images = objects_of(data["images"], f"{self.path}, images")
         folder = Path(images_dir) if images_dir is not None else guessed_images(self.path, images)
-        samples, crowd_ids = _samples(data, images, self.path, folder, text_template, crowds=crowds)
+        pictures = _pictures(images, self.path, folder)
+        self.image_ids = {name: identity for identity, (_, name, _) in reversed(pictures.items())}
+        names = categories_of(data, self.path)
+        self.category_ids = {name: identity for identity, name in reversed(names.items())}
+        samples, crowd_ids = _samples(data, pictures, names, self.path, text_template, crowds=crowds)
         notes = [] if crowds or not crowd_ids else [_left_out(self.path, crowd_ids, len(data["annotations"]))]
         self.num_crowd = len(crowd_ids)
         num_skipped = 0 if crowds else len(crowd_ids)
@@ -127,11 +134,9 @@ def _packed(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _samples(
-    data: dict[str, Any], images: list[dict[str, Any]], path: Path, images_dir: Path, template: str, *, crowds: bool
-) -> tuple[list[ListedSample], list[str]]:
-    """All objects in the file's order, and the ids of what marks a crowd."""
-    by_id: dict[int | str, tuple[Path, str, tuple[int, int] | None]] = {}
+def _pictures(images: list[dict[str, Any]], path: Path, images_dir: Path) -> _Pictures:
+    """File, name and listed size of each picture by its id."""
+    by_id: _Pictures = {}
     for index, entry in enumerate(images):
         where = f"{path}, images[{index}]"
         image_id = id_of(entry, "id", where)
@@ -139,7 +144,19 @@ def _samples(
             raise InputError(f"{where}: id {told(image_id)} is that of an earlier image too")
         file = path_inside(images_dir, entry.get("file_name"), where, "file_name")
         by_id[image_id] = (file, file.relative_to(images_dir).as_posix(), size_of(entry, where))
-    names = categories_of(data, path)
+    return by_id
+
+
+def _samples(
+    data: dict[str, Any],
+    pictures: _Pictures,
+    names: dict[int | str, str],
+    path: Path,
+    template: str,
+    *,
+    crowds: bool,
+) -> tuple[list[ListedSample], list[str]]:
+    """All objects in the file's order, and the ids of what marks a crowd."""
     samples: list[ListedSample] = []
     seen: set[str] = set()
     crowd_ids: list[str] = []
@@ -150,7 +167,7 @@ def _samples(
         if sample_id in seen:
             raise InputError(f"{where}: an earlier annotation has this id too")
         seen.add(sample_id)
-        file, name, size = by_id[referred(entry, "image_id", by_id, "images", where)]
+        file, name, size = pictures[referred(entry, "image_id", pictures, "images", where)]
         category = names[referred(entry, "category_id", names, "categories", where)]
         if _marks_crowd(entry, where):
             crowd_ids.append(sample_id)

@@ -14,21 +14,31 @@ from segagent.pages.table import Table
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c1c22; margin: 2rem auto; max-width: 1400px; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+:root { color-scheme: light dark; --ground: #fff; --text: #1c1c22; --quiet: #555; --line: #ddd; --raised: #f5f5f7;
+  --warn: #fff3cd; --warn-line: #b35c00; --focus: #0072b2; --given: #0072b2; --answer: #8f6100; --bad: #8a3b00;
+  --grid: #e4e4e8; }
+@media (prefers-color-scheme: dark) {
+  :root { --ground: #17171b; --text: #ececf1; --quiet: #a9a9b5; --line: #3a3a44; --raised: #24242b; --warn: #43330a;
+    --warn-line: #e69f00; --focus: #7cc4ef; --given: #7cc4ef; --answer: #f0b640; --bad: #ffb27d; --grid: #33333c; }
+  svg [stroke="#333"] { stroke: #ccc; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--ground); margin: 2rem auto;
+  max-width: 1400px; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; } a { color: var(--focus); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }
-th { background: #f5f5f7; } td:first-child { font-weight: 600; }
-.warning { background: #fff3cd; border-left: 5px solid #b35c00; padding: .5rem .8rem; font-weight: 600; }
-.note { color: #555; font-size: .9rem; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+th { background: var(--raised); } td:first-child { font-weight: 600; }
+.warning { background: var(--warn); border-left: 5px solid var(--warn-line); padding: .5rem .8rem; font-weight: 600; }
+.note { color: var(--quiet); font-size: .9rem; }
+summary { cursor: pointer; font-weight: 600; margin-top: 1.5rem; }
 svg { max-width: 100%; height: auto; margin: .5rem 1rem .5rem 0; }
-svg text { font: 12px system-ui, sans-serif; fill: #333; } svg .title { font-weight: 600; }
+svg text { font: 12px system-ui, sans-serif; fill: var(--text); } svg .title { font-weight: 600; }
 svg .end { text-anchor: end; } svg .mid { text-anchor: middle; }
-svg .grid { stroke: #e4e4e8; } svg .diagonal { stroke: #999; stroke-dasharray: 4 4; }
-figure { margin: 1rem 0; padding: .8rem; border: 1px solid #ddd; border-radius: 6px; }
+svg .grid { stroke: var(--grid); } svg .diagonal { stroke: #999; stroke-dasharray: 4 4; }
+figure { margin: 1rem 0; padding: .8rem; border: 1px solid var(--line); border-radius: 6px; }
 figure .strip { max-width: 100%; height: auto; display: block; margin-top: .5rem; }
-figcaption .group { color: #555; }
+figcaption .group { color: var(--quiet); }
 input { width: 5rem; } [hidden] { display: none; }
 """
 

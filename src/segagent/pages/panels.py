@@ -15,15 +15,15 @@ PICTURE_BYTES = 20_000_000
 """What all pictures of a page may take together as JPEG files; a third more in the page, where they are text."""
 
 PANEL_STYLE = """
-.card { border: 1px solid #ddd; border-radius: 6px; padding: .6rem .9rem; margin: .7rem 0; }
-.card:focus { outline: 3px solid #0072b2; }
+.card { border: 1px solid var(--line); border-radius: 6px; padding: .6rem .9rem; margin: .7rem 0; }
+.card:focus { outline: 3px solid var(--focus); }
 .card h3 { margin: 0; font-size: 1.02rem; overflow-wrap: anywhere; } .card p { margin: .15rem 0; }
-.card .ids { color: #555; font-size: .88rem; overflow-wrap: anywhere; }
-.card .label { font-weight: 600; } .card .bad { color: #8a3b00; overflow-wrap: anywhere; }
+.card .ids { color: var(--quiet); font-size: .88rem; overflow-wrap: anywhere; }
+.card .label { font-weight: 600; } .card .bad { color: var(--bad); overflow-wrap: anywhere; }
 .panels { display: flex; flex-wrap: wrap; gap: .6rem; align-items: flex-start; }
 .panels figure { margin: .3rem 0 0; padding: 0; border: 0; } .panels img { display: block; max-width: 100%; }
-.panels figcaption { font-size: .85rem; color: #444; }
-.before { color: #0072b2; font-weight: 600; } .after { color: #8f6100; font-weight: 600; }
+.panels figcaption { font-size: .85rem; color: var(--quiet); }
+.before { color: var(--given); font-weight: 600; } .after { color: var(--answer); font-weight: 600; }
 """
 
 _PANEL_SIDE = 300

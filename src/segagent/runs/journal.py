@@ -31,8 +31,12 @@ JOURNAL_SCHEMA = "segagent.journal/1"
 _BEGINNING = b'{"schema": "' + JOURNAL_SCHEMA.encode("ascii") + b'"'
 
 
+class JournalInUseError(InputError):
+    """Another process has the journal open for writing."""
+
+
 class Journal:
-    """A journal open for appending, and locked: a second process that opens it gets an ``InputError``."""
+    """A journal open for appending, and locked: a second process that opens it gets a :class:`JournalInUseError`."""
 
     def __init__(
         self,
@@ -311,7 +315,9 @@ def _lock(file: io.FileIO, path: Path) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(f"{path}: another process is writing it; wait for that one or choose another") from error
+            raise JournalInUseError(
+                f"{path}: another process is writing it; wait for that one or choose another"
+            ) from error
         except OSError:
             return  # A file system without locks.
 

@@ -14,10 +14,10 @@ from team_runs import block, coco_file, done, event, made, record, written
 
 from segagent.annotation.batch import Only, Run, decide, open_run, summarise_run
 from segagent.annotation.diff import sources
-from segagent.annotation.interop.export import export_run
+from segagent.annotation.interop.export import ExportOptions, export_run
 from segagent.annotation.people import Event, read_events, stand, standings_of
 from segagent.annotation.review import write_review
-from segagent.annotation.team import merge_runs, only_these
+from segagent.annotation.team import agreement_of, merge_runs, only_these
 from segagent.core import InputError, encode_rle
 from segagent.core.failures import Failure
 from segagent.datasets import open_dataset
@@ -92,8 +92,55 @@ def test_several_data_sets_with_the_same_ids_and_names(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "out-coco").read_text())
     assert [one["name"] for one in content["categories"]] == list(merged.classes)
     assert [one["file_name"] for one in content["images"]] == [group.image_name for group in dataset.groups()]
-    assert sorted(one["sample_id"] for one in content["annotations"]) == sorted(records_of(merged.run))
+    # COCO files joined are one COCO file, with all that they say.
+    written_ = {one["segagent"]["object_id"]: one for one in content["annotations"]}
+    assert list(written_) == list(records_of(merged.run))
+    assert [one["id"] for one in content["annotations"]] == [1, 2, 3, 4, 5, 6, 7]
+    for sample in dataset:
+        one = written_[sample.sample_id]
+        number = int(sample.sample_id.partition("/")[2])
+        assert one["note"] == f"n\u00e9 {number}"
+        assert one["segmentation"] == encode_rle(block(number))
+        assert content["categories"][one["category_id"] - 1]["name"] == sample.category
+        assert content["images"][one["image_id"] - 1]["file_name"] == sample.image_name
     assert only_these(merged.run, Only.parse(["image=day_2/*", "category=dog"])).chosen == {"day_2/2", "day_2/3"}
+
+
+def test_what_people_did_arrives_in_the_joined_file(tmp_path: Path) -> None:
+    runs = [made(coco_file(tmp_path / name, OBJECTS[:3]), tmp_path / f"run-{name}") for name in "xy"]
+    drawn, added = encode_rle(block(55)), encode_rle(block(66))
+    done(
+        runs[1],
+        [
+            event("stroke", "1", mask=drawn),
+            event("removed", "2"),
+            event("relabelled", "3", label="eel", was="dog", image="b.png"),
+            event("added", "added-1", mask=added, label="cat", text="cat", image="b.png"),
+        ],
+    )
+    merged = merge_runs([run.folder for run in runs], tmp_path / "out")
+    export_run(merged.run, "coco", tmp_path / "out.json")
+    content = json.loads((tmp_path / "out.json").read_text())
+    of = {one["segagent"]["object_id"]: one for one in content["annotations"]}
+    assert set(of) == {"run-x/1", "run-x/2", "run-x/3", "run-y/1", "run-y/3", "run-y/added-1"}
+    assert of["run-y/1"]["segmentation"] == drawn
+    assert of["run-y/1"]["note"] == "n\u00e9 1"
+    assert of["run-x/1"]["segmentation"] == encode_rle(block(1))
+    names = {one["id"]: one["name"] for one in content["categories"]}
+    assert names[of["run-y/3"]["category_id"]] == "eel"
+    assert of["run-y/added-1"]["segmentation"] == added
+    pictures = {one["id"]: one["file_name"] for one in content["images"]}
+    assert pictures[of["run-y/added-1"]["image_id"]] == "run-y/b.png"
+    with pytest.raises(InputError, match="never replaced"):
+        export_run(merged.run, "coco", tmp_path / "x" / "coco.json", ExportOptions(force=True))
+    # Of a choice the others stay as they are.
+    some = only_these(merged.run, Only.parse(["id=run-y/1"]))
+    export_run(some, "coco", tmp_path / "some.json")
+    told = {
+        one["id"]: one.get("segagent", {}).get("object_id")
+        for one in json.loads((tmp_path / "some.json").read_text())["annotations"]
+    }
+    assert told == {1: None, 2: None, 3: None, 4: "run-y/1", 5: None, 6: None}
 
 
 def test_data_sets_of_the_same_pictures_share_them(tmp_path: Path) -> None:
@@ -228,7 +275,7 @@ def events_of(doings, run_number: int) -> list[Event]:
 
 def bare(one):
     """A standing without the numbers of its events."""
-    moments = [replace(moment, number=0) for moment in one.moments]
+    moments = [replace(moment, number=0, drawn=None, judged=None, named=None) for moment in one.moments]
     return moments, one.place, one.notes, one.by, one.when, one.people, len(one.contested)
 
 
@@ -299,10 +346,30 @@ def test_events_come_in_the_order_of_time_and_the_later_word_holds(tmp_path: Pat
         ("1", "ann", "verdict", 3, None),
         ("1", "ben", "verdict", 4, None),
         ("1", "ben", "undo", 5, None),
-        ("1", "ben", "verdict", 6, 5),
+        ("1", "ben", "verdict", 6, 0),  # He had seen his own work alone.
     ]
     assert standings_of(merged.run)["1"].now.verdict == "absent"
     assert any("worked on in several" in line for line in merged.warnings)
+
+
+def test_people_at_copies_of_a_run_have_not_seen_each_other(tmp_path: Path) -> None:
+    file = coco_file(tmp_path, OBJECTS)
+    runs = [written(tmp_path / who, file, [record(one) for one in "123"]) for who in ("ann", "ben", "cy")]
+    for minute, (who, run) in enumerate(zip(("ann", "ben"), runs, strict=False)):
+        drawn = encode_rle(block(20 + minute))
+        done(run, [event("click", "1", who, minute, mask=drawn, seen=0, request=f"{who}1")])
+        done(run, [event("verdict", "1", who, minute, verdict="ok", seen=1, request=f"{who}2")])
+    done(
+        runs[2],
+        [event("verdict", "2", "ann", 9, verdict="ok", seen=0), event("verdict", "2", "cy", 9, verdict="ok", seen=1)],
+    )
+    done(runs[0], [event("verdict", "2", "ann", 1, verdict="wrong", seen=0)])
+    found = agreement_of(merge_runs([run.folder for run in runs], tmp_path / "out").run)
+    one, other = block(20), block(21)
+    (compared,) = found.compared
+    assert compared.people == ("ann", "ben")
+    assert compared.iou == pytest.approx((one & other).sum() / (one | other).sum())
+    assert found.num_after == 1  # Cy's, who had seen Ann's in one and the same run.
 
 
 def test_an_unfinished_run_stays_unfinished(tmp_path: Path) -> None:

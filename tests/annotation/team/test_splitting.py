@@ -130,6 +130,28 @@ def test_the_command_writes_what_is_read_again(tmp_path: Path, capsys: pytest.Ca
             read_assignments(one)
 
 
+def test_what_is_dealt_out_reaches_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fastapi")
+    from segagent.cli.main import main
+    from segagent.server.review import serving
+
+    served = []
+    monkeypatch.setattr(serving, "serve_review", lambda run, plan, **more: served.append((run, plan)))
+    file = coco_file(tmp_path, [(1, "a.png", "cat"), (2, "b.png", "dog")])
+    run = written(tmp_path / "run", file, [record("1"), record("2", "b.png", "dog")], guidelines="Tails count.")
+    assert main(["split", str(run.folder), "--people", "Ann,Ben", "--overlap", "1"]) == 0
+    dealt = read_assignments(run.folder / "assignments.json")
+    page = ["review", str(run.folder), "--serve"]
+    assert main([*page, "--assign", str(run.folder / "assignments.json"), "--by", "Ann"]) == 0
+    assert main([*page, "--assign", "Cy,Di", "--only", "id=2"]) == 0
+    assert main([*page, "--assign", str(tmp_path / "gone.json")]) == 2
+    (first, plan), (second, other) = served
+    assert (plan.shares, plan.people, plan.guidelines, plan.by) == (dealt.objects, dealt.people, "Tails count.", "Ann")
+    assert set(first.ids()) == {"1", "2"}
+    assert set(second.ids()) == set(other.shares) == {"2"}
+    assert other.people == ("Cy", "Di")
+
+
 def test_notes_are_found_by_their_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from segagent.cli.main import main
 

@@ -4,6 +4,9 @@ The promise is a target precision: of the accepted masks, at least that share is
 a true IoU of ``iou_bar`` or more. What a predicted IoU is worth comes from the evidence kept with the calibration, from
 masks of this run that a person has checked, or from both: with :data:`ENOUGH_CHECKED` checked masks the evidence is
 left out; with fewer it counts as much as the masks that are missing to that number.
+
+What people did to the run's objects (:mod:`segagent.annotation.people`) is such a check without any file, and decides
+about their objects.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 
 from segagent.annotation.batch.checked import Checked, read_checked
 from segagent.annotation.batch.folder import CALIBRATION_NAME, Run
+from segagent.annotation.batch.people_checks import persons_words
 from segagent.core import InputError
 from segagent.evaluation.bootstrap import Interval
 from segagent.evaluation.calibration import Calibration, fit_calibration, read_calibration
@@ -36,8 +40,9 @@ class Decision:
     """What to do with the masks of a run.
 
     ``threshold``: masks nobody checked are accepted from this predicted IoU on; None where no line reaches the target.
-    ``accepted``: object ids in the run's order. ``to_see``: the others, those likely to be wrong first, those that were
-    not found last; objects that failed are in neither. ``precision``: of the accepted masks that nobody checked, the
+    ``accepted``: object ids in the run's order, those of objects that people have added last. ``to_see``: the others,
+    those likely to be wrong first, those that were not found last; objects that failed, and those that people have
+    removed, are in neither. ``precision``: of the accepted masks that nobody checked, the
     share expected to be good, and where the real share will lie (95 %); None where there are none. ``expected_bad``:
     how many of the accepted masks are expected not to be good. ``expected_good``: the share of all masks that is.
     ``expected_iou`` of the accepted masks and ``expected_iou_all`` of all; None for none. ``num_checked`` masks were
@@ -82,7 +87,8 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
         target_precision: above 0 and below 1.
         iou_bar: from this true IoU on a mask is good; above 0, at most 1.
         checked: masks of the run that a person has checked, chosen or not; see :func:`read_checked`. An ``ok`` there
-            means good. They are accepted or not as the person says, whatever was predicted.
+            means good. They are accepted or not as the person says, whatever was predicted. What people did to the
+            run's objects counts too, and before what the file says of the same object.
 
     Raises:
         InputError: for numbers out of range, a file that is not right, or where nothing is known to decide by.
@@ -93,19 +99,23 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
         raise InputError(f"the IoU from which a mask is good must lie between 0 and 1, got {iou_bar:g}")
     told = Checked({}) if checked is None else read_checked(checked, run.whole)
     every, without = _masks(run.whole, told, iou_bar)
+    from_record = {mask.object_id for mask in every if mask.from_record}
+    decided = {mask.object_id for mask in every if mask.final is not None}
+    # Checks of the file that the record has another word on are not counted twice.
+    num_checked = len(from_record | told.checks.keys())
     doubted = {record.object_id for record in run.objects() if record.doubts}
     known = _known(run, every, iou_bar)
     masks = [mask for mask in every if run.takes(mask.object_id)]
     absent = [object_id for object_id in without if run.takes(object_id)]
     # A mask without a predicted IoU has no chance that could be told; nobody's word makes it acceptable but a person's.
-    free = np.array([m.predicted for m in masks if m.good is None and m.predicted is not None], np.float64)
+    free = np.array([m.predicted for m in masks if m.final is None and m.predicted is not None], np.float64)
     threshold = known.reliance.threshold(free, target_precision)
     chances = dict(zip(free.tolist(), known.reliance.chance(free).tolist(), strict=True))
     chance = [_chance(mask, chances) for mask in masks]
-    taken = [bool(m.good) if m.good is not None else _reaches(m.predicted, threshold) for m in masks]
+    taken = [_reaches(m.predicted, threshold) if m.final is None else m.final for m in masks]
     expected = [known.expected_iou(mask) for mask in masks]
     accepted = tuple(mask.object_id for mask, yes in zip(masks, taken, strict=True) if yes)
-    order = sorted((c or 0.0, place) for place, c in enumerate(chance) if not taken[place])
+    order = sorted((c or 0.0, place) for place, c in enumerate(chance) if not taken[place] and not masks[place].gone)
     return Decision(
         target_precision=target_precision,
         iou_bar=iou_bar,
@@ -114,18 +124,20 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
         to_see=(*(masks[place].object_id for _, place in order), *absent),
         precision=None if threshold is None else known.reliance.share_good(free[free >= threshold]),
         expected_bad=sum(1 - c for c, yes in zip(chance, taken, strict=True) if yes and c is not None),
-        expected_good=_mean(chance),
+        expected_good=_mean([c for c, mask in zip(chance, masks, strict=True) if not mask.gone]),
         expected_iou=_mean([e for e, yes in zip(expected, taken, strict=True) if yes]),
-        expected_iou_all=_mean(expected),
-        num_checked=len(told.checks),
+        expected_iou_all=_mean([e for e, mask in zip(expected, masks, strict=True) if not mask.gone]),
+        num_checked=num_checked,
         warnings=tuple(
             _warnings(
                 run,
                 told,
                 target_precision,
+                num_checked=num_checked,
+                num_came_to=sum(mask.came_to for mask in every),
                 none=bool(free.size) and threshold is None,
                 num_accepted=len(accepted),
-                num_doubted=len(doubted.intersection(accepted) - told.checks.keys()),
+                num_doubted=len(doubted.intersection(accepted) - decided),
             )
         ),
     )
@@ -133,12 +145,21 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
 
 @dataclass(frozen=True, slots=True)
 class _Mask:
-    """``good`` and ``iou``: what a person said of it, None where nobody did."""
+    """``good`` and ``iou``: what a person said of the run's mask, None where nobody did; ``from_record``: by what was
+    done in the run's record, and ``came_to`` where that was not about a drawn sample. ``final``: whether a person takes
+    the mask as it is now, None where the predicted IoU decides. ``own``: whether that is the person's own mask;
+    ``gone``: whether people have removed the object.
+    """
 
     object_id: str
     predicted: float | None
     good: bool | None = None
     iou: float | None = None
+    final: bool | None = None
+    from_record: bool = False
+    came_to: bool = False
+    own: bool = False
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +168,8 @@ class _Known:
     calibration: Calibration | None
 
     def expected_iou(self, mask: _Mask) -> float | None:
+        if mask.own:
+            return 1.0 if mask.final else None
         if mask.iou is not None:
             return mask.iou
         if mask.predicted is None:
@@ -155,16 +178,21 @@ class _Known:
 
 
 def _masks(run: Run, told: Checked, iou_bar: float) -> tuple[list[_Mask], list[str]]:
-    """The masks of the run, and the ids of objects that were not found: they have no mask to accept."""
+    """The masks of the run and of people, and the ids of objects that were not found: they have none to accept."""
     masks, absent = [], []
-    for record in run.objects():
-        check = told.checks.get(record.object_id)
-        if record.outcome == "not_found":
-            absent.append(record.object_id)
-        elif check is None:
-            masks.append(_Mask(record.object_id, record.predicted_iou))
-        else:
-            masks.append(_Mask(record.object_id, record.predicted_iou, check.good(iou_bar), check.iou))
+    for word in persons_words(run):
+        name, record = word.left.object_id, word.left.record
+        if record is not None and record.outcome == "not_found" and word.left.rle is None:
+            absent += [] if word.gone else [name]
+            continue
+        found = record is not None and record.outcome != "not_found"
+        predicted = record.predicted_iou if record is not None and found else None
+        check = word.check or (told.checks.get(name) if found else None)
+        good, iou = (None, None) if check is None else (check.good(iou_bar), check.iou)
+        final = word.final if word.final is not None or word.check is not None else good
+        from_record = word.check is not None
+        came_to = from_record and not word.drawn
+        masks.append(_Mask(name, predicted, good, iou, final, from_record, came_to, word.own, word.gone))
     return masks, absent
 
 
@@ -216,8 +244,8 @@ def _refitted(
 
 
 def _chance(mask: _Mask, chances: dict[float, float]) -> float | None:
-    if mask.good is not None:
-        return float(mask.good)
+    if mask.final is not None:
+        return float(mask.final)
     return None if mask.predicted is None else chances[mask.predicted]
 
 
@@ -231,9 +259,17 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _warnings(
-    run: Run, told: Checked, target: float, *, none: bool, num_accepted: int, num_doubted: int
+    run: Run,
+    told: Checked,
+    target: float,
+    *,
+    num_checked: int,
+    num_came_to: int,
+    none: bool,
+    num_accepted: int,
+    num_doubted: int,
 ) -> Iterator[str]:
-    if num_doubted and len(told.checks) < ENOUGH_CHECKED:
+    if num_doubted and num_checked < ENOUGH_CHECKED:
         yield (
             f"the policy doubts {num_doubted} of the {num_accepted} accepted objects: what is known of its scores is "
             "no word on those; look at them, or check a sample of the run (segagent check)"
@@ -248,9 +284,14 @@ def _warnings(
         )
     if told.open:
         yield f"{told.open} entries are not filled in; leaving out the hard ones makes the rest look too good"
-    if told.checks and len(told.checks) < FEW_CHECKED:
-        yield f"only {len(told.checks)} masks are checked; with fewer than {FEW_CHECKED} the figures are rough"
-    if not told.checks and run.job != "annotate":
+    if num_checked and num_checked < FEW_CHECKED:
+        yield f"only {num_checked} masks are checked; with fewer than {FEW_CHECKED} the figures are rough"
+    if num_came_to:
+        yield (
+            f"{num_came_to} of the checked masks are those that people came to while they worked on the run; from the "
+            "worst ones the rest looks worse than it is, from a drawn sample (segagent check) it does not"
+        )
+    if not num_checked and run.job != "annotate":
         yield (
             "decided by masks that the policy made itself; the given masks of this run may be wrong in other ways: "
             "check a sample (segagent check)"

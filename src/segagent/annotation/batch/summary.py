@@ -14,6 +14,7 @@ from segagent.annotation.batch.choosing import Only
 from segagent.annotation.batch.folder import Run
 from segagent.annotation.batch.likely_error import ERROR_LABELS, likely_error
 from segagent.annotation.batch.records import ObjectRecord
+from segagent.annotation.people import count_people, objects_left, standings_of
 from segagent.core.texts import read_json
 from segagent.imaging.writing import write_bytes
 
@@ -27,7 +28,8 @@ def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
     the policy itself has doubts about, ``unscored`` ones those whose mask it predicted no IoU of; ``images_left`` is
     how many images the run has not come to. ``only``: which objects it is about where they were chosen, else empty;
     images and costs are the whole run's. ``warnings``: what goes before all figures, as clauses, the weightiest first.
-    Without ``judge`` the likely errors, which cost the most time, are None too.
+    ``people``: what people did, where they did anything (:func:`segagent.annotation.people.count_people`); all else is
+    what the run has found. Without ``judge`` the likely errors, which cost the most time, are None too.
     """
     judged = judge and run.job != "annotate"
     outcomes: Counter[str] = Counter()
@@ -65,6 +67,8 @@ def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
         "expected_iou": round(float(np.mean(after)), 4) if after else None,
         "cost": {name: round(value, 4) for name, value in run.costs().items()},
     }
+    if standings := {name: one for name, one in standings_of(run).items() if run.takes(name)}:
+        summary["people"] = count_people(standings.values(), objects_left(run, standings=standings))
     return {**summary, "warnings": list(_warnings(summary))}
 
 

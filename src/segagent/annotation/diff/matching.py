@@ -2,7 +2,8 @@
 
 By id where ids are kept: one id on one image is one object. What is left over on an image, because an id went or came,
 is paired by overlap: the pair with the best IoU first, down to :data:`OVERLAP`. Where ids were given anew, so that
-those that agree say nothing, everything is paired by overlap. Which images are one, :mod:`pictures` tells.
+those that agree say nothing, everything is paired by overlap. Which images are one, :mod:`pictures` tells. An export of
+a run says of each mask which object it is, and which ones a person has added; that is believed.
 """
 
 from __future__ import annotations
@@ -62,15 +63,28 @@ def match(
     words = "by id and image" if how == "id" else "by overlap"
     if how == "auto":
         words = "by id and image, what is left over by overlap"
-        few = len(pairs) < min(len(before), len(after)) / 2
-        if few or sum(pair.iou == 0 for pair in pairs) > len(pairs) / 2:
+        few = len(pairs) < min(len(before), sum(not one.added for one in after)) / 2
+        untold = [pair for pair in pairs if not _is_told(pair)]
+        if few or sum(pair.iou == 0 for pair in untold) > len(untold) / 2:
             words = f"by overlap, since {'few ids are on both sides' if few else 'most masks of one id are apart'}"
             pairs = []
     if how != "id":
-        pairs = pairs + _by_overlap(*_left(before, after, pairs), pictures)
+        old, new = _left(before, after, pairs)
+        pairs = pairs + _by_overlap(old, [one for one in new if not one.added], pictures)
     removed, added = _left(before, after, pairs)
     place = {id(one): number for number, one in enumerate(before)}
     return Matched(sorted(pairs, key=lambda pair: place[id(pair.before)]), removed, added, words)
+
+
+def _name(one: Annotation) -> str:
+    """What it goes by: new objects have an id of their own in each export, and one in the run."""
+    return one.object_id if one.added and one.object_id is not None else one.annotation_id
+
+
+def _is_told(pair: Pair) -> bool:
+    """Whether one side is an export that says of its mask that it is this object."""
+    before, after = pair.before, pair.after
+    return after.object_id == before.annotation_id or before.object_id == after.annotation_id
 
 
 def _left(
@@ -82,8 +96,8 @@ def _left(
 
 
 def _by_id(before: Sequence[Annotation], after: Sequence[Annotation], pictures: PictureMatch) -> list[Pair]:
-    by_id = {(one.annotation_id, pictures.name_before(one.image)): one for one in after}
-    found = [(one, by_id[one.annotation_id, one.image]) for one in before if (one.annotation_id, one.image) in by_id]
+    by_id = {(_name(one), pictures.name_before(one.image)): one for one in after}
+    found = [(one, by_id[_name(one), one.image]) for one in before if (_name(one), one.image) in by_id]
     different = [(a, b) for a, b in found if a.rle != b.rle and a.rle["size"] == b.rle["size"]]
     ious = iter(rle_iou([a.rle for a, _ in different], [b.rle for _, b in different]).tolist())
     pairs = []

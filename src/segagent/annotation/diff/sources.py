@@ -8,8 +8,13 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from segagent.annotation.batch import ObjectRecord, Run, open_run, unfinished
+import numpy as np
+
+from segagent.annotation.batch import Run, open_run, unfinished
 from segagent.annotation.batch.folder import JOURNAL_FILE
+from segagent.annotation.interop.entries import words
+from segagent.annotation.interop.provenance import PROVENANCE_KEY
+from segagent.annotation.people import GONE, objects_left
 from segagent.annotation.review.entries import num_records
 from segagent.core import Image, InputError, Rle
 from segagent.core.rle import rle_areas
@@ -22,7 +27,9 @@ _TOGETHER = 128
 class Annotation:
     """One mask and what is said of it. ``other``: further keys, each as JSON; None where the source knows none.
 
-    ``bbox`` as listed (left, top, width, height), None where it is not. ``area``: pixels of the mask.
+    ``bbox`` as listed (left, top, width, height), None where it is not. ``area``: pixels of the mask. ``object_id``:
+    which object of a run it is, and ``added`` whether a person has added it, where an export, or the record of who has
+    redrawn it, tells.
     """
 
     annotation_id: str
@@ -32,6 +39,8 @@ class Annotation:
     area: int
     bbox: tuple[float, ...] | None = None
     other: dict[str, str] | None = None
+    object_id: str | None = None
+    added: bool = False
 
 
 @dataclass
@@ -91,13 +100,19 @@ def _of_file(listing: CocoListing, source: Source) -> Iterator[Annotation]:
             if one.annotation_id is not None:
                 source.bad.add(one.annotation_id)
         else:
-            other = {key: json.dumps(value, sort_keys=True) for key, value in one.other.items()}
-            yield Annotation(one.annotation_id, one.image, one.category, one.rle, 0, one.bbox, other)
+            # Polygons, be they within other keys, were packed as they were read.
+            other = {k: json.dumps(value, sort_keys=True, default=np.ndarray.tolist) for k, value in one.other.items()}
+            facts = one.other.get(PROVENANCE_KEY)
+            told = facts if isinstance(facts, dict) else {}
+            object_id = words(told.get("object_id"))
+            added = told.get("outcome") == "added"
+            yield Annotation(one.annotation_id, one.image, one.category, one.rle, 0, one.bbox, other, object_id, added)
 
 
 def _of_run(run: Run, source: Source) -> Iterator[Annotation]:
     if words := unfinished(run.num_images_left(), run.num_images):
         source.problems.append(f"{run.folder}: {words}")
+    dataset = None
     try:
         dataset = run.dataset()
         source.load_image = dataset.load_image
@@ -109,14 +124,20 @@ def _of_run(run: Run, source: Source) -> Iterator[Annotation]:
                 source.bad |= {sample.sample_id for sample in group.samples()}
     except InputError as error:
         source.no_images = str(error)
-    for record in run.records():
-        source.images[record.image] = None
-        if not isinstance(record, ObjectRecord):
-            source.problems.append(f"{run.folder}: object {record.sample_id:.80} failed: {record.reason}")
-            source.bad.add(record.sample_id)
-        elif record.outcome != "not_found":
-            rle = record.trajectory.rle_at(record.trajectory.returned)
-            yield Annotation(record.object_id, record.image, record.category or record.text, rle, 0)
+    for one in objects_left(run, dataset):
+        if one.record is not None or one.failure is not None:
+            source.images[one.image] = None
+        rle = None if one.stands in GONE else one.rle
+        if one.stands in GONE:
+            source.bad.discard(one.object_id)
+        elif rle is not None and (rle_areas([rle])[0] or not one.changed):
+            source.bad.discard(one.object_id)
+            source.images[one.image] = None
+            told = one.object_id if one.changed else None
+            yield Annotation(one.object_id, one.image, one.category or one.text, rle, 0, None, None, told, one.added)
+        elif one.failure is not None:
+            source.problems.append(f"{run.folder}: object {one.object_id:.80} failed: {one.failure.reason}")
+            source.bad.add(one.object_id)
 
 
 def _measured(found: Iterable[Annotation], source: Source) -> Iterator[Annotation]:

@@ -2,5 +2,16 @@
 
 from segagent.annotation.interop.export import WRITERS, ExportOptions, export_run
 from segagent.annotation.interop.importing import ImportOptions, ImportReport, import_corrections
+from segagent.annotation.interop.recording import Recorded, RecordOptions, record_corrections
 
-__all__ = ["WRITERS", "ExportOptions", "ImportOptions", "ImportReport", "export_run", "import_corrections"]
+__all__ = [
+    "WRITERS",
+    "ExportOptions",
+    "ImportOptions",
+    "ImportReport",
+    "RecordOptions",
+    "Recorded",
+    "export_run",
+    "import_corrections",
+    "record_corrections",
+]

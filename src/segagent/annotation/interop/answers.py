@@ -8,18 +8,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segagent.annotation.batch.folder import Run
-from segagent.annotation.batch.records import ObjectRecord
 from segagent.annotation.interop.labels import numbered_labels
-from segagent.annotation.interop.provenance import provenance_of
+from segagent.annotation.interop.provenance import left_provenance
+from segagent.annotation.people import GONE, LeftObject, objects_left, standings_of
 from segagent.core import BoolMask, Rle, decode_rle
-from segagent.core.failures import Failure
 from segagent.core.rle import rle_areas
 from segagent.datasets import Dataset
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One object with its mask. ``given``: the mask that a repaired one should take the place of."""
+    """One object with its mask, as people left it.
+
+    ``outcome``: the run's where nobody has changed the mask, else "corrected", "taken" or "added". ``final``: whether
+    the mask may take another's place; not where it is not accepted, or a person says that it is wrong.
+    ``label_is_new``, ``text_is_new``: whether a person has given the object another class, another sentence.
+    """
 
     object_id: str
     image: str
@@ -27,9 +31,11 @@ class Answer:
     category: str | None
     outcome: str
     rle: Rle
-    given: Rle | None
     accepted: bool | None
     facts: dict[str, Any]
+    final: bool = True
+    label_is_new: bool = False
+    text_is_new: bool = False
 
     @property
     def mask(self) -> BoolMask:
@@ -50,7 +56,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Without:
-    """An object without a mask that could be written. ``reason``: "not_found", "empty" or why it failed."""
+    """An object without a mask that could be written.
+
+    ``reason``: "not_found", "empty", one of :data:`segagent.annotation.people.GONE`, or why it failed. ``label``: its
+    class, or the sentence where there is none; ``label_is_new`` and ``text_is_new`` as for :class:`Answer`.
+    """
 
     object_id: str
     image: str
@@ -58,6 +68,14 @@ class Without:
     text: str = ""
     size: tuple[int, int] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    label: str = ""
+    label_is_new: bool = False
+    text_is_new: bool = False
+
+    @property
+    def gone(self) -> bool:
+        """Whether people have removed it."""
+        return self.reason in GONE
 
 
 @dataclass(slots=True)
@@ -74,19 +92,20 @@ class ImageAnswers:
 class Report:
     """What an export did: masks ``written`` by outcome, objects ``without`` one, images the run has not come to.
 
-    ``more``: what only some formats tell.
+    ``removed``: objects that people have removed. ``more``: what only some formats tell.
     """
 
     written: Counter[str] = field(default_factory=Counter)
     num_accepted: int = 0
     num_not_accepted: int = 0
     without: list[Without] = field(default_factory=list)
+    removed: list[Without] = field(default_factory=list)
     num_images_left: int = 0
     more: dict[str, Any] = field(default_factory=dict)
 
 
 class Answers:
-    """The objects of a run, those ``accepted`` marked, read as often as is wanted.
+    """The objects of a run as people left them, those ``accepted`` marked, read as often as is wanted.
 
     ``dataset``: what the run was made of. ``accepted`` None: nobody asked. With ``only_accepted`` the others are left
     out, and counted in ``report``. With ``best_tries`` an object that was not found is told with the mask that came
@@ -112,6 +131,9 @@ class Answers:
         self.images: dict[str, bool] = {}
         """Every image of known size, and whether a mask of it is written; there once :meth:`survey` was called."""
         self._last: dict[str, int] = {}
+        # Once, so that all passes see the same, whatever people do meanwhile.
+        self._standings = standings_of(run)
+        self._number = max((one.number for one in self._standings.values()), default=0)
 
     def survey(self) -> Report:
         """Look through the run once: labels, what is counted, where each image's last object is."""
@@ -120,7 +142,8 @@ class Answers:
         for place, entry in enumerate(self.every()):
             self._last[entry.image] = place
             if isinstance(entry, Without):
-                report.without.append(Without(entry.object_id, entry.image, entry.reason, entry.text))
+                told = Without(entry.object_id, entry.image, entry.reason, entry.text)
+                (report.removed if entry.gone else report.without).append(told)
                 if entry.size is not None:
                     self.images.setdefault(entry.image, False)
                 continue
@@ -141,12 +164,15 @@ class Answers:
         return (entry for entry in self.every() if isinstance(entry, Answer) and not self._left_out(entry))
 
     def every(self) -> Iterator[Answer | Without]:
-        """The last word on each object, in the run's order, nothing left out."""
-        for record in self.run.records():
-            if isinstance(record, Failure):
-                yield Without(record.sample_id, record.image, record.reason)
-            else:
-                yield self._answer(record)
+        """The last word on each object, in the run's order and then what people have added, nothing left out."""
+        for one in self.left():
+            entry = self._entry(one)
+            if entry is not None:
+                yield entry
+
+    def left(self) -> Iterator[LeftObject]:
+        """All objects, as :func:`segagent.annotation.people.objects_left` tells of them."""
+        return objects_left(self.run, self._dataset, self._standings)
 
     def by_image(self) -> Iterator[ImageAnswers]:
         """Image by image. In memory are one image's objects, and images with objects that were retried later."""
@@ -160,7 +186,7 @@ class Answers:
                 if not self._left_out(entry):
                     image.answers.append(entry)
             else:
-                if not self.only_accepted:
+                if not self.only_accepted and not entry.gone:
                     image.without.append(entry)
                 image.size = image.size or entry.size
             if self._last[entry.image] == place:
@@ -169,18 +195,34 @@ class Answers:
     def _left_out(self, answer: Answer) -> bool:
         return self.only_accepted and not answer.accepted
 
-    def _answer(self, record: ObjectRecord) -> Answer | Without:
-        accepted = None if self.accepted is None else record.object_id in self.accepted
-        trajectory = record.trajectory
-        rle = trajectory.rle_at(trajectory.returned)
-        empty = not rle_areas([rle])[0]
-        best_try = self.best_tries and record.outcome == "not_found" and not empty
-        facts = provenance_of(self.run, record, accepted, best_try=best_try)
-        if empty or (record.outcome == "not_found" and not best_try):
-            reason = "not_found" if record.outcome == "not_found" else "empty"
-            size = (trajectory.height, trajectory.width)
-            return Without(record.object_id, record.image, reason, record.text, size, facts)
-        given = trajectory.start.mask if record.outcome == "repaired" else None
-        return Answer(
-            record.object_id, record.image, record.text, record.category, record.outcome, rle, given, accepted, facts
-        )
+    def _entry(self, one: LeftObject) -> Answer | Without | None:
+        """None for what there is nothing to tell of: it was added and removed again, or nobody has come to it."""
+        stands, record = one.stands, one.record
+        if one.added and (stands in GONE or one.rle is None or not rle_areas([one.rle])[0]):
+            return None
+        if record is None and one.failure is None and not stands and not (one.relabelled or one.rephrased):
+            return None
+        accepted = None if self.accepted is None else one.object_id in self.accepted
+        new = (one.relabelled, one.rephrased)
+        label = one.category or one.text
+        rle, outcome = one.rle, str(stands) if one.changed or one.added else "" if record is None else record.outcome
+        best_try = False
+        if record is not None and self.best_tries and record.outcome == "not_found" and rle is None:
+            tried = record.trajectory.rle_at(record.trajectory.returned)
+            best_try = bool(rle_areas([tried])[0]) and stands not in GONE
+            rle = tried if best_try else None
+        facts = left_provenance(self.run, one, accepted, best_try=best_try)
+        if facts and self._number:
+            facts["event"] = self._number
+        if stands in GONE or rle is None or not rle_areas([rle])[0]:
+            reason = stands if stands in GONE else _why_without(one)
+            return Without(one.object_id, one.image, reason, one.text, one.size, facts, label, *new)
+        final = accepted is not False and stands != "wrong"
+        return Answer(one.object_id, one.image, one.text, one.category, outcome, rle, accepted, facts, final, *new)
+
+
+def _why_without(one: LeftObject) -> str:
+    """Why an object has no mask that people have not taken away."""
+    if one.record is None:
+        return "the run has not come to it" if one.failure is None else one.failure.reason
+    return "not_found" if one.record.outcome == "not_found" else "empty"

@@ -96,6 +96,9 @@ class Matcher:
                 label = entry.label if one.relabelled else None
                 yield Correction(record, one.drawn.rle, entry, iou, label, one.how)
         for object_id, one in pairs.items():
+            if one.known.added:
+                self._matched.new.append((one.known.image, one.drawn))
+                continue
             if any(_iou(mask, one.drawn.rle) == 1 for mask in one.known.masks):
                 self.num_untouched += 1
                 continue
@@ -103,15 +106,7 @@ class Matcher:
             self.problems.append(Problem(one.drawn.entry.where, f"object {object_id!r:.80} {reason}"))
 
     def _deleted(self, object_id: str, sheet: Sheet) -> bool:
-        if object_id in self._matched.unclear or self._deletions is False:
-            return False
-        if self._deletions:
-            return True
-        accepted = self._matched.accepted
-        if sheet.kind == "label-studio":
-            # Accepted masks are an annotation, the others a prediction: a person has one of the two before them.
-            return not (accepted[True] or accepted[False])
-        return not accepted[True] or bool(accepted[False])
+        return deleted(self._matched, self._deletions, object_id, sheet)
 
     def _untouched(self, one: Pair) -> bool:
         """Whether the mask is as it was exported, and nobody says that a person has looked at it."""
@@ -121,6 +116,19 @@ class Matcher:
         # Where the file does not tell which mask it was given, as a file has any of them it is as it was.
         exported = {None: [answer, *given], True: given, False: [answer]}[entry.kept_given]
         return any(_iou(mask, one.drawn.rle) == 1 for mask in exported)
+
+
+def deleted(matched: Matched, deletions: bool | None, object_id: str, sheet: Sheet) -> bool:
+    """Whether a person has deleted an object that ``sheet`` does not have; ``deletions`` as for :class:`Matcher`."""
+    if object_id in matched.unclear or deletions is False:
+        return False
+    if deletions:
+        return True
+    accepted = matched.accepted
+    if sheet.kind == "label-studio":
+        # Accepted masks are an annotation, the others a prediction: a person has one of the two before them.
+        return not (accepted[True] or accepted[False])
+    return not accepted[True] or bool(accepted[False])
 
 
 def _iou(one: Rle, other: Rle) -> float:

@@ -49,6 +49,8 @@ class Entry:
         accepted: what the export said of the mask; None where nobody had asked.
         crowd: whether it marks a crowd, which counts only where it is an object of the run.
         blank: whether the file has the object's entry without a mask.
+        seen: the number of the last event in people's record when the mask was exported, 0 for none; None where the
+            file does not tell.
     """
 
     where: str
@@ -66,6 +68,7 @@ class Entry:
     accepted: bool | None = None
     crowd: bool = False
     blank: bool = False
+    seen: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,14 @@ def length(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**20:
         raise ValueError(f"{name!r} must be a whole number of pixels above 0, got {value!r:.80}")
     return value
+
+
+def seen_in(facts: Any) -> int | None:
+    """``Entry.seen``, by the provenance that an export wrote; None for what is none."""
+    if not isinstance(facts, dict) or "schema" not in facts:
+        return None
+    number = facts.get("event", 0)
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
 def words(value: Any) -> str | None:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, length, words
+from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, length, seen_in, words
 from segagent.annotation.interop.provenance import PROVENANCE_KEY
 from segagent.core import Click, InputError
 from segagent.datasets.coco_masks import decode_segmentation
@@ -59,6 +59,7 @@ def _entry(
         accepted=accepted if isinstance(accepted, bool) else None,
         crowd=bool(annotation.get("iscrowd")),
         blank=annotation.get("segmentation") in (None, []),
+        seen=seen_in(facts),
     )
 
 

@@ -8,6 +8,7 @@ entities, which XML bombs are made of, are refused.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from xml.parsers import expat
 
 import numpy as np
 
-from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, length
+from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, length, seen_in
 from segagent.core import BoolMask, Click, InputError
 from segagent.datasets.coco_masks import decode_segmentation
 
@@ -154,7 +155,15 @@ def _image_entries(image: _Image, number: int, person: str | None) -> Found:
             by=person,
             clicks=tuple(clicks[key]),
             accepted={"true": True, "false": False}.get(accepted),
+            seen=_seen(shapes[0]),
         )
+
+
+def _seen(shape: _Shape) -> int | None:
+    try:
+        return seen_in(json.loads(shape.attributes.get("provenance", "null")))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _are_parts(shapes: Sequence[_Shape], other: _Shape) -> bool:

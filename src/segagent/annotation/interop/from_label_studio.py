@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from segagent.annotation.interop.brush_rle import decode_brush
-from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, length, words
+from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, length, seen_in, words
 from segagent.annotation.interop.label_studio import PICTURE, object_of_region
 from segagent.annotation.interop.provenance import PROVENANCE_KEY
 from segagent.core import BoolMask, Click, InputError
@@ -142,6 +142,7 @@ def _entry(
         when=who.when,
         clicks=clicks,
         accepted=accepted if isinstance(accepted, bool) else None,
+        seen=seen_in(facts),
     )
 
 

@@ -179,7 +179,7 @@ class _Import:
         facts["text"] = text
         self.beginnings[record.object_id] = Beginning(record.mask, entry.clicks)
         self.report.num_masks += 1
-        return Answer(record.object_id, record.image, text, category, outcome, one.rle, None, True, facts)
+        return Answer(record.object_id, record.image, text, category, outcome, one.rle, True, facts)
 
     def _added(self, one: Drawn, image: str, size: tuple[int, int] | None) -> Answer | None:
         """None where the mask does not fit the picture, which is a problem."""
@@ -196,7 +196,7 @@ class _Import:
         self._did("added", object_id, image, by, entry.when, entry.where, mask=one.rle, label=label)
         self.beginnings[object_id] = Beginning(empty_mask(*entry.size), entry.clicks)
         self.report.num_masks += 1
-        return Answer(object_id, image, label, label, "added", one.rle, None, True, told)
+        return Answer(object_id, image, label, label, "added", one.rle, True, told)
 
     def _did(
         self,

@@ -8,6 +8,7 @@ configuration is written that they belong to.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, unquote
@@ -87,15 +88,24 @@ def _task(image: ImageAnswers, address: str) -> dict[str, Any]:
         task["annotations"] = [{"result": [_region(answer) for answer in final], "was_cancelled": False}]
     if others:
         scores = [answer.score for answer in others if answer.score is not None]
-        first = others[0].facts
         task["predictions"] = [
             {
-                "model_version": f"segagent {first['versions'].get('segagent', '')} {first['policy']} {first['tool']}",
+                "model_version": _model_version([answer.facts for answer in others]),
                 **({"score": min(scores)} if scores else {}),
                 "result": [_region(answer) for answer in others],
             }
         ]
     return task
+
+
+def _model_version(provenance: Sequence[dict[str, Any]]) -> str:
+    """What made the masks that no person has made."""
+    made = next((facts for facts in provenance if "versions" in facts), None)
+    return (
+        "segagent"
+        if made is None
+        else f"segagent {made['versions'].get('segagent', '')} {made['policy']} {made['tool']}"
+    )
 
 
 def _region(answer: Answer) -> dict[str, Any]:

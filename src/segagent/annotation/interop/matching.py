@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segagent.annotation.batch.folder import Run
-from segagent.annotation.batch.records import ObjectRecord
+from segagent.annotation.interop.coco_joined import is_written_into
 from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet, read_json
 from segagent.annotation.interop.from_coco import read_coco_corrections
 from segagent.annotation.interop.from_cvat import read_cvat_corrections
 from segagent.annotation.interop.from_label_studio import read_label_studio_corrections
 from segagent.annotation.interop.pairing import Drawn, Known, Pair, pair, plain_label
 from segagent.annotation.interop.picture_names import PictureNames
+from segagent.annotation.people import GONE, LeftObject, objects_left, read_events
 from segagent.core import InputError, Rle, encode_rle
 from segagent.core.rle import rle_areas
-from segagent.datasets import CocoDataset, Dataset, Sample
+from segagent.datasets import Dataset, Sample
 
 FORMATS = ("coco", "label-studio", "cvat")
 
@@ -82,7 +83,7 @@ def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
         else:
             entries[one.sheet].append(one)
             matched.accepted[one.accepted] += 1
-    image_of = {record.object_id: record.image for record in run.objects()}
+    image_of = {one.object_id: one.image for one in objects_left(run)}
     if dataset is not None:
         image_of = {sample.sample_id: sample.image_name for sample in dataset} | image_of
     names = PictureNames(image_of.values())
@@ -99,6 +100,8 @@ def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
         matched.problems += [Problem(entry.where, reason) for entry in entries[sheet.key] if not entry.crowd]
         nowhere |= {entry.object_id for entry in entries[sheet.key]}
     by_image = _known_objects(run, dataset, lying)
+    # Who draws an object anew in Label Studio or CVAT cannot give it the id; in COCO another id is another object.
+    kept = any(one.sure and one.object_id in image_of for several in entries.values() for one in several)
     for image, several in lying.items():
         # Who worked last on a picture has the last word on it; where the file tells no times, what has its very name.
         *earlier, last = sorted(several, key=lambda sheet: (sheet.when or "", sheet.image == image))
@@ -107,7 +110,8 @@ def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
                 bad_sheets.add(last.key)
                 reason = f"{last.where} is the same picture ({image!r:.120}) and takes its place"
                 matched.problems.append(Problem(sheet.where, reason))
-        picture = _Picture(image, last, by_image[image], image_of.keys(), unclear=last.key in bad_sheets)
+        unclear, ids_kept = last.key in bad_sheets, kept and last.kind == "coco"
+        picture = _Picture(image, last, by_image[image], image_of.keys(), ids_kept=ids_kept, unclear=unclear)
         picture.match(entries[last.key], matched)
     matched.unclear |= matched.absent.keys() & nowhere
     return matched
@@ -121,11 +125,13 @@ class _Picture:
     sheet: Sheet
     known: Sequence[Known]
     object_ids: Collection[str]
+    ids_kept: bool
     unclear: bool
 
     def match(self, entries: Sequence[Entry], matched: Matched) -> None:
         drawn = [one for one in (self._drawn(entry, matched) for entry in entries) if one is not None]
-        pairs = pair([one for one in self.known if drawn and one.size in (None, drawn[0].entry.size)], drawn)
+        fitting = [one for one in self.known if drawn and one.size in (None, drawn[0].entry.size)]
+        pairs = pair(fitting, drawn, ids_kept=self.ids_kept)
         matched.pairs |= {one.known.object_id: one for one in pairs}
         paired = {id(one.drawn) for one in pairs}
         # An entry may repeat another: the same mask and label twice are one.
@@ -184,39 +190,56 @@ def _known_objects(run: Run, dataset: Dataset | None, lying: Mapping[str, Sequen
     samples: dict[str, Sample] = {}
     if dataset is not None:
         samples = {sample.sample_id: sample for sample in dataset if sample.image_name in lying}
-    given_back = isinstance(dataset, CocoDataset)
+    given_back = dataset is not None and is_written_into(dataset)
     known: defaultdict[str, list[Known]] = defaultdict(list)
 
     def whole(image: str) -> bool:
         """COCO files are given back whole: with the data set's mask of every object that there is no better one of."""
         return given_back and any(sheet.kind == "coco" for sheet in lying[image])
 
-    for record in run.objects():
-        sample = samples.pop(record.object_id, None)
-        if record.image in lying:
-            given = _given_in(sample) if whole(record.image) else ()
-            known[record.image].append(_of_record(record, given, whole=whole(record.image)))
+    masks_by_people: defaultdict[str, dict[str, Rle]] = defaultdict(dict)
+    labels: defaultdict[str, set[str]] = defaultdict(set)
+    for event in read_events(run):
+        if event.mask is not None:
+            masks_by_people[event.object_id][event.mask["counts"]] = event.mask
+        if event.label is not None:
+            labels[event.object_id].add(event.label)
+    for one in objects_left(run):
+        sample = samples.pop(one.object_id, None)
+        if one.image in lying and (sample is not None or one.record is not None or one.added):
+            given = _given_in(sample) if whole(one.image) else ()
+            entry = _of_object(one, sample, given, whole=whole(one.image))
+            drawn = [rle for rle in masks_by_people[one.object_id].values() if entry.size in (None, (*rle["size"],))]
+            known[one.image].append(replace(entry, by_people=tuple(drawn), labels=tuple(labels[one.object_id])))
     for sample in samples.values():
-        image, label = sample.image_name, sample.category or sample.text
+        image = sample.image_name
         given = _given_in(sample) if whole(image) else ()
-        size = (given[0]["size"][0], given[0]["size"][1]) if given else None
-        known[image].append(Known(sample.sample_id, image, label, size, given, answered=False, shown=whole(image)))
+        known[image].append(_of_object(LeftObject(sample.sample_id, image), sample, given, whole=whole(image)))
     return known
 
 
-def _of_record(record: ObjectRecord, given: tuple[Rle, ...], *, whole: bool) -> Known:
-    trajectory = record.trajectory
-    answer = trajectory.rle_at(trajectory.returned)
-    found = record.outcome != "not_found" and bool(rle_areas([answer])[0])
-    masks = (answer, *given) if given or record.outcome != "repaired" else (answer, trajectory.start.mask)
+def _of_object(one: LeftObject, sample: Sample | None, given: tuple[Rle, ...], *, whole: bool) -> Known:
+    """``given``: the data set's mask; ``whole``: whether exports hold that where there is no better one."""
+    said = one.said if sample is None or one.record is not None else (sample.text, sample.category)
+    gone = one.stands in GONE
+    empty = one.rle is None or not rle_areas([one.rle])[0]
+    size = one.size or ((given[0]["size"][0], given[0]["size"][1]) if given else None)
+    if one.record is None:
+        masks = given
+    else:
+        trajectory = one.record.trajectory
+        answer = trajectory.rle_at(trajectory.returned)
+        masks = (answer, *given) if given or one.record.outcome != "repaired" else (answer, trajectory.start.mask)
     return Known(
-        record.object_id,
-        record.image,
-        record.category or record.text,
-        (trajectory.height, trajectory.width),
+        one.object_id,
+        one.image,
+        (one.now.label if one.added else said[1] or said[0]) or "",
+        size,
         masks,
-        answered=True,
-        shown=found or whole,
+        answered=one.record is not None,
+        shown=not gone and (not empty or (whole and not one.added)),
+        gone=gone,
+        added=one.added,
     )
 
 

@@ -33,7 +33,8 @@ class Known:
     """An object of the run. ``masks``: those that a file may have been given of it, sound, the run's answer first.
 
     ``size`` is (height, width), None where the run does not know it. ``answered``: whether the run has come to it and
-    it did not fail. ``shown``: whether exports hold a mask of it.
+    it did not fail. ``shown``: whether exports hold a mask of it. ``by_people``: all masks that people have made of it,
+    and ``labels`` those that they have given it besides; ``gone``: whether they have removed it, ``added`` it.
     """
 
     object_id: str
@@ -43,6 +44,14 @@ class Known:
     masks: tuple[Rle, ...]
     answered: bool
     shown: bool
+    by_people: tuple[Rle, ...] = ()
+    labels: tuple[str, ...] = ()
+    gone: bool = False
+    added: bool = False
+
+    def is_called(self, label: str) -> bool:
+        """Whether it has, or had, this label."""
+        return plain_label(label) in (plain_label(self.label), *map(plain_label, self.labels))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +82,11 @@ class Pair:
         return label is not None and plain_label(label) != plain_label(self.known.label)
 
 
-def pair(known: Sequence[Known], drawn: Sequence[Drawn]) -> list[Pair]:
-    """Pair the objects and the masks of one picture, all of its size, in the masks' order."""
+def pair(known: Sequence[Known], drawn: Sequence[Drawn], *, ids_kept: bool = False) -> list[Pair]:
+    """Pair the objects and the masks of one picture, all of its size, in the masks' order.
+
+    ``ids_kept``: the file tells the objects of masks, so a mask that names none and lies elsewhere is a new one.
+    """
     if not known or not drawn:
         return []
     overlap = _overlaps(known, drawn)
@@ -83,10 +95,11 @@ def pair(known: Sequence[Known], drawn: Sequence[Drawn]) -> list[Pair]:
         for column, one in enumerate(known):
             label = mask.entry.label
             named[row, column] = mask.entry.object_id == one.object_id
-            same[row, column] = label is None or plain_label(label) == plain_label(one.label)
+            same[row, column] = label is None or one.is_called(label)
     sure = np.array([mask.entry.sure for mask in drawn])[:, None]
-    # Crowds were objects of the run only if their ids say so.
-    free = ~np.array([mask.entry.crowd for mask in drawn])[:, None]
+    # Crowds were objects of the run only if their ids say so; what people have removed comes back under its id only.
+    no_crowd = ~np.array([mask.entry.crowd for mask in drawn])[:, None]
+    free = no_crowd & ~np.array([one.gone for one in known])
     best = np.where(same, overlap, -1.0).max(axis=1, keepdims=True)
     near = overlap >= OVERLAP
     # Of several masks that name one object, the one that lies where it lay is not the copy.
@@ -98,7 +111,7 @@ def pair(known: Sequence[Known], drawn: Sequence[Drawn]) -> list[Pair]:
         ("id", named & sure & near),
         ("id", named & same & sure),
         ("overlap", near & free),
-        ("id", named & same & free),
+        ("id", named & same & no_crowd),
     ]
     found: dict[int, tuple[int, How]] = {}
     for how, allowed in rules:
@@ -109,7 +122,7 @@ def pair(known: Sequence[Known], drawn: Sequence[Drawn]) -> list[Pair]:
             if row not in found and column not in taken:
                 found[row] = (column, how)
                 taken.add(column)
-    for row, column in _only_ones(known, drawn, found):
+    for row, column in _only_ones(known, drawn, found, ids_kept=ids_kept):
         found[row] = (column, "label")
     return [Pair(known[column], drawn[row], how) for row, (column, how) in sorted(found.items())]
 
@@ -120,11 +133,12 @@ def plain_label(label: str) -> str:
 
 
 def _only_ones(
-    known: Sequence[Known], drawn: Sequence[Drawn], found: dict[int, tuple[int, How]]
+    known: Sequence[Known], drawn: Sequence[Drawn], found: dict[int, tuple[int, How]], *, ids_kept: bool
 ) -> Iterator[tuple[int, int]]:
     """Where one mask and one object of a label are left, and the mask does not say that it is another's."""
     taken = {column for column, _ in found.values()}
-    objects = {column: plain_label(one.label) for column, one in enumerate(known) if column not in taken}
+    left = ((c, one) for c, one in enumerate(known) if c not in taken and not one.gone)
+    objects = {column: plain_label(one.label) for column, one in left if not (ids_kept and one.shown)}
     masks = {
         row: plain_label(mask.entry.label or "")
         for row, mask in enumerate(drawn)
@@ -139,8 +153,8 @@ def _only_ones(
 def _overlaps(known: Sequence[Known], drawn: Sequence[Drawn]) -> npt.NDArray[np.float64]:
     """The best IoU of each mask with any that the object had: float64 (number of masks, number of objects)."""
     table = np.zeros((len(drawn), len(known)))
-    owners = [column for column, one in enumerate(known) for _ in one.masks]
-    masks = [rle for one in known for rle in one.masks]
+    owners = [column for column, one in enumerate(known) for _ in (*one.masks, *one.by_people)]
+    masks = [rle for one in known for rle in (*one.masks, *one.by_people)]
     if masks:
         # Safe with pycocotools, for every RLE here is sound.
         found = coco_mask.iou([one.rle for one in drawn], masks, [0] * len(masks))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segagent.annotation.batch import ObjectRecord, Run, audit_score, likely_error
+from segagent.annotation.batch.checked import mask_digest
 from segagent.annotation.batch.folder import JOURNAL_FILE
 from segagent.core import InputError
 from segagent.core.failures import Failure
@@ -25,7 +26,7 @@ class Entry:
     there is no such mask or nothing was predicted. ``likely_error`` and its ``evidence`` speak of the given mask, or of
     the answer where none was given; empty where the object failed or was not found, and ``reason`` says why it failed.
     ``order``: by what objects are listed, lowest first; of an audited mask what :func:`audit_score` says, of others the
-    predicted IoU of the answer.
+    predicted IoU of the answer. ``mask``: the answer's digest (:func:`mask_digest`); empty where there is none.
     """
 
     index: int
@@ -44,9 +45,10 @@ class Entry:
     doubts: tuple[str, ...] = ()
     reason: str = ""
     order: float | None = None
+    mask: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form, without ``index``."""
+        """JSON form, without ``index``, ``order`` and ``mask``."""
         return {
             "object_id": self.object_id,
             "image": self.image,
@@ -136,6 +138,7 @@ def _entry(index: int, record: ObjectRecord, run: Run) -> Entry:
         num_clicks=len(record.trajectory.clicks),
         doubts=record.doubts,
         order=audit_score(record) if record.outcome == "audited" else record.predicted_iou,
+        mask="" if record.outcome == "not_found" else mask_digest(record),
     )
 
 

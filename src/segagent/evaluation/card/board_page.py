@@ -32,11 +32,11 @@ for (const table of document.querySelectorAll('table.board')) {
 
 _STYLE = """
 table.board button { all: unset; cursor: pointer; font-weight: 600; }
-table.board button:focus-visible { outline: 2px solid #2456a6; }
+table.board button:focus-visible { outline: 2px solid var(--focus); }
 table.board th[aria-sort=ascending] button::after { content: " \\25b2"; }
 table.board th[aria-sort=descending] button::after { content: " \\25bc"; }
-table.board td { white-space: nowrap; } tr.reference { color: #666; font-style: italic; }
-.bounds { color: #777; font-size: .85em; }
+table.board td { white-space: nowrap; } tr.reference { color: var(--quiet); font-style: italic; }
+.bounds { color: var(--quiet); font-size: .85em; }
 """
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
-from segagent.annotation.batch import ObjectRecord
+from segagent.annotation.batch import ObjectRecord, Run
 from segagent.annotation.people import Event, Standing
 from segagent.core import Click, InputError
 from segagent.server.review.deeds import Done
@@ -32,6 +34,7 @@ def session_view(session: ReviewSession) -> dict[str, Any]:
     labels = {one.label for one in served} | {one.entry.category for one in served}
     return {
         "run": session.run.folder.resolve().name,
+        "id": _run_id(session.run),
         "job": session.run.job,
         "dataset": str(notes.get("dataset", "")),
         "policy": plan.policy or str(notes.get("policy", config.get("policy", ""))),
@@ -45,6 +48,12 @@ def session_view(session: ReviewSession) -> dict[str, Any]:
         "images": len(session.pictures.names),
         "objects": len(session.shown()),
     }
+
+
+def _run_id(run: Run) -> str:
+    """A name that no other run has, so that what a browser keeps of one is never sent to another on the same port."""
+    told = json.dumps([str(run.folder.resolve()), run.config], sort_keys=True)
+    return hashlib.blake2b(told.encode("ascii"), digest_size=8).hexdigest()
 
 
 def objects_view(session: ReviewSession) -> dict[str, Any]:

@@ -177,9 +177,10 @@ class RleTold(_Told):
 
 
 class SessionTold(_Told):
-    """What is served, and to whom. ``by``: None where each browser says it."""
+    """What is served, and to whom. ``id``: a name that no other run has. ``by``: None where each browser says it."""
 
     run: str
+    id: str
     job: str
     dataset: str
     policy: str

@@ -4,6 +4,8 @@ const API = 'api/v1';
 const RETRY = [1, 2, 4, 8];
 const KEPT_DETAILS = 60, KEPT_PICTURES = 8;
 
+export const GONE = 'the server cannot be reached';
+
 export class Refused extends Error {}
 
 /** What the server answers to a request (POST with a body, or null for none), as JSON. Throws `Refused` where it says no, another error where it is gone. */
@@ -75,7 +77,7 @@ export class Sender {
     } catch (error) {
       this.busy = false;
       if (error instanceof Refused) return this.settle(event, () => this.refused(event, error.message));
-      this.trouble = error instanceof TypeError ? 'the server cannot be reached' : error.message;
+      this.trouble = error instanceof TypeError ? GONE : error.message;
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.pump(), 1000 * RETRY[Math.min(this.tries++, RETRY.length - 1)]);
       this.changed();

@@ -44,10 +44,10 @@ export function writing(target) {
   return target.matches?.('textarea, select, input:not([type=checkbox], [type=range], [type=radio])') ?? false;
 }
 
-/** "12 minutes", "3 hours": how long, as one would say it. */
+/** "about 12 minutes", "about 3 hours": how long, as one would say it. */
 export function spoken(seconds) {
   const minutes = Math.round(seconds / 60);
   if (minutes < 1) return 'less than a minute';
-  if (minutes < 90) return minutes === 1 ? 'a minute' : `${minutes} minutes`;
-  return `${Math.round(minutes / 60)} hours`;
+  if (minutes < 90) return minutes === 1 ? 'about a minute' : `about ${minutes} minutes`;
+  return `about ${Math.round(minutes / 60)} hours`;
 }

@@ -121,7 +121,7 @@ export class ImageView {
       [['f'], 'fit', () => this.stage.fit()], [['+', '='], 'zoom in', () => this.stage.zoomIn()], [['-'], 'zoom out', () => this.stage.zoomOut()],
       [['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'], 'move the cross', event => this.stage.moveCross(...{ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key])],
       [['Enter'], 'open the object at the cross', () => this.stage.strike(true)],
-      [['u', 'Escape'], 'back', () => history.back()],
+      [['u', 'Escape'], 'back to the object, or the list', () => this.app.go(this.app.object.index === null ? '#/list' : `#/object/${this.app.object.index}`)],
     ]}];
   }
 }

@@ -5,7 +5,7 @@ import {EVERYTHING, VERDICTS, done} from './rows.js';
 
 const ROW = 58, BEYOND = 8;
 
-const STATES = [['all', 'all'], ['open', 'still to do'], ['done', 'done'], ['touched', 'changed by people'], ['contested', 'two people at it'],
+const STATES = [['all', 'all'], ['open', 'still to do'], ['done', 'done'], ['touched', 'somebody was at it'], ['contested', 'two people at it'],
   ['noted', 'with a note'], ['removed', 'removed'], ['added', 'added'], ...Object.entries(VERDICTS).map(([name, said]) => [name, `judged: ${said}`])];
 const SORTS = [['worst', 'worst first'], ['best', 'best first'], ['gain', 'largest expected gain'], ['latest', 'last changed'], ['image', 'image'], ['id', 'object id']];
 
@@ -135,7 +135,7 @@ export function badges(row) {
   if (row.removed) told.push(['removed', 'wrong']);
   if (row.verdict) told.push([VERDICTS[row.verdict], row.verdict]);
   if (row.added) told.push(['added', 'plain']);
-  if (row.touched && !row.verdict && !row.removed) told.push(['changed', 'plain']);
+  if (row.touched && !row.verdict && !row.removed) told.push(['begun', 'plain']);
   if (row.contested) told.push(['two people', 'contested']);
   if (row.by) told.push([row.by, 'who']);
   return told.map(([said, kind]) => el('span', {className: `badge ${kind}`, textContent: said}));

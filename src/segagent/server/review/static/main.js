@@ -1,6 +1,6 @@
 // Starts the page: the session, the work list, which view is shown, what others do meanwhile.
 
-import {Sender, call, details, fresh, images} from './api.js';
+import {GONE, Sender, call, details, fresh, images} from './api.js';
 import {ask, at, el, spoken, toast} from './dom.js';
 import {ImageView} from './image.js';
 import {Keys, focusOn} from './keys.js';
@@ -14,7 +14,7 @@ const POLL = 4000, MANY = 20;
 class App {
   async start() {
     this.session = await call('session');
-    this.store = new Store(this.session.run);
+    this.store = new Store(this.session.id);
     this.checking = this.session.mode === 'check';
     this.me = this.session.by || new URLSearchParams(location.search).get('by') || this.store.get('me', null);
     const table = await call('objects');
@@ -22,7 +22,7 @@ class App {
     this.number = table.number;
     at('title').textContent = `${this.checking ? 'Check' : 'Review'} of ${this.session.run}`;
     document.title = at('title').textContent;
-    this.sender = new Sender(this.session.run, {
+    this.sender = new Sender(this.session.id, {
       answered: (event, answer) => this.answered(event, answer),
       refused: (event, words) => this.refused(event, words),
       changed: () => this.tellSending(),
@@ -99,6 +99,8 @@ class App {
     if (name === 'list') {
       this.list.show();
       this.list.reveal(this.object.index ?? this.list.at);
+      // What is probably opened next is made ready, and the tool with it.
+      this.object.prefetch(this.list.at ?? null);
     } else if (name === 'object') {
       this.list.at = +key;
       const row = this.rows.get(+key);
@@ -132,7 +134,7 @@ class App {
   tell() {
     const [ready, all] = this.rows.progress(this.me, this.filters.share), pace = this.store.pace();
     const left = all - ready;
-    const time = left && pace ? `, about ${spoken(left * pace)} left` : '';
+    const time = left && pace ? `, ${spoken(left * pace)} left` : '';
     at('progress').textContent = left || !this.checking ? `${ready} of ${all}${time}` : `All ${all} judged: thank you`;
     at('bar').value = all ? ready / all : 0;
     at('person').textContent = this.me || 'who are you?';
@@ -146,9 +148,14 @@ class App {
     if (box.hidden) return;
     const count = waiting === 1 ? 'One change is' : `${waiting} changes are`;
     const kept = waiting ? ` ${count} kept ${sender.unkept ? 'until this page is closed' : 'in this browser'} and sent when it is back.` : '';
-    box.replaceChildren(`${sender.trouble ? `Not saved: ${sender.trouble}.` : 'The server cannot be reached.'}${kept} `,
-      el('button', {type: 'button', textContent: 'Try now', onclick: () => { sender.again(); this.poll(); }}),
-      ...(sender.trouble && sender.trouble !== 'the server cannot be reached' ? [' ', el('button', {type: 'button', textContent: 'Give this change up', onclick: () => sender.drop()})] : []));
+    // The buttons stay the same ones: one that is replaced while it is pressed is not pressed.
+    if (!box.children.length) {
+      box.append(el('span'), ' ', el('button', {type: 'button', textContent: 'Try now', onclick: () => { sender.again(); this.poll(); }}), ' ',
+        el('button', {type: 'button', textContent: 'Give this change up', onclick: () => sender.drop()}));
+    }
+    const told = `${sender.trouble ? `Not saved: ${sender.trouble}.` : 'The server cannot be reached.'}${kept}`;
+    if (box.firstChild.textContent !== told) box.firstChild.textContent = told;
+    box.lastChild.hidden = !sender.trouble || sender.trouble === GONE;
   }
 
   answered(event, answer) {

@@ -95,17 +95,25 @@ export class ObjectView {
     this.panel.append(
       el('p', {className: 'steps'}, this.button('before', '← before', 'k', () => app.step(-1)), this.button('next', 'next →', 'j', () => app.step(1)),
         app.checking ? null : this.button('open', 'next to do', 'n', () => app.step(1, true))),
-      this.title, this.told, el('div', {className: 'verdicts', role: 'group', 'aria-label': 'Verdict'}, ...this.verdicts), this.facts,
+      this.title, this.told, el('div', {className: 'verdicts', role: 'group', 'aria-label': 'Verdict'}, ...this.verdicts), this.facts, this.guidelines(),
       ...(app.checking ? [] : [agent,
         el('section', {}, el('h3', {textContent: 'Words'}),
           el('label', {className: 'field'}, el('span', {}, 'sentence', key('q')), this.sentence),
           el('label', {className: 'field'}, el('span', {}, 'class', key('l')), this.label))]),
       el('section', {}, el('label', {className: 'field'}, el('span', {}, 'note', key('w')), this.note), this.notes),
       ...(app.checking ? [] : [el('p', {className: 'buttons'}, this.button('remove', 'Remove', 'Del', () => this.remove()),
-        this.button('new', 'New object', 'N', () => this.add()), this.button('image', 'Whole image', 'i', () => app.go(`#/image/${this.detail?.image}`)))]),
-      ...(app.session.guidelines ? [el('details', {className: 'guidelines', open: true}, el('summary', {textContent: 'Guidelines'}), el('div', {className: 'text', textContent: app.session.guidelines}))] : []),
+        this.button('new', 'New object', 'N', () => this.add()), this.button('image', 'Whole image', 'i', () => app.go(`#/image/${app.rows.get(this.index)?.image}`)))]),
       el('details', {className: 'past'}, el('summary', {textContent: 'What was done'}), this.history),
       el('datalist', {id: 'classes'}, ...app.session.classes.map(name => new Option(name))));
+  }
+
+  guidelines() {
+    const {app} = this;
+    if (!app.session.guidelines) return '';
+    const shown = el('details', {className: 'guidelines', open: app.store.get('guidelines', true)}, el('summary', {textContent: 'Guidelines'}),
+      el('div', {className: 'text', tabIndex: 0, role: 'region', 'aria-label': 'Guidelines', textContent: app.session.guidelines}));
+    shown.addEventListener('toggle', () => app.store.set('guidelines', shown.open));
+    return shown;
   }
 
   /** Show an object; what comes next is fetched meanwhile. */
@@ -118,8 +126,10 @@ export class ObjectView {
     }
     if (!again) {
       // What the list knows is there at once; nothing of the object before may be taken for this one's.
+      if (this.app.rows.get(index)?.image !== this.app.rows.get(this.index)?.image) this.stage.clear();
       this.detail = null;
       this.title.textContent = this.app.rows.get(index)?.text || '';
+      this.panel.scrollTop = 0;
       this.index = index;
       this.busy();
       this.stage.draw();
@@ -169,13 +179,12 @@ export class ObjectView {
     return around([this.masks.now, this.masks.given]) ?? around([this.masks.best]);
   }
 
+  /** Fetch what comes after an object of the list; null: from the list's first on. */
   prefetch(index) {
-    let at = index;
-    for (let step = 0; step < AHEAD; step++) {
-      const row = this.app.rows.next(at, this.app.filters, this.app.me);
-      if (!row) break;
-      at = row.index;
-      if (row.image !== null) details.get(at).then(detail => Promise.all([pictures.get(detail.image), images.get(detail.image)])).catch(() => {});
+    let row = index === null ? this.app.rows.list(this.app.filters, this.app.me)[0] : this.app.rows.next(index, this.app.filters, this.app.me);
+    for (let step = 0; row && step < AHEAD; step++, row = this.app.rows.next(row.index, this.app.filters, this.app.me)) {
+      // Whatever fails here is told when the object is opened.
+      details.get(row.index).then(detail => Promise.all([pictures.get(detail.image), images.get(detail.image)])).catch(() => {});
     }
   }
 
@@ -216,6 +225,7 @@ export class ObjectView {
   }
 
   views() {
+    if (this.app.checking) return ['now', 'none'];  // What else was tried would lead the person.
     const {given, answer, best} = this.masks ?? {};
     return Object.keys(VIEWS).filter(name => ({now: true, none: true, given, answer: answer && !same(answer, given), best, change: given || answer || best})[name]);
   }
@@ -485,7 +495,7 @@ export class ObjectView {
     ];
     const words = [
       [['w'], 'write a note', () => focusOn(this.note)], [['l'], 'change the class', () => focusOn(this.label)], [['q'], 'change the sentence', () => focusOn(this.sentence)],
-      [['Delete'], 'remove, restore', () => this.remove()], [['N'], 'new object', () => this.add()], [['i'], 'the whole image', () => this.app.go(`#/image/${this.detail?.image}`)],
+      [['Delete'], 'remove, restore', () => this.remove()], [['N'], 'new object', () => this.add()], [['i'], 'the whole image', () => this.app.go(`#/image/${this.app.rows.get(this.index)?.image}`)],
     ];
     const agent = [
       [['s'], 'suggestions on, off', () => this.setSuggest(!this.suggest.checked)], [['t'], "take the policy's next click", () => this.takeSuggestion()],

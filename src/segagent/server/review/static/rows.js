@@ -6,7 +6,8 @@ export const EVERYTHING = {search: '', state: 'all', outcome: '', error: '', cat
 
 const number = (value, none) => (typeof value === 'number' ? value : none);
 const gain = row => number(row.expected_iou, 0) - number(row.expected_iou_given, number(row.expected_iou, 0));
-const words = name => (a, b) => String(a[name]).localeCompare(String(b[name]), undefined, {numeric: true});
+const collator = new Intl.Collator(undefined, {numeric: true});
+const words = name => (a, b) => collator.compare(a[name], b[name]);
 
 const ORDERS = {
   worst: () => 0,
@@ -33,7 +34,7 @@ const STATES = {
 export const done = row => row.removed || Boolean(row.verdict && row.verdict !== 'skip');
 
 /** Whether it is this person's to do. */
-export const mine = (row, me) => !row.assigned || row.assigned === me;
+export const mine = (row, me) => !row.assigned || row.assigned === me || row.also.includes(me);
 
 export class Rows {
   constructor({columns, rows}) {
@@ -56,14 +57,19 @@ export class Rows {
     const row = {...this.all.get(index), ...more};
     row.found = FIELDS.map(name => row[name] ?? '').join('\n').toLowerCase();
     this.all.set(index, row);
+    this.order = null;
   }
 
   get(index) { return this.all.get(index); }
 
   /** Everything in the order of the filters; which of it fits is `fits`. */
   ordered({sort}) {
-    const order = ORDERS[sort] ?? ORDERS.worst;
-    return [...this.all.values()].sort((a, b) => order(a, b) || a.rank - b.rank);
+    if (!this.order || this.sort !== sort) {
+      const order = ORDERS[sort] ?? ORDERS.worst;
+      this.order = [...this.all.values()].sort((a, b) => order(a, b) || a.rank - b.rank);
+      this.sort = sort;
+    }
+    return this.order;
   }
 
   fits(row, filters, me) {

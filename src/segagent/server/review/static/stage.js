@@ -39,6 +39,12 @@ export class Stage {
     else this.fit(box);
   }
 
+  /** Show nothing until the next picture is there. */
+  clear() {
+    Object.assign(this, {picture: null, width: 0, height: 0, cross: null});
+    this.draw();
+  }
+
   get view() {
     return {scale: this.scale, x: (this.canvas.clientWidth / 2 - this.left) / this.scale, y: (this.canvas.clientHeight / 2 - this.top) / this.scale};
   }
@@ -53,6 +59,7 @@ export class Stage {
   /** The whole picture, or a box ([left, top, right, bottom]) with room around it. */
   fit(box = null) {
     this.wanted = {box};
+    if (!this.width) return;
     let [left, top, right, bottom] = [0, 0, this.width, this.height];
     if (box) {
       const room = 0.7 * Math.max(box[2] - box[0] + 1, box[3] - box[1] + 1) + 10;
@@ -69,6 +76,7 @@ export class Stage {
   }
 
   zoom(by, [x, y] = [this.canvas.clientWidth / 2, this.canvas.clientHeight / 2]) {
+    if (!this.width) return;
     const least = Math.min(this.canvas.clientWidth / this.width, this.canvas.clientHeight / this.height, 1) / 4;
     const scale = Math.min(Math.max(this.scale * by, least), MOST), ratio = scale / this.scale;
     this.left = x - (x - this.left) * ratio;
@@ -98,7 +106,7 @@ export class Stage {
     this.size = [across, down];
     this.canvas.width = Math.round(across * ratio);
     this.canvas.height = Math.round(down * ratio);
-    if (this.picture === null && !this.width) return;
+    if (!this.width) return;
     if (this.wanted) this.fit(this.wanted.box);
     else if (kept) this.look(kept);
     this.draw();
@@ -145,6 +153,7 @@ export class Stage {
 
   /** Move the cross by pixels of the screen, at least one of the picture. */
   moveCross(right, down) {
+    if (!this.width) return;
     const by = Math.max(1, Math.round(10 / this.scale)), {x, y} = this.view;
     const from = this.cross ?? this.inside([x, y]);
     this.cross = this.inside([from[0] + right * by, from[1] + down * by]);

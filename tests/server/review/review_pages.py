@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import uvicorn
 
 from segagent.annotation.batch import open_run
@@ -26,15 +25,14 @@ from segagent.imaging import save_png
 from segagent.server.review.app import create_review_app
 from segagent.server.review.session import Plan, ReviewSession
 
-CHROMIUM = Path("/usr/bin/chromium")
 HEIGHT, WIDTH = 64, 96
 POLICY, TOOL = "python:cheap_models:CheapPolicy", "disc"
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 
 
 def segagent(*arguments: str | Path) -> str:
     """What a command prints. A failing one fails the test with what it says."""
-    done = subprocess.run([sys.executable, "-m", "segagent", *map(str, arguments)], **_how(), timeout=120)
+    done = subprocess.run([sys.executable, "-m", "segagent", *map(str, arguments)], **_how(), timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return str(done.stdout)
 
@@ -77,11 +75,14 @@ def audited(folder: Path, num_images: int, per_image: int = 3) -> tuple[Path, Pa
 
 
 @contextmanager
-def served(run: Path, *, num: int = 0, port: int = 0) -> Iterator[str]:
-    """The address at which ``run`` is served by a thread of this process; with ``num``, a sample of so many to check."""
+def served(run: Path, *, num: int = 0, port: int = 0, **plan: Any) -> Iterator[str]:
+    """The address at which ``run`` is served by a thread of this process; with ``num``, so many of it to check.
+
+    ``plan``: more of :class:`Plan`.
+    """
     opened = open_run(run)
     sample = sample_to_check(opened, num) if num else None
-    session = ReviewSession(opened, Plan(tool=TOOL, policy=POLICY, sample=sample))
+    session = ReviewSession(opened, Plan(tool=TOOL, policy=POLICY, sample=sample, **plan))
     with socket.create_server(("127.0.0.1", port)) as listener:
         server = uvicorn.Server(uvicorn.Config(create_review_app(session), log_level="warning", lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -183,17 +184,3 @@ class Browser:
     def check(self) -> None:
         """Fail where the page's scripts did."""
         assert self.errors == []
-
-
-@contextmanager
-def browsers() -> Iterator[Any]:
-    """Chromium; the test is skipped where it is not there."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra 'dev'")
-    if not CHROMIUM.exists():
-        pytest.skip(f"needs Chromium at {CHROMIUM}")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        try:
-            yield chromium
-        finally:
-            chromium.close()
