@@ -228,15 +228,20 @@ def cases(folder: Path, kind: str, jobs: tuple[str, ...], data: str) -> list[tup
     return found
 
 
-def kill_and_resume(some: list[tuple[Case, Path]], folder: Path, kills: int, rng: random.Random, tally: Tally) -> None:
-    """All cases in turn, each to its end, until there were that many kills."""
+def kill_and_resume(
+    some: list[tuple[Case, Path]], folder: Path, kills: int, most: int, rng: random.Random, tally: Tally
+) -> None:
+    """All cases in turn, each killed at most ``most`` times and brought to its end, until there were so many kills."""
     wanted = tally.kills + kills
     while tally.kills < wanted:
         for case, whole in some:
             out = folder / "killed"
             shutil.rmtree(out, ignore_errors=True)
-            while not session(case, out, rng, tally):
-                pass
+            for _ in range(most):
+                if session(case, out, rng, tally):
+                    break
+            else:
+                subprocess.run(case.command(out), check=True, stdout=subprocess.DEVNULL)
             check(case, whole, out, tally)
             print(f"{tally.kills} kills, {tally.runs} runs", file=sys.stderr, flush=True)
 
@@ -252,6 +257,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=184, help="with cheap models")
     parser.add_argument("--embedded-kills", type=int, default=16, help="with the embedded models, by the command line")
     parser.add_argument("--worker-kills", type=int, default=40, help="of single worker processes")
+    parser.add_argument("--most-kills", type=int, default=1000, help="of one run; then it is left alone")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="with cheap models; all of them")
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)))
@@ -263,10 +269,10 @@ def main() -> int:
         folder = Path(name)
         tiny = write_tiny_folder(folder / "data", options.images, 5)
         cheap = cases(folder, "cheap", tuple(options.kinds), str(tiny))
-        kill_and_resume(cheap, folder, options.kills, rng, tally)
+        kill_and_resume(cheap, folder, options.kills, options.most_kills, rng, tally)
         if options.embedded_kills:
             embedded = cases(folder, "embedded", JOBS, "scenes:6:size=64,sentences=2")
-            kill_and_resume(embedded, folder, options.embedded_kills, rng, tally)
+            kill_and_resume(embedded, folder, options.embedded_kills, options.most_kills, rng, tally)
         while tally.worker_kills < options.worker_kills:
             for case, whole in cheap[1::2]:
                 if case.job == "scenes":

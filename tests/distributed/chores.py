@@ -22,6 +22,15 @@ def dying_models() -> int:
     os._exit(3)
 
 
+def models_at_the_third_try(folder: str) -> int:
+    """Ends the process while the models are made, twice in a row for every three times."""
+    tries = len(list(Path(folder).iterdir()))
+    (Path(folder) / str(tries)).touch()
+    if tries % 3 < 2:
+        os._exit(3)
+    return 100
+
+
 def add(models: int, item: int) -> int:
     return models + item
 

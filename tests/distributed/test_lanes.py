@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 
 import numpy as np
 import pytest
 
 from segagent.core import Click, Image, SegmentationTool, SegmentRequest
+from segagent.core.extensions import extension_versions
 from segagent.distributed import Lanes
+from segagent.distributed.lanes import one_ahead
 from segagent.tools.fake import DiscTool
 
 
@@ -63,6 +66,64 @@ def test_few_items_are_taken_ahead() -> None:
     results = Lanes(4).map(lambda item: item, items)
     assert next(results) == 0
     assert next(items) <= 9
+
+
+def test_one_is_prepared_while_the_one_before_is_worked_on() -> None:
+    begun = [threading.Event() for _ in range(6)]
+
+    def prepare(item: int) -> int:
+        begun[item].set()
+        return item * item
+
+    def work(item: int, prepared: int) -> int:
+        assert item == 5 or begun[item + 1].wait(10)
+        assert not any(one.is_set() for one in begun[item + 2 :])
+        return prepared
+
+    assert list(Lanes(1).map(work, range(6), prepare=prepare)) == [item * item for item in range(6)]
+
+
+_HUE: ContextVar[str] = ContextVar("hue", default="grey")
+
+
+def test_what_is_made_ahead_is_in_order_and_errors_in_their_place() -> None:
+    making = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def items() -> Iterator[str]:
+        yield f"first {_HUE.get()}"
+        threads.append(threading.current_thread())
+        making.set()
+        yield "second"
+        raise ValueError("third")
+
+    _HUE.set("green")
+    results = one_ahead(items())
+    assert next(results) == "first green"
+    assert making.wait(10)
+    assert next(results) == "second"
+    with pytest.raises(ValueError, match="third"):
+        next(results)
+    assert not threads[0].is_alive()
+    assert list(one_ahead([])) == []
+
+
+def test_closing_waits_for_the_one_that_is_being_made() -> None:
+    ended: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(9):
+            time.sleep(0.02 * item)
+            ended.append(item)
+            yield item
+
+    results = one_ahead(items())
+    next(results)
+    results.close()
+    before = list(ended)
+    time.sleep(0.1)
+    assert ended == before
+    assert len(before) <= 2
 
 
 def test_there_is_room_for_so_many_pixels_and_for_any_one() -> None:
@@ -123,6 +184,8 @@ def test_a_tool_that_does_not_say_that_it_bears_more_is_used_by_one_at_a_time() 
     list(lanes.map(lambda _: used.segment([]), range(40)))
     assert tool.most == 1
     assert (used.name, used.accepts_box) == ("crowded", False)
+    # Records tell whose code the tool is, one lane or many.
+    assert extension_versions(used) == extension_versions(tool) != {}
 
 
 def test_the_embedded_tool_answers_the_same_from_several_threads() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
 
@@ -147,6 +148,17 @@ def test_deaths_that_are_not_in_a_row_go_on_and_on() -> None:
 def test_models_that_end_the_process_end_the_run() -> None:
     with worker_processes(chores.dying_models, 2) as ask, pytest.raises(SegAgentError, match="ended unexpectedly"):
         list(ask(chores.die_at, [(number, "") for number in range(9)], died=lost))
+
+
+def test_processes_that_die_before_their_models_are_made_are_no_items_fault(tmp_path: Path) -> None:
+    (tmp_path / "tries").mkdir()
+    make = partial(chores.models_at_the_third_try, str(tmp_path / "tries"))
+    with worker_processes(make, 2) as ask:
+        for number in range(3):
+            # By chance it ends its process once as well.
+            item = (number, str(tmp_path / str(number)))
+            assert list(ask(chores.die_once, [item], died=lost)) == [100 + number]
+    assert len(list((tmp_path / "tries").iterdir())) == 4 * 3
 
 
 def test_without_died_the_first_death_raises() -> None:

@@ -5,9 +5,9 @@ import pytest
 
 from segagent.core import iou
 from segagent.datasets import Sample, open_dataset
+from segagent.datasets.faults import HIGHEST_IOU, LOWEST_IOU, degraded
 from segagent.environment import Episode, Target
 from segagent.environment.seeds import episode_seed
-from segagent.evaluation.degrading import HIGHEST_IOU, LOWEST_IOU, degraded
 from segagent.evaluation.protocols import EvaluationConfig, play
 from segagent.evaluation.results import measure_run, open_runs
 from segagent.evaluation.run import evaluate

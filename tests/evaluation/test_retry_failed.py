@@ -78,7 +78,7 @@ def test_as_if_it_had_never_failed(tmp_path: Path, protocol: tuple[str, ...]) ->
     last = (out / "trajectories.jsonl").read_bytes()
     assert evaluate(data, out, "--retry-failed", *protocol) == 0
     assert (out / "trajectories.jsonl").read_bytes() == last
-    assert sorted(path.name for path in out.iterdir()) == ["results.json", "trajectories.jsonl"]
+    assert sorted(path.name for path in out.iterdir()) == ["results.json", "summary.json", "trajectories.jsonl"]
     assert main(["report", str(out), "-o", str(tmp_path / "report"), "--json"]) == 0
 
 

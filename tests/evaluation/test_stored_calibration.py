@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segagent.cli.main import main
-from segagent.core import InputError, Proposal
+from segagent.core import InputError, Proposal, RefusedError
 from segagent.datasets import open_dataset
 from segagent.environment import SimulatedAnnotator, Target
 from segagent.evaluation.calibration import (
@@ -74,6 +74,21 @@ def test_own_states_pair_what_was_said_with_the_truth():
         assert any(states.final[row] for row in rows if states.predicted[row] == best)
     fitted = fit_calibration(states.predicted, states.true)
     assert np.mean([abs(fitted(p) - t) for p, t in zip(states.predicted, states.true, strict=True)]) < 0.05
+
+
+def test_a_sample_that_the_policy_refuses_takes_no_other_with_it():
+    dataset = open_dataset(DATA)
+    refused = next(iter(dataset))
+
+    class Prudish(Boastful):
+        def propose(self, observations, num_proposals=1, **more):
+            if any(one.text == refused.text and one.image.key == refused.load_image().key for one in observations):
+                raise RefusedError("not that one")
+            return super().propose(observations, num_proposals, **more)
+
+    states = own_states(Prudish(dataset), make_tool("disc"), dataset, max_steps=2)
+    assert states.failed == [(refused.sample_id, "not that one")]
+    assert sum(states.final) == len(list(dataset)) - 1
 
 
 def test_a_file_without_evidence_still_loads(tmp_path):

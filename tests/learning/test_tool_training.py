@@ -11,8 +11,8 @@ import pytest
 
 from segagent.core import InputError, SegAgentError
 from segagent.cpu import computing_in
+from segagent.datasets.faults import faulty_probabilities
 from segagent.learning.tool.config import ToolTraining
-from segagent.learning.tool.corruption import faulty_probabilities
 from segagent.learning.tool.sources import GeneratedScenes, LeafScenes, Pasted, Photographs
 from segagent.learning.tool.train import train_tool
 from segagent.learning.tool.views import random_view
@@ -106,7 +106,7 @@ def test_faulty_masks_are_probabilities() -> None:
     target = np.zeros((64, 64), np.bool_)
     target[20:40, 10:50] = True
     for _ in range(40):
-        faulty = faulty_probabilities(rng, target)
+        faulty = faulty_probabilities(target, rng)
         assert faulty.shape == target.shape
         assert faulty.dtype == np.float32
         assert faulty.min() >= 0

@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from segagent.cli.main import app
 from segagent.core import InputError, MissingExtraError
+from segagent.datasets.faults import damaged
 from segagent.evaluation.calibration import Calibration
 from segagent.learning import sft
 from segagent.learning.sft import TrainedModel
 from segagent.reproduce import episodes, filtering, masks, plots
 from segagent.reproduce import trainings as trainings_of
 from segagent.reproduce.config import MiniConfig, quick_config
-from segagent.reproduce.masks import damaged
 from segagent.reproduce.players import BoxFirst, Notated, Player
 from segagent.reproduce.run import reproduce_miniature
 from segagent.runs.journal import read_journal
@@ -128,7 +128,7 @@ def test_other_settings_are_refused(tmp_path: Path, stub: tuple[Guessing, Traini
     with pytest.raises(InputError, match=r"other settings .*seed 3, now 0"):
         reproduce_miniature(tmp_path, TINY)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(InputError, match="cannot be used"):
+    with pytest.raises(InputError, match=r"not valid JSON .*choose another folder"):
         reproduce_miniature(tmp_path, TINY)
 
 
@@ -188,8 +188,9 @@ def test_plots_of_nothing(tmp_path: Path) -> None:
 def test_the_real_thing_in_miniature_of_miniature(tmp_path: Path) -> None:
     """The embedded models, trained for two steps: everything fits together."""
     config = quick_config(
-        train_scenes=3, test_scenes=1, val_scenes=1, steps=(1, 2), sft_steps=2, star_steps=2, first_action_scenes=1
-    )
+        train_scenes=2, test_scenes=1, val_scenes=1, noc_clicks=3, steps=(1, 2), candidates=2, sft_steps=2,
+        star_steps=2, first_action_scenes=1, first_action_steps=1,
+    )  # fmt: skip
     results = reproduce_miniature(tmp_path, config, workers=1)
     assert results["models"]["SFT"]["steps"] == 2
     assert results["tables"]["search"]["mini-HRES"]["calls_per_step"]["most"] <= 3

@@ -10,12 +10,12 @@ import pytest
 from released_data import NoPicture
 
 from cheap_models import CheapPolicy, TinyDataset
-from segagent.core import Image, InputError, RefusedError, ToolError, Trajectory
+from segagent.core import Image, InputError, RefusedError, Segmentation, SegmentRequest, ToolError, Trajectory
 from segagent.datasets import Sample
 from segagent.datasets.sample import ListedGroup
 from segagent.environment import Episode
 from segagent.runs.models import Models
-from segagent.runs.playing import Asked, ImageTask, play_images
+from segagent.runs.playing import Asked, ImageTask, Playing, play_images
 from segagent.search import SearchConfig, rollout
 from segagent.tools.fake import DiscTool
 
@@ -32,6 +32,7 @@ class Plain:
     error: Exception = field(default_factory=lambda: ToolError("cannot be segmented"))
     keys: dict[str, str] = field(default_factory=dict)
     calls: list[list[str]] = field(default_factory=list)
+    embeds: bool = True
 
     def asked(self, sample: Sample, image: Image, models: Models) -> list[Asked] | dict[str, Any]:
         if sample.text == "the dot number 5":
@@ -115,3 +116,44 @@ def test_what_it_costs_is_counted_once() -> None:
     assert (first.cost["objects"], second.cost["objects"]) == (2, 2)
     assert first.cost["policy_calls"] == 2 * 3
     assert first.cost["seconds"] > 0
+
+
+@dataclass
+class Looked:
+    """The tool that draws discs; says which pictures it has looked at, and fails at those in ``bad``."""
+
+    name, accepts_box = "disc", False
+    bad: tuple[str, ...] = ()
+    looked: list[str] = field(default_factory=list)
+    _disc: DiscTool = field(default_factory=DiscTool)
+
+    def embed(self, images: Sequence[Image]) -> list[object]:
+        self.looked += [image.key for image in images]
+        if any(image.key in self.bad for image in images):
+            raise ToolError("cannot be looked at")
+        return self._disc.embed(images)
+
+    def segment(self, requests: Sequence[SegmentRequest]) -> list[Segmentation]:
+        return self._disc.segment(requests)
+
+
+KEYS = [next(iter(group.samples())).load_image().key for group in GROUPS]
+
+
+@pytest.mark.parametrize("embeds", [True, False])
+def test_what_was_prepared_is_what_would_have_been(embeds: bool) -> None:
+    tool = Looked()
+    models, work = Models(CheapPolicy(), tool), Playing(Plain(embeds=embeds))
+    prepared = work.prepare(models, TASKS)
+    assert tool.looked == (KEYS if embeds else [])
+    results = work(models, TASKS, prepared)
+    assert tool.looked == KEYS
+    assert [one.records for one in results] == [one.records for one in work(models, TASKS)]
+    assert results[0].cost["seconds"] >= prepared.seconds / 3
+
+
+def test_a_picture_that_cannot_be_looked_at_is_its_own_fault() -> None:
+    models, work = Models(CheapPolicy(), Looked((KEYS[1],))), Playing(Plain())
+    first, second = work(models, TASKS, work.prepare(models, TASKS))
+    assert [record.get("by") for record in first.records] == ["0-0", "0-1", "0-2"]
+    assert [record.get("reason") for record in second.records] == ["cannot be looked at"] * 2 + [None]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from released_data import FLAKY, HALF_MENDED, NUM_IMAGES, WHOLE, Flaky
 
-from cheap_models import CheapPolicy, cheap_models
+from cheap_models import CheapPolicy, TinySample, cheap_models
 from segagent.annotation.batch import RunConfig, run_job
-from segagent.core import InputError
+from segagent.core import Image, InputError
 from segagent.core.budget import Budget
+from segagent.datasets import SampleGroup
+from segagent.datasets.sample import ListedGroup
 from segagent.evaluation.protocols import EvaluationConfig
 from segagent.evaluation.results import measure_run, open_runs
 from segagent.evaluation.run import evaluate_with
@@ -108,6 +112,57 @@ def test_records_from_a_unit_on(tmp_path: Path) -> None:
     assert [record["sample_id"] for record in read_journal(path, 1)[1]] == ["1a", "1b", "4a", "4b"]
     assert [record["sample_id"] for record in read_journal(path, 4)[1]] == ["4a", "4b"]
     assert list(read_journal(path, 9)[1]) == []
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Crashing(TinySample):
+    """A sample whose picture meets a programming error."""
+
+    def load_image(self) -> Image:
+        raise KeyError("a bug")
+
+
+@dataclass(frozen=True)
+class WithABug(Flaky):
+    def groups(self) -> Iterator[SampleGroup]:
+        for place, group in enumerate(super().groups()):
+            sample = next(iter(group.samples()))
+            crashing = Crashing(sample.sample_id, sample.image_name, "", place)
+            yield ListedGroup(group.image_name, (crashing,)) if place == 3 else group
+
+
+def test_an_error_in_what_is_loaded_ahead_costs_nothing_that_came_before(tmp_path: Path) -> None:
+    annotated(tmp_path / "whole")
+    with pytest.raises(KeyError, match="a bug"):
+        annotated(tmp_path / "t", WithABug())
+    assert last_unit(tmp_path / "t") == 2
+    annotated(tmp_path / "t")
+    # All but the header, which names whose code the data set is.
+    made, whole = ((tmp_path / name).read_bytes().split(b"\n", 1)[1] for name in ("t", "whole"))
+    assert made == whole
+
+
+def test_every_run_sums_up_what_came_of_it(tmp_path: Path) -> None:
+    annotated(tmp_path / "t.jsonl", FLAKY, limit=4)
+    summary = json.loads((tmp_path / "t.summary.json").read_text())
+    assert {name: summary[name] for name in ("job", "samples", "images", "images_left", "stopped")} == {
+        "job": "trajectories",
+        "samples": 8,
+        "images": NUM_IMAGES,
+        "images_left": 1,
+        "stopped": "",
+    }
+    assert summary["outcomes"] == {"trajectories": 4 * 3}
+    assert summary["failed"][0] == {"sample_id": "1-0", "image": "1.png", "reason": "1.png: no such file"}
+    assert len(summary["failed"]) == 4
+    assert summary["cost"]["objects"] == 2 * 3
+    annotated(tmp_path / "t.jsonl", FLAKY, budget=Budget(seconds=1e-6))
+    summary = json.loads((tmp_path / "t.summary.json").read_text())
+    assert (summary["images_left"], summary["stopped"][:14]) == (1, "the run's budg")
+    evaluated(tmp_path / "e", WHOLE, shard=Shard(2, 2))
+    summary = json.loads((tmp_path / "e" / "summary.json").read_text())
+    assert (summary["job"], summary["images"], summary["images_left"]) == ("evaluation", 2, 0)
+    assert (summary["cost"]["policy_calls"], summary["failed"]) == (2 * 2 * 3, [])
 
 
 @pytest.mark.slow

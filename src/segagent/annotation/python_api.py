@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from segagent.annotation.batch import Models, ObjectRecord, Run, RunConfig, make_models, open_run, run_job
 from segagent.annotation.batch.records import Outcome
-from segagent.annotation.batch.work import made_or_not_found, work_on
+from segagent.annotation.batch.work import made_or_not_found, objects_played
 from segagent.annotation.single import annotate_image, refine_image, speaks_against
 from segagent.core import BoolMask, Image, InputError, Trajectory
 from segagent.core.failures import Failure
@@ -229,7 +229,7 @@ def _one(image: Image, text: str, mask: MaskLike | None, models: Models, config:
         return _record(trajectory, image, models, "repaired" if trajectory.returned else "kept")
     require_predicted_iou(models.policy, "an audit")
     sample = _OneSample(image, text, given, name)
-    (result,) = work_on(models, [ImageTask(0, ListedGroup(name, (sample,)))], config=config)
+    (result,) = objects_played(config)(models, [ImageTask(0, ListedGroup(name, (sample,)))])
     (data,) = result.records
     failure = Failure.from_dict(data)
     if failure is not None:

@@ -10,11 +10,11 @@ import typer
 from segagent.cli.common import CrowdsOption, JsonOption, tell_notes
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, phases, print_object, reporting_errors, say, warn
 from segagent.cli.options import takes
-from segagent.cli.running import RunOptions, tell_failures, told_where
+from segagent.cli.running import RunOptions, stopping, tell_failures, told_where
 
 
 @reporting_errors
-@takes(RunOptions, "shard", "budget_seconds", "budget_calls", "budget_money", "price")
+@takes(RunOptions, "shard")
 def benchmark(
     policy: Annotated[str, typer.Argument(metavar="POLICY", help="Who is tested, as --policy of other commands.")],
     *,
@@ -59,7 +59,7 @@ def benchmark(
         tell_notes(one.dataset)
     make = partial(make_models, policy, tool)
     how = run.how((policy, tool), max(one.dataset.num_images for one in sets))
-    with told_where(out), phases(unit="images", quiet=as_json) as update:
+    with stopping(), told_where(out), phases(unit="images", quiet=as_json) as update:
         failures = play_benchmark(sets, make, out, config, watch=update, **how)
     card = write_card(sets, out, config, name=name, gallery=gallery)
     if as_json:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from segagent.cli.common import CrowdsOption, JsonOption, open_data
-from segagent.cli.console import one_line, phases, print_object, reporting_errors, say
+from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, phases, print_object, reporting_errors, say
 from segagent.cli.help import HelpfulCommand, HelpfulGroup, examples
 from segagent.cli.options import given, takes
-from segagent.cli.running import RunOptions, told_where
+from segagent.cli.running import RunOptions, stopping, tell_failures, told_where
 
 if TYPE_CHECKING:
     from segagent.learning.sft import Fresh, TrainedModel
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 learn = typer.Typer(
     cls=HelpfulGroup,
     epilog=examples("segagent train sft traj.jsonl --policy embedded -o model"),
-    help="Fine-tune a policy on trajectories (sft), and on its own rollouts (star).",
+    help="Fine-tune a policy on trajectories (sft), on its own rollouts (star), by their reward (grpo).",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -186,6 +186,7 @@ def star(
     from segagent.learning.star import StarConfig, run_star
     from segagent.learning.star.config import Variant
     from segagent.learning.trajectories import parse_starts
+    from segagent.runs.summary import SUMMARY_ENDING
 
     config = StarConfig(
         cast(Variant, variant), rounds, max_steps, temperature, min_reward, tool, training.seed or 0,
@@ -197,18 +198,83 @@ def star(
     recipe = load_recipe(training.recipe) if training.recipe is not None else load_recipe_from(note["recipe"])
     opened = [open_data(one, crowds=crowds) for one in datasets]
     how = run.how((str(note.get("scheme", "")) + ":", tool), max(one.num_images for one in opened))
-    with told_where(out), phases(unit="steps", quiet=as_json) as update:
+    failed: list[tuple[Path, str, str]] = []
+    with stopping(), told_where(out), phases(unit="steps", quiet=as_json) as update:
         trained = run_star(
             model,
             opened,
             out,
             config,
             recipe=replace(recipe, **training.changes()),
+            on_failures=lambda file, failures: failed.extend((file, one.sample_id, one.reason) for one in failures),
             resume=resume,
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
             **how,
         )
     _tell(trained, as_json=as_json)
+    if failed:
+        files = ", ".join(dict.fromkeys(str(file.with_suffix(SUMMARY_ENDING)) for file, _, _ in failed))
+        tell_failures([(name, reason) for _, name, reason in failed], "sample", f"{files} list all")
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+@learn.command(
+    "grpo",
+    cls=HelpfulCommand,
+    epilog=examples(
+        "segagent train grpo embedded scenes:1000:split=train,complexity=hard,sentences=1 -o model",
+        "segagent train grpo embedded:model DATASET -o model2 --updates 200 --reward iou_gain+0.1*final_iou",
+    ),
+)
+@reporting_errors
+def grpo(
+    model: Annotated[str, typer.Argument(metavar="POLICY", help="embedded or embedded:DIR.")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="As for 'segagent trajectories'.")],
+    *,
+    out: OutOption,
+    updates: Annotated[int, typer.Option("--updates", min=1, help="How often it plays and learns.")] = 100,
+    questions: Annotated[int, typer.Option("--questions", min=1, help="Sentences of an update.")] = 8,
+    group: Annotated[int, typer.Option("--group", min=2, help="Episodes about each, compared with each other.")] = 8,
+    max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="Clicks of an episode.")] = 4,
+    reward: Annotated[str, typer.Option("--reward", help="Of a click; a weighted sum by names.")] = "iou_gain",
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="At its peak.")] = 1e-4,
+    kl: Annotated[float, typer.Option("--kl", min=0.0, help="Weight of the distance from POLICY.")] = 0.02,
+    tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws questions and clicks.")] = 0,
+    resume: ResumeOption = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Improve the embedded policy by the reward of its own clicks (GRPO): what is meant, and where to click."""
+    from segagent.core import SpecError
+    from segagent.learning.rl import GrpoConfig, train_grpo
+
+    scheme, _, folder = model.partition(":")
+    if scheme != "embedded":
+        raise SpecError(f"policy {model!r:.200}: expected embedded or embedded:DIR")
+    config = GrpoConfig(
+        updates=updates,
+        questions=questions,
+        group=group,
+        max_steps=max_steps,
+        reward=reward,
+        learning_rate=learning_rate,
+        kl=kl,
+        tool=tool,
+        seed=seed,
+    )
+    with counting("playing and learning", updates, unit="updates", quiet=as_json) as update:
+        trained = train_grpo(
+            folder,
+            open_data(dataset),
+            out,
+            config,
+            resume=resume,
+            watch=lambda done, total, measured: update(done, f"IoU {measured['last_iou']:.3f}"),
+        )
+    if as_json:
+        print_object({"policy": trained.spec, "updates": trained.steps, "seconds": round(trained.seconds, 1)})
+    else:
+        say(f"{trained.steps} updates in {trained.seconds:.0f} s; use it as --policy {one_line(trained.spec)}")
 
 
 def _loss(loss: float) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from segagent.cli.console import counting_parts, warn
+from segagent.cli.console import EXIT_SOME_FAILED, counting_parts, warn
 from segagent.cli.models import parse_prices
 from segagent.cli.options import given
 
@@ -159,6 +159,18 @@ def tell_failures(failures: Sequence[tuple[str, str]], part: str, listed: str) -
         warn(f"{part} {sample_id} failed: {reason}")
     if len(failures) > MAX_LISTED:
         warn(f"and {len(failures) - MAX_LISTED} more failed {part}s; {listed}")
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Where a budget ends a run that something else was to be made of, say so, and end with exit code 1."""
+    from segagent.runs.session import StoppedError
+
+    try:
+        yield
+    except StoppedError as error:
+        tell_stopped(str(error))
+        raise typer.Exit(EXIT_SOME_FAILED) from error
 
 
 def tell_stopped(stopped: str) -> None:

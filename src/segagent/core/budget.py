@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from segagent.core.errors import InputError
 from segagent.core.usage import Prices
@@ -28,30 +29,45 @@ class Budget:
             raise InputError("a budget must be above 0; leave it out for no limit")
 
 
-def over_budget(cost: Mapping[str, float], num_images: int, budget: Budget, ahead: int = 0) -> str:
+def over_budget(
+    cost: Mapping[str, float],
+    num_images: int,
+    budget: Budget,
+    ahead: int = 0,
+    spent: Mapping[str, float] = MappingProxyType({}),
+) -> str:
     """Which limit is reached, in words; empty for none.
 
     ``cost``: sums of ``seconds``, ``policy_calls`` and the amounts of :class:`segagent.core.Usage`, over ``num_images``
     images; one that is missing is 0. ``ahead``: so many images more are under way, taken to cost what the others did;
-    while nothing is known of that, one is enough for any limit. Raises ``InputError`` for a limit of money where
+    while nothing is known of that, one is enough for any limit. ``spent``: what else counts, but tells nothing of what
+    an image costs. Raises ``InputError`` for a limit of money where
     neither the server nor ``budget`` tells what tokens cost.
     """
-    read, written, cached, told = (
-        cost.get(name, 0) for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "money")
-    )
+    read, written, _, told = _tokens(cost)
     if budget.money is not None and budget.prices == Prices() and read + written > 0 and not told:
         raise InputError(
             "a budget in money needs the prices per million tokens (--price IN,OUT): "
             "the policy's server does not tell what its replies cost"
         )
-    for name, limit, used in (
-        ("seconds", budget.seconds, cost.get("seconds", 0)),
-        ("policy calls", budget.policy_calls, cost.get("policy_calls", 0)),
-        ("money", budget.money, budget.prices.money(read, written, cached, told)),
+    for name, limit, used, before in (
+        ("seconds", budget.seconds, cost.get("seconds", 0), spent.get("seconds", 0)),
+        ("policy calls", budget.policy_calls, cost.get("policy_calls", 0), spent.get("policy_calls", 0)),
+        ("money", budget.money, budget.prices.money(*_tokens(cost)), budget.prices.money(*_tokens(spent))),
     ):
         if limit is None:
             continue
         coming = ahead * used / num_images if num_images else float(ahead and limit)
-        if used + coming >= limit:
-            return f"the run's budget of {limit:g} {name} is used up ({used:g})"
+        if before + used + coming >= limit:
+            return f"the run's budget of {limit:g} {name} is used up ({before + used:g})"
     return ""
+
+
+def _tokens(cost: Mapping[str, float]) -> tuple[float, float, float, float]:
+    """What was read and written, what of the former was cached, and the money that the server told of."""
+    return (
+        cost.get("prompt_tokens", 0),
+        cost.get("completion_tokens", 0),
+        cost.get("cached_tokens", 0),
+        cost.get("money", 0),
+    )

@@ -101,6 +101,16 @@ def from_record(spec: str, where: object) -> str:
     return spec
 
 
+def keep_origin(wrapper: object, one: object) -> None:
+    """Have :func:`extension_versions` tell of ``wrapper`` what it tells of ``one``, which it wraps."""
+    setattr(wrapper, _ORIGIN, _origin(one))
+
+
+def _origin(one: object) -> str:
+    """The module whose code made ``one``."""
+    return str(getattr(one, _ORIGIN, type(one).__module__))
+
+
 def extension_versions(*used: object) -> dict[str, str]:
     """Whose code, other than ours, made the objects ``used``: module to version.
 
@@ -108,7 +118,7 @@ def extension_versions(*used: object) -> dict[str, str]:
     """
     found = {}
     for one in used:
-        name = getattr(one, _ORIGIN, type(one).__module__)
+        name = _origin(one)
         if name.partition(".")[0] not in ("segagent", "builtins"):
             found[name] = _version(name)
     return found

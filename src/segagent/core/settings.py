@@ -1,10 +1,14 @@
-"""Settings that something was begun with beside those it is to be gone on with."""
+"""Settings that something was begun with, beside those it is to be continued with."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+from segagent.core.errors import InputError
+from segagent.core.texts import read_json
 
 _MOST = 4
 
@@ -32,6 +36,41 @@ def changed_settings(
     told = [_told(name, old.get(name), new.get(name), options or {}) for name in names[:_MOST]]
     more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
     return "; ".join(told) + more
+
+
+def require_same(
+    where: str | Path,
+    before: object,
+    now: Mapping[str, Any],
+    options: Mapping[str, str] | None = None,
+    remedy: str = "choose another folder",
+) -> None:
+    """Raise ``InputError`` where ``before``, as read from JSON, are other settings than ``now``.
+
+    ``remedy`` says what to do then; ``options`` as in :func:`changed_settings`.
+    """
+    told = changed_settings(before if isinstance(before, Mapping) else {}, json.loads(json.dumps(now)), options)
+    if told:
+        raise InputError(f"{where}: was begun with other settings ({told}); {remedy}")
+
+
+def claim(
+    path: Path, settings: Mapping[str, Any], options: Mapping[str, str] | None = None, *, anew: bool = False
+) -> None:
+    """Put the settings of what is begun into its folder, or check that they are those it was begun with.
+
+    ``anew`` puts them there whatever was begun. The folder is made. Raises ``InputError`` for other settings, and where
+    ``path`` cannot be read or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if anew or not path.exists():
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="ascii")
+            partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    require_same(path.parent, read_json(path, "choose another folder"), settings, options)
 
 
 def _flat(settings: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, Any]]:

@@ -62,26 +62,28 @@ def decode_text(content: bytes, where: str | Path, fallback: str | None = None) 
 def parse_json(
     content: bytes,
     where: str | Path,
+    wanted: str = "",
     *,
     fallback: str | None = None,
     object_hook: Callable[[dict[str, Any]], Any] | None = None,
 ) -> Any:
     """The value of a JSON file's bytes; ``fallback`` as in :func:`decode_text`, ``object_hook`` as in ``json.loads``.
 
-    Raises ``InputError`` that begins with ``where``.
+    ``wanted`` as in :func:`read_file`. Raises ``InputError`` that begins with ``where``.
     """
     text = decode_text(content, where, fallback)
+    more = f"; {wanted}" if wanted else ""
     try:
         return json.loads(text, object_hook=object_hook)
     except RecursionError as error:
-        raise InputError(f"{where}: not valid JSON (nested too deeply)") from error
+        raise InputError(f"{where}: not valid JSON (nested too deeply){more}") from error
     except ValueError as error:
-        raise InputError(f"{where}: not valid JSON ({str(error)[:120]})") from error
+        raise InputError(f"{where}: not valid JSON ({str(error)[:120]}){more}") from error
 
 
 def read_json(path: Path, wanted: str = "", max_bytes: int | None = None) -> Any:
     """The value of a JSON file; see :func:`read_file` and :func:`parse_json`."""
-    return parse_json(read_file(path, wanted, max_bytes), path)
+    return parse_json(read_file(path, wanted, max_bytes), path, wanted)
 
 
 def read_text(path: Path, wanted: str = "", max_bytes: int | None = None) -> str:

@@ -22,12 +22,12 @@ def question(function: Callable[[Any, Any], Any], item: Any) -> bytes:
 
 
 class Answers:
-    """In a worker: makes the models when first asked, and computes on one thread."""
+    """In a worker: makes the models when first asked, and computes on one thread. ``made``: called once they are."""
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    def __init__(self, make: Callable[[], Any], made: Callable[[], None] = lambda: None) -> None:
         os.environ["OMP_NUM_THREADS"] = "1"
         cv2.setNumThreads(1)
-        self._make = make
+        self._make, self._made = make, made
         self._models: list[Any] = []
 
     def __call__(self, asked: bytes) -> bytes:
@@ -37,6 +37,7 @@ class Answers:
             if not self._models:
                 self._models.append(self._make())
                 _set_torch_threads(1)
+                self._made()
             return pickle.dumps(Returned(function(self._models[0], item)))
         except Exception as error:  # noqa: BLE001 - raised again where the result is taken
             return pickle.dumps(Raised(_sendable(error)))

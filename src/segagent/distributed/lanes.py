@@ -4,6 +4,9 @@ A policy behind a server is slow to answer and does not mind being asked many th
 by a thread of its own, as many as the policy takes questions. All else is bounded: pictures are loaded one at a time,
 as long as there is room for them, and the tool is used by one thread at a time, or where it says that it bears more
 (``thread_safe``), by as many as there are cores.
+
+Everything else is worked on one item after the other, each made ready by a second thread while the one before is worked
+on.
 """
 
 from __future__ import annotations
@@ -12,15 +15,18 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import cv2
 
 from segagent.core import Image, Segmentation, SegmentationTool, SegmentRequest
+from segagent.core.extensions import keep_origin
 from segagent.distributed.ordered import Ready
 
 _T = TypeVar("_T")
@@ -46,17 +52,28 @@ class Lanes:
         self._clock = 0.0
         self._read = time.perf_counter()
 
-    def map(self, function: Callable[[_T], _R], items: Iterable[_T], ready: Ready | None = None) -> Iterator[_R]:
+    def map(
+        self,
+        function: Callable[..., _R],
+        items: Iterable[_T],
+        ready: Ready | None = None,
+        prepare: Callable[[_T], Any] | None = None,
+    ) -> Iterator[_R]:
         """``function(item)`` for each item, in order; at most twice as many items as threads ahead of what was taken.
 
-        What one raises is raised in its place; those under way then end by themselves and are forgotten. ``ready``: see
-        :class:`segagent.distributed.ordered.Asking`.
+        What one raises is raised in its place; those under way then end by themselves and are forgotten. ``ready`` and
+        ``prepare``: see :class:`segagent.distributed.ordered.Asking`; several threads need no ``prepare``, for some
+        work while others wait.
         """
         if self.count == 1:
-            for item in items:
-                if ready is not None and not ready(0):
-                    return
-                yield function(item)
+            alone: Generator[tuple[Any, ...], None, None] = ((item,) for item in items)
+            if prepare is not None:
+                alone = one_ahead((item, prepare(item)) for item in items)
+            with closing(alone):
+                for arguments in alone:
+                    if ready is not None and not ready(0):
+                        return
+                    yield function(*arguments)
             return
         jobs: SimpleQueue[tuple[Future[_R], Any] | None] = SimpleQueue()
         waiting: deque[Future[_R]] = deque()
@@ -118,7 +135,8 @@ class Lanes:
     def in_turns(self, tool: SegmentationTool) -> SegmentationTool:
         """``tool``, used by no more threads at a time than it bears."""
         many = getattr(tool, "thread_safe", False)
-        return tool if self.count == 1 else _TakingTurns(tool, self._using_many if many else self._using)
+        # Even where one thread works, another one makes ready.
+        return tool if many and self.count == 1 else _TakingTurns(tool, self._using_many if many else self._using)
 
     def _work(self, function: Callable[[Any], Any], jobs: SimpleQueue[Any]) -> None:
         while (job := jobs.get()) is not None:
@@ -147,6 +165,20 @@ class Lanes:
         return self._clock
 
 
+def one_ahead(items: Iterable[_T]) -> Generator[_T, None, None]:
+    """The same items in order, each made by a thread while the one before is used: never more than one.
+
+    What making one raises is raised in its place. Closing waits for the one that is being made.
+    """
+    source: Iterator[Any] = iter(items)
+    following: Callable[[], Any] = partial(copy_context().run, next, source, _END)
+    with ThreadPoolExecutor(1, "segagent-ahead") as thread:
+        coming = thread.submit(following)
+        while (found := coming.result()) is not _END:
+            coming = thread.submit(following)
+            yield found
+
+
 class _TakingTurns:
     """A tool that few may use at once."""
 
@@ -155,6 +187,7 @@ class _TakingTurns:
         self._lock = lock
         self.name = tool.name
         self.accepts_box = tool.accepts_box
+        keep_origin(self, tool)
 
     def embed(self, images: Sequence[Image]) -> list[object]:
         """See :class:`segagent.core.SegmentationTool`."""

@@ -46,6 +46,10 @@ class Asking(Protocol[_M_co]):
         ``ready``, given how many results are still to be taken, says whether another item may be begun now; where it
         may not and there are none, that is the end.
 
+        A function may have a method ``prepare(models, item)``. Where the work is done in this process, one item after
+        the other, a second thread then prepares an item while the one before is worked on, and what that gives is
+        handed to the function as a third argument.
+
         An item whose worker dies is tried once more, by another worker; if that dies too, ``died(item)`` takes the
         result's place. Without ``died`` the first death raises ``SegAgentError``, as do three items in a row that
         ended their workers: then it is not the items' fault. One call is worked on at a time.

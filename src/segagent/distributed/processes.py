@@ -19,14 +19,19 @@ from multiprocessing import connection, get_context, parent_process
 from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
+from segagent.core import SegAgentError
 from segagent.distributed.answering import Answers, one_thread, question
 from segagent.distributed.devices import use_gpu
 from segagent.distributed.lanes import Lanes
-from segagent.distributed.ordered import Asking, Died, Ending, Ready, asking
+from segagent.distributed.ordered import DEATH, Asking, Died, Ending, Ready, asking
 
 _M = TypeVar("_M")
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+
+_MADE = b""
+"""What a worker says before its first answer, once its models are made."""
+_MOST_FAILED_STARTS = 3
 
 
 @contextmanager
@@ -50,7 +55,9 @@ def worker_processes(make: Callable[[], _M], workers: int | None) -> Iterator[As
                 ready: Ready | None = None,
             ) -> Iterator[_R]:
                 with one_thread():
-                    yield from lanes.map(partial(function, models), items, ready)
+                    prepare = getattr(function, "prepare", None)
+                    ahead = None if prepare is None else partial(prepare, models)
+                    yield from lanes.map(partial(function, models), items, ready, ahead)
 
             yield ask_here
         return
@@ -63,32 +70,44 @@ def worker_processes(make: Callable[[], _M], workers: int | None) -> Iterator[As
 
 @dataclass(eq=False)
 class _Worker:
-    """A process, this end of its pipe, its place among the workers, and the number of what it is at (None: idle)."""
+    """A process, this end of its pipe, its place among the workers, and the number of what it is at (None: idle).
+
+    ``asked``: what it was asked last. ``started``: whether its models are made.
+    """
 
     process: SpawnProcess
     pipe: connection.Connection
     place: int
     number: int | None = None
+    asked: bytes = b""
+    started: bool = False
 
 
 class _Processes:
-    """A :class:`segagent.distributed.ordered.Crew` of processes, started when first needed."""
+    """A :class:`segagent.distributed.ordered.Crew` of processes, started when first needed.
+
+    One that dies before its models are made is no item's fault: another one is started for what it was asked, up to
+    three times in a row.
+    """
 
     def __init__(self, make: Callable[[], Any], size: int) -> None:
         self.size = size
         self._make = make
         self._workers: list[_Worker] = []
+        self._failed_starts = 0
 
     def idle(self) -> int:
         return self.size - sum(worker.number is not None for worker in self._workers)
 
     def begin(self, number: int, function: Callable[[Any, Any], Any], item: Any) -> None:
-        asked = question(function, item)
+        self._ask(number, question(function, item))
+
+    def _ask(self, number: int, asked: bytes) -> None:
         # One that died while it was idle is no item's fault.
         for gone in [one for one in self._workers if one.number is None and not one.process.is_alive()]:
             self._bury(gone)
         worker = next((one for one in self._workers if one.number is None), None) or self._start()
-        worker.number = number
+        worker.number, worker.asked = number, asked
         try:
             worker.pipe.send_bytes(asked)
         except OSError:
@@ -99,14 +118,29 @@ class _Processes:
         ended: list[tuple[int, Ending]] = []
         for pipe in connection.wait(list(busy)):
             worker = busy[pipe]  # type: ignore[index]
-            number, worker.number = worker.number, None
+            number = worker.number
             assert number is not None
             try:
-                ended.append((number, pickle.loads(worker.pipe.recv_bytes())))  # noqa: S301 - our own process
+                said = worker.pipe.recv_bytes()
             except (EOFError, OSError):
                 self._bury(worker)
-                ended.append((number, Died()))
+                if worker.started:
+                    ended.append((number, Died()))
+                else:
+                    self._start_again(number, worker.asked)
+                continue
+            if said == _MADE:
+                worker.started, self._failed_starts = True, 0
+                continue
+            worker.number = None
+            ended.append((number, pickle.loads(said)))  # noqa: S301 - our own process
         return ended
+
+    def _start_again(self, number: int, asked: bytes) -> None:
+        self._failed_starts += 1
+        if self._failed_starts >= _MOST_FAILED_STARTS:
+            raise SegAgentError(DEATH)
+        self._ask(number, asked)
 
     def drop(self) -> None:
         for worker in [one for one in self._workers if one.number is not None]:
@@ -157,7 +191,7 @@ def _serve(pipe: connection.Connection, make: Callable[[], Any], place: int) -> 
     # The parent alone decides what an interrupt means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
-    answers = Answers(make)
+    answers = Answers(make, partial(pipe.send_bytes, _MADE))
     while True:
         try:
             asked = pipe.recv_bytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,29 +85,40 @@ def bootstrap_difference(
     return _around(float(value), ratios[0] - ratios[1], confidence)
 
 
-def bootstrap_statistic(
-    statistic: Callable[[npt.NDArray[np.int64]], float],
+def bootstrap_statistics(
+    statistics: Callable[[npt.NDArray[np.int64]], Mapping[str, float]],
     groups: Sequence[Hashable],
     *,
-    confidence: float = 0.95,
     num_resamples: int = 500,
     seed: int = 0,
-) -> Interval:
-    """Any ``statistic`` of rows (it is given row numbers, some more than once) with a percentile interval.
+) -> dict[str, Interval]:
+    """Any ``statistics`` of rows, each with a 95 % percentile interval, all from one set of resamples.
 
-    ``groups`` as in :func:`bootstrap_ratio`. Resamples for which the statistic is nan are left out. Raises
-    ``ValueError`` without rows.
+    They are given row numbers, some more than once, and are called by name. ``groups`` as in :func:`bootstrap_ratio`.
+    Resamples for which one is nan are left out of its interval. Raises ``ValueError`` without rows.
     """
     if not len(groups):
         raise ValueError("no samples to average")
     _, index = np.unique(np.array([str(group) for group in groups]), return_inverse=True)
     members = [np.flatnonzero(index == number) for number in range(int(index.max()) + 1)]
     rng = np.random.default_rng(seed)
-    values = [
-        statistic(np.concatenate([members[number] for number in rng.integers(len(members), size=len(members))]))
+    drawn = [
+        statistics(np.concatenate([members[number] for number in rng.integers(len(members), size=len(members))]))
         for _ in range(num_resamples)
     ]
-    return _around(statistic(np.arange(len(groups))), np.array(values), confidence)
+    whole = statistics(np.arange(len(groups)))
+    return {name: _between(value, [one[name] for one in drawn], 0.025, 0.975) for name, value in whole.items()}
+
+
+def bootstrap_statistic(
+    statistic: Callable[[npt.NDArray[np.int64]], float],
+    groups: Sequence[Hashable],
+    *,
+    num_resamples: int = 500,
+    seed: int = 0,
+) -> Interval:
+    """:func:`bootstrap_statistics` of one."""
+    return bootstrap_statistics(lambda rows: {"": statistic(rows)}, groups, num_resamples=num_resamples, seed=seed)[""]
 
 
 def bootstrap_unpaired(
@@ -131,11 +142,15 @@ def bootstrap_unpaired(
 
 
 def _around(value: float, resampled: npt.NDArray[np.float64], confidence: float) -> Interval:
-    known = resampled[np.isfinite(resampled)]
-    if not known.size:
-        return Interval(value, float("nan"), float("nan"))
     tail = (1 - confidence) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
+    return _between(value, resampled, tail, 1 - tail)
+
+
+def _between(value: float, resampled: npt.ArrayLike, lower: float, upper: float) -> Interval:
+    """``value`` between two quantiles of those of its resamples that are known; nan where none is."""
+    values = np.asarray(resampled, np.float64)
+    known = values[np.isfinite(values)]
+    low, high = np.quantile(known, [lower, upper]) if known.size else (np.nan, np.nan)
     return Interval(value, float(low), float(high))
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from segagent.evaluation.bootstrap import Interval, bootstrap_ratios, bootstrap_statistic
+from segagent.evaluation.bootstrap import Interval, bootstrap_ratios, bootstrap_statistics
 from segagent.evaluation.calibration import expected_calibration_error
 from segagent.evaluation.filtering import auroc, filtering_metrics
 
@@ -108,20 +108,11 @@ def agreement(
     if not pairs:
         return {}
     predicted, true = (np.array([pair[place] for pair in pairs], np.float64) for place in (0, 1))
-    drawn: list[dict[str, float]] = []
 
-    def all_of(rows: np.ndarray[Any, Any]) -> float:
-        drawn.append(_agreement_of(predicted[rows].tolist(), true[rows].tolist()))
-        return 0.0
+    def all_of(rows: np.ndarray[Any, Any]) -> dict[str, float]:
+        return _agreement_of(predicted[rows].tolist(), true[rows].tolist())
 
-    bootstrap_statistic(all_of, [image for _, _, image in pairs], num_resamples=num_resamples)
-    *resampled, whole = drawn  # All rows come last.
-    result = {}
-    for name, value in whole.items():
-        known = [one[name] for one in resampled if math.isfinite(one[name])]
-        low, high = np.quantile(known, [0.025, 0.975]) if known else (math.nan, math.nan)
-        result[name] = Interval(value, float(low), float(high))
-    return result
+    return bootstrap_statistics(all_of, [image for _, _, image in pairs], num_resamples=num_resamples)
 
 
 def _agreement_of(predicted: Sequence[float], true: Sequence[float]) -> dict[str, float]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from segagent.core import Policy, SegmentationTool
+from segagent.core import Policy, SegmentationTool, Trajectory
 from segagent.core.failures import Failure
 from segagent.datasets import Dataset
-from segagent.datasets.loading import load_samples
-from segagent.environment import Episode, Target
 from segagent.evaluation.evidence import Evidence
-from segagent.search import SearchConfig, rollout, with_rewards
+from segagent.evaluation.protocols import EvaluationConfig
+from segagent.evaluation.run import image_records
+from segagent.runs.models import Models
+from segagent.search import SearchConfig
 
 
 @dataclass
@@ -45,20 +46,16 @@ def own_states(
     States without a predicted IoU are left out. The state with the best predicted IoU of an episode is marked final.
     ``progress`` is told (images done, images in all).
     """
-    states = OwnStates()
+    states, models = OwnStates(), Models(policy, tool)
     # No stop: all steps are wanted, and all are scored.
-    search = SearchConfig(max_steps, stop_iou=2.0, patience=max_steps)
+    config = EvaluationConfig(search=SearchConfig(max_steps, stop_iou=2.0, patience=max_steps), seed=seed)
     for number, group in enumerate(dataset.groups(), 1):
-        episodes, targets = [], []
-        for one in load_samples(group.samples()):
-            if isinstance(one, Failure):
-                states.failed.append((one.sample_id, one.reason))
+        for record in image_records(models, group, config, one_seed=True):
+            failure = Failure.from_dict(record)
+            if failure is not None:
+                states.failed.append((failure.sample_id, failure.reason))
                 continue
-            sample = one.sample
-            episodes.append(Episode(one.image, sample.text, sample.sample_id, sample.image_name, seed=seed))
-            targets.append(Target(one.mask, one.ignore))
-        for done, target in zip(rollout(episodes, policy, tool, search), targets, strict=True):
-            rewarded = with_rewards(done, target)
+            rewarded = Trajectory.from_dict(record)
             for index in range(1, len(rewarded.steps) + 1):
                 said, true = rewarded.predicted_iou_at(index), rewarded.reward_at(index)
                 if said is not None and true is not None:

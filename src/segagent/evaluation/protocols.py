@@ -22,9 +22,9 @@ from segagent.core import (
     predicts_iou,
     total_usage,
 )
+from segagent.datasets.faults import DEGRADING_VERSION, degraded
 from segagent.environment import Episode, StartSpec, Target, embed_images, observe, random_clicks_start, reset
 from segagent.evaluation.clicking import click_trajectories
-from segagent.evaluation.degrading import DEGRADING_VERSION, degraded
 from segagent.evaluation.measuring import Protocol
 from segagent.runs.playing import Asked
 from segagent.runs.session import Shard

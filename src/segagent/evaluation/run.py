@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 from segagent.core import Image, InputError, Policy, SegmentationTool, Trajectory, encode_rle
 from segagent.core.extensions import extension_versions
-from segagent.datasets import Dataset, Sample
+from segagent.datasets import Dataset, Sample, SampleGroup
 from segagent.distributed import Asking
 from segagent.environment import Episode, Target
 from segagent.environment.seeds import episode_seed
@@ -21,11 +21,12 @@ from segagent.policies import require_predicted_iou
 from segagent.runs.fingerprint import known_answers
 from segagent.runs.journal import last_unit
 from segagent.runs.models import MakeModels, Models, unchanged
-from segagent.runs.playing import Asked, ImageResult, ImageTask, play_images
+from segagent.runs.playing import Asked, ImageResult, ImageTask, Playing, Prepared, play_images
 from segagent.runs.progress import Progress, Watch
 from segagent.runs.run import Plan, carry_out, made_folder
 from segagent.runs.session import How, Session
 from segagent.runs.stored import EMPTY_SCHEMA, SKIPPED_SCHEMA, TRAJECTORIES_FILE, retried_files
+from segagent.runs.summary import SUMMARY_FILE
 
 OPTIONS = {
     "protocol": "--protocol",
@@ -76,7 +77,8 @@ def evaluate_with(
     The file is a :class:`segagent.runs.journal.Journal` with one unit per image, numbered by the image's place in the
     data set. Its records are trajectories with rewards, and beside each the ``target`` and ``ignore`` masks (COCO RLE)
     and the ``elapsed`` seconds per sample, loading included; a sample that cannot be used leaves a failure, one
-    that the protocol has no use for a note that it was skipped. Then all of it is measured into ``out``/results.json.
+    that the protocol has no use for a note that it was skipped. Then all of it is measured into ``out``/results.json;
+    ``out``/summary.json tells what it cost and what failed.
 
     Args:
         dataset: what to evaluate on.
@@ -130,13 +132,14 @@ def play_protocol(
     notes = {"dataset": dataset.spec, "num_images": dataset.num_images, "versions": versions}
     plan = Plan(
         dataset,
-        partial(_work, config=config, player=player),
+        _Work(_Judged(config), player),
         file,
         settings,
         notes,
         OPTIONS,
         shard=config.shard,
         batch_images=config.batch_images,
+        summary=file.with_name(SUMMARY_FILE),
     )
     return carry_out(plan, ask, session, watch)
 
@@ -162,14 +165,29 @@ def _refuse_strays(file: Path) -> None:
         raise InputError(f"{strays[0]}: belongs to an earlier evaluation; remove it or choose another folder")
 
 
-def _work(
-    models: Models, tasks: Sequence[ImageTask], *, config: EvaluationConfig, player: Callable[[Models], Models]
-) -> list[ImageResult]:
-    results = play_images(player(models), tasks, kind=_Judged(config))
-    for task, result in zip(tasks, results, strict=True):
-        if not result.records:
-            result.records.append({"schema": EMPTY_SCHEMA, "image": task.group.image_name})
-    return results
+def image_records(
+    models: Models, group: SampleGroup, config: EvaluationConfig, *, one_seed: bool = False
+) -> list[dict[str, Any]]:
+    """The records that an evaluation has of the samples of an image, kept nowhere.
+
+    ``one_seed``: the seed of ``config`` is that of every episode, rather than one that each draws its own from.
+    """
+    (result,) = play_images(models, [ImageTask(0, group)], kind=_Judged(config, one_seed))
+    return result.records
+
+
+@dataclass(frozen=True)
+class _Work(Playing[Models]):
+    """The same, and an image without samples is noted, so that it is known to be done."""
+
+    def __call__(
+        self, models: Models, tasks: Sequence[ImageTask], prepared: Prepared | None = None
+    ) -> list[ImageResult]:
+        results = super().__call__(models, tasks, prepared)
+        for task, result in zip(tasks, results, strict=True):
+            if not result.records:
+                result.records.append({"schema": EMPTY_SCHEMA, "image": task.group.image_name})
+        return results
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +195,11 @@ class _Judged:
     """A :class:`segagent.runs.playing.Kind`: the protocol's trajectories, and beside them what metrics need."""
 
     config: EvaluationConfig
+    one_seed: bool = False
+
+    @property
+    def embeds(self) -> bool:
+        return self.config.protocol != "outline"
 
     def asked(self, sample: Sample, image: Image, models: Models) -> list[Asked] | dict[str, Any]:
         del models
@@ -185,7 +208,7 @@ class _Judged:
             reason = "has no target; there is nothing to click"
             skipped = {"sample_id": sample.sample_id, "image": sample.image_name, "reason": reason}
             return {"schema": SKIPPED_SCHEMA, **skipped}
-        seed = episode_seed(self.config.seed, sample.sample_id)
+        seed = self.config.seed if self.one_seed else episode_seed(self.config.seed, sample.sample_id)
         episode = Episode(image, sample.text, sample.sample_id, sample.image_name, seed=seed)
         return [Asked(episode, Target(mask, ignore))]
 

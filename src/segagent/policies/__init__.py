@@ -126,7 +126,7 @@ def require_predicted_iou(policy: Policy, purpose: str) -> None:
 
 def with_known_format(policy: Policy) -> Policy:
     """``policy``, where what its numbers mean is known. Raises ``SpecError`` where it would be a guess."""
-    guessed = getattr(getattr(policy, "clicker", policy), "format_is_guessed", "")
+    guessed = getattr(getattr(policy, "policy", policy), "format_is_guessed", "")
     if guessed:
         raise SpecError(f"{policy.name:.300}: {guessed}")
     return policy
@@ -163,7 +163,7 @@ def with_first_box(policy: Policy, choice: str) -> Policy:
     """
     from segagent.policies.first_box import FirstBoxPolicy, begin_with_box_of, begin_with_own_box
 
-    plain = policy.clicker if isinstance(policy, FirstBoxPolicy) else policy
+    plain = policy.policy if isinstance(policy, FirstBoxPolicy) else policy
     if choice == "none":
         return plain
     if choice == "own":

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from segagent.core import Observation, Policy, Proposal, SpecError, concurrency_of, predicts_iou
+from segagent.core import Observation, Policy, Proposal, SpecError, concurrency_of
 from segagent.policies.chat import ChatPolicy
+from segagent.policies.wrapping import WrappedPolicy
 
 
-class FirstBoxPolicy:
+class FirstBoxPolicy(WrappedPolicy[Policy]):
     """While the mask is empty ``grounder`` is asked for a box, afterwards ``clicker`` for its actions.
 
     Where several proposals are wanted for an empty mask, the box comes first and the clicker's own follow: a search
@@ -17,31 +18,20 @@ class FirstBoxPolicy:
     """
 
     def __init__(self, name: str, clicker: Policy, grounder: ChatPolicy) -> None:
-        self._name = name
-        self.clicker = clicker
+        super().__init__(clicker, name)
         self.grounder = ChatPolicy(
             grounder.name, grounder.model, replace(grounder.format, first_box=True), grounder.guidelines
         )
 
     @property
-    def name(self) -> str:
-        """See :class:`segagent.core.Policy`."""
-        return self._name
-
-    @property
-    def predicts_iou(self) -> bool:
-        """Whether the clicker ever states an IoU."""
-        return predicts_iou(self.clicker)
-
-    @property
     def concurrency(self) -> int:
         """How many threads may ask at once, and gain by it."""
-        return min(concurrency_of(self.clicker), self.grounder.concurrency)
+        return min(concurrency_of(self.policy), self.grounder.concurrency)
 
     def with_guidelines(self, text: str) -> FirstBoxPolicy:
         """The same, told labelling rules: the one that is asked for boxes, and the clicker where it reads them."""
-        told = getattr(self.clicker, "with_guidelines", lambda text: self.clicker)
-        return FirstBoxPolicy(self._name, told(text), self.grounder.with_guidelines(text))
+        told = getattr(self.policy, "with_guidelines", lambda text: self.policy)
+        return FirstBoxPolicy(self.name, told(text), self.grounder.with_guidelines(text))
 
     def propose(
         self,
@@ -60,7 +50,7 @@ class FirstBoxPolicy:
         asked = [index for index, look in enumerate(observations) if sampling or look.mask.any()]
         answers: dict[int, list[Proposal]] = {}
         if asked:
-            replies = self.clicker.propose(
+            replies = self.policy.propose(
                 [observations[index] for index in asked],
                 num_proposals,
                 temperature=temperature,
@@ -77,12 +67,6 @@ class FirstBoxPolicy:
                 usage = sum(spent[1:], spent[0]) if spent else None
                 answers[index] = [replace(box, predicted_iou=others[0].predicted_iou, usage=usage), *others[1:]]
         return [answers[index] for index in range(len(observations))]
-
-    def unknown_words(self, text: str) -> list[str]:
-        """The words of ``text`` that the clicker says it never learnt."""
-        known = getattr(self.clicker, "unknown_words", None)
-        words: list[str] = [] if known is None else known(text)
-        return words
 
 
 def begin_with_own_box(policy: Policy) -> FirstBoxPolicy:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segagent.core import Observation, OutlineJudge, Policy, Proposal, concurrency_of
+from segagent.core import Observation, OutlineJudge, Policy, Proposal
 from segagent.environment.annotator import next_click
 from segagent.policies.reply import format_reply
+from segagent.policies.wrapping import WrappedPolicy
 
 
-class MendingPolicy:
+class MendingPolicy(WrappedPolicy[Policy]):
     """``policy``, whose own proposals come first; where more than one is wanted and its judge sees another outline
     than the mask's, the last is the click that would lead there.
 
@@ -17,30 +18,18 @@ class MendingPolicy:
     """
 
     def __init__(self, policy: Policy, judge: OutlineJudge) -> None:
-        self._policy, self._judge = policy, judge
+        super().__init__(policy)
+        self._judge = judge
 
-    @property
-    def name(self) -> str:
-        """See :class:`segagent.core.Policy`."""
-        return self._policy.name
+    def asked_for(self, num_proposals: int, temperature: float) -> tuple[int, float]:
+        """One proposal less, where more than one is wanted."""
+        return max(1, num_proposals - 1), temperature
 
-    @property
-    def concurrency(self) -> int:
-        """How many threads may ask at once, and gain by it."""
-        return concurrency_of(self._policy)
-
-    def propose(
-        self,
-        observations: Sequence[Observation],
-        num_proposals: int = 1,
-        *,
-        temperature: float = 0.0,
-        seeds: Sequence[int] | None = None,
+    def changed(
+        self, observations: Sequence[Observation], replies: list[list[Proposal]], num_proposals: int
     ) -> list[list[Proposal]]:
-        """See :class:`segagent.core.Policy`."""
-        own = max(1, num_proposals - 1)
-        replies = self._policy.propose(observations, own, temperature=temperature, seeds=seeds)
-        if num_proposals == own:
+        """The policy's own proposals, and what mends."""
+        if num_proposals == 1:
             return replies
         return [
             [*proposals, self._mending(observation, proposals[0])]

@@ -1,53 +1,29 @@
-"""The reply a policy writes, and its grammar: ``Current IoU: 37. Positive point: (412, 377)``.
+"""The reply of policies that speak of pixels of the original image: ``Current IoU: 37. Positive point: (412, 377)``.
 
-The IoU is in whole percent; coordinates are pixels of the original image, x to the right and y down. Reading is
-tolerant of case, spacing and number notation ("412.0"), never of meaning: a reply with no action, with two, or
-with a point outside the image is an :class:`InvalidAction` that says why. Nothing is guessed and nothing is
-raised.
+The IoU is in whole percent; x goes to the right and y down. It is written and read as a chat model's whose picture is
+the image itself. Reading is tolerant of notation, never of meaning: a reply with no action, with two, or with a point
+outside the image is an :class:`InvalidAction` that says why. Nothing is guessed and nothing is raised.
 """
 
 from __future__ import annotations
 
-import math
 import re
 
-from segagent.core import Action, Box, Click, Finish, InvalidAction, Undo
+from segagent.core import Action, Finish, InvalidAction, Undo
+from segagent.policies.chat.format import ChatFormat
+from segagent.policies.chat.space import Space
 
-MAX_REPLY = 2000
-"""Longer replies are not read: an action is a few words."""
+PIXELS = ChatFormat("pixels", Space(None))
 
-_NUMBER = r"[+-]?\d{1,12}(?:\.\d{0,12})?"
-_GAP = r"[ \t\r\n]*"
-_IOU = re.compile(rf"\b(?:current|predicted){_GAP}m?iou{_GAP}[:=]?{_GAP}({_NUMBER}){_GAP}(%?)", re.IGNORECASE)
-_ACTION = re.compile(
-    rf"\b(?P<sign>positive|negative){_GAP}(?:point|click)?s?{_GAP}[:=]?{_GAP}"
-    rf"(?P<point>[(\[][^()\[\]]*[)\]])?"
-    rf"|\b(?:bounding{_GAP})?box{_GAP}[:=]?{_GAP}(?P<box>[(\[][^()\[\]]*[)\]])?"
-    r"|\b(?P<finish>finish(?:ed)?|done)\b"
-    r"|\b(?P<undo>undo)\b",
-    re.IGNORECASE,
-)
-_BRACKETED = re.compile(r"[(\[][^()\[\]]*[)\]]")
-_LIST = re.compile(rf"[(\[]{_GAP}({_NUMBER}(?:{_GAP},{_GAP}{_NUMBER})*){_GAP}[)\]]")
-_NEGATION = re.compile(r"\b(?:not|no|never|don't|do not|cannot)\b", re.IGNORECASE)
+_WORD = re.compile(r"\b(finish(?:ed)?|done|undo)\b", re.IGNORECASE)
+_MORE = re.compile(r"[()\[\]]|\b(?:not|no|never|don't|cannot|positive|negative|box)\b", re.IGNORECASE)
 
 
 def format_reply(action: Action, predicted_iou: float | None = None) -> str:
     """The reply that says ``action`` and, where known, the IoU of the mask now seen (0..1, written in whole
     percent).
     """
-    head = "" if predicted_iou is None else f"Current IoU: {round(100 * min(1.0, max(0.0, predicted_iou)))}. "
-    match action:
-        case Click(x, y, positive):
-            return f"{head}{'Positive' if positive else 'Negative'} point: ({x}, {y})"
-        case Box(x0, y0, x1, y1):
-            return f"{head}Box: ({x0}, {y0}, {x1}, {y1})"
-        case Finish():
-            return f"{head}Finish"
-        case Undo():
-            return f"{head}Undo"
-        case InvalidAction(text, _):
-            return text
+    return PIXELS.render(action, 1, 1, predicted_iou)  # What pixels are called does not depend on the image's size.
 
 
 def parse_reply(text: str, height: int, width: int) -> tuple[Action, float | None]:
@@ -61,68 +37,10 @@ def parse_reply(text: str, height: int, width: int) -> tuple[Action, float | Non
         ``(action, predicted_iou)``; the action is ``InvalidAction(text, reason)`` unless the reply names exactly one.
         An IoU is read even where the action is invalid, provided exactly one is stated and it is within 0..100.
     """
-    if len(text) > MAX_REPLY:
-        return InvalidAction(text, f"the reply is longer than {MAX_REPLY} characters"), None
-    return _parse_action(text, height, width), _parse_iou(text)
-
-
-def _parse_iou(text: str) -> float | None:
-    found = _IOU.findall(text)
-    if len(found) != 1:
-        return None
-    percent = float(found[0][0])
-    return percent / 100 if 0 <= percent <= 100 else None
-
-
-def _parse_action(text: str, height: int, width: int) -> Action:
-    rest = _IOU.sub(" ", text)
-    found = list(_ACTION.finditer(rest))
-    if not found:
-        return InvalidAction(text, "no action: expected a positive or negative point, a box, Finish or Undo")
-    if len(found) > 1:
-        return InvalidAction(text, f"{len(found)} actions where one is expected")
-    action = found[0]
-    if _NEGATION.search(rest):
-        return InvalidAction(text, "the reply negates something: no action is read out of it")
-    if len(_BRACKETED.findall(rest)) > (1 if action["point"] or action["box"] else 0):
-        return InvalidAction(text, "coordinates that belong to no action")
-    if action["finish"]:
-        return Finish()
-    if action["undo"]:
-        return Undo()
-    if action["sign"]:
-        return _click(text, action["sign"].lower() == "positive", action["point"], height, width)
-    return _box(text, action["box"], height, width)
-
-
-def _numbers(bracketed: str | None, count: int) -> list[float] | str:
-    """The ``count`` numbers of "(a, b)", or what is wrong with it."""
-    if bracketed is None:
-        return "no coordinates in brackets"
-    inner = _LIST.fullmatch(bracketed)
-    if inner is None:
-        return f"{bracketed!r} is no list of numbers"
-    numbers = [float(part) for part in inner[1].split(",")]
-    if len(numbers) != count:
-        return f"{len(numbers)} numbers in {bracketed!r}, expected {count}"
-    return numbers
-
-
-def _click(text: str, positive: bool, bracketed: str | None, height: int, width: int) -> Action:
-    numbers = _numbers(bracketed, 2)
-    if isinstance(numbers, str):
-        return InvalidAction(text, numbers)
-    click = Click(math.floor(numbers[0]), math.floor(numbers[1]), positive)
-    if not click.inside(height, width):
-        return InvalidAction(text, f"the point is outside the image of {width} x {height} pixels")
-    return click
-
-
-def _box(text: str, bracketed: str | None, height: int, width: int) -> Action:
-    numbers = _numbers(bracketed, 4)
-    if isinstance(numbers, str):
-        return InvalidAction(text, numbers)
-    box = Box(math.floor(numbers[0]), math.floor(numbers[1]), math.ceil(numbers[2]), math.ceil(numbers[3]))
-    if not box.inside(height, width):
-        return InvalidAction(text, f"the box is empty or not inside the image of {width} x {height} pixels")
-    return box
+    action, predicted = PIXELS.parse(text, height, width)
+    if isinstance(action, InvalidAction) and action.reason.startswith("no action") and not _MORE.search(text):
+        # A model chats, so only its last word ends an episode; here the one word that can be meant does.
+        words = _WORD.findall(text)
+        if len(words) == 1:
+            return (Undo() if words[0].lower() == "undo" else Finish()), predicted
+    return action, predicted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, TypeAlias
@@ -10,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from segagent.evaluation.bootstrap import bootstrap_statistic
+from segagent.evaluation.bootstrap import bootstrap_statistics
 from segagent.evaluation.calibration import (
     Calibration,
     expected_calibration_error,
@@ -60,21 +59,12 @@ def _with_intervals(
     predicted: npt.NDArray[np.float64], true: npt.NDArray[np.float64], images: Sequence[str]
 ) -> dict[str, Any]:
     """Each metric as value, low, high; all of them from one set of resamples."""
-    drawn: list[dict[str, float]] = []
 
-    def all_metrics(rows: npt.NDArray[np.int64]) -> float:
-        drawn.append(_flat(filtering_metrics(predicted[rows].tolist(), true[rows].tolist(), precision=_PRECISION)))
-        return 0.0
+    def all_metrics(rows: npt.NDArray[np.int64]) -> dict[str, float]:
+        return _flat(filtering_metrics(predicted[rows].tolist(), true[rows].tolist(), precision=_PRECISION))
 
-    bootstrap_statistic(all_metrics, images, num_resamples=_RESAMPLES)
-    # The statistic of all rows is asked for last.
-    *resampled, whole = drawn
-    result = {}
-    for name, value in whole.items():
-        known = [one[name] for one in resampled if math.isfinite(one[name])]
-        low, high = np.quantile(known, [0.025, 0.975]) if known else (math.nan, math.nan)
-        result[name] = {"value": value, "low": float(low), "high": float(high)}
-    return result
+    found = bootstrap_statistics(all_metrics, images, num_resamples=_RESAMPLES)
+    return {name: interval.to_dict() for name, interval in found.items()}
 
 
 def _flat(metrics: FilteringMetrics) -> dict[str, float]:

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from segagent.core import BoolMask, Observation, SegmentationTool, iou
+from segagent.core import Observation, SegmentationTool, iou
+from segagent.datasets.faults import damaged
 from segagent.environment import Episode, random_clicks_start, reset
 from segagent.evaluation.clicking import click_trajectories
 from segagent.reproduce.episodes import weights_digest
@@ -88,28 +88,6 @@ def _judge_scene(tool: SegmentationTool, index: int, plan: MaskPlan) -> Record:
         if proposal.predicted_iou is not None:
             judged.append([kind, proposal.predicted_iou, iou(mask, target)])
     return {"image": sample.image_name, "masks": judged}
-
-
-def damaged(mask: BoolMask, rng: np.random.Generator) -> BoolMask:
-    """``mask`` (height, width), grown, shrunk, shifted, cut in two or with a disc added, one of these by chance."""
-    height, width = mask.shape
-    kind = int(rng.integers(5))
-    amount = int(rng.integers(2, max(3, height // 16)))
-    layer = mask.astype(np.uint8)
-    if kind <= 1:
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * amount + 1, 2 * amount + 1))
-        return np.asarray((cv2.dilate if kind == 0 else cv2.erode)(layer, kernel) > 0, np.bool_)
-    y, x = np.ogrid[:height, :width]
-    angle = rng.uniform(0, 2 * np.pi)
-    if kind == 2:
-        move = np.array([[1, 0, 2 * amount * np.cos(angle)], [0, 1, 2 * amount * np.sin(angle)]], np.float32)
-        return np.asarray(cv2.warpAffine(layer, move, (width, height)) > 0, np.bool_)
-    rows, columns = np.nonzero(mask)
-    at = int(rng.integers(rows.size)) if rows.size else 0
-    row, column = (int(rows[at]), int(columns[at])) if rows.size else (height // 2, width // 2)
-    if kind == 3:
-        return mask & np.asarray((x - column) * np.cos(angle) + (y - row) * np.sin(angle) > 0, np.bool_)
-    return mask | np.asarray((x - column) ** 2 + (y - row) ** 2 <= (2 * amount) ** 2, np.bool_)
 
 
 def clicks_needed(

@@ -15,6 +15,7 @@ from segagent.policies.chat.families import FORMATS
 from segagent.policies.chat.format import ChatFormat
 from segagent.policies.chat.space import Space
 from segagent.policies.embedded.policy import EmbeddedPolicy
+from segagent.policies.wrapping import WrappedPolicy
 
 NOTATIONS: MappingProxyType[str, ChatFormat] = MappingProxyType(
     {
@@ -69,55 +70,34 @@ class Boxing(Policy, Protocol):
         ...
 
 
-class BoxFirst:
+class BoxFirst(WrappedPolicy[Boxing]):
     """Answers an empty mask with a box around the object that the policy takes to be meant (paper Table 5)."""
 
     def __init__(self, policy: Boxing) -> None:
-        self._policy = policy
+        super().__init__(policy, f"{policy.name}, box first")
 
-    @property
-    def name(self) -> str:
-        """See :class:`segagent.core.Policy`."""
-        return f"{self._policy.name}, box first"
-
-    def propose(
-        self,
-        observations: Sequence[Observation],
-        num_proposals: int = 1,
-        *,
-        temperature: float = 0.0,
-        seeds: Sequence[int] | None = None,
+    def changed(
+        self, observations: Sequence[Observation], replies: list[list[Proposal]], num_proposals: int
     ) -> list[list[Proposal]]:
-        """See :class:`segagent.core.Policy`."""
-        replies = self._policy.propose(observations, num_proposals, temperature=temperature, seeds=seeds)
+        """The box instead of what is said to an empty mask."""
         for index, observation in enumerate(observations):
             if not observation.mask.any():
-                box, predicted = self._policy.best_box(observation), replies[index][0].predicted_iou
+                box, predicted = self.policy.best_box(observation), replies[index][0].predicted_iou
                 replies[index] = [Proposal(box, predicted, None, format_reply(box, predicted))] * num_proposals
         return replies
 
 
-class Notated:
+class Notated(WrappedPolicy[Policy]):
     """Another policy's replies, written in a chat format and read again: what its numbers cost (paper Table 6)."""
 
     def __init__(self, policy: Policy, chat_format: ChatFormat) -> None:
-        self._policy, self._format = policy, chat_format
+        super().__init__(policy, f"{policy.name} in {chat_format.name}")
+        self._format = chat_format
 
-    @property
-    def name(self) -> str:
-        """See :class:`segagent.core.Policy`."""
-        return f"{self._policy.name} in {self._format.name}"
-
-    def propose(
-        self,
-        observations: Sequence[Observation],
-        num_proposals: int = 1,
-        *,
-        temperature: float = 0.0,
-        seeds: Sequence[int] | None = None,
+    def changed(
+        self, observations: Sequence[Observation], replies: list[list[Proposal]], num_proposals: int
     ) -> list[list[Proposal]]:
-        """See :class:`segagent.core.Policy`."""
-        replies = self._policy.propose(observations, num_proposals, temperature=temperature, seeds=seeds)
+        """The same replies in other words."""
         return [
             [self._again(proposal, *observation.mask.shape) for proposal in proposals]
             for observation, proposals in zip(observations, replies, strict=True)

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segagent.core import InputError
-from segagent.core.settings import changed_settings
+from segagent.core.settings import claim
+from segagent.core.texts import read_json
 from segagent.core.versions import package_versions
 from segagent.imaging import MASK_COLORS
 from segagent.imaging.writing import write_bytes
@@ -47,6 +47,8 @@ RES_STEPS = 7
 
 SCHEMA = "segagent.miniature/1"
 
+_OPTIONS = {name: f"--{name.replace('_', '-')}" for name in ("seed", "seeds", "train_scenes", "test_scenes", "quick")}
+
 
 def reproduce_miniature(
     out: str | Path, config: MiniConfig, *, workers: int = 1, watch: Watch = watch_nothing, command: str = ""
@@ -59,7 +61,7 @@ def reproduce_miniature(
     """
     require_matplotlib()
     folder = Path(out).resolve()
-    _claim(folder, config)
+    claim(folder / "config.json", config.to_dict(), _OPTIONS)
     with Workers(workers) as pool:
         results = _Experiment(config, folder, pool, watch).results(command)
     results["plots"] = draw_plots(results, folder / "plots")
@@ -77,25 +79,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _claim(folder: Path, config: MiniConfig) -> None:
-    """Put the settings into the folder, or check that they are the ones it was begun with."""
-    path = folder / "config.json"
-    now = config.to_dict()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be used ({error}); choose another folder") from error
-    if before is None:
-        write_bytes(path, json.dumps(now, indent=1).encode("ascii") + b"\n")
-    elif before != now:
-        options = {
-            name: f"--{name.replace('_', '-')}" for name in ("seed", "seeds", "train_scenes", "test_scenes", "quick")
-        }
-        told = changed_settings(before, now, options)
-        raise InputError(f"{folder}: was begun with other settings ({told}); choose another folder")
 
 
 class _Experiment:
@@ -158,7 +141,7 @@ class _Experiment:
         if not note.exists():
             made = make_annotator_set(self._config, self._folder / "d0.jsonl", self._pool.workers, self._watch)
             write_bytes(note, json.dumps(made).encode("ascii") + b"\n")
-        counts: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+        counts: dict[str, Any] = read_json(note)
         return counts
 
     def _clicks(self, split: str) -> list[list[float]]:

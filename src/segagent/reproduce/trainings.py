@@ -17,6 +17,7 @@ from typing import Any
 
 from segagent.core import InputError, SegAgentError, SegmentationTool
 from segagent.core.extensions import from_record
+from segagent.core.texts import read_json
 from segagent.datasets import open_dataset
 from segagent.distributed import end_with_parent
 from segagent.imaging.writing import write_bytes
@@ -123,10 +124,8 @@ def _train(tool: SegmentationTool, job: TrainingJob, *, told: Any, halt: Any) ->
 
 
 def _recorded(note: Path) -> TrainedModel:
-    record = json.loads(note.read_text(encoding="utf-8"))
-    losses = tuple((int(step), float(loss)) for step, loss in record["losses"])
-    spec = from_record(record["spec"], note)
-    return TrainedModel(spec, record["steps"], record["examples"], losses, record["seconds"])
+    record = read_json(note)
+    return TrainedModel.recorded(from_record(record["spec"], note), record)
 
 
 def _recipe(job: TrainingJob, steps: int | None) -> Recipe:

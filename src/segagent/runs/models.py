@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, TypeAlias, TypeVar
 
-from segagent.core import Policy, SegmentationTool, concurrency_of
+from segagent.core import Image, Policy, Segmentation, SegmentationTool, SegmentRequest, concurrency_of
+from segagent.core.extensions import keep_origin
 from segagent.distributed import Lanes
 from segagent.runs.fingerprint import policy_answers, tool_answers
 from segagent.search.versions import versions_with
@@ -79,3 +80,29 @@ def in_turns(models: _M) -> _M:
     """The same models for one of several threads, which use the tool in turns."""
     tool = models.lanes.in_turns(models.tool)
     return models if tool is models.tool else with_changes(models, tool=tool)
+
+
+def with_embeddings(models: _M, embeddings: Mapping[str, object]) -> _M:
+    """The same models, with a tool that has looked at some pictures already: their embeddings by ``Image.key``."""
+    return with_changes(models, tool=_HasLooked(models.tool, embeddings)) if embeddings else models
+
+
+class _HasLooked:
+    """A tool that has embedded some pictures already."""
+
+    def __init__(self, tool: SegmentationTool, embeddings: Mapping[str, object]) -> None:
+        self._tool = tool
+        self._embeddings = embeddings
+        self.name = tool.name
+        self.accepts_box = tool.accepts_box
+        keep_origin(self, tool)
+
+    def embed(self, images: Sequence[Image]) -> list[object]:
+        """See :class:`segagent.core.SegmentationTool`."""
+        missing = [image for image in images if image.key not in self._embeddings]
+        others = iter(self._tool.embed(missing) if missing else ())
+        return [self._embeddings[image.key] if image.key in self._embeddings else next(others) for image in images]
+
+    def segment(self, requests: Sequence[SegmentRequest]) -> list[Segmentation]:
+        """See :class:`segagent.core.SegmentationTool`."""
+        return self._tool.segment(requests)

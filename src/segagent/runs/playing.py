@@ -1,21 +1,24 @@
 """The samples of some images: loaded, played in step with one another, and kept. Every kind of run does it here.
 
-Each picture is read and embedded once. What cannot be loaded or played becomes a failure and takes nothing else with
-it: where models cannot deal with what they are asked together, each episode is played by itself.
+Each picture is read and embedded once, where :class:`Playing` can, while the images before are still played. What
+cannot be loaded or played becomes a failure and takes nothing else with it: where models cannot deal with what they are
+asked together, each episode is played by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from itertools import islice
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from segagent.core import Image, InputError, RefusedError, ToolError, Trajectory, Usage, total_usage
 from segagent.core.failures import Failure
 from segagent.datasets import Sample, SampleGroup
 from segagent.datasets.loading import OncePicture
 from segagent.environment import Episode, Target
-from segagent.runs.models import Models, in_turns
+from segagent.runs.models import Models, in_turns, unchanged, with_embeddings
 
 _M_contra = TypeVar("_M_contra", bound=Models, contravariant=True)
 _M = TypeVar("_M", bound=Models)
@@ -25,6 +28,10 @@ Record: TypeAlias = dict[str, Any]
 CANNOT_BE_PLAYED = (ToolError, RefusedError, ValueError)
 """What models say about one episode that they cannot deal with. All else, a server that is gone or a programming error,
 is nothing that the next episode would be spared: it ends the run."""
+
+
+_MOST_EMBEDDED = 16
+"""So many pictures at most are embedded before it is their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,11 @@ class Asked:
 class Kind(Protocol[_M_contra]):
     """What is played and what is kept: all that kinds of runs differ in. It is sent to workers, so it is picklable."""
 
+    @property
+    def embeds(self) -> bool:
+        """Whether the tool looks at the pictures."""
+        ...
+
     def asked(self, sample: Sample, image: Image, models: _M_contra) -> Sequence[Asked] | Record:
         """The episodes of a sample, or the one record that there is instead.
 
@@ -90,17 +102,65 @@ class _Loaded:
     found: Sequence[Asked] | Record
 
 
-def play_images(models: _M, tasks: Sequence[ImageTask], *, kind: Kind[_M]) -> list[ImageResult]:
-    """The results of ``tasks``, in order."""
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Some images before it is their turn: their samples, embeddings by ``Image.key``, and how long it took."""
+
+    images: Sequence[Sequence[_Loaded]]
+    embeddings: Mapping[str, object]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Playing(Generic[_M]):
+    """What a run's workers do with images: :func:`play_images`. Picklable.
+
+    ``player`` makes, of the models that are there, those that play.
+    """
+
+    kind: Kind[_M]
+    player: Callable[[_M], _M] = unchanged
+
+    def __call__(self, models: _M, tasks: Sequence[ImageTask], prepared: Prepared | None = None) -> list[ImageResult]:
+        """The results of ``tasks``, in order."""
+        return play_images(self.player(models), tasks, kind=self.kind, prepared=prepared)
+
+    def prepare(self, models: _M, tasks: Sequence[ImageTask]) -> Prepared:
+        """Load ``tasks`` and have the tool look at their pictures; see :class:`segagent.distributed.Asking`."""
+        began = time.perf_counter()
+        models = in_turns(self.player(models))
+        images = [_load(task, models, self.kind) for task in tasks]
+        embeddings: dict[str, object] = {}
+        if self.kind.embeds:
+            pictures = {one.episode.image.key: one.episode.image for one in _all_episodes(images)}
+            for image in islice(pictures.values(), _MOST_EMBEDDED):
+                try:
+                    (embeddings[image.key],) = models.tool.embed([image])
+                except CANNOT_BE_PLAYED:
+                    continue  # It is met again, and told, where the image is played.
+        return Prepared(images, embeddings, time.perf_counter() - began)
+
+
+def play_images(
+    models: _M, tasks: Sequence[ImageTask], *, kind: Kind[_M], prepared: Prepared | None = None
+) -> list[ImageResult]:
+    """The results of ``tasks``, in order; ``prepared``: what has been done for them already."""
     lanes = models.lanes
-    began = lanes.clock()
-    with lanes.holding(lambda: [_load(task, models, kind) for task in tasks], _pixels) as images:
+    began = lanes.clock() - (0.0 if prepared is None else prepared.seconds)
+    player = in_turns(models)
+    if prepared is not None:
+        player = with_embeddings(player, prepared.embeddings)
+
+    def load() -> Sequence[Sequence[_Loaded]]:
+        return [_load(task, models, kind) for task in tasks] if prepared is None else prepared.images
+
+    with lanes.holding(load, _pixels) as images:
         # The first of equal episodes is played, for all of them.
         played: dict[Hashable, Asked] = {}
         for place, image in enumerate(images):
             for one in _episodes(image):
                 played.setdefault(_key(place, one), one)
-        made = dict(zip(played, _play(list(played.values()), in_turns(models), kind), strict=True))
+        made = dict(zip(played, _play(list(played.values()), player, kind), strict=True))
         share = (lanes.clock() - began) / max(sum(bool(_episodes([one])) for image in images for one in image), 1)
         return [
             ImageResult(task.unit, *_results(place, image, made, models, kind, share))
@@ -132,6 +192,10 @@ def _load(task: ImageTask, models: _M, kind: Kind[_M]) -> list[_Loaded]:
 
 def _episodes(image: Sequence[_Loaded]) -> list[Asked]:
     return [asked for one in image if not isinstance(one.found, dict) for asked in one.found]
+
+
+def _all_episodes(images: Sequence[Sequence[_Loaded]]) -> list[Asked]:
+    return [asked for image in images for asked in _episodes(image)]
 
 
 def _pixels(images: Sequence[Sequence[_Loaded]]) -> int:

@@ -8,18 +8,19 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from segagent.core import SCHEMA, InputError
 from segagent.core.budget import over_budget
 from segagent.core.failures import Failure
-from segagent.datasets import Dataset
+from segagent.datasets import SampleGroup
 from segagent.distributed import Asking
 from segagent.runs.journal import Journal, read_journal
 from segagent.runs.playing import ImageResult, ImageTask, fail_all
 from segagent.runs.progress import Counting, Progress, Watch, trajectory_cost
 from segagent.runs.session import Session, Shard
 from segagent.runs.stored import SKIPPED_SCHEMA, retried_files, sample_of
+from segagent.runs.summary import summed_up, write_summary_file
 
 Batch: TypeAlias = list[ImageResult]
 
@@ -36,6 +37,19 @@ def fail_as_died(tasks: Sequence[ImageTask]) -> Batch:
     return fail_all(tasks, DIED)
 
 
+class Images(Protocol):
+    """What a run needs of a data set."""
+
+    @property
+    def num_images(self) -> int:
+        """How many groups there are."""
+        ...
+
+    def groups(self) -> Iterator[SampleGroup]:
+        """The samples, image by image."""
+        ...
+
+
 @dataclass(frozen=True)
 class Plan:
     """A run: what is done, and where it is kept.
@@ -44,10 +58,11 @@ class Plan:
     and ``options`` are the journal's. ``costs``: a journal of what each image has cost, for records that do not tell
     it themselves. ``batch_images``: how many images are given to ``work`` at once; it changes no record.
     ``first_look``: is shown the first results before there is a journal, and may refuse to begin one.
-    ``died``: the results of images that end their workers; None ends the run.
+    ``died``: the results of images that end their workers; None ends the run. ``summary``: the file that tells, once
+    the session ends, what came of the run (:func:`segagent.runs.summary.summed_up`); None for none.
     """
 
-    dataset: Dataset
+    dataset: Images
     work: Callable[[Any, Sequence[ImageTask]], Batch]
     file: Path
     settings: Mapping[str, Any]
@@ -59,6 +74,7 @@ class Plan:
     outcome_of: Callable[[Mapping[str, Any]], str] = outcome_of
     first_look: Callable[[Iterator[Batch]], None] | None = None
     died: Callable[[Sequence[ImageTask]], Batch] | None = fail_as_died
+    summary: Path | None = None
 
 
 def carry_out(plan: Plan, ask: Asking[Any], session: Session, watch: Watch | None = None) -> Progress:
@@ -117,7 +133,26 @@ class _Run:
                     self._watch(progress)
             if left > 0:
                 progress.stopped = self._over_budget(progress.cost, progress.num_images + progress.num_retried)
+        if plan.summary is not None:
+            self._sum_up(plan.summary)
         return progress
+
+    def _sum_up(self, file: Path) -> None:
+        progress, num_images = self._counting.progress, self._plan.shard.count(self._num_images)
+        content = {
+            "run": str(self._plan.file),
+            "job": self._plan.settings["what"],
+            "samples": progress.num_samples,
+            **summed_up(
+                "sample",
+                progress.outcomes,
+                progress.failures,
+                num_images,
+                num_images - progress.num_images,
+                progress.cost,
+            ),
+        }
+        write_summary_file(file, content, progress.stopped)
 
     def _count_old_rounds(self) -> None:
         """Count what lies beside the journal: retries of version 0.1.0."""
@@ -157,7 +192,7 @@ class _Run:
         return not self._over_budget(cost, len(waiting) + progress.num_images + progress.num_retried, ahead)
 
     def _over_budget(self, cost: Mapping[str, float], num_images: int, ahead: int = 0) -> str:
-        return over_budget(cost, num_images, self._session.budget, ahead)
+        return over_budget(cost, num_images, self._session.budget, ahead, self._session.spent)
 
     def _keep(self, record: dict[str, Any]) -> None:
         self._counting.add(record)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypedDict
 
-from segagent.core import InputError
+from segagent.core import InputError, SegAgentError
 from segagent.core.budget import Budget
 from segagent.distributed import Asking, worker_processes
 
 OpenWorkers: TypeAlias = Callable[[Callable[[], Any]], AbstractContextManager[Asking[Any]]]
 """Where the work runs: given what makes the models, :func:`segagent.distributed.worker_processes` with a number of
 processes, or :func:`segagent.distributed.ray_workers.ray_workers`."""
+
+
+class StoppedError(SegAgentError):
+    """A budget ended a run that something else was to be made of. What was played stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Session:
     ``limit``: only so many first images, those done before counted; a larger limit goes on.
     ``budget``: of the run, earlier sessions included.
     ``retry_failed``: once all images are done, try again what failed in earlier sessions.
+    ``spent``: what counts towards the budget besides, by name: the cost of other runs that share it.
     """
 
     workers: int | None = None
@@ -78,6 +83,7 @@ class Session:
     limit: int | None = None
     budget: Budget = Budget()  # noqa: RUF009 - frozen
     retry_failed: bool = False
+    spent: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:

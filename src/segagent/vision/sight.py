@@ -11,12 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from segagent.core import Image, Pixels, WeightsError
 from segagent.core.recent import Recent
 from segagent.vision.encoder import Encoder, Pyramid, encoder_input, read_published
+from segagent.vision.weights import fill, read_weights, stored, write_weights
 
 SIDE = 256
 """Side of the square that a whole picture is resized to before it is encoded, in pixels."""
@@ -136,32 +135,11 @@ def fingerprint(path: Path) -> str:
 
 def save_encoder(encoder: Encoder, path: Path) -> None:
     """Write ``path``: float16 safetensors, running statistics float32; whole or not at all."""
-    tensors = {
-        name: value.contiguous() if "running_" in name else value.half().contiguous()
-        for name, value in encoder.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial)
-    partial.chmod(0o644)  # safetensors leaves its files readable for the owner alone
-    partial.replace(path)
+    write_weights({n: v if "running_" in n else v.half() for n, v in stored(encoder).items()}, path)
 
 
 def load_encoder(path: Path) -> Encoder:
     """The encoder of :func:`save_encoder`, float32. Raises ``WeightsError``."""
-    try:
-        tensors = {name: value.float() for name, value in load_file(path).items()}
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
     encoder = Encoder()
-    expected = {name for name in encoder.state_dict() if not name.endswith("num_batches_tracked")}
-    if expected != set(tensors):
-        odd = sorted(expected ^ set(tensors))[0]
-        raise WeightsError(f"{path}: weights of another architecture (for example {odd!r})")
-    try:
-        encoder.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:
-        raise WeightsError(f"{path}: weights of another architecture: {str(error).splitlines()[-1].strip()}") from error
-    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise WeightsError(f"{path}: damaged, some weights are not finite numbers")
+    fill(encoder, read_weights(path), path)
     return encoder

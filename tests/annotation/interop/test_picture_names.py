@@ -14,6 +14,9 @@ NAMES = [
     "caf\u00e9.jpg",
     "x.gif",
     "x.gif.png",
+    "my cup #1.jpg",
+    "once more.png",
+    "once%20more.png",
 ]
 
 
@@ -34,7 +37,13 @@ NAMES = [
         ("set/train_0.png", "train_0"),
         ("x.gif.png", "x.gif.png"),
         (unicodedata.normalize("NFD", "caf\u00e9.jpg"), "caf\u00e9.jpg"),
+        ("my%20cup%20%231.jpg", "my cup #1.jpg"),
+        ("/data/local-files/?d=set/my%20cup%20%231.jpg", "my cup #1.jpg"),
+        ("https://host/x/a.png?token=1", "a.png"),
+        ("D:sub\\b.png", "sub/b.png"),
+        ("once%20more.png", "once%20more.png"),
         # Several could be meant, or none.
+        ("x/once%20more.png", None),
         ("c.png", None),
         ("b.png", None),
         ("three/c.png", None),

@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from segagent.core import InputError, InvalidAction, Proposal, SegmentRequest, decode_rle
+from segagent.core import InputError, InvalidAction, Proposal, SegmentRequest, ToolError, decode_rle
+from segagent.core.failures import Failure
 from segagent.datasets import ScenesDataset, open_dataset
 from segagent.learning import star
 from segagent.learning.examples import fates, star_plus_examples
@@ -17,7 +18,7 @@ from segagent.learning.star.run import as_in_d_0
 from segagent.learning.trajectories import TrajectoryConfig, generate_dataset, read_trajectories
 from segagent.policies import CentrePolicy, make_policy
 from segagent.runs.journal import read_journal
-from segagent.runs.models import Models
+from segagent.runs.models import Models, with_tool_alone
 from segagent.runs.session import Session
 from segagent.tools import make_tool
 
@@ -77,7 +78,10 @@ def test_killed_rollouts_go_on_to_the_same_file(tmp_path, monkeypatch):
 
 def corrections_of(tmp_path, dataset, **options):
     out = options.pop("out", tmp_path / "c.jsonl")
-    correct_rollouts(make_tool("disc"), dataset, tmp_path / "r.jsonl", out, {}, options.get("tell", quiet))
+    tell = options.get("tell", quiet)
+    with Session().asking(lambda: Models(None, options.get("tool") or make_tool("disc"))) as ask:
+        told = lambda made: tell(made.num_images, dataset.num_images)  # noqa: E731
+        correct_rollouts(ask, dataset, tmp_path / "r.jsonl", out, {}, watch=told)
     return out
 
 
@@ -134,6 +138,48 @@ def test_a_target_that_is_gone_leaves_its_corrections_out(tmp_path):
     assert {t.image for t, _ in read_corrected(tmp_path / "r.jsonl", out)} == {"train_8_000000", "train_8_000002"}
     reasons = [record.get("reason") for record in read_journal(out)[1]]
     assert reasons.count("its picture or mask cannot be read any more") == 2
+
+
+class Picky:
+    """The tool that draws discs; takes none with a click on the left ``edge`` pixels."""
+
+    name, accepts_box = "disc", True
+
+    def __init__(self, edge):
+        self._disc, self._edge = make_tool("disc"), edge
+
+    def embed(self, images):
+        return self._disc.embed(images)
+
+    def segment(self, requests):
+        if any(click.x < self._edge for request in requests for click in request.prompts):
+            raise ToolError("not so far to the left")
+        return self._disc.segment(requests)
+
+
+def test_corrections_that_the_tool_refuses_take_no_others_with_them(tmp_path):
+    dataset = rolled(tmp_path / "r.jsonl")
+    whole = list(read_corrected(tmp_path / "r.jsonl", corrections_of(tmp_path, dataset, out=tmp_path / "whole.jsonl")))
+    clicks = {t.sample_id: [one.click.x for one in found.values() if one.click] for t, found in whole}
+    edge = sorted(min(xs, default=99) for xs in clicks.values())[2] + 1
+    refused = {name for name, xs in clicks.items() if min(xs, default=99) < edge}
+    assert 0 < len(refused) < len(clicks)
+    out = corrections_of(tmp_path, dataset, tool=Picky(edge))
+    found = list(read_corrected(tmp_path / "r.jsonl", out))
+    assert {t.sample_id for t, _ in found} == set(clicks) - refused
+    assert [one.corrections for one in found] == [one.corrections for one in whole if one[0].sample_id not in refused]
+    failed = json.loads((tmp_path / "c.summary.json").read_text())["failed"]
+    assert {(one["sample_id"], one["reason"]) for one in failed} == {(n, "not so far to the left") for n in refused}
+
+
+@pytest.mark.slow
+def test_corrections_are_the_same_with_any_number_of_workers(tmp_path):
+    dataset = rolled(tmp_path / "r.jsonl")
+    corrections_of(tmp_path, dataset)
+    session = Session(workers=2)
+    with session.asking(with_tool_alone(partial(make_tool, "disc"))) as ask:
+        correct_rollouts(ask, dataset, tmp_path / "r.jsonl", tmp_path / "two.jsonl", {}, session)
+    assert (tmp_path / "two.jsonl").read_bytes() == (tmp_path / "c.jsonl").read_bytes()
 
 
 class Numb:
@@ -254,14 +300,45 @@ def test_several_data_sets_are_rolled_out_on(tmp_path, trained, d_0):
     assert json.loads((tmp_path / "out" / "training.json").read_text())["datasets"] == specs
 
 
-def test_what_the_command_takes(tmp_path, monkeypatch, d_0):
+def test_what_failed_and_what_it_costs_is_told(tmp_path, trained, d_0, capsys):
+    from segagent.cli.main import main
+
+    class Broken(ScenesDataset):
+        def groups(self):
+            for number, group in enumerate(super().groups()):
+                yield Unreadable(group) if number == 1 else group
+
+    model, _ = sft_model(tmp_path / "s_0", d_0)
+    told = {}
+
+    def keep(file, failures):
+        told[file.name] = {one.image for one in failures}
+
+    sets = [Broken(3, seed=8), open_dataset(DATA)]
+    run_star(model, sets, tmp_path / "out", StarConfig(max_steps=2, tool="disc"), on_failures=keep)
+    assert told == {
+        "rollouts_1.jsonl": {"train_8_000001"},
+        "corrections_1.jsonl": set(),
+        "rollouts_1_2.jsonl": set(),
+        "corrections_1_2.jsonl": set(),
+    }
+    summary = json.loads((tmp_path / "out" / "rollouts_1_2.summary.json").read_text())
+    # The budget is that of all rollouts together.
+    for calls, ended in ((summary["cost"]["policy_calls"], 1), (2 * summary["cost"]["policy_calls"], 0)):
+        command = ["train", "star", str(model), DATA, DATA, "-o", str(tmp_path / "less"), "--tool", "disc"]
+        assert main([*command, "--max-steps", "2", "--workers", "1", "--budget-calls", str(calls)]) == ended
+        assert ("rollouts_1_2.jsonl: the run's budget of" in capsys.readouterr().err) == bool(ended)
+
+
+def test_what_the_command_takes(tmp_path, monkeypatch, d_0, capsys):
     from segagent.cli.main import main
 
     model, _ = sft_model(tmp_path / "s_0", d_0)
     asked = []
 
-    def no_star(model, datasets, out, config, **_):
+    def no_star(model, datasets, out, config, on_failures, **_):
         asked.append(([one.spec for one in datasets], config))
+        on_failures(out / "rollouts_1.jsonl", [Failure("a", "a.png", "gone")] if config.starts == ("random",) else [])
         return TrainedModel(f"embedded:{out}", 1, 1, ((1, 0.5),), 0.0)
 
     monkeypatch.setattr(star, "run_star", no_star)
@@ -271,6 +348,11 @@ def test_what_the_command_takes(tmp_path, monkeypatch, d_0):
     assert [one[0] for one in asked] == [[open_dataset(DATA).spec] * 2] * 2
     assert [(c.starts, c.tau_stop, c.tau_diff) for _, c in asked] == [(None, None, None), (("box",), 0.9, 0.01)]
     assert main([*command, "--starts", "bax"]) == 2
+    capsys.readouterr()
+    assert main([*command, "--starts", "random"]) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["policy"] == f"embedded:{tmp_path / 's_1'}"
+    assert "sample a failed: gone" in told.err
 
 
 def test_rules_that_differ_among_d_0_must_be_said(tmp_path, trained, d_0):

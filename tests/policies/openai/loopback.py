@@ -130,15 +130,17 @@ def completion(*texts: str, finish_reason: str = "stop", **extra: Any) -> tuple[
 
 
 FAULTS = ("429", "500", "503", "hang", "half", "garbage", "drip", "reset", "not a completion")
+SLOW = ("hang", "drip")
 
 
 class FaultProxy:
     """Stands before a server and fails ``rate`` of all calls in one of the ways of :data:`FAULTS`, by a fixed plan.
 
-    ``upstream`` counts the calls that reached the server, by content of the request.
+    Only the first ``slow`` of the :data:`SLOW` ones are, for each costs the client all its patience: later ones become
+    a connection that is reset. ``upstream`` counts the calls that reached the server, by content of the request.
     """
 
-    def __init__(self, upstream: str, *, rate: float, hang: float, seed: int = 0) -> None:
+    def __init__(self, upstream: str, *, rate: float, hang: float, seed: int = 0, slow: int = 8) -> None:
         self.upstream: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self._client = httpx.Client(trust_env=False, timeout=30)
@@ -153,6 +155,8 @@ class FaultProxy:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 with lock:
                     fault = str(rng.choice(FAULTS)) if rng.random() < rate else ""
+                    if fault in SLOW and sum(outer.faults[one] for one in SLOW) >= slow:
+                        fault = "reset"
                     outer.faults[fault or "none"] += 1
                     if not fault:
                         outer.upstream[hashlib.sha256(body).hexdigest()] += 1

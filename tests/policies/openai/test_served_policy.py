@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from loopback import DicePolicy, FaultProxy, Scripted, completion, serving
+from loopback import FAULTS, SLOW, DicePolicy, FaultProxy, Scripted, completion, serving
 
 from segagent.core import Image, InvalidAction, Trajectory, Usage, frozen_mask, total_usage
 from segagent.environment import Episode, StartSpec
@@ -116,10 +117,12 @@ def test_faults_cost_patience_and_nothing_else(made: list[ServedModel], tmp_path
 
 @pytest.mark.slow
 def test_200_episodes_through_faults(made: list[ServedModel], tmp_path: Path) -> None:
-    check_faults(made, tmp_path, count=200, config=SearchConfig(max_steps=4))
+    faults = check_faults(made, tmp_path, count=200, config=SearchConfig(max_steps=4))
+    assert set(faults) == {*FAULTS, "none"}
+    assert sum(faults[one] for one in SLOW) == 8
 
 
-def check_faults(made: list[ServedModel], folder: Path, count: int, config: SearchConfig) -> None:
+def check_faults(made: list[ServedModel], folder: Path, count: int, config: SearchConfig) -> Counter[str]:
     given = without_pure_green(episodes(count))
     expected = run(DicePolicy(), given, config)
     with serving(DicePolicy()) as url, FaultProxy(url, rate=0.3, hang=2.0) as proxy:
@@ -135,6 +138,7 @@ def check_faults(made: list[ServedModel], folder: Path, count: int, config: Sear
         assert proxy.upstream.total() == asked, "the second run asked what the first one knew"
         assert again.usage.calls == 0
         assert again.usage.cached >= asked
+        return proxy.faults
 
 
 def test_interrupted_run_goes_on_where_it_stopped(made: list[ServedModel], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.folder import CALIBRATION_NAME, COSTS_FILE, JOURNAL_FILE, open_run
 from segagent.annotation.batch.models import MakeModels, Models
 from segagent.annotation.batch.summary import write_summary
-from segagent.annotation.batch.work import no_iou, work_on
+from segagent.annotation.batch.work import no_iou, objects_played
 from segagent.annotation.single import require_doubts
 from segagent.core import InputError
 from segagent.core.extensions import extension_versions
@@ -93,7 +93,7 @@ def run_job(
         settings = {"what": config.job, "dataset": dataset.fingerprint, "num_images": dataset.num_images}
         plan = Plan(
             dataset,
-            partial(work_on, config=config),
+            objects_played(config),
             folder / JOURNAL_FILE,
             {**settings, **about["settings"], **config.to_dict()},
             {"dataset": dataset.spec, "versions": about["versions"] | extension_versions(dataset), **(notes or {})},

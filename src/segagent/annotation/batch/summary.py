@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,10 +14,9 @@ from segagent.annotation.batch.folder import Run
 from segagent.annotation.batch.likely_error import ERROR_LABELS, likely_error
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.annotation.people import count_people, objects_left, standings_of
+from segagent.core.failures import Failure
 from segagent.core.texts import read_json
-from segagent.imaging.writing import write_bytes
-
-SUMMARY_FILE = "summary.json"
+from segagent.runs.summary import SUMMARY_FILE, summed_up, write_summary_file
 
 
 def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
@@ -34,13 +32,13 @@ def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
     judged = judge and run.job != "annotate"
     outcomes: Counter[str] = Counter()
     errors: Counter[str] = Counter()
-    failures: list[dict[str, Any]] = []
+    failures: list[Failure] = []
     before: list[float] = []
     after: list[float] = []
     doubted = unscored = 0
     for record in run.records():
         if not isinstance(record, ObjectRecord):
-            failures.append({"object_id": record.sample_id, "image": record.image, "reason": record.reason})
+            failures.append(record)
             continue
         outcomes[record.outcome] += 1
         doubted += bool(record.doubts)
@@ -56,16 +54,12 @@ def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
         "job": run.job,
         "only": "; ".join(_choices(run)),
         "objects": outcomes.total() + len(failures),
-        "outcomes": dict(sorted(outcomes.items())),
+        **summed_up("object", outcomes, failures, run.num_images, run.num_images_left(), run.costs()),
         "doubted": doubted,
         "unscored": unscored,
         "likely_errors": {label: errors[label] for label in ERROR_LABELS} if judged else None,
-        "failed": failures,
-        "images": run.num_images,
-        "images_left": run.num_images_left(),
         "expected_iou_given": round(float(np.mean(before)), 4) if before else None,
         "expected_iou": round(float(np.mean(after)), 4) if after else None,
-        "cost": {name: round(value, 4) for name, value in run.costs().items()},
     }
     if standings := {name: one for name, one in standings_of(run).items() if run.takes(name)}:
         summary["people"] = count_people(standings.values(), objects_left(run, standings=standings))
@@ -74,8 +68,7 @@ def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
 
 def write_summary(run: Run, stopped: str) -> None:
     """Write ``summary.json`` into the run's folder: :func:`summarise_run`, and which budget ``stopped`` the session."""
-    content = {**summarise_run(run), "stopped": stopped}
-    write_bytes(run.folder / SUMMARY_FILE, json.dumps(content, indent=1).encode("ascii") + b"\n")
+    write_summary_file(run.folder / SUMMARY_FILE, summarise_run(run), stopped)
 
 
 def read_summary(folder: str | Path) -> dict[str, Any]:

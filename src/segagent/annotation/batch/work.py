@@ -20,7 +20,7 @@ from segagent.datasets import Sample
 from segagent.environment import Episode, StartSpec
 from segagent.environment.seeds import episode_seed
 from segagent.policies.mending import MendingPolicy, outline_judge
-from segagent.runs.playing import Asked, ImageResult, ImageTask, failed, play_images
+from segagent.runs.playing import Asked, Playing, failed
 from segagent.search import SearchConfig, rollout
 
 SAME_THING = 0.4
@@ -29,9 +29,9 @@ SURE_OUTLINE = 0.85
 """So good an outline, judged without words, may replace a worse one of the same thing where the words say nothing."""
 
 
-def work_on(models: Models, tasks: Sequence[ImageTask], *, config: RunConfig) -> list[ImageResult]:
-    """The results of ``tasks``. An object that cannot be worked on becomes a failure and takes no other with it."""
-    return play_images(models, tasks, kind=_Objects(config))
+def objects_played(config: RunConfig) -> Playing[Models]:
+    """What is done with images. An object that cannot be worked on becomes a failure and takes no other with it."""
+    return Playing(_Objects(config))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class _Objects:
     """A :class:`segagent.runs.playing.Kind`: one episode per object, and of it an :class:`ObjectRecord`."""
 
     config: RunConfig
+    embeds = True
 
     def asked(self, sample: Sample, image: Image, models: Models) -> list[Asked]:
         if self.config.only.doubtful and not speaks_against(models.policy, image, checked_text(sample.text)):

@@ -6,13 +6,12 @@ and ``%20``. Such names are taken as one picture where nothing else could be mea
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import unquote
+
+from segagent.annotation.picture_path import PicturePath, picture_path
 
 _MAX_NAMED = 3
 
@@ -98,14 +97,6 @@ def match_pictures(before: Iterable[str], after: Iterable[str]) -> PictureMatch:
     return match
 
 
-@dataclass(frozen=True, slots=True)
-class _Path:
-    """``parts``: folders and name. ``whole``: whether it names a place on a machine, not one in the data set."""
-
-    parts: tuple[str, ...]
-    whole: bool
-
-
 class _Side:
     """The names of one side that are not paired yet."""
 
@@ -147,23 +138,13 @@ def _take(match: PictureMatch, left: tuple[_Side, _Side], before: str, after: st
     del left[0].paths[before], left[1].paths[after]
 
 
-def _read(name: str) -> _Path:
-    text = name.replace("\\", "/")
-    address = re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text)
-    if "?d=" in text:
-        # How Label Studio writes files of a folder that it serves.
-        text = text.partition("?d=")[2]
-    elif address is not None:
-        text = text[address.end() :].partition("?")[0]
-    drive = re.match(r"[A-Za-z]:", text)
-    text = text[drive.end() :] if drive is not None else text
-    written = unicodedata.normalize("NFC", unquote(text)).split("/")
-    parts = [part for part in written if part not in ("", ".", "..")]
-    if parts and len(parts[-1]) > len(".png") and parts[-1].lower().endswith(".png"):
+def _read(name: str) -> PicturePath:
+    path = picture_path(name)
+    *folders, last = path.parts or ("",)
+    if len(last) > len(".png") and last.lower().endswith(".png"):
         # Exports write it behind the names of pictures that are no files.
-        parts[-1] = parts[-1][: -len(".png")]
-    whole = address is not None or drive is not None or written[0] == "" or ".." in written
-    return _Path(tuple(parts), whole)
+        return replace(path, parts=(*folders, last[: -len(".png")]))
+    return path
 
 
 def _some(names: list[str]) -> str:

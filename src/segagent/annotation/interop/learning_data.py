@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from segagent.core import BoolMask, Click, Image, InputError, SegAgentError, SegmentationTool, Trajectory, encode_rle
+from segagent.core import BoolMask, Click, Image, SegmentationTool, ToolError, Trajectory, encode_rle
 from segagent.core.failures import Failure
 from segagent.core.trajectory import Start, Step
 from segagent.core.versions import package_versions
-from segagent.datasets import Dataset
+from segagent.datasets import Dataset, Sample
+from segagent.distributed import worker_processes
 from segagent.environment import (
     Episode,
     GenerationConfig,
@@ -30,7 +31,10 @@ from segagent.environment import (
 from segagent.environment.mdp import why_invalid
 from segagent.environment.seeds import episode_seed
 from segagent.runs.fingerprint import tool_answers
-from segagent.runs.journal import Journal
+from segagent.runs.models import Models
+from segagent.runs.playing import Asked, Playing
+from segagent.runs.run import Plan, carry_out
+from segagent.runs.session import Session
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,46 +65,56 @@ def write_trajectories(
         "tool_answers": tool_answers(tool),
         **asdict(config),
     }
-    num, failures = 0, list[Failure]()
-    with Journal(path, settings, {"dataset": spec, "versions": package_versions()}) as journal:
-        for group in dataset.groups():
-            samples = [sample for sample in group.samples() if sample.sample_id in beginnings]
-            records: list[dict[str, Any]] = []
-            image = samples[0].load_image() if samples else None
-            for sample in samples:
-                assert image is not None
-                beginning = beginnings[sample.sample_id]
-                target = Target(*sample.load_target(image))
-                start = StartSpec("mask", mask=beginning.mask) if beginning.mask.any() else StartSpec()
-                seed = episode_seed(0, sample.sample_id)
-                episode = Episode(image, sample.text, sample.sample_id, sample.image_name, start, seed)
-                try:
-                    made = _trajectories(episode, target, beginning.clicks, tool, config)
-                except (SegAgentError, ValueError) as error:
-                    failures.append(Failure(sample.sample_id, sample.image_name, str(error)))
-                    records.append(failures[-1].to_dict())
-                    continue
-                num += len(made)
-                records += [one.to_dict() for one in made]
-            journal.append(journal.next_unit, records)
-    return num, failures
+    notes = {"dataset": spec, "versions": package_versions()}
+    plan = Plan(dataset, Playing(_Mended(beginnings, config)), path, settings, notes)
+    with worker_processes(lambda: Models(None, tool), 1) as ask:
+        made = carry_out(plan, ask, Session())
+    return made.outcomes["trajectories"], made.failures
 
 
-def _trajectories(
-    episode: Episode, target: Target, clicks: Sequence[Click], tool: SegmentationTool, config: GenerationConfig
-) -> list[Trajectory]:
-    made = generate_trajectories([episode], [target], tool, config)
-    if clicks:
-        played = play_clicks(episode, target, clicks, tool, config)
-        if played.steps:
-            made.append(played)
-    return made
+@dataclass(frozen=True, eq=False)
+class _Mended:
+    """A :class:`segagent.runs.playing.Kind`: from the run's mask to the person's, by the annotator's rule and by the
+    person's own clicks.
+    """
+
+    beginnings: Mapping[str, Beginning]
+    config: GenerationConfig
+    embeds = True
+
+    def asked(self, sample: Sample, image: Image, models: Models) -> list[Asked]:
+        del models
+        mask = self.beginnings[sample.sample_id].mask
+        start = StartSpec("mask", mask=mask) if mask.any() else StartSpec()
+        seed = episode_seed(0, sample.sample_id)
+        episode = Episode(image, sample.text, sample.sample_id, sample.image_name, start, seed)
+        return [Asked(episode, Target(*sample.load_target(image)))]
+
+    def play(self, asked: Sequence[Asked], models: Models) -> list[list[Trajectory]]:
+        given = [(one.episode, one.target) for one in asked if one.target is not None]
+        made = generate_trajectories([one for one, _ in given], [one for _, one in given], models.tool, self.config)
+        by_hand = [self._by_hand(episode, target, models.tool) for episode, target in given]
+        return [[one, *more] for one, more in zip(made, by_hand, strict=True)]
+
+    def _by_hand(self, episode: Episode, target: Target, tool: SegmentationTool) -> list[Trajectory]:
+        clicks = self.beginnings[episode.sample_id].clicks
+        played = [play_clicks(episode, target, clicks, tool, self.config)] if clicks else []
+        return [one for one in played if one.steps]
+
+    def kept(
+        self, sample: Sample, asked: Asked, made: Sequence[Trajectory], models: Models, seconds: float
+    ) -> list[dict[str, Any]]:
+        del sample, asked, models, seconds
+        return [one.to_dict() for one in made]
 
 
 def play_clicks(
     episode: Episode, target: Target, clicks: Sequence[Click], tool: SegmentationTool, config: GenerationConfig
 ) -> Trajectory:
-    """A person's ``clicks`` through ``tool``, up to the first that does not raise the reward."""
+    """A person's ``clicks`` through ``tool``, up to the first that does not raise the reward.
+
+    Raises ``ToolError`` for one that cannot be carried out.
+    """
     embeddings = embed_images(tool, [episode.image])
     (state,) = reset([episode], embeddings, tool)
     reward = target.reward(state)
@@ -111,7 +125,7 @@ def play_clicks(
         if reward >= config.tau_stop:
             break
         if why_invalid(state, click, tool) is not None:
-            raise InputError(f"the person's click at {click.x}, {click.y} cannot be carried out")
+            raise ToolError(f"the person's click at {click.x}, {click.y} cannot be carried out")
         (state,) = step_batch([(embeddings[0], state, click)], tool)
         if config.discards(target.reward(state) - reward):
             stopped = "tau_diff"

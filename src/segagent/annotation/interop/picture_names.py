@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
+
+from segagent.annotation.picture_path import picture_path
 
 
 class PictureNames:
     """The pictures of a run, by their names in its data set."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._names: dict[str, str] = {}
+        self._exact: dict[str, str] = {}
+        self._read: defaultdict[str, set[str]] = defaultdict(set)
         self._by_last: defaultdict[str, set[str]] = defaultdict(set)
         known = set(names)
         for name in sorted(known):
             # Exports call pictures that were no files what they are called and ".png".
             for spelled in (name, f"{name}.png"):
                 if spelled == name or spelled not in known:
-                    plain = _plain(spelled)
-                    self._names[spelled] = self._names[plain] = name
-                    self._by_last[PurePosixPath(plain).name].add(plain)
+                    self._exact[spelled] = name
+                    self._read[_plain(spelled)].add(name)
+                    self._by_last[PurePosixPath(_plain(spelled)).name].add(_plain(spelled))
 
     def find(self, told: str | None, objects_lie_on: Collection[str] = ()) -> str | None:
         """The picture that a file calls ``told`` (None: nothing), None where none or several could be meant.
@@ -33,11 +35,9 @@ class PictureNames:
         """
         if told is None:
             return next(iter(objects_lie_on)) if len(objects_lie_on) == 1 else None
-        if told in self._names:
-            return self._names[told]
+        if told in self._exact:
+            return self._exact[told]
         spelled = _plain(told)
-        if spelled in self._names:
-            return self._names[spelled]
         parts = PurePosixPath(spelled).parts
         if not parts:
             return None
@@ -45,22 +45,22 @@ class PictureNames:
         ends = {parts, (*parts[:-1], re.sub(r"^[0-9a-f]{8}-", "", parts[-1]))}
         alike = {name for end in ends for name in self._by_last.get(end[-1], ())}
         longer = [name for name in alike if any(_ends_with(end, PurePosixPath(name).parts) for end in ends)]
-        if longer:
-            return self._names[max(longer, key=lambda name: len(PurePosixPath(name).parts))]
-        shorter = {
-            self._names[name] for name in alike if any(_ends_with(PurePosixPath(name).parts, end) for end in ends)
-        }
-        possible = shorter or {self._names[name] for name in alike}
+        if spelled in self._read:
+            possible = self._read[spelled]
+        elif longer:
+            possible = self._read[max(longer, key=lambda name: len(PurePosixPath(name).parts))]
+        else:
+            shorter = {name for name in alike if any(_ends_with(PurePosixPath(name).parts, end) for end in ends)}
+            possible = {name for same in shorter or alike for name in self._read[same]}
+            if not shorter:
+                possible &= set(objects_lie_on)
         meant = possible.intersection(objects_lie_on)
-        if len(meant) == 1:
-            return meant.pop()
-        return next(iter(shorter)) if len(shorter) == 1 else None
+        chosen = meant if len(meant) == 1 else possible
+        return next(iter(chosen)) if len(chosen) == 1 else None
 
 
 def _plain(told: str) -> str:
-    """As a path below a folder, without what only says where the folder is."""
-    path = unicodedata.normalize("NFC", told).replace("\\", "/").rpartition("?d=")[2]
-    return "/".join(part for part in path.split("/") if part not in ("", "."))
+    return "/".join(picture_path(told).parts)
 
 
 def _ends_with(parts: tuple[str, ...], end: tuple[str, ...]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from segagent.core import InputError
 from segagent.datasets import Dataset, open_dataset
-from segagent.evaluation.degrading import DEGRADING_VERSION, HIGHEST_IOU, LOWEST_IOU
+from segagent.datasets.faults import DEGRADING_VERSION, HIGHEST_IOU, LOWEST_IOU
 from segagent.evaluation.protocols import EvaluationConfig
 from segagent.search import SearchConfig
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias, Unpack
 
@@ -13,7 +15,7 @@ from segagent.evaluation.run import play_protocol
 from segagent.policies import CentrePolicy
 from segagent.runs.models import MakeModels, Models, unchanged, with_changes
 from segagent.runs.progress import Progress
-from segagent.runs.session import How, Session
+from segagent.runs.session import How, Session, StoppedError
 
 Watch: TypeAlias = Callable[[str, int, int, str], None]
 """Told what is played, images done, images in all, and a note."""
@@ -30,12 +32,14 @@ def play_benchmark(
 ) -> list[Failure]:
     """Play every data set into ``out``/DATA/PLAY/trajectories.jsonl, and give the failed samples, each once.
 
-    ``how``: see :class:`segagent.runs.session.Session`. Raises ``InputError`` for journals that cannot be gone on with
-    (other settings, policy or tool), and ``SegAgentError`` where the policy's server fails for good; what was written
-    stays.
+    ``how``: see :class:`segagent.runs.session.Session`; the budget is that of all plays together.
+
+    Raises ``InputError`` for journals that cannot be gone on with (other settings, policy or tool), ``StoppedError``
+    where the budget does not reach to the end, and ``SegAgentError`` where the policy's server fails for good. What was
+    written stays.
     """
     failures: dict[tuple[str, str], Failure] = {}
-    session = Session(**how)
+    session, spent = Session(**how), Counter[str]()
     with session.asking(make_models) as ask:
         (outlines,) = ask(_outlines, [None])
         for one in sets:
@@ -49,10 +53,17 @@ def play_benchmark(
                     watch(what, progress.num_images, total, f"{progress.num_samples} samples{failed}")
 
                 folder, player = Path(out) / one.folder / play, _PLAYERS.get(play, unchanged)
+                # Calls are counted of the policy that is tested.
+                budget = replace(session.budget, policy_calls=None) if play in _PLAYERS else session.budget
+                now = replace(session, spent=spent, budget=budget)
                 try:
-                    progress = play_protocol(one.dataset, ask, folder, settings, session, told, player)
+                    progress = play_protocol(one.dataset, ask, folder, settings, now, told, player)
                 except InputError as error:
                     raise InputError(f"{what}: {error}") from error
+                calls = 0 if play in _PLAYERS else progress.cost["policy_calls"]
+                spent.update({**progress.cost, "policy_calls": calls})
+                if progress.stopped:
+                    raise StoppedError(f"{what}: {progress.stopped}")
                 for failure in progress.failures:
                     failures.setdefault((one.folder, failure.sample_id), failure)
     return list(failures.values())

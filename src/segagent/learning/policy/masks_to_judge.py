@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from segagent.core import BoolMask, Click, Image, Pixels, SegmentationTool, State, empty_mask, iou
 from segagent.datasets.corruption import spoil
+from segagent.datasets.faults import blotted
 from segagent.environment.annotator import next_click
 from segagent.environment.mdp import step_batch
 from segagent.learning.policy.scene_store import SceneStore
@@ -83,23 +84,9 @@ class Things:
 def faulty(rng: np.random.Generator, thing: Thing, kind: str) -> BoolMask | None:
     """The thing's mask gone wrong in the way of ``kind``; None where that cannot be."""
     if kind in ("bite", "blot"):
-        return _blotted(rng, thing.mask, add=kind == "blot")
+        return blotted(thing.mask, rng, add=kind == "blot")
     spoiled = spoil(kind, thing.mask, thing.others, rng, strength=_STRENGTH)  # type: ignore[arg-type]
     return spoiled if spoiled is not None and spoiled.any() else None
-
-
-def _blotted(rng: np.random.Generator, mask: BoolMask, *, add: bool) -> BoolMask | None:
-    """One to three turned ellipses about the outline, added or taken away."""
-    rows, columns = np.nonzero(mask)
-    extent = float(np.sqrt(rows.size))
-    changed = mask.astype(np.uint8)
-    for _ in range(int(rng.integers(1, 4))):
-        at = int(rng.integers(rows.size))
-        axes = tuple(max(1, int(v)) for v in rng.uniform(0.08, 0.45, 2) * extent)
-        away = rng.normal(0, 0.35, 2) * extent * add
-        centre = int(columns[at] + away[0]), int(rows[at] + away[1])
-        cv2.ellipse(changed, centre, axes, float(rng.uniform(0, 180)), 0, 360, int(add), -1)
-    return changed > 0 if changed.any() else None
 
 
 def clicked(

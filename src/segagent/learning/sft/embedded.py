@@ -7,13 +7,13 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from segagent.core import InputError
-from segagent.core.settings import changed_settings
+from segagent.core.settings import claim, require_same
+from segagent.core.texts import read_json
 from segagent.cpu import precision
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.train_states import judge, state_loss
@@ -54,7 +54,7 @@ def train_embedded(
     finished = _finished(out, settings) if resume else None
     if finished is not None:
         return finished
-    _claim(out, settings, resume=resume)
+    claim(out / _SETTINGS, settings, _OPTIONS, anew=not resume)
     began = time.perf_counter()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # Small convolutions: more threads cost more than they give.
@@ -134,37 +134,15 @@ def _digest(sets: Sequence[TrainingSet]) -> str:
     return digest.hexdigest()
 
 
-def _claim(out: Path, settings: dict[str, object], *, resume: bool) -> None:
-    """Put the settings into the folder before a checkpoint is. Raises ``InputError`` where others were begun there."""
-    path = out / _SETTINGS
-    out.mkdir(parents=True, exist_ok=True)
-    if resume and path.exists():
-        try:
-            before = json.loads(path.read_text())
-        except ValueError as error:
-            raise InputError(f"{path}: damaged; remove the folder or choose another") from error
-        _require_same(out, before, settings)
-    path.write_text(json.dumps(settings))
-
-
-def _require_same(out: Path, before: Any, settings: dict[str, object]) -> None:
-    told = changed_settings(before, json.loads(json.dumps(settings)), _OPTIONS)
-    if told:
-        raise InputError(f"{out}: was begun with other settings or examples ({told}); choose another folder")
-
-
 def _finished(out: Path, settings: dict[str, object]) -> TrainedModel | None:
     """The result of a training that ended in ``out``; None if none did. Raises ``InputError`` for another one's."""
     path = out / _RESULT
     if not path.exists() or not (out / SHIPPED.name).exists():
         return None
+    result = read_json(path, "remove the folder or choose another")
     try:
-        result = json.loads(path.read_text())
-        before = dict(result["settings"])
-        losses = tuple((int(step), float(loss)) for step, loss in result["losses"])
-        counts = result["steps"], result["examples"]
-        model = TrainedModel(f"embedded:{out}", *counts, losses, result["seconds"], int(result.get("left_out", 0)))
-    except (ValueError, KeyError, TypeError) as error:
+        before, model = dict(result["settings"]), TrainedModel.recorded(f"embedded:{out}", result)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}); remove the folder or choose another") from error
-    _require_same(out, before, settings)
+    require_same(out, before, settings, _OPTIONS)
     return model

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from segagent.core import InputError
+from segagent.core.texts import read_json
 
 TRAINING_NOTE = "training.json"
 
@@ -28,6 +29,13 @@ class TrainedModel:
     seconds: float
     left_out: int = 0
 
+    @classmethod
+    def recorded(cls, spec: str, record: Mapping[str, Any]) -> TrainedModel:
+        """The model of ``spec`` whose other values a folder has on record. Raises ``KeyError`` and the like."""
+        losses = tuple((int(step), float(loss)) for step, loss in record["losses"])
+        counts = int(record["steps"]), int(record["examples"])
+        return cls(spec, *counts, losses, float(record["seconds"]), int(record.get("left_out", 0)))
+
 
 Progress = Callable[[str, int, int, float], None]
 """Told (what is being done, how many done, of how many, recent mean loss or nan)."""
@@ -46,10 +54,7 @@ def write_training_note(out: str | Path, note: dict[str, Any]) -> None:
 def read_training_note(folder: str | Path) -> dict[str, Any]:
     """The note of :func:`write_training_note`. Raises ``InputError`` where the folder holds none."""
     path = Path(folder) / TRAINING_NOTE
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read; expected a model folder of 'segagent train sft'") from error
+    note = read_json(path, "expected a model folder of 'segagent train sft'")
     if not isinstance(note, dict):
         raise InputError(f"{path}: damaged; expected a JSON object")
     return note

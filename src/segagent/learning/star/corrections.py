@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,6 @@ from segagent.core import (
     Click,
     Image,
     InputError,
-    SegAgentError,
     SegmentationTool,
     State,
     Trajectory,
@@ -22,12 +22,19 @@ from segagent.core import (
 from segagent.core.actions import action_from_dict, action_to_dict
 from segagent.core.failures import Failure
 from segagent.core.versions import package_versions
-from segagent.datasets import Dataset
+from segagent.datasets import Dataset, Sample, SampleGroup
 from segagent.datasets.loading import Loaded, load_samples
+from segagent.distributed import Asking
 from segagent.environment import Episode, StartSpec, Target, embed_images, next_click, reset, step_batch
 from segagent.learning.examples import Correction, raised
-from segagent.runs.journal import Journal, read_journal
+from segagent.runs.journal import read_journal
+from segagent.runs.models import Models
+from segagent.runs.playing import CANNOT_BE_PLAYED, ImageResult, ImageTask
+from segagent.runs.progress import Progress, Watch
+from segagent.runs.run import DIED, Plan, carry_out
+from segagent.runs.session import Session
 from segagent.runs.stored import stored_images
+from segagent.runs.summary import SUMMARY_ENDING
 
 CORRECTIONS_SCHEMA = "segagent.corrections/1"
 
@@ -40,31 +47,67 @@ class Corrected(NamedTuple):
 
 
 def correct_rollouts(
-    tool: SegmentationTool,
+    ask: Asking[Models],
     dataset: Dataset,
     rollouts: Path,
     out: Path,
     settings: dict[str, Any],
-    progress: Callable[[int, int], None],
-) -> None:
+    session: Session = Session(),  # noqa: B008 - frozen
+    watch: Watch | None = None,
+) -> Progress:
     """Try the annotator's click in each state of ``rollouts`` whose action did not raise the reward, into ``out``.
 
     The rollouts are played again for it, since what a tool remembers of a state is not on record. ``out`` is a journal
     with the units of ``rollouts`` and one record per trajectory, in order; one that was begun is gone on with. A
-    trajectory whose picture or target cannot be read any more leaves a failure.
+    trajectory whose picture or target cannot be read any more, or that the tool cannot deal with, leaves a failure.
+    ``ask`` runs what needs the tool; budgets are the rollouts' alone. Raises as
+    :func:`segagent.runs.run.carry_out` does.
     """
-    units = _trajectories_by_unit(rollouts)
-    with Journal(out, {"what": "corrections", **settings}, {"versions": package_versions()}) as journal:
-        progress(journal.next_unit, dataset.num_images)
+    plan = Plan(
+        _RolledOut(dataset, rollouts),
+        _correct,
+        out,
+        {"what": "corrections", **settings},
+        {"versions": package_versions()},
+        died=_fail_as_died,
+        summary=out.with_suffix(SUMMARY_ENDING),
+    )
+    return carry_out(plan, ask, Session(limit=session.limit), watch)
+
+
+@dataclass(frozen=True)
+class _RolledOutGroup:
+    """An image's samples, and what was rolled out on them."""
+
+    group: SampleGroup
+    trajectories: Sequence[Trajectory]
+
+    @property
+    def image_name(self) -> str:
+        return self.group.image_name
+
+    def samples(self) -> Sequence[Sample]:
+        return self.group.samples()
+
+
+@dataclass(frozen=True)
+class _RolledOut:
+    """A data set, each of whose images brings its trajectories in the journal ``rollouts`` along."""
+
+    dataset: Dataset
+    rollouts: Path
+
+    @property
+    def num_images(self) -> int:
+        return self.dataset.num_images
+
+    def groups(self) -> Iterator[_RolledOutGroup]:
+        units = _trajectories_by_unit(self.rollouts)
         unit, trajectories = next(units, (-1, []))
-        for place, group in enumerate(dataset.groups()):
+        for place, group in enumerate(self.dataset.groups()):
             while 0 <= unit < place:
                 unit, trajectories = next(units, (-1, []))
-            if unit != place or place < journal.next_unit:
-                continue
-            loaded = {one.sample.sample_id: one for one in load_samples(group.samples()) if isinstance(one, Loaded)}
-            journal.append(place, _records(trajectories, loaded, tool))
-            progress(journal.next_unit, dataset.num_images)
+            yield _RolledOutGroup(group, trajectories if unit == place else ())
 
 
 def read_corrected(rollouts: Path, corrections: Path) -> Iterator[Corrected]:
@@ -99,26 +142,51 @@ def _trajectories_by_unit(path: Path) -> Iterator[tuple[int, list[Trajectory]]]:
             yield unit, trajectories
 
 
-def _records(
-    trajectories: Sequence[Trajectory], loaded: dict[str, Loaded], tool: SegmentationTool
-) -> list[dict[str, Any]]:
+def _correct(models: Models, tasks: Sequence[ImageTask]) -> list[ImageResult]:
+    return [ImageResult(task.unit, _records(_trajectories(task), task, models.tool), {}) for task in tasks]
+
+
+def _fail_as_died(tasks: Sequence[ImageTask]) -> list[ImageResult]:
+    return [ImageResult(task.unit, [_failed(one, DIED) for one in _trajectories(task)], {}) for task in tasks]
+
+
+def _trajectories(task: ImageTask) -> Sequence[Trajectory]:
+    assert isinstance(task.group, _RolledOutGroup)
+    return task.group.trajectories
+
+
+def _records(trajectories: Sequence[Trajectory], task: ImageTask, tool: SegmentationTool) -> list[dict[str, Any]]:
+    if not trajectories:
+        return []
+    loaded = {one.sample.sample_id: one for one in load_samples(task.samples()) if isinstance(one, Loaded)}
     found = [(t, loaded[t.sample_id]) for t in trajectories if t.sample_id in loaded]
-    usable = [(t, one.image, Target(one.mask, one.ignore)) for t, one in found]
-    try:
-        made = iter(try_corrections(usable, tool))
-    except SegAgentError as error:
-        return [Failure(t.sample_id, t.image, str(error)).to_dict() for t in trajectories]
+    made = iter(_tried([(t, one.image, Target(one.mask, one.ignore)) for t, one in found], tool))
     records = []
     for trajectory in trajectories:
+        corrections = next(made) if trajectory.sample_id in loaded else "its picture or mask cannot be read any more"
+        if isinstance(corrections, str):
+            records.append(_failed(trajectory, corrections))
+            continue
         about = {"sample_id": trajectory.sample_id, "image": trajectory.image}
-        if trajectory.sample_id in loaded:
-            clicks = {str(index): _to_dict(one) for index, one in next(made).items()}
-            records.append({"schema": CORRECTIONS_SCHEMA, **about, "corrections": clicks})
-        else:
-            records.append(
-                Failure(trajectory.sample_id, trajectory.image, "its picture or mask cannot be read any more").to_dict()
-            )
+        clicks = {str(index): _to_dict(one) for index, one in corrections.items()}
+        records.append({"schema": CORRECTIONS_SCHEMA, **about, "corrections": clicks})
     return records
+
+
+def _failed(trajectory: Trajectory, reason: str) -> dict[str, Any]:
+    return Failure(trajectory.sample_id, trajectory.image, reason).to_dict()
+
+
+def _tried(
+    played: Sequence[tuple[Trajectory, Image, Target]], tool: SegmentationTool
+) -> list[dict[int, Correction] | str]:
+    """The corrections of each trajectory, or why there are none."""
+    try:
+        return list(try_corrections(played, tool))
+    except CANNOT_BE_PLAYED as error:
+        if len(played) > 1:
+            return [made for one in played for made in _tried([one], tool)]
+        return [str(error) or type(error).__name__]
 
 
 def try_corrections(

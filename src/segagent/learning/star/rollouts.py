@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +13,36 @@ from segagent.datasets import Dataset, Sample
 from segagent.distributed import Asking
 from segagent.learning.star.config import StarConfig
 from segagent.learning.trajectories.starts import asked_from
+from segagent.policies.wrapping import WrappedPolicy
 from segagent.runs.models import Models
-from segagent.runs.playing import Asked, play_images
+from segagent.runs.playing import Asked, Playing
 from segagent.runs.progress import Progress, Watch
 from segagent.runs.run import Plan, carry_out
 from segagent.runs.session import Session
+from segagent.runs.summary import SUMMARY_ENDING
 from segagent.search import SearchConfig, rollout, with_rewards
 
 _PICTURES_TOGETHER = 8
 
 
-class Sampling:
+class Sampling(WrappedPolicy[Policy]):
     """A policy whose first proposal is sampled too: with temperature 0 it is ``policy`` itself."""
 
     def __init__(self, policy: Policy, temperature: float) -> None:
-        self._policy, self._temperature = policy, temperature
+        super().__init__(policy)
+        self._temperature = temperature
 
-    @property
-    def name(self) -> str:
-        """The policy's own."""
-        return self._policy.name
-
-    def propose(
-        self,
-        observations: Sequence[Observation],
-        num_proposals: int = 1,
-        *,
-        temperature: float = 0.0,
-        seeds: Sequence[int] | None = None,
-    ) -> list[list[Proposal]]:
-        """See :class:`segagent.core.Policy`; the greedy proposal is asked for and left out."""
+    def asked_for(self, num_proposals: int, temperature: float) -> tuple[int, float]:
+        """One proposal more: the greedy one, which is left out."""
         if not self._temperature:
-            return self._policy.propose(observations, num_proposals, temperature=temperature, seeds=seeds)
-        heat = max(temperature, self._temperature)
-        replies = self._policy.propose(observations, num_proposals + 1, temperature=heat, seeds=seeds)
-        return [proposals[1:] for proposals in replies]
+            return num_proposals, temperature
+        return num_proposals + 1, max(temperature, self._temperature)
+
+    def changed(
+        self, observations: Sequence[Observation], replies: list[list[Proposal]], num_proposals: int
+    ) -> list[list[Proposal]]:
+        """The last ones."""
+        return [proposals[-num_proposals:] for proposals in replies]
 
 
 def roll_out(
@@ -63,16 +57,17 @@ def roll_out(
     """Write one episode per sample of ``dataset`` and start to the journal ``out``, or go on where it stopped.
 
     Episodes have ``config.max_steps`` steps without any stop: rewards need no PRM. Units are images; a sample that
-    cannot be used is recorded as failed. ``ask`` runs what needs the models; ``settings`` decide the records besides
-    ``config``. Raises as :func:`segagent.runs.run.carry_out` does.
+    cannot be used is recorded as failed. What came of it is told beside it (``.summary.json``). ``ask`` runs what needs
+    the models; ``settings`` decide the records besides ``config``. Raises as :func:`segagent.runs.run.carry_out` does.
     """
     plan = Plan(
         dataset,
-        partial(play_images, kind=_Rollouts(config)),
+        Playing(_Rollouts(config)),
         out,
         {"what": "rollouts", **settings},
         {"versions": package_versions(dataset), "num_images": dataset.num_images},
         batch_images=_PICTURES_TOGETHER,
+        summary=out.with_suffix(SUMMARY_ENDING),
     )
     return carry_out(plan, ask, session, watch)
 
@@ -82,6 +77,7 @@ class _Rollouts:
     """A :class:`segagent.runs.playing.Kind`: the policy's episode from each start, with its rewards."""
 
     config: StarConfig
+    embeds = True
 
     def asked(self, sample: Sample, image: Image, models: Models) -> list[Asked]:
         return list(asked_from(self.config.starts or ("empty",), sample, image, models.tool, self.config.seed))

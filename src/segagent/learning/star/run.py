@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any, Unpack
 
 from segagent.core import InputError
 from segagent.core.extensions import from_record
+from segagent.core.failures import Failure
 from segagent.datasets import Dataset
 from segagent.learning.examples import fates, star_examples, star_plus_examples
 from segagent.learning.sft import (
@@ -31,8 +33,7 @@ from segagent.runs.journal import read_journal
 from segagent.runs.models import make_models
 from segagent.runs.progress import Progress as RunProgress
 from segagent.runs.run import made_folder
-from segagent.runs.session import How, Session
-from segagent.tools import make_tool
+from segagent.runs.session import How, Session, StoppedError
 
 
 def run_star(
@@ -43,6 +44,7 @@ def run_star(
     *,
     recipe: Recipe | None = None,
     rollouts_in: Path | None = None,
+    on_failures: Callable[[Path, Sequence[Failure]], None] = lambda journal, failures: None,
     resume: bool = True,
     progress: Progress = lambda what, done, total, loss: None,
     **how: Unpack[How],
@@ -54,11 +56,12 @@ def run_star(
     (``out/rollouts_N.jsonl``, resumable; ``rollouts_N_2.jsonl`` for a second data set), makes D_n of it and trains S_0
     anew, on D_0 + D_n for StaR+ and on D_n for StaR. StaR+ tries its corrections with the tool first
     (``corrections_N.jsonl``, resumable). Earlier rounds' models are in ``out/round_N``.
-    ``how``: ``workers``, ``open_workers``, ``limit`` and ``budget`` of the rollouts on each data set, see
-    :class:`segagent.runs.session.Session`; corrections and training run in this process.
+    ``how``: ``workers``, ``open_workers``, ``limit`` and ``budget`` of the rollouts, see
+    :class:`segagent.runs.session.Session`; workers correct as well. Training runs in this process.
+    ``on_failures``: told the samples of each file of rollouts or corrections that failed.
     ``rollouts_in``: another folder for the rollouts; StaR and StaR+ of one S_0 may share their first round's.
     Raises ``InputError`` where the folder holds no such model, a trajectories file of S_0 is missing or nothing is left
-    to train on.
+    to train on, and ``StoppedError`` where the budget does not reach to the end of the rollouts.
     """
     folder, session = made_folder(out), Session(**how)
     datasets = list(dataset) if isinstance(dataset, Sequence) else [dataset]
@@ -74,31 +77,31 @@ def run_star(
     s_0 = from_record(f"{scheme}:{model}", model)
     d_0 = [load_annotator_set(path) for path in d0_files] if config.variant == "star+" else []
     trained: TrainedModel | None = None
+    spent: Counter[str] = Counter()
     for number in range(1, config.rounds + 1):
         into = folder if number == config.rounds else folder / f"round_{number}"
         previous = trained.spec if trained is not None else s_0
         d_n = []
-        played = []
         with session.asking(partial(make_models, previous, config.tool)) as ask:
             for place, one in enumerate(datasets, 1):
                 settings = {"model": previous, "dataset": one.fingerprint, "round": number, **config.rollout_settings()}
                 name = f"{number}.jsonl" if place == 1 else f"{number}_{place}.jsonl"
                 rollouts = (rollouts_in or folder) / f"rollouts_{name}"
-                told = partial(_in_round, progress, number, "rollouts", total=one.num_images, loss=float("nan"))
-                made = roll_out(ask, one, rollouts, config, settings, session, partial(_images_done, told))
+                told = partial(_in_round, progress, number, total=one.num_images, loss=float("nan"))
+                watch = partial(_images_done, told, "rollouts")
+                made = roll_out(ask, one, rollouts, config, settings, replace(session, spent=spent), watch)
+                spent.update(made.cost)
                 if made.stopped:
-                    raise InputError(f"{rollouts}: {made.stopped}; give a larger budget to go on")
-                played.append((one, rollouts, settings))
-        tool = make_tool(config.tool)
-        for one, rollouts, settings in played:
-            if config.variant == "star+":
-                corrections = rollouts.with_name(rollouts.name.replace("rollouts", "corrections", 1))
-                told = partial(_in_round, progress, number, "corrections", loss=float("nan"))
-                correct_rollouts(tool, one, rollouts, corrections, settings, told)
-                judged = (star_plus_examples(*c, config.rules) for c in read_corrected(rollouts, corrections))
-            else:
+                    raise StoppedError(f"{rollouts}: {made.stopped}")
+                on_failures(rollouts, made.failures)
                 judged = (star_examples(t, min_reward=config.min_reward) for t in read_trajectories(rollouts))
-            d_n.append(TrainingSet(one, [example for found in judged for example in found]))
+                if config.variant == "star+":
+                    corrections = rollouts.with_name(rollouts.name.replace("rollouts", "corrections", 1))
+                    watch = partial(_images_done, told, "corrections")
+                    tried = correct_rollouts(ask, one, rollouts, corrections, settings, session, watch)
+                    on_failures(corrections, tried.failures)
+                    judged = (star_plus_examples(*c, config.rules) for c in read_corrected(rollouts, corrections))
+                d_n.append(TrainingSet(one, [example for found in judged for example in found]))
         examples = [example for one_set in d_n for example in one_set.examples]
         if not examples:
             raise InputError(
@@ -157,8 +160,8 @@ def _rule(name: str, made: Sequence[dict[str, Any]]) -> float | None:
     return found[0] if found else None
 
 
-def _images_done(told: Callable[..., None], made: RunProgress) -> None:
-    told(done=made.num_images)
+def _images_done(told: Callable[..., None], what: str, made: RunProgress) -> None:
+    told(what=what, done=made.num_images)
 
 
 def _in_round(progress: Progress, number: int, what: str, done: int, total: int, loss: float) -> None:

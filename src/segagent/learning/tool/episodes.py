@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segagent.core import BoolMask, Click, Pixels, iou
+from segagent.datasets.faults import faulty_probabilities
 from segagent.environment.annotator import next_click
-from segagent.learning.tool.corruption import faulty_probabilities
 from segagent.learning.tool.sources import Source
 from segagent.learning.tool.views import random_view
 from segagent.tools.embedded.evidence import (
@@ -129,7 +129,7 @@ class EpisodePool:
         if self._rng.random() < self._empty_share:
             box = _loose_box(self._rng, target) if self._rng.random() < _BOX_SHARE else None
             return Episode(pixels, target, np.zeros(target.shape, np.float32), steps, box)
-        return Episode(pixels, target, faulty_probabilities(self._rng, target), steps)
+        return Episode(pixels, target, faulty_probabilities(target, self._rng), steps)
 
     def _replace(self, over: list[int]) -> None:
         if not over:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, Unpack
 
@@ -17,10 +16,11 @@ from segagent.environment import generate_trajectories
 from segagent.learning.trajectories.config import TrajectoryConfig
 from segagent.learning.trajectories.starts import asked_from
 from segagent.runs.models import Models, with_tool_alone
-from segagent.runs.playing import Asked, play_images
+from segagent.runs.playing import Asked, Playing
 from segagent.runs.progress import Progress, Watch
 from segagent.runs.run import Plan, carry_out
 from segagent.runs.session import How, Session
+from segagent.runs.summary import SUMMARY_ENDING
 
 MakeTool: TypeAlias = Callable[[], SegmentationTool]
 """Makes the tool; it is sent to other processes, so it must be picklable (``partial(make_tool, "embedded")``)."""
@@ -46,7 +46,7 @@ def generate_dataset(
     The file is a :class:`segagent.runs.journal.Journal` with one unit per image; its records are, for each sample in
     the order of ``dataset.groups()``, one trajectory per start or one failure. It does not depend on workers, on
     ``config.batch_images`` or on where earlier runs were stopped. What it cost is kept beside it (``out`` with the
-    ending ``.costs.jsonl``).
+    ending ``.costs.jsonl``), and what came of it (``.summary.json``).
 
     Args:
         dataset: what to annotate.
@@ -67,7 +67,7 @@ def generate_dataset(
         versions = about["versions"] | extension_versions(dataset)
         plan = Plan(
             dataset,
-            partial(play_images, kind=_Annotated(config)),
+            Playing(_Annotated(config)),
             file,
             {"what": "trajectories", "dataset": dataset.fingerprint, **about["tool"], **config.to_dict()},
             {"dataset": dataset.spec, "versions": versions, "num_images": dataset.num_images},
@@ -75,6 +75,7 @@ def generate_dataset(
             shard=config.shard,
             batch_images=config.batch_images,
             costs=file.with_suffix(".costs.jsonl"),
+            summary=file.with_suffix(SUMMARY_ENDING),
         )
         return carry_out(plan, ask, session, watch)
 
@@ -93,6 +94,7 @@ class _Annotated:
     """
 
     config: TrajectoryConfig
+    embeds = True
 
     def asked(self, sample: Sample, image: Image, models: Models) -> list[Asked]:
         found = []

@@ -8,12 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from segagent.core import WeightsError
+from segagent.core import InputError, WeightsError
+from segagent.core.texts import read_json
 from segagent.cpu import on_one_thread
 from segagent.policies.embedded.detector import Detector
 from segagent.policies.embedded.grounding import Grounding
@@ -24,6 +22,7 @@ from segagent.policies.embedded.regions import NUM_SEEN
 from segagent.policies.embedded.state_head import StateHead
 from segagent.policies.embedded.tokens import Vocabulary
 from segagent.vision.sight import Sight, keep_beside, sight_beside
+from segagent.vision.weights import fill, read_weights, stored, write_weights
 
 ARCHITECTURE = "segagent-embedded-policy/2"
 _FIRST = "segagent-embedded-policy/1"
@@ -72,15 +71,8 @@ def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) ->
 
     ``card`` says how the weights were made and how good they are; it goes into the JSON file as it is.
     """
-    tensors = {}
-    for name, value in network.state_dict().items():
-        if name.endswith("num_batches_tracked"):
-            continue
-        keep = "running_" in name or not value.is_floating_point()
-        tensors[name] = value.contiguous() if keep else value.to(torch.float16).contiguous()
-    partial = path.with_suffix(".partial")
-    description: dict[str, Any] = {"architecture": _FIRST if network.sight is None else ARCHITECTURE}
-    save_file(tensors, partial, metadata=description)
+    named = {"architecture": _FIRST if network.sight is None else ARCHITECTURE}
+    description: dict[str, Any] = dict(named)
     if network.sight is not None:
         description["encoder"] = network.sight.fingerprint
         keep_beside(network.sight, path)
@@ -88,8 +80,8 @@ def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) ->
         description["absent_above"] = network.absent_above
     description |= {**asdict(network.architecture), "card": dict(card)}
     path.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")
-    partial.chmod(0o644)  # safetensors leaves its files readable for the owner alone
-    partial.replace(path)
+    kept = {n: v if "running_" in n or not v.is_floating_point() else v.half() for n, v in stored(network).items()}
+    write_weights(kept, path, named)
 
 
 @on_one_thread()
@@ -99,29 +91,21 @@ def load_network(path: Path) -> PolicyNetwork:
     if not path.exists() or not description_path.exists():
         raise WeightsError(f"no policy weights at {path}; train them with: segagent train-embedded policy")
     try:
-        description = json.loads(description_path.read_text())
+        description = read_json(description_path)
         if description["architecture"] not in (ARCHITECTURE, _FIRST):
             raise WeightsError(f"{path} is of architecture {description['architecture']!r}, expected {ARCHITECTURE!r}")
         sight = None if description["architecture"] == _FIRST else sight_beside(path, str(description["encoder"]))
         first, second, third, fourth = (int(n) for n in description["num_classes"])
         architecture = Architecture(tuple(map(str, description["words"])), (first, second, third, fourth))
         absent_above = None if "absent_above" not in description else float(description["absent_above"])
-        tensors = _without_reward_head(load_file(path), path)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (InputError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} is damaged: {type(error).__name__} {error}") from error
+    tensors = _without_reward_head(read_weights(path), path)
     network = PolicyNetwork(architecture, sight)
     network.absent_above = absent_above
     if any(name.startswith("prm.") for name in tensors):
         network.prm = Prm()
-    state = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    expected = {name for name in network.state_dict() if not name.endswith("num_batches_tracked")}
-    if expected != set(state):
-        odd = sorted(expected ^ set(state))
-        raise WeightsError(f"{path} does not fit this version: {len(odd)} weights differ, first {odd[0]!r}")
-    try:
-        network.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise WeightsError(f"{path} does not fit this version: {error}") from error
+    fill(network, tensors, path)
     return network.eval().requires_grad_(False)
 
 

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-
-from segagent.core import WeightsError
+from segagent.core import InputError, WeightsError
+from segagent.core.texts import read_json
 from segagent.cpu import on_one_thread
 from segagent.tools.embedded.network import ClickNetwork, NetworkConfig
+from segagent.vision.weights import fill, read_weights, stored, write_weights
 
 SCHEMA = "segagent.tool/2"
 
@@ -22,17 +19,10 @@ SCHEMA = "segagent.tool/2"
 def save_network(network: ClickNetwork, path: Path, description: Mapping[str, Any], side: int) -> None:
     """Write ``path`` (float16 safetensors) and ``path`` with suffix .json: sizes, ``description``, view side."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
     meta = {"schema": SCHEMA, "side": side, "network": network.config.to_dict(), **description}
-    # Each file appears whole or not at all: a reader may be looking while training writes.
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"schema": SCHEMA})
-    partial.chmod(0o644)  # safetensors leaves its files readable for the owner alone
-    partial.replace(path)
+    halves = {name: v.half() if v.is_floating_point() else v for name, v in stored(network).items()}
+    write_weights(halves, path, {"schema": SCHEMA})
+    partial = path.with_suffix(".partial")  # Appears whole: a reader may be looking while training writes.
     partial.write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
     partial.replace(path.with_suffix(".json"))
 
@@ -48,29 +38,15 @@ def load_network(path: Path) -> tuple[ClickNetwork, dict[str, Any]]:
         if not file.is_file():
             raise WeightsError(f"{file}: no such file; train one with 'segagent train-embedded tool' or reinstall")
     try:
-        meta: dict[str, Any] = json.loads(meta_path.read_text(encoding="utf-8"))
+        meta: dict[str, Any] = read_json(meta_path)
         sizes = dict(meta["network"])
         sizes["widths"] = tuple(int(n) for n in sizes["widths"])
         config = NetworkConfig(**sizes)
         schema, _ = meta["schema"], int(meta["side"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (InputError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{meta_path}: not the description of an embedded tool ({error})") from error
     if schema != SCHEMA:
         raise WeightsError(f"{meta_path}: schema {schema!r}, expected {SCHEMA!r}")
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from error
     network = ClickNetwork(config)
-    floats = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    expected = {name for name in network.state_dict() if not name.endswith("num_batches_tracked")}
-    if set(floats) != expected:
-        odd = sorted(expected.symmetric_difference(floats))[0]
-        raise WeightsError(f"{path}: weights of another architecture (for example {odd!r})")
-    try:
-        network.load_state_dict(floats, strict=False)
-    except RuntimeError as error:
-        raise WeightsError(f"{path}: weights of another architecture: {str(error).splitlines()[-1].strip()}") from error
-    if not all(bool(torch.isfinite(value).all()) for value in floats.values()):
-        raise WeightsError(f"{path}: damaged, some weights are not finite numbers")
+    fill(network, read_weights(path), path)
     return network.folded(), meta

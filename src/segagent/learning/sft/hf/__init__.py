@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segagent.core import InputError, MissingExtraError, SpecError, WeightsError
+from segagent.core.texts import read_json
 from segagent.learning.sft.data import TrainingSet
 from segagent.learning.sft.hf.folder import RECIPE_FILE, TrainingFolder
 from segagent.learning.sft.recipe import Recipe
@@ -198,8 +198,8 @@ def _model_type(name: str) -> str:
         except (OSError, ValueError, KeyError) as error:
             raise WeightsError(f"{name}: neither a folder nor a checkpoint of the hub that can be read") from error
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["model_type"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return str(read_json(path)["model_type"])
+    except (InputError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: not a checkpoint's configuration; expected a folder of transformers") from error
 
 

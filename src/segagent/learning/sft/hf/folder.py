@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from segagent.core import InputError
+from segagent.core.settings import require_same
+from segagent.core.texts import read_json
 from segagent.imaging import write_bytes
 from segagent.learning.sft.recipe import Recipe
 from segagent.learning.sft.trained import TrainedModel
@@ -45,18 +47,10 @@ class TrainingFolder:
             if (self.path / "config.json").exists() or (self.path / "adapter_config.json").exists():
                 raise InputError(f"{self.path}: holds a model that was not trained here; choose another folder")
         elif resume:
-            config = json.loads(json.dumps(config))
-            differing = [key for key in config if config[key] != before["config"].get(key)]
-            if "max_length" in differing and config["max_length"] > before["config"].get("max_length", 0):
-                differing.remove("max_length")
-            if differing:
-                told = "; ".join(
-                    f"{key} {before['config'].get(key)!r:.80}, now {config[key]!r:.80}" for key in differing
-                )
-                raise InputError(
-                    f"{self.path}: was begun with other settings ({told}); use the same ones to go on, "
-                    "another folder, or begin anew"
-                )
+            old = {key: value for key, value in before["config"].items() if key in config}
+            if config.get("max_length", 0) > old.get("max_length", 0):
+                old["max_length"] = config["max_length"]
+            require_same(self.path, old, config, remedy="use the same ones to go on, another folder, or begin anew")
             return
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         for pattern in (_LOG, *_MODEL_FILES):
@@ -74,10 +68,7 @@ class TrainingFolder:
         state = self._read()
         if state is None or state["finished"] is None:
             return None
-        told = state["finished"]
-        losses = tuple((int(step), float(loss)) for step, loss in told["losses"])
-        spec, left_out = f"hf:{self.path}", int(told.get("left_out", 0))
-        return TrainedModel(spec, told["steps"], told["examples"], losses, told["seconds"], left_out)
+        return TrainedModel.recorded(f"hf:{self.path}", state["finished"])
 
     def finish(self, model: TrainedModel) -> None:
         """Put on record that ``model`` lies here; checkpoints are no longer needed."""
@@ -109,12 +100,9 @@ class TrainingFolder:
 
     def _read(self) -> dict[str, Any] | None:
         path = self.path / _STATE
-        try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not path.exists():
             return None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); choose another folder") from error
+        state = read_json(path, "choose another folder")
         if not isinstance(state, dict) or state.get("schema") != _SCHEMA or not isinstance(state.get("config"), dict):
             raise InputError(f"{path}: not the record of a training; choose another folder")
         return state
