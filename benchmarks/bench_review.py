@@ -140,11 +140,11 @@ class Waited:
         )
 
 
-def people(data: str, folder: Path, minutes: float, num: int) -> None:
+def people(data: str, folder: Path, minutes: float, num: int, tool: str) -> None:
     """``num`` people at once; each does what they would do in so many minutes with 6 s for each thing."""
     run = audited(str(large_pictures(data, folder / "data", 500)), folder / "run")
     each = round(minutes * 60 / 6)
-    with serving(run, *OPTIONS) as server:
+    with serving(run, "--tool", tool, "--policy", "centre") as server:
         answers: list[list[int]] = [[] for _ in range(num)]
         waited: list[float] = []
         wrong: Counter[str] = Counter()
@@ -334,13 +334,14 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--num", type=int, help="Objects looked at (200), people (10), or masks put right (100).")
     parser.add_argument("--minutes", type=float, default=30, help="Of work for each of the people.")
+    parser.add_argument("--tool", default="embedded", help="That answers the people's clicks.")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if asked.what == "bars":
             bars(asked.data, folder, asked.num or 200)
         elif asked.what == "people":
-            people(asked.data, folder, asked.minutes, asked.num or 10)
+            people(asked.data, folder, asked.minutes, asked.num or 10, asked.tool)
         else:
             person(asked.data, folder, asked.num or 100)
 

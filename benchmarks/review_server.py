@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def cheap_run(folder: Path, num_images: int = 10, per_image: int = 4) -> Path:
 class Server:
     """A server that was started: its process and base URL."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | BaseProcess
     url: str
 
     def client(self, **more: Any) -> httpx.Client:

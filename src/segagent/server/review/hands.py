@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
+import logging
 import queue
 import threading
 import time
@@ -24,8 +26,10 @@ from segagent.core import (
     Observation,
     Policy,
     Prompt,
+    SegAgentError,
     SegmentationTool,
     State,
+    ToolError,
     Trajectory,
     frozen_mask,
 )
@@ -34,6 +38,7 @@ from segagent.environment import Episode, StartSpec, step, why_invalid
 from segagent.search import SearchConfig, run_search
 
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 _Key: TypeAlias = tuple[str, bytes, tuple[Prompt, ...]]
 """A picture, what names the mask that the prompts began at, and the prompts."""
 
@@ -132,8 +137,13 @@ class Hands:
         def run() -> None:
             try:
                 answer.set_result(job())
-            except BaseException as error:  # noqa: BLE001 - it is the caller's, who waits for it
+            except SegAgentError as error:
                 answer.set_exception(error)
+            except Exception as error:  # noqa: BLE001 - whatever a model raises is no fault of the server
+                _log.exception("the tool or the policy failed")
+                answer.set_exception(
+                    ToolError(f"the tool or the policy failed ({type(error).__name__}: {error!s:.200})")
+                )
 
         self._jobs.put((_NOW, next(self._turns), run))
         return answer.result()
@@ -149,10 +159,9 @@ class Hands:
             image = next(iter(self._wanted), None)
             self._wanted.pop(image or "", None)
         if image is not None:
-            try:
+            # Nobody waits for it; who clicks is told.
+            with contextlib.suppress(Exception):
                 self._embedding(image)
-            except Exception:  # noqa: BLE001 - nobody waits for it; who clicks is told
-                return
 
     def _embedding(self, image: str) -> object:
         return self._embeddings.made(image, lambda: self._tool.embed([self._load_image(image)])[0])
