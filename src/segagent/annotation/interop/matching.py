@@ -190,7 +190,7 @@ def _known_objects(run: Run, dataset: Dataset | None, lying: Mapping[str, Sequen
     samples: dict[str, Sample] = {}
     if dataset is not None:
         samples = {sample.sample_id: sample for sample in dataset if sample.image_name in lying}
-    given_back = is_written_into(dataset)
+    given_back = dataset is not None and is_written_into(dataset)
     known: defaultdict[str, list[Known]] = defaultdict(list)
 
     def whole(image: str) -> bool:
