@@ -23,7 +23,7 @@ from edited_runs import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interop_runs import disc
+from interop_runs import disc, folder_data_set, make_run
 
 from segagent.annotation.diff.comparing import compare
 from segagent.annotation.diff.sources import open_source
@@ -177,3 +177,16 @@ def test_a_diff_of_two_exports_knows_new_objects_again(tmp_path: Path) -> None:
     assert [one.object_id for one in diff.removed] == ["n"]
     assert [(one.pair.before.object_id, one.pair.after.object_id) for one in diff.changed] == [("o", "o")]
     assert diff.added == []
+
+
+def test_a_run_and_its_export_with_other_ids(tmp_path: Path) -> None:
+    """Exports of data sets that are no COCO files number anew, but say which object each mask is."""
+    run = make_run(folder_data_set(tmp_path / "data"), tmp_path / "run")
+    happened(
+        run, person("stroke", "id#0", mask=encode_rle(disc(25, 5, 3))), person("removed", "id#3", image="sub/b.png")
+    )
+    export_run(run, "coco", tmp_path / "x.json")
+    for before, after in ((run.folder, tmp_path / "x.json"), (tmp_path / "x.json", run.folder)):
+        diff = compare(open_source(before), open_source(after))
+        assert (len(diff.pairs), diff.changed, diff.removed, diff.added) == (3, [], [], [])
+        assert all(pair.by_id for pair in diff.pairs)

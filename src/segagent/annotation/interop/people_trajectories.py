@@ -47,7 +47,7 @@ def write_people_trajectories(
 
     ``left``: these objects by id. ``spec``: where the data set will be found. ``segagent train sft`` reads the file.
     """
-    tool = {name: run.config[name] for name in ("tool", "tool_answers") if name in run.config}
+    tool: dict[str, Any] = {name: run.config[name] for name in ("tool", "tool_answers") if name in run.config}
     settings = {"what": "corrections", "dataset": dataset.fingerprint, **tool, **asdict(RULES)}
     num = 0
     with Journal(path, settings, {"dataset": spec, "versions": package_versions()}) as journal:

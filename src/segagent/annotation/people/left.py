@@ -97,7 +97,7 @@ class LeftObject:
     @property
     def told(self) -> str:
         """All of how it stands, in words; empty where nobody has done anything."""
-        words = [self.stands or self.now.verdict or ""]
+        words: list[str] = [self.stands or self.now.verdict or ""]
         if self.stands in ("corrected", "taken", "added") and self.now.verdict is not None:
             words.append(self.now.verdict)
         words += [f"class {self.category}"] if self.relabelled else []
