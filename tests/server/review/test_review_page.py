@@ -456,7 +456,7 @@ def test_every_control_has_a_name(run: Path, browser: Browser) -> None:
             keys
         )
         browser.press("?")
-        assert browser.page.locator("dialog").count() == 0
+        browser.page.locator("dialog").wait_for(state="detached")
 
 
 def test_everybody_sees_their_share_and_the_rules(run: Path, browser: Browser) -> None:
