@@ -26,14 +26,27 @@ export function toast(words, kind = '') {
 /** A dialog with a form; gives the form's values, or null where it was left. */
 export function ask(title, fields, accept) {
   return new Promise(resolve => {
-    const form = el('form', {method: 'dialog'}, el('h2', {textContent: title}), ...fields,
-      el('p', {className: 'buttons'},
+    const form = el(
+      'form',
+      {method: 'dialog'},
+      el('h2', {textContent: title}),
+      ...fields,
+      el(
+        'p',
+        {className: 'buttons'},
         el('button', {type: 'button', textContent: 'Cancel', onclick: () => dialog.close()}),
-        el('button', {className: 'main', textContent: accept})));
+        el('button', {className: 'main', textContent: accept}),
+      ),
+    );
     const dialog = el('dialog', {'aria-label': title}, form);
     let answer = null;
-    form.addEventListener('submit', () => { answer = Object.fromEntries(new FormData(form)); });
-    dialog.addEventListener('close', () => { dialog.remove(); resolve(answer); });
+    form.addEventListener('submit', () => {
+      answer = Object.fromEntries(new FormData(form));
+    });
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(answer);
+    });
     document.body.append(dialog);
     dialog.showModal();
   });

@@ -1,10 +1,12 @@
-// Masks as COCO's compressed run lengths: read, hit, drawn run by run, so that large pictures cost what their outlines do.
+// Masks as COCO's compressed run lengths: read, hit, drawn run by run, so that a large one costs what its outline does.
 
 /** Run lengths of a compressed COCO string, background first. */
 function lengths(text) {
   const found = [];
   for (let at = 0; at < text.length;) {
-    let value = 0, shift = 0, part;
+    let value = 0,
+      shift = 0,
+      part;
     do {
       part = text.charCodeAt(at++) - 48;
       value |= (part & 31) << shift;
@@ -25,14 +27,19 @@ export class Mask {
     this.counts = rle.counts;
     this.ends = [];
     this.area = 0;
-    let end = 0, left = width, right = -1, top = height, bottom = -1;
+    let end = 0,
+      left = width,
+      right = -1,
+      top = height,
+      bottom = -1;
     lengths(rle.counts).forEach((length, place) => {
       const start = end;
       end += length;
       this.ends.push(end);
       if (!(place % 2) || !length) return;
       this.area += length;
-      const first = Math.floor(start / height), last = Math.floor((end - 1) / height);
+      const first = Math.floor(start / height),
+        last = Math.floor((end - 1) / height);
       left = Math.min(left, first);
       right = Math.max(right, last);
       top = Math.min(top, first === last ? start - first * height : 0);
@@ -45,7 +52,8 @@ export class Mask {
   /** Whether the pixel is inside. */
   has(x, y) {
     const pixel = x * this.height + y;
-    let low = 0, high = this.ends.length;
+    let low = 0,
+      high = this.ends.length;
     while (low < high) {
       const middle = (low + high) >> 1;
       if (this.ends[middle] <= pixel) low = middle + 1;
@@ -60,9 +68,12 @@ export class Mask {
     for (let place = 1; place < this.ends.length; place += 2) {
       const to = this.ends[place];
       for (let from = this.ends[place - 1]; from < to;) {
-        const column = Math.floor(from / this.height), next = Math.min(to, (column + 1) * this.height);
-        const runs = found[column - this.box[0]], start = from - column * this.height;
-        if (runs.at(-1) === start) runs.pop();  // An empty run of background parts nothing.
+        const column = Math.floor(from / this.height),
+          next = Math.min(to, (column + 1) * this.height);
+        const runs = found[column - this.box[0]],
+          start = from - column * this.height;
+        if (runs.at(-1) === start)
+          runs.pop(); // An empty run of background parts nothing.
         else runs.push(start);
         runs.push(next - column * this.height);
         from = next;
@@ -95,11 +106,15 @@ function layer([left, top, right, bottom], fill) {
 
 /** The edges between inside and outside of a mask, as long straight lines. */
 function outline(mask) {
-  const path = new Path2D(), columns = mask?.columns() ?? [], left = mask?.box?.[0] ?? 0, going = new Map();
+  const path = new Path2D(),
+    columns = mask?.columns() ?? [],
+    left = mask?.box?.[0] ?? 0,
+    going = new Map();
   for (let place = 0; place <= columns.length; place++) {
-    const x = left + place, here = columns[place] ?? [];
+    const x = left + place,
+      here = columns[place] ?? [];
     // Between two columns there is an edge where one of them is inside and the other is not.
-    const edges = [...columns[place - 1] ?? [], ...here].sort((a, b) => a - b);
+    const edges = [...(columns[place - 1] ?? []), ...here].sort((a, b) => a - b);
     for (let at = 0; at < edges.length; at += 2) {
       if (edges[at] === edges[at + 1]) continue;
       path.moveTo(x, edges[at]);
@@ -125,7 +140,8 @@ export function painted(mask, color, alpha) {
   const fill = pen => {
     pen.fillStyle = css(color, alpha);
     mask.columns().forEach((runs, place) => {
-      for (let at = 0; at < runs.length; at += 2) pen.fillRect(mask.box[0] + place, runs[at], 1, runs[at + 1] - runs[at]);
+      for (let at = 0; at < runs.length; at += 2)
+        pen.fillRect(mask.box[0] + place, runs[at], 1, runs[at + 1] - runs[at]);
     });
   };
   return {...layer(mask.box, fill), path: outline(mask), color: css(color)};
@@ -135,13 +151,18 @@ export function painted(mask, color, alpha) {
 export function changed(before, after, away, came) {
   const box = around([before, after]);
   if (!box) return null;
-  const first = before?.columns() ?? [], second = after?.columns() ?? [];
+  const first = before?.columns() ?? [],
+    second = after?.columns() ?? [];
   const styles = [null, css(away, 0.75), css(came, 0.75), css([255, 255, 255], 0.18)];
   const fill = pen => {
     for (let x = box[0]; x <= box[2]; x++) {
-      const ends = [...(first[x - before?.box?.[0]] ?? []).map(y => [y, 1]), ...(second[x - after?.box?.[0]] ?? []).map(y => [y, 2])];
+      const ends = [
+        ...(first[x - before?.box?.[0]] ?? []).map(y => [y, 1]),
+        ...(second[x - after?.box?.[0]] ?? []).map(y => [y, 2]),
+      ];
       ends.sort((a, b) => a[0] - b[0]);
-      let inside = 0, from = 0;
+      let inside = 0,
+        from = 0;
       for (const [y, which] of ends) {
         if (inside && y > from) {
           pen.fillStyle = styles[inside];
@@ -153,4 +174,19 @@ export function changed(before, after, away, came) {
     }
   };
   return {...layer(box, fill), path: outline(after), color: 'rgb(255 255 255)'};
+}
+
+/** A mask: its pixels, and its outline, dark below and coloured above, so that it shows on any ground. */
+export function paint(pen, thin, layer, wide) {
+  pen.imageSmoothingEnabled = false;
+  pen.drawImage(layer.canvas, layer.left, layer.top);
+  pen.lineJoin = 'round';
+  for (const [color, width] of [
+    ['rgb(0 0 0 / .65)', wide + 1.6],
+    [layer.color, wide],
+  ]) {
+    pen.strokeStyle = color;
+    pen.lineWidth = width * thin;
+    pen.stroke(layer.path);
+  }
 }
