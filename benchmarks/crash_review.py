@@ -126,7 +126,7 @@ def _serve(run: Path, ready: Connection) -> None:
 def forked(run: Path) -> Iterator[Server]:
     """The same server as the command's, in a process that need not import anything."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["crash_review", "uvicorn", "segagent.tools.fake", "segagent.policies"])
+    context.set_forkserver_preload(["segagent.server.review.app", "segagent.tools.fake", "uvicorn", "httpx"])
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(run, there))
     process.start()

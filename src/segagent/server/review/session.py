@@ -81,7 +81,7 @@ class ReviewSession:
         names = dict.fromkeys(entry.image for entry in self.catalogue.entries)
         self.pictures = Pictures(dataset, names, self.catalogue.sizes)
         self.hands = Hands(partial(_make_tool, run, plan.tool), partial(_make_policy, run, plan), self.pictures.load)
-        self.adding = threading.Lock()
+        self._adding: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
         self._objects: list[Served] = []
         self._by_id: dict[str, Served] = {}
@@ -195,6 +195,11 @@ class ReviewSession:
             found = self._requests.get(request)
             return None if found is None else (self._objects[found[0]], found[1])
 
+    def adding(self, image: str) -> threading.Lock:
+        """Is held by whoever adds an object to an image."""
+        with self._lock:
+            return self._adding[image]
+
     def append(self, events: Sequence[Event]) -> list[Event]:
         """Write events, see :meth:`GroupWriter.append`."""
         assert self._writer is not None
@@ -203,6 +208,8 @@ class ReviewSession:
     def _take(self, events: Sequence[Event]) -> None:
         with self._lock:
             for event in events:
+                if event.number <= self._number:
+                    continue  # Known from before the record was opened anew.
                 self._number = event.number
                 served = self._by_id.get(event.object_id)
                 if served is None and event.kind == "added" and self._is_meant(event.object_id):
