@@ -15,7 +15,8 @@ from segagent.annotation.interop import ExportOptions, export_run
 from segagent.annotation.review import write_review
 from segagent.cli.main import main
 from segagent.core import InputError, encode_rle, iou
-from segagent.datasets import FolderDataset
+from segagent.datasets import FolderDataset, open_dataset
+from segagent.runs.journal import Journal
 
 MINE = disc(20, 12, 7)
 
@@ -132,7 +133,7 @@ def test_the_summary_counts_what_people_did(run: Run, capsys: pytest.CaptureFixt
     assert "not decided on: 1, 1 of them unsure; 1 contested" in lines
 
 
-@pytest.mark.parametrize("kind", ["coco", "label-studio", "cvat", "yolo-seg", "masks"])
+@pytest.mark.parametrize("kind", ["coco", "label-studio", "cvat", "yolo-seg", "masks", "parquet"])
 def test_every_format_holds_what_people_left(tmp_path: Path, run: Run, kind: str) -> None:
     happened(
         run,
@@ -143,6 +144,8 @@ def test_every_format_holds_what_people_left(tmp_path: Path, run: Run, kind: str
         mine("added", "new", image="none.png", label="cat"),
         person("added", "begun", image="none.png", label="cat"),
     )
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
     out = tmp_path / "out"
     report = export_run(run, kind, out)
     assert report.written == {"corrected": 2, "audited": 1, "added": 1}
@@ -150,6 +153,11 @@ def test_every_format_holds_what_people_left(tmp_path: Path, run: Run, kind: str
     side = out / "removed.json" if out.is_dir() else tmp_path / "out.removed.json"
     (gone,) = json.loads(side.read_text())["removed"]
     assert (gone["object_id"], gone["reason"], gone["by"], gone["label"]) == ("1000", "removed", "ann", "mug")
+    if kind == "parquet":
+        read = list(open_dataset(f"parquet:{out}"))
+        assert [one.category for one in read] == ["dog", "cat", "wolf", "cat"]
+        assert (read[0].load_target()[0] == MINE).all()
+        return
     text = out.read_text() if out.is_file() else "".join(p.read_text() for p in out.rglob("*.jsonl"))
     if kind == "masks":
         samples = {one.sample_id: one for one in FolderDataset(out)}
@@ -164,8 +172,10 @@ def test_every_format_holds_what_people_left(tmp_path: Path, run: Run, kind: str
     export_run(run, kind, again)
     if out.is_file():
         assert again.read_bytes() == out.read_bytes()
-    # Nobody but the run has the whole of it: the same with nothing left of what was done.
+    # An earlier list of what was removed is replaced with the export.
+    happened(run, person("restored", "1000"))
     export_run(run, kind, out, ExportOptions(force=True))
+    assert json.loads(side.read_text())["removed"] == []
 
 
 def test_only_accepted_and_wrong_ones(tmp_path: Path) -> None:
@@ -244,3 +254,37 @@ def test_the_work_list_says_how_objects_stand(run: Run, tmp_path: Path) -> None:
     assert "unsure (by ann)" in page
     assert "by &lt;b&gt;bob" in page
     assert 'class "><script>' not in page
+
+
+def test_an_object_that_is_tried_again_later_keeps_what_people_drew(run: Run, tmp_path: Path) -> None:
+    happened(run, mine("polygon", "5"))
+    records = {one.object_id: one for one in audited(tmp_path).objects()}
+    with Journal(run.folder / "journal.jsonl", run.config, run.notes) as journal:
+        journal.append(run.num_images, [records["5"].to_dict()])
+    report = export_run(run, "coco", tmp_path / "x.json")
+    assert report.written == {"corrected": 1, "audited": 2}
+    entries = {one["id"]: one for one in json.loads((tmp_path / "x.json").read_text())["annotations"]}
+    assert entries[5]["segmentation"] == encode_rle(MINE)
+    assert entries[5]["segagent"]["instead_of"]["outcome"] == "audited"
+
+
+def test_the_record_of_another_run_is_refused(run: Run, tmp_path: Path) -> None:
+    happened(run, person("removed", "20"))
+    changed = Run(run.folder, {**run.config, "job": "refine"}, run.notes)
+    with pytest.raises(InputError, match="about another run"):
+        export_run(changed, "coco", tmp_path / "x.json")
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_events_about_an_object_that_is_nowhere_are_told(run: Run, tmp_path: Path) -> None:
+    happened(run, person("removed", "77"))
+    with pytest.raises(InputError, match=r"people\.jsonl: tells of object '77', which is not in"):
+        export_run(run, "coco", tmp_path / "x.json")
+
+
+def test_a_record_torn_at_its_end_is_read_up_to_there(run: Run, tmp_path: Path) -> None:
+    happened(run, mine("stroke", "20"), person("removed", "1000"))
+    path = run.folder / "people.jsonl"
+    path.write_bytes(path.read_bytes()[:-5])
+    report = export_run(run, "coco", tmp_path / "x.json")
+    assert (report.written["corrected"], report.removed) == (1, [])

@@ -21,7 +21,7 @@ from edited_runs import (
     person,
     source_masks,
 )
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from interop_runs import disc, folder_data_set, make_run
 
@@ -44,9 +44,9 @@ acts = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
-    outcomes=st.fixed_dictionaries(dict.fromkeys(IDS, st.sampled_from(["audited", "failed", "not_found"]))),
+    outcomes=st.fixed_dictionaries(dict.fromkeys(IDS, st.sampled_from(["audited", "failed", "not_found", "left"]))),
     steps=st.lists(st.tuples(st.sampled_from(IDS), acts), max_size=12),
     new=st.lists(st.tuples(st.sampled_from(sorted(IMAGE_IDS)), labels, discs, st.booleans()), max_size=3),
 )
@@ -190,3 +190,13 @@ def test_a_run_and_its_export_with_other_ids(tmp_path: Path) -> None:
         diff = compare(open_source(before), open_source(after))
         assert (len(diff.pairs), diff.changed, diff.removed, diff.added) == (3, [], [], [])
         assert all(pair.by_id for pair in diff.pairs)
+
+
+def test_masks_that_all_were_redrawn_elsewhere_keep_their_ids(tmp_path: Path) -> None:
+    source = big_source(tmp_path / "data")
+    run = hand_run(tmp_path / "run", source)
+    happened(run, *(person("stroke", one, mask=encode_rle(disc(4 + 8 * k, 20, 2))) for k, one in enumerate(IDS)))
+    export_run(run, "coco", tmp_path / "final.json")
+    diff = compare(open_source(source), open_source(tmp_path / "final.json"))
+    assert [one.pair.before.annotation_id for one in diff.changed] == list(IDS)
+    assert (diff.removed, diff.added) == ([], [])

@@ -25,7 +25,7 @@ from edited_runs import (
     person,
     source_masks,
 )
-from hypothesis import assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from interop_runs import HEIGHT, WIDTH, disc
 from test_way_back import OF, check_diff
@@ -142,7 +142,7 @@ def _opening(label: str, mask: BoolMask) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     before=st.fixed_dictionaries(dict.fromkeys(IDS, st.one_of(st.none(), discs))),
     changes=st.fixed_dictionaries(dict.fromkeys(IDS, edits)),

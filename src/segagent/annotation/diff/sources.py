@@ -107,7 +107,18 @@ def _of_file(listing: CocoListing, source: Source) -> Iterator[Annotation]:
             told = facts if isinstance(facts, dict) else {}
             object_id = words(told.get("object_id"))
             added = told.get("outcome") == "added"
-            yield Annotation(one.annotation_id, one.image, one.category, one.rle, 0, one.bbox, other, object_id, added)
+            yield Annotation(
+                one.annotation_id,
+                one.image,
+                one.category,
+                one.rle,
+                0,
+                one.bbox,
+                other,
+                object_id,
+                added,
+                object_id is not None,
+            )
 
 
 def _of_run(run: Run, source: Source) -> Iterator[Annotation]:
