@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from segagent.core import InputError, MissingExtraError
 
 LOOPBACK = "127.0.0.1"
 
 
-def listen(app: Any, host: str, port: int, ready: Callable[[str], None]) -> None:
+def listen(
+    app: Any, host: str, port: int, ready: Callable[[str], None], *, lifespan: Literal["on", "off"] = "off"
+) -> None:
     """Serve the ASGI application ``app``; port 0 takes a free one. ``ready`` is told the base URL.
+
+    ``lifespan``: whether ``app`` is told when it starts and stops.
 
     Raises ``InputError`` if the address cannot be used, ``MissingExtraError`` without uvicorn.
     """
@@ -36,5 +40,5 @@ def listen(app: Any, host: str, port: int, ready: Callable[[str], None]) -> None
             ) from error
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{listener.getsockname()[1]}")
-        config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, ws="none", timeout_graceful_shutdown=2)
         uvicorn.Server(config).run(sockets=[listener])
