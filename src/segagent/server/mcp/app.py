@@ -13,7 +13,15 @@ from typing import Annotated, Any
 
 import anyio
 
-from segagent.annotation.batch import ObjectRecord, RunConfig, likely_error, open_run, run_job, summarise_run
+from segagent.annotation.batch import (
+    ObjectRecord,
+    RunConfig,
+    likely_error,
+    open_run,
+    run_job,
+    summarise_run,
+    unfinished,
+)
 from segagent.annotation.python_api import audit
 from segagent.annotation.review.entries import entries_of, ranked
 from segagent.core import BoolMask, Click, Image, InputError, MissingExtraError, Rle, SegAgentError, Undo, encode_rle
@@ -184,6 +192,7 @@ class Tools:
                 run_job(opened, lambda: models, folder, RunConfig("audit", seed=self.episodes.seed), limit=limit)
             run = open_run(folder)
             summary = summarise_run(run)
+            left: int = summary["images_left"]
             entries = ranked(list(entries_of(run)))
             listed = [
                 AuditedObject(
@@ -203,14 +212,15 @@ class Tools:
             ]
             answer = AuditAnswer(
                 dataset=dataset,
-                images=summary["images"] - summary["images_left"],
-                images_left=summary["images_left"],
+                images=summary["images"] - left,
+                images_left=left,
                 objects=summary["objects"],
-                failed=len(summary["failures"]),
+                failed=len(summary["failed"]),
                 doubted=summary["doubted"],
                 likely_errors=summary["likely_errors"],
                 mean_calibrated_iou=None if models.calibration is None else summary["expected_iou_given"],
-                warnings=summary["warnings"],
+                # That not all images were looked at is as asked, and told by images_left.
+                warnings=[one for one in summary["warnings"] if one != unfinished(left, summary["images"])],
                 worst=listed,
                 run=str(folder) if kept else "",
             )
