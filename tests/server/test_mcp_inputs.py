@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import segagent
 from cheap_models import CheapPolicy
 from segagent.annotation.batch import Models
+from segagent.cli.main import main
 from segagent.core import Click, Image, InputError, Undo, decode_rle, encode_rle
 from segagent.datasets import ScenesDataset
 from segagent.imaging import encode_png, save_png
@@ -129,6 +131,21 @@ def test_the_root_must_be_a_folder(tmp_path: Path) -> None:
     for root in (tmp_path / "none", tmp_path / "file"):
         with pytest.raises(InputError, match="--root"):
             Inputs.below(root)
+
+
+def test_what_the_command_refuses(
+    inputs: Inputs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "segagent.server.mcp.app", raising=False)
+    monkeypatch.setitem(sys.modules, "mcp.server.mcpserver", None)
+    cheap = ["mcp", "--policy", "centre", "--tool", "disc", "--root", str(inputs.root)]
+    for arguments, told in (
+        (cheap, "pip install 'segagent[mcp]'"),
+        (["mcp", "--port", "1"], "--port: goes with --http"),
+        (["mcp", "--policy", "nobody"], "pip install 'segagent[mcp]'"),
+    ):
+        assert main(arguments) == 2
+        assert told in capsys.readouterr().err
 
 
 def test_an_episode_goes_on_from_where_the_policy_left_off() -> None:
