@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from review_pages import Browser, audited, served
+from served_runs import made_run
 
 from segagent.annotation.batch import open_run
 from segagent.annotation.people import Event, Standing, read_events, standings_of
@@ -474,3 +475,36 @@ def test_everybody_sees_their_share_and_the_rules(run: Path, browser: Browser) -
         assert page.inner_text("#object .guidelines .text") == "Ears <b>belong</b> to the cat."
         browser.press("1", "1", "1", "1")
         browser.settled()
+
+
+def test_what_failed_and_what_was_not_found_can_be_put_right(browser: Browser, tmp_path: Path) -> None:
+    run = made_run(tmp_path)
+    with served(run) as url:
+        browser.open(f"{url}/?by=Ada")
+        page = browser.page
+        assert "cannot be read" in page.locator(".row").first.inner_text()
+        browser.object("broken")
+        assert "cannot be read" in page.inner_text("#object .facts")
+        browser.press("x")
+        browser.drag((10, 10), (20, 20))
+        assert mask(run, "broken").sum() == 121
+        browser.object("gone")
+        assert browser.ask("app.object.views()") == ["now", "best", "change", "none"]
+        browser.press("r")
+        browser.settled()
+        assert standing(run, "gone").now.made_by == "model"
+        browser.press("v")  # Nothing was given.
+        assert "There is no given mask" in page.inner_text("#toasts")
+
+
+def test_a_picture_that_is_gone_is_told(browser: Browser, tmp_path: Path) -> None:
+    run = made_run(tmp_path)
+    (tmp_path / "data" / "images" / "a.png").unlink()
+    with served(run) as url:
+        browser.open(f"{url}/?by=Ada")
+        browser.object("bad")
+        assert "a.png" in browser.page.inner_text("#object .facts")
+        browser.press("1")
+        browser.settled()
+        assert standing(run, "bad").now.verdict == "ok"
+    browser.errors = [error for error in browser.errors if "Failed to load resource" not in error]
