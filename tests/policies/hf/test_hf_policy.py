@@ -15,7 +15,7 @@ pytest.importorskip("transformers")
 import torch
 import transformers
 from safetensors.torch import load_file
-from tiny_checkpoints import make_llava, make_qwen25
+from tiny_checkpoints import make_llava, make_qwen25, make_qwen_vl
 
 from segagent.conformance.policies import PolicyConformance, observation
 from segagent.core import Click, Image, InvalidAction, Observation, SpecError, WeightsError, frozen_mask, total_usage
@@ -26,7 +26,8 @@ from segagent.policies.hf.model import LocalModel
 from segagent.search import SearchConfig, rollout
 from segagent.tools.fake import DiscTool
 
-MAKERS = {"qwen2.5": make_qwen25, "llava": make_llava}
+MAKERS = {"qwen2.5": make_qwen25, "llava": make_llava, "qwen-vl": make_qwen_vl}
+FORMAT_OF = {"qwen2.5": "qwen2.5", "llava": "paper", "qwen-vl": "segagent-qwen"}
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +51,7 @@ LOOKS = [
 @pytest.mark.parametrize("name", MAKERS)
 def test_loads_and_replies(name: str, policies: dict[str, ChatPolicy], folders: dict[str, Path]) -> None:
     policy = policies[name]
-    assert policy.format.name == ("paper" if name == "llava" else name)
+    assert policy.format.name == FORMAT_OF[name]
     before = policy.usage
     rows = policy.propose(LOOKS, 3, temperature=1.0, seeds=[1, 2, 3])
     assert [len(row) for row in rows] == [3, 3, 3]
