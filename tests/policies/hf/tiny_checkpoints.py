@@ -248,7 +248,9 @@ def set_by_formula(weights: Mapping[str, torch.Tensor]) -> None:
     with torch.no_grad():
         for place, name in enumerate(sorted(weights)):
             values = weights[name]
-            wave = torch.sin(torch.arange(values.numel(), dtype=torch.float64) ** 1.3 + 17 * place).reshape(values.shape)
+            wave = torch.sin(torch.arange(values.numel(), dtype=torch.float64) ** 1.3 + 17 * place).reshape(
+                values.shape
+            )
             if values.dim() == 1:
                 wave = 0.3 * wave + (1 if "ln_" in name and name.endswith("weight") else 0)
             elif "wte" not in name and "query" not in name and "pos" not in name:

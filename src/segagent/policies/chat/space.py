@@ -1,8 +1,9 @@
 """The numbers a chat model writes for a place in a picture, and what they mean in original-image pixels.
 
 Two kinds. *Relative* spaces (``scale`` 1, 100, 1000): a number is a position along the side, ``scale`` being its far
-end; the pixel is the one that contains the position (or, ``nearest``, whose index is nearest to it). *Pixel* spaces (``scale`` None): a number is the index of a pixel
-of the picture as the model is shown it; the original pixel is the one under that pixel's centre.
+end; the pixel is the one that contains the position, or (``nearest``) the one whose index is nearest to it. *Pixel*
+spaces (``scale`` None): a number is the index of a pixel of the picture as the model is shown it; the original pixel is
+the one under that pixel's centre.
 """
 
 from __future__ import annotations

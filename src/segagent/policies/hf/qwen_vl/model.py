@@ -1,7 +1,7 @@
 """The language model of Qwen-VL with its pictures: Qwen2's shape with the first Qwen's names and two things of its own.
 
-Prompts longer than ``seq_length`` tokens are rotated with a larger base (dynamic NTK), and queries behind that place are
-scaled by the logarithm of their position (log-n attention); both at inference only.
+Prompts longer than ``seq_length`` tokens are rotated with a larger base (dynamic NTK), and queries behind that place
+are scaled by the logarithm of their position (log-n attention); both at inference only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 from transformers import DynamicCache, GenerationMixin, PreTrainedModel
+from transformers.loss.loss_utils import ForCausalLMLoss
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
@@ -217,16 +218,18 @@ class QWenLMHeadModel(QWenPreTrainedModel, GenerationMixin):  # type: ignore[mis
         inputs_embeds: Tensor | None = None,
         pixel_values: Tensor | None = None,
         use_cache: bool | None = None,
+        labels: Tensor | None = None,
         logits_to_keep: int = 0,
         return_dict: bool = True,
     ) -> CausalLMOutputWithPast:
-        """See :class:`QWenModel`; ``logits_to_keep``: of the last so many tokens, 0 for all."""
+        """See :class:`QWenModel`; ``logits_to_keep``: of the last so many tokens, 0 for all; ``labels`` make a loss."""
         del return_dict  # Always one of the library's outputs.
         seen = self.transformer(
             input_ids, attention_mask, position_ids, past_key_values, inputs_embeds, pixel_values, use_cache
         )
         logits = self.lm_head(seen.last_hidden_state[:, -logits_to_keep:])
-        return CausalLMOutputWithPast(logits=logits, past_key_values=seen.past_key_values)
+        loss = None if labels is None else ForCausalLMLoss(logits, labels, self.config.vocab_size)
+        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=seen.past_key_values)
 
 
 def _rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:

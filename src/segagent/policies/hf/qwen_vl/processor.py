@@ -25,7 +25,7 @@ _FULL = IMAGE_START + IMAGE_PAD * NUM_QUERIES + IMAGE_END
 
 
 class QWenProcessor:
-    """``side``: pixels that a picture is squeezed to, both ways. ``vocabulary``: the file of ``tokenizer``, to be saved."""
+    """``side``: pixels that a picture is squeezed to both ways. ``vocabulary``: ``tokenizer``'s file, to be saved."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, vocabulary: bytes, side: int) -> None:
         self.tokenizer = tokenizer

@@ -29,13 +29,13 @@ def positions_for(learned: Tensor, count: int) -> Tensor:
 def sine_positions(side: int, width: int) -> Tensor:
     """(side * side, ``width``): sine and cosine of the column in the first half of a row's numbers, of the row behind.
 
-    Float32. Places go row by row; frequencies fall from 1 to 1/10000.
+    In torch's default number type. Places go row by row; frequencies fall from 1 to 1/10000.
     """
     rates = 1.0 / 10000 ** (torch.arange(width // 4, dtype=torch.float64) / (width / 4))
     angles = torch.arange(side, dtype=torch.float64)[:, None] * rates
     one = torch.cat([angles.sin(), angles.cos()], dim=1)
     columns, rows = one.repeat(side, 1), one.repeat_interleave(side, dim=0)
-    return torch.cat([columns, rows], dim=1).float()
+    return torch.cat([columns, rows], dim=1).to(torch.get_default_dtype())
 
 
 class Attention(nn.Module):
