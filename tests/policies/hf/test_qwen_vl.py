@@ -300,6 +300,8 @@ def damaged(target: Path, change: str) -> None:
             del config["visual"]["layers"]
         case "partial rotation":
             config["rotary_pct"] = 0.5
+        case "quantised":
+            config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
         case "another width":
             config["visual"]["output_dim"] = 256
     (target / "config.json").write_text(json.dumps(config))
@@ -319,6 +321,7 @@ def damaged(target: Path, change: str) -> None:
         ("text only", "reads text only"),
         ("no layers", "'layers'"),
         ("partial rotation", "rotary_pct = 0.5"),
+        ("quantised", "quantised weights"),
         ("another width", "output_dim is 256"),
     ],
 )

@@ -95,3 +95,5 @@ def check_settings(settings: dict[str, Any], name: str) -> None:
         )
     if settings.get("tie_word_embeddings"):
         raise WeightsError(f"{name}: config.json: tie_word_embeddings = true; only false is known here")
+    if settings.get("quantization_config"):
+        raise WeightsError(f"{name}: quantised weights (config.json: quantization_config); take those that are not")
