@@ -34,6 +34,7 @@ def load_model(name: str, *, device: torch.device, dtype: torch.dtype) -> QWenLM
     """
     settings = _settings(name)
     check_settings(settings, name)
+    model: QWenLMHeadModel
     try:
         model, found = QWenLMHeadModel.from_pretrained(
             name,

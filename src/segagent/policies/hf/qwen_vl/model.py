@@ -53,7 +53,8 @@ class QWenAttention(nn.Module):
             query = query * scale.to(query.dtype)
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         seen, _ = attend(self, query, key, value, mask, dropout=0.0, scaling=self.scaling)
-        return self.c_proj(seen.flatten(2))
+        result: Tensor = self.c_proj(seen.flatten(2))
+        return result
 
 
 class QWenMLP(nn.Module):
@@ -68,7 +69,8 @@ class QWenMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, tokens, width) to the same."""
-        return self.c_proj(self.w1(x) * silu(self.w2(x)))
+        result: Tensor = self.c_proj(self.w1(x) * silu(self.w2(x)))
+        return result
 
 
 class QWenBlock(GradientCheckpointingLayer):  # type: ignore[misc]
@@ -84,7 +86,8 @@ class QWenBlock(GradientCheckpointingLayer):  # type: ignore[misc]
     def forward(self, x: Tensor, *around: Any) -> Tensor:
         """See :class:`QWenAttention`."""
         x = x + self.attn(self.ln_1(x), *around)
-        return x + self.mlp(self.ln_2(x))
+        result: Tensor = x + self.mlp(self.ln_2(x))
+        return result
 
 
 class QWenPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
@@ -114,7 +117,7 @@ class QWenModel(QWenPreTrainedModel):
         """See transformers."""
         return self.wte
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
         """See transformers."""
         self.wte = value
 
@@ -235,4 +238,5 @@ class QWenLMHeadModel(QWenPreTrainedModel, GenerationMixin):  # type: ignore[mis
 def _rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Turned in float32, whatever ``x`` is kept in."""
     wide = x.float()
-    return (wide * cosine + rotate_half(wide) * sine).to(x.dtype)
+    turned: Tensor = wide * cosine + rotate_half(wide) * sine
+    return turned.to(x.dtype)

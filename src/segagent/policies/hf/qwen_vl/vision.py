@@ -51,7 +51,9 @@ class Attention(nn.Module):
         """(pictures, places, width) to the same."""
         joined = self.in_proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         query, key, value = joined.chunk(3, dim=-1)
-        return self.out_proj(scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+        seen = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        result: Tensor = self.out_proj(seen)
+        return result
 
 
 class VisualAttentionBlock(GradientCheckpointingLayer):  # type: ignore[misc]
@@ -69,7 +71,8 @@ class VisualAttentionBlock(GradientCheckpointingLayer):  # type: ignore[misc]
     def forward(self, x: Tensor) -> Tensor:
         """(pictures, places, width) to the same."""
         x = x + self.attn(self.ln_1(x))
-        return x + self.mlp(self.ln_2(x))
+        result: Tensor = x + self.mlp(self.ln_2(x))
+        return result
 
 
 class Blocks(nn.Module):
@@ -127,4 +130,5 @@ class VisionTransformer(nn.Module):
         """(pictures, 3, side, side), normalised, to (pictures, queries, output)."""
         x = self.conv1(pixels.to(self.conv1.weight.dtype)).flatten(2).transpose(1, 2)
         x = self.ln_pre(x + positions_for(self.positional_embedding, x.shape[1]))
-        return self.ln_post(self.attn_pool(self.transformer(x))) @ self.proj
+        result: Tensor = self.ln_post(self.attn_pool(self.transformer(x))) @ self.proj
+        return result
