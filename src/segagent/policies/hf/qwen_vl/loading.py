@@ -17,26 +17,23 @@ from segagent.policies.hf.qwen_vl.model import QWenLMHeadModel
 from segagent.policies.hf.qwen_vl.processor import VOCABULARY_FILE, QWenProcessor
 from segagent.policies.hf.qwen_vl.tokenizer import END_OF_TEXT, IMAGE_START, TURN_END, TURN_START, make_tokenizer
 
-_NAMED = 8
-
 
 def is_qwen_vl(name: str) -> bool:
     """Whether the ``config.json`` of a folder or hub name is of this architecture; False where there is none."""
     return "QWenLMHeadModel" in (_settings(name).get("architectures") or ())
 
 
-def load_model(name: str, *, device: torch.device, dtype: torch.dtype) -> QWenLMHeadModel:
-    """The model on ``device`` in ``dtype``, read tensor by tensor: one copy in memory, whatever the files' format.
+def load_model(name: str, *, device: torch.device, dtype: torch.dtype) -> tuple[QWenLMHeadModel, dict[str, Any]]:
+    """The model on ``device`` in ``dtype``, and what transformers tells of its loading (``missing_keys``).
 
-    Safetensors where there are any, else ``.bin`` files through torch's restricted unpickler. Raises ``WeightsError``
-    for settings that are not known here and for weights that are missing, of another shape, damaged, or more than
-    tensors.
+    Read tensor by tensor, with one copy in memory: safetensors where there are any, else ``.bin`` files through torch's
+    restricted unpickler. Raises ``WeightsError`` for settings that are not known here and for weights of another shape,
+    damaged ones, and files of more than tensors.
     """
     settings = _settings(name)
     check_settings(settings, name)
-    model: QWenLMHeadModel
     try:
-        model, found = QWenLMHeadModel.from_pretrained(
+        loaded: tuple[QWenLMHeadModel, dict[str, Any]] = QWenLMHeadModel.from_pretrained(
             name,
             config=QWenConfig(**settings),
             dtype=dtype,
@@ -49,11 +46,7 @@ def load_model(name: str, *, device: torch.device, dtype: torch.dtype) -> QWenLM
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise WeightsError(f"{name}: the weights cannot be read: {detail}") from error
-    missing = sorted(found["missing_keys"])
-    if missing:
-        told = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "")
-        raise WeightsError(f"{name}: these weights are missing: {told}; download the folder again")
-    return model
+    return loaded
 
 
 def load_processor(model: QWenLMHeadModel, name: str) -> QWenProcessor:
