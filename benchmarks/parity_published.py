@@ -25,7 +25,7 @@ import torch.distributed
 
 from segagent.core import InputError, Trajectory
 from segagent.datasets.published import PublishedEpisode, read_published_predictions, write_published_predictions
-from segagent.evaluation.measuring import Judged, Rules, measure
+from segagent.evaluation.measuring import MeasuredSample, Rules, measure
 from segagent.evaluation.metrics import Sums
 from segagent.evaluation.results import open_runs, read_samples
 from segagent.evaluation.selection import Selection
@@ -33,7 +33,7 @@ from segagent.evaluation.selection import Selection
 
 def measured(episodes: list[PublishedEpisode], select: Selection) -> tuple[float, float]:
     """Our cIoU and gIoU."""
-    sums = Sums.total(measure(Judged(e.trajectory, e.target), Rules("res", 7, select)).sums for e in episodes)
+    sums = Sums.total(measure(MeasuredSample(e.trajectory, e.target), Rules("res", 7, select)).sums for e in episodes)
     return sums.value_of("cIoU"), sums.value_of("gIoU")
 
 

@@ -192,3 +192,22 @@ def test_an_empty_mask_of_one_picture_is_told(
     said = capsys.readouterr()
     assert json.loads(said.out)["warnings"] == ["nothing was found: the mask is empty"]
     assert "nothing was found: the mask is empty" in said.err
+
+
+@pytest.mark.parametrize(
+    ("lines", "words", "others"),
+    [
+        (["Finish"], "the policy says that there is no such object in the picture", "it is finished"),
+        (["Positive point: (20, 15)", "Finish"], "the policy said it is finished", "no such object"),
+    ],
+)
+def test_a_policy_that_finishes_at_once_says_there_is_no_such_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, lines: list[str], words: str, others: str
+) -> None:
+    save_png(tmp_path / "a.png", np.full((30, 40, 3), 90, np.uint8))
+    monkeypatch.setattr("segagent.policies.make_policy", lambda spec: ScriptedPolicy(lines))
+    assert main(["annotate", str(tmp_path / "a.png"), "x", "-o", str(tmp_path / "out"), "--tool", "disc"]) == 0
+    said = capsys.readouterr().out
+    assert f"stopped because {words};" in said
+    assert others not in said
+    assert ("nothing was found, the mask is empty" in said) == (lines == ["Finish"])

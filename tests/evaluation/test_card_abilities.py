@@ -5,7 +5,7 @@ import pytest
 
 from segagent.core import Action, Click, Finish, InvalidAction, Start, Step, Trajectory, Usage, encode_rle
 from segagent.evaluation.card.abilities import from_degraded, from_nothing, stopping
-from segagent.evaluation.measuring import Judged
+from segagent.evaluation.measuring import MeasuredSample
 from segagent.search import SearchConfig
 from segagent.search.stopping import shortened
 
@@ -25,7 +25,7 @@ def judged(
     actions: list[Action] | None = None,
     kind: str = "empty",
     target: np.ndarray | None = None,
-) -> Judged:
+) -> MeasuredSample:
     """States of so many columns. Each call takes a second, loading another; a call has ten tokens."""
     actions = actions or [HIT] * (len(widths) - 1)
     steps = tuple(
@@ -43,10 +43,10 @@ def judged(
         seconds=float(calls),
         usage=Usage(calls=calls, prompt_tokens=10 * calls),
     )
-    return Judged(done, encode_rle(columns(10) if target is None else target), None, calls + 1.0)
+    return MeasuredSample(done, encode_rle(columns(10) if target is None else target), None, calls + 1.0)
 
 
-def nothing(sample: Judged, steps: int = 4) -> dict[str, float]:
+def nothing(sample: MeasuredSample, steps: int = 4) -> dict[str, float]:
     sums = from_nothing(sample, SearchConfig(steps)).sums
     return {name: sums.value_of(name) for name in sums.names}
 
@@ -114,7 +114,7 @@ def test_no_target() -> None:
 
 def test_refinement() -> None:
     sample = judged([5, 8, 8, 4], [0.55, 0.7, 0.7, 0.9], [HIT, ODD, MISS], kind="mask")
-    done = Judged(sample.trajectory, sample.target, None, 1.0)
+    done = MeasuredSample(sample.trajectory, sample.target, None, 1.0)
     sums = from_degraded(done, SearchConfig(3))
     assert sums.value_of("refinement/start IoU") == 0.5
     assert sums.value_of("refinement/gain, one step") == pytest.approx(0.3)

@@ -23,7 +23,7 @@ from segagent.core import (
     iou,
 )
 from segagent.evaluation.bootstrap import bootstrap_ratio, bootstrap_ratios
-from segagent.evaluation.measuring import Judged, Measured, Rules, measure
+from segagent.evaluation.measuring import Measured, MeasuredSample, Rules, measure
 from segagent.evaluation.metrics import Sums, agreement
 from segagent.evaluation.selection import published_state, selected_state
 
@@ -64,7 +64,7 @@ def trajectory(
 
 def measured(done: Trajectory, target: np.ndarray, ignore: np.ndarray | None = None, rules: Rules = RES) -> Measured:
     left_out: Rle | None = None if ignore is None else encode_rle(ignore)
-    return measure(Judged(done, encode_rle(target), left_out, 2.0), rules)
+    return measure(MeasuredSample(done, encode_rle(target), left_out, 2.0), rules)
 
 
 def value(found: Measured, name: str) -> float:
@@ -162,7 +162,7 @@ def test_published_selection() -> None:
 
 
 @st.composite
-def samples(draw: st.DrawFn) -> list[Judged]:
+def samples(draw: st.DrawFn) -> list[MeasuredSample]:
     made = []
     for _ in range(draw(st.integers(1, 8))):
         rng = np.random.default_rng(draw(st.integers(0, 2**32)))
@@ -171,13 +171,13 @@ def samples(draw: st.DrawFn) -> list[Judged]:
         said = [None, *rng.random(2).tolist()]
         done = replace(trajectory(masks, said=said), image=f"image {rng.integers(5)}")
         ignore = encode_rle(rng.random((HEIGHT, WIDTH)) < 0.2) if rng.random() < 0.5 else None
-        made.append(Judged(done, encode_rle(target), ignore, 1.0))
+        made.append(MeasuredSample(done, encode_rle(target), ignore, 1.0))
     return made
 
 
 @settings(max_examples=25, deadline=None)
 @given(samples(), st.integers(1, 3))
-def test_parts_add_up_and_values_are_in_bounds(judged: list[Judged], parts: int) -> None:
+def test_parts_add_up_and_values_are_in_bounds(judged: list[MeasuredSample], parts: int) -> None:
     each = [measure(one, RES).sums for one in judged]
     whole = Sums.total(each)
     added = Sums()

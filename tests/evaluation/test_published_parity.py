@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from segagent.core import Action, Click, Finish, Rle, Start, Step, Trajectory, decode_rle, encode_rle
 from segagent.datasets.published import PublishedEpisode, read_published_predictions, write_published_predictions
 from segagent.datasets.published_replies import read_predicted_iou, with_predicted_iou
-from segagent.evaluation.measuring import Judged, Rules, measure
+from segagent.evaluation.measuring import MeasuredSample, Rules, measure
 from segagent.evaluation.metrics import Sums
 
 HEIGHT, WIDTH = 12, 15
@@ -73,7 +73,7 @@ def test_figures_are_the_published_ones(tmp_path_factory: pytest.TempPathFactory
     read = list(read_published_predictions(file))
     for found, select in ((made, "published"), (read, "published"), (read, "returned")):
         rules = Rules("res", 7, select)  # type: ignore[arg-type]
-        sums = Sums.total(measure(Judged(one.trajectory, one.target), rules).sums for one in found)
+        sums = Sums.total(measure(MeasuredSample(one.trajectory, one.target), rules).sums for one in found)
         c_iou = 0.0 if not sums.sum_of("cIoU")[1] else sums.value_of("cIoU")
         assert (c_iou, sums.value_of("gIoU")) == pytest.approx(wanted, abs=1e-5)  # 1e-5 in the script's own sums.
 

@@ -29,7 +29,7 @@ OutOption = Annotated[
         "--out",
         "-o",
         help="One picture: the folder for mask.png, overlay.png, steps.png, trajectory.json. "
-        "Data set: the run folder; one that is there is gone on with.",
+        "Data set: the run folder; an existing one is resumed.",
     ),
 ]
 MaskOption = Annotated[

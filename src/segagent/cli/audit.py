@@ -33,9 +33,7 @@ def audit(
     *,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", help="The run folder; one that is there is gone on with.", rich_help_panel=DATA_SET
-        ),
+        typer.Option("--out", "-o", help="The run folder; an existing one is resumed.", rich_help_panel=DATA_SET),
     ] = None,
     mask: Annotated[
         Path | None,

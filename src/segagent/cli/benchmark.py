@@ -18,7 +18,7 @@ from segagent.cli.running import RunOptions, stopping, tell_failures, told_where
 def benchmark(
     policy: Annotated[str, typer.Argument(metavar="POLICY", help="Who is tested, as --policy of other commands.")],
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder; one that is there already is gone on with.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder; an existing one is resumed.")],
     tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
     data: Annotated[
         list[str] | None,

@@ -51,7 +51,7 @@ def evaluate(
         ),
     ],
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder; one that is there already is gone on with.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder; an existing one is resumed.")],
     text_template: TextTemplateOption = None,
     crowds: CrowdsOption = False,
     protocol: Annotated[

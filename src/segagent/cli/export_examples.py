@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from segagent.learning.exports import Exported
 
 
-class Target(StrEnum):
+class Reader(StrEnum):
     """What is to read it."""
 
     LLAMA_FACTORY = "llama-factory"
@@ -36,7 +36,7 @@ def export_examples(
         list[Path], typer.Argument(metavar="TRAJ...", help="Files of 'segagent trajectories'.", show_default=False)
     ],
     to: Annotated[
-        Target,
+        Reader,
         typer.Option(
             "--to",
             help="llama-factory: a folder with dataset_info.json. trl: a folder of Hugging Face parquet. published: "
@@ -72,11 +72,11 @@ def export_examples(
     from segagent.core import SpecError
     from segagent.learning.exports import export_format, write_llama_factory, write_published, write_trl
 
-    if to is Target.PUBLISHED and chat_format is not None:
+    if to is Reader.PUBLISHED and chat_format is not None:
         raise SpecError("--chat-format does not go with --to published, whose files hold clicks and masks, no words")
-    if to is not Target.PUBLISHED and chat_format is None:
+    if to is not Reader.PUBLISHED and chat_format is None:
         raise SpecError(f"--to {to.value} needs --chat-format: what the model is to be asked, and in which coordinates")
-    if to is not Target.TRL and columns is not Columns.MESSAGES:
+    if to is not Reader.TRL and columns is not Columns.MESSAGES:
         raise SpecError(f"--columns goes with --to trl only, not with {to.value}")
     fmt = export_format(chat_format) if chat_format is not None else None
     with counting("export", _num_lines(trajectories), unit="trajectories", quiet=as_json) as update:
@@ -86,7 +86,7 @@ def export_examples(
 
         if fmt is None:
             exported = write_published(trajectories, out, progress)
-        elif to is Target.TRL:
+        elif to is Reader.TRL:
             exported = write_trl(trajectories, out, fmt, progress, columns=columns.value)
         else:
             exported = write_llama_factory(trajectories, out, fmt, progress)
@@ -100,8 +100,8 @@ def export_examples(
             }
         )
         return
-    what = "episodes" if to is Target.PUBLISHED else "examples"
-    why = "start from something" if to is Target.PUBLISHED else "have no whole reply"
+    what = "episodes" if to is Reader.PUBLISHED else "examples"
+    why = "start from something" if to is Reader.PUBLISHED else "have no whole reply"
     say(
         f"{exported.num_written} {what} of {exported.num_trajectories} trajectories "
         f"({exported.num_left_out} that {why} left out): {one_line(str(out))}"

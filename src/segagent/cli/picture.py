@@ -86,18 +86,20 @@ def require_use_of_price(price: str | None, max_money: float | None) -> None:
 
 def summarise(trajectory: Trajectory, out: Path) -> None:
     """A few lines for a person: the result, the clicks, where the pictures are."""
-    from segagent.imaging import STOP_REASONS
+    from segagent.imaging import why_stopped
 
     predicted = trajectory.predicted_iou_at(trajectory.returned)
     score_words = "the policy predicts no IoU" if predicted is None else f"predicted IoU {predicted:.2f}"
     num_steps = len(trajectory.steps)
-    reason = STOP_REASONS.get(trajectory.stopped, trajectory.stopped)
     clicks = "  ".join(_prompt_words(prompt) for prompt in trajectory.prompts_at(trajectory.returned))
     area = trajectory.mask_at(trajectory.returned).mean()
     which = "the start" if trajectory.returned == 0 else f"the one after step {trajectory.returned} of {num_steps}"
     say(f'"{trajectory.text}"')
-    say(f"  {score_words}; the mask is {which} and covers {area:.1%} of the image")
-    say(f"  stopped because {reason} ({trajectory.stopped}); {trajectory.seconds:.1f} s")
+    covered = (
+        f"the mask is {which} and covers {area:.1%} of the image" if area else "nothing was found, the mask is empty"
+    )
+    say(f"  {score_words}; {covered}")
+    say(f"  stopped because {why_stopped(trajectory)}; {trajectory.seconds:.1f} s")
     say(f"  clicks: {clicks or 'none'}")
     if (usage := trajectory.usage) is not None:
         cached = f", {usage.cached} replies from the cache" if usage.cached else ""

@@ -39,7 +39,7 @@ def _group() -> None:
 @reporting_errors
 def miniature(
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder; one that is there already is gone on with.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder; an existing one is resumed.")],
     quick: Annotated[
         bool, typer.Option("--quick", help="A few scenes and training steps: shows that it works, proves nothing.")
     ] = False,

@@ -145,7 +145,7 @@ def watching(what: str, total: int, part: str, out: Path, *, quiet: bool) -> Ite
 
 @contextmanager
 def told_where(out: Path) -> Iterator[None]:
-    """Where what is done inside is interrupted, say that it is kept and can be gone on with."""
+    """Where what is done inside is interrupted, say that it is kept and can be resumed."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""A whole data set annotated, refined or audited: into a run folder that can be gone on with."""
+"""A whole data set annotated, refined or audited: into a run folder that can be resumed."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def trajectories(
     *,
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="TRAJ.jsonl", help="The file; one that is there already is gone on with."),
+        typer.Option("--out", "-o", metavar="TRAJ.jsonl", help="The file; an existing one is resumed."),
     ],
     text_template: TextTemplateOption = None,
     crowds: CrowdsOption = False,

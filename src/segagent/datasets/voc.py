@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 import numpy as np
@@ -38,27 +38,9 @@ from segagent.datasets.spec_options import parse_spec, write_spec
 from segagent.imaging import load_image
 
 _CLASSES = [
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-]
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+]  # fmt: skip
 _APART = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
 _MAX_BYTES = 16 << 20
 _SPLITS = ("train", "val", "trainval")
@@ -130,37 +112,57 @@ def _names(content: bytes, file: Path) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _VocGroup:
+class _Group:
+    """The objects of one picture; a subclass says where its files are and what its annotation holds."""
+
     root: Path
     name: str
     wanted: str
     text: str
+
+    image: ClassVar[str]
+    annotation: ClassVar[str]
 
     @property
     def image_name(self) -> str:
         """See :class:`segagent.datasets.SampleGroup`."""
         return f"{self.name}.jpg"
 
+    def objects(self, file: Path) -> list[tuple[str, MaskSource | str]]:
+        """Category and mask of each object, or why it cannot be used. Raises ``InputError``."""
+        raise NotImplementedError
+
     def samples(self) -> Sequence[Sample]:
         """One per object of the annotation; one that fails where that cannot be read."""
         image: Path | None = None
         try:
-            image = path_inside(self.root, f"JPEGImages/{self.name}.jpg", str(self.root), "image")
-            file = path_inside(self.root, f"Annotations/{self.name}.xml", str(self.root), "annotation")
-            names = _object_names(read_file(file, self.wanted, _MAX_BYTES), file)
-            labels = path_inside(self.root, f"SegmentationObject/{self.name}.png", str(self.root), "mask")
+            image = path_inside(self.root, self.image.format(self.name), str(self.root), "image")
+            file = path_inside(self.root, self.annotation.format(self.name), str(self.root), "annotation")
+            objects = self.objects(file)
         except InputError as error:
             return [_broken(self.name, self.name, image, str(error))]
         samples: list[Sample] = []
-        for number, category in enumerate(names, start=1):
+        for number, (category, mask) in enumerate(objects, start=1):
             where = f"{file}, object {number}"
-            if category:
-                samples.append(
-                    _sample(self.name, number, category, self.text, image, LabelValue(labels, number), where)
-                )
-            else:
-                samples.append(_broken(f"{self.name}-{number}", self.name, image, f"{where}: has no name"))
+            if isinstance(mask, str):
+                samples.append(_broken(f"{self.name}-{number}", self.name, image, f"{where}: {mask}"))
+                continue
+            words = _APART.get(category, category)
+            text = self.text.replace("{category}", words)
+            sample_id = f"{self.name}-{number}"
+            samples.append(ListedSample(sample_id, image, self.image_name, text, mask, where, category=words))
         return samples
+
+
+class _VocGroup(_Group):
+    __slots__ = ()
+    image, annotation = "JPEGImages/{}.jpg", "Annotations/{}.xml"
+
+    def objects(self, file: Path) -> list[tuple[str, MaskSource | str]]:
+        """See :class:`_Group`."""
+        names = _object_names(read_file(file, self.wanted, _MAX_BYTES), file)
+        labels = path_inside(self.root, f"SegmentationObject/{self.name}.png", str(self.root), "mask")
+        return [(name, LabelValue(labels, n) if name else "has no name") for n, name in enumerate(names, start=1)]
 
 
 def _object_names(content: bytes, file: Path) -> list[str]:
@@ -174,37 +176,18 @@ def _object_names(content: bytes, file: Path) -> list[str]:
     return [(node.findtext("name") or "").strip() for node in tree.findall("object")]
 
 
-@dataclass(frozen=True, slots=True)
-class _SbdGroup:
-    root: Path
-    name: str
-    wanted: str
-    text: str
+class _SbdGroup(_Group):
+    __slots__ = ()
+    image, annotation = "img/{}.jpg", "inst/{}.mat"
 
-    @property
-    def image_name(self) -> str:
-        """See :class:`segagent.datasets.SampleGroup`."""
-        return f"{self.name}.jpg"
-
-    def samples(self) -> Sequence[Sample]:
-        """One per object of the MATLAB file; one that fails where that cannot be read."""
-        image: Path | None = None
-        try:
-            image = path_inside(self.root, f"img/{self.name}.jpg", str(self.root), "image")
-            file = path_inside(self.root, f"inst/{self.name}.mat", str(self.root), "annotation")
-            categories = _instances(file, self.wanted)[1]
-        except InputError as error:
-            return [_broken(self.name, self.name, image, str(error))]
-        samples: list[Sample] = []
-        for number, value in enumerate(categories, start=1):
-            where = f"{file}, object {number}"
-            if 1 <= value <= len(_CLASSES):
-                target = SbdObject(file, number, self.wanted)
-                samples.append(_sample(self.name, number, _CLASSES[value - 1], self.text, image, target, where))
-            else:
-                reason = f"{where}: class {value} is not one of 1 to {len(_CLASSES)}"
-                samples.append(_broken(f"{self.name}-{number}", self.name, image, reason))
-        return samples
+    def objects(self, file: Path) -> list[tuple[str, MaskSource | str]]:
+        """See :class:`_Group`."""
+        return [
+            (_CLASSES[value - 1], SbdObject(file, number, self.wanted))
+            if 1 <= value <= len(_CLASSES)
+            else ("", f"class {value} is not one of 1 to {len(_CLASSES)}")
+            for number, value in enumerate(_instances(file, self.wanted)[1], start=1)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,14 +223,6 @@ def _instances(path: Path, wanted: str) -> tuple[Any, list[int]]:
         raise InputError(f"{path}: damaged, or without GTinst's Segmentation and Categories ({error})") from error
     categories = [int(value) for value in classes.ravel()]
     return labels, categories
-
-
-def _sample(
-    name: str, number: int, category: str, template: str, image: Path, target: MaskSource, where: str
-) -> ListedSample:
-    words = _APART.get(category, category)
-    text = template.replace("{category}", words)
-    return ListedSample(f"{name}-{number}", image, f"{name}.jpg", text, target, where, category=words)
 
 
 def _broken(sample_id: str, name: str, image: Path | None, reason: str) -> BrokenSample:

@@ -38,7 +38,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class MeasuredSample:
     """A stored sample: its trajectory, the true mask, pixels to leave out, and its share of the seconds it took."""
 
     trajectory: Trajectory
@@ -61,7 +61,7 @@ class Measured:
         return self.ious[self.state]
 
 
-def measure(sample: Judged, rules: Rules) -> Measured:
+def measure(sample: MeasuredSample, rules: Rules) -> Measured:
     """Every metric of one sample. Raises ``ValueError`` where masks are damaged or differ in size."""
     trajectory = sample.trajectory
     rles = [trajectory.rle_at(index) for index in range(len(trajectory.steps) + 1)]
@@ -93,7 +93,7 @@ def measure(sample: Judged, rules: Rules) -> Measured:
     return Measured(Sums.of(trajectory.image, ratios, _pairs(trajectory, ious, first)), state, tuple(ious))
 
 
-def _emptiness(prediction: Rle, sample: Judged) -> tuple[bool, bool]:
+def _emptiness(prediction: Rle, sample: MeasuredSample) -> tuple[bool, bool]:
     """Whether prediction and target have no pixel, ignored ones apart."""
     masks = [prediction, sample.target]
     counted, _ = rle_overlaps(masks, masks, [sample.ignore] * 2)
@@ -124,7 +124,7 @@ def click_metrics(ious: Sequence[float], max_clicks: int) -> dict[str, Ratio]:
     return ratios
 
 
-def _behaviour(sample: Judged, target_empty: bool, ious: Sequence[float], state: int) -> dict[str, Ratio]:
+def _behaviour(sample: MeasuredSample, target_empty: bool, ious: Sequence[float], state: int) -> dict[str, Ratio]:
     """How the mask was come by, and what it cost.
 
     ``first-click hit rate``: over samples with a target, begun from nothing, whose first action is no box, whether it
@@ -155,7 +155,7 @@ def _behaviour(sample: Judged, target_empty: bool, ious: Sequence[float], state:
     return ratios
 
 
-def _hits(action: object, sample: Judged) -> bool:
+def _hits(action: object, sample: MeasuredSample) -> bool:
     """Whether ``action`` is a positive click on the target."""
     if not isinstance(action, Click) or not action.positive:
         return False

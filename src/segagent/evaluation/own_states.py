@@ -44,7 +44,7 @@ def own_states(
     """Greedy episodes of ``max_steps`` steps on every sample, each state with its predicted and its true IoU.
 
     States without a predicted IoU are left out. The state with the best predicted IoU of an episode is marked final.
-    ``progress`` is told (images done, images in all).
+    ``progress`` is called with (images done, images in all).
     """
     states, models = OwnStates(), Models(policy, tool)
     # No stop: all steps are wanted, and all are scored.

@@ -36,23 +36,27 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """Everything that decides the trajectories, policy, tool and data set apart.
-
-    ``search``: how a policy plays (``res``, ``refine``, and ``noc`` with a policy). ``max_clicks`` and ``enough``:
-    budget of the ``noc`` protocol, and the IoU at which an object is clicked no further. ``draws``: masks per sample of
-    ``filter``. ``outline`` has no settings. ``batch_images``: how many images are played at once,
-    ``batch_episodes``: how many of their samples the models are asked about together; neither changes a result.
-    """
+    """Everything that decides the trajectories, policy, tool and data set apart. ``outline`` has no settings of its
+    own."""
 
     protocol: Protocol = "res"
+    """What is done with each sample."""
     search: SearchConfig = SearchConfig()
+    """How a policy plays (``res``, ``refine``, and ``noc`` with a policy)."""
     max_clicks: int = 20
+    """Budget of ``noc``."""
     enough: float = 1.0
+    """``noc``: the IoU at which an object is clicked no further."""
     draws: int = 1
+    """``filter``: masks per sample."""
     seed: int = 0
+    """Of all sampling."""
     shard: Shard = Shard()
+    """Which images."""
     batch_images: int = 1
+    """Images that are played at once; changes no result."""
     batch_episodes: int = 16
+    """Samples of theirs that the models are asked about together; changes no result."""
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:

@@ -14,7 +14,7 @@ from segagent.core.failures import Failure
 from segagent.core.texts import read_json
 from segagent.evaluation.bootstrap import Interval
 from segagent.evaluation.calibration import reliability
-from segagent.evaluation.measuring import CLICK_TARGETS, Judged, Protocol, Rules, measure
+from segagent.evaluation.measuring import CLICK_TARGETS, MeasuredSample, Protocol, Rules, measure
 from segagent.evaluation.metrics import Sums, agreement
 from segagent.evaluation.selection import Selection
 from segagent.imaging.writing import write_bytes
@@ -26,7 +26,7 @@ RESULTS_SCHEMA = "segagent.results/1"
 
 
 @dataclass(frozen=True)
-class Run:
+class EvaluationRun:
     """One evaluation, perhaps in several ``files`` (its shards). ``config`` is what they have in common."""
 
     files: tuple[Path, ...]
@@ -67,7 +67,7 @@ class _Content:
     skipped: int = 0
 
 
-def open_runs(paths: Sequence[str | Path]) -> list[Run]:
+def open_runs(paths: Sequence[str | Path]) -> list[EvaluationRun]:
     """The runs that ``paths`` (folders of ``segagent evaluate``, or their trajectories.jsonl) hold.
 
     Shards of one evaluation, which differ in nothing but the shard, make one run. Raises ``InputError`` for what is no
@@ -86,7 +86,7 @@ def open_runs(paths: Sequence[str | Path]) -> list[Run]:
     return [_run(json.loads(common), files) for common, files in groups.items()]
 
 
-def _run(config: dict[str, Any], files: list[tuple[Path, dict[str, Any]]]) -> Run:
+def _run(config: dict[str, Any], files: list[tuple[Path, dict[str, Any]]]) -> EvaluationRun:
     shards = [str(header["config"].get("shard")) for _, header in files]
     parts = {shard.partition("/")[2] for shard in shards}
     if len(set(shards)) < len(shards) or len(parts) > 1:
@@ -99,7 +99,7 @@ def _run(config: dict[str, Any], files: list[tuple[Path, dict[str, Any]]]) -> Ru
         name: " / ".join(sorted({str(note["versions"][name]) for note in notes if name in note.get("versions", {})}))
         for name in names
     }
-    return Run(
+    return EvaluationRun(
         tuple(file for file, _ in files),
         config,
         str(notes[0].get("dataset", "")),
@@ -108,7 +108,7 @@ def _run(config: dict[str, Any], files: list[tuple[Path, dict[str, Any]]]) -> Ru
     )
 
 
-def read_samples(run: Run) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_samples(run: EvaluationRun) -> Iterator[tuple[int, dict[str, Any]]]:
     """(image's place in the data set, record) of every record of a run, file by file.
 
     A last image that a stopped evaluation left unfinished is left out, and what was tried again takes the place of what
@@ -119,18 +119,18 @@ def read_samples(run: Run) -> Iterator[tuple[int, dict[str, Any]]]:
             yield from ((unit, record) for record in records)
 
 
-def judged_of(record: dict[str, Any]) -> Judged | None:
+def judged_of(record: dict[str, Any]) -> MeasuredSample | None:
     """The stored sample, None for a record of something else. Raises ``InputError`` naming a damaged one."""
     if record.get("schema") != SCHEMA:
         return None
     try:
         seconds = float(record["elapsed"])
-        return Judged(Trajectory.from_dict(record), record["target"], record["ignore"], seconds)
+        return MeasuredSample(Trajectory.from_dict(record), record["target"], record["ignore"], seconds)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"sample {record.get('sample_id')!r:.80}: damaged record ({error})") from error
 
 
-def measure_run(run: Run, select: Selection = "returned") -> tuple[dict[str, Any], list[Found]]:
+def measure_run(run: EvaluationRun, select: Selection = "returned") -> tuple[dict[str, Any], list[Found]]:
     """The results of a run, JSON-ready, and its trajectories with what each adds to them.
 
     Raises ``InputError`` naming file and sample where a record is damaged.
@@ -175,7 +175,7 @@ def measure_run(run: Run, select: Selection = "returned") -> tuple[dict[str, Any
     return results, found
 
 
-def _measured(run: Run, rules: Rules, content: _Content) -> Iterator[Sums]:
+def _measured(run: EvaluationRun, rules: Rules, content: _Content) -> Iterator[Sums]:
     """What each trajectory adds; one at a time, since a run may hold more than fits the memory."""
     for unit, record in read_samples(run):
         content.units.add(unit)

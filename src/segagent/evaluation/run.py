@@ -92,7 +92,7 @@ def evaluate_with(
             :class:`segagent.runs.session.Session`.
 
     Raises:
-        InputError: for a journal that cannot be gone on with, and for a policy that does not suit the protocol.
+        InputError: for a journal that cannot be resumed, and for a policy that does not suit the protocol.
         SegAgentError: where the policy's server fails for good. What was written stays.
     """
     session = Session(**how)

@@ -2,7 +2,7 @@
 
 from segagent.imaging.change import draw_change, draw_mask, draw_window, object_window
 from segagent.imaging.drawing import GREEN, MASK_COLORS, draw_overlay
-from segagent.imaging.film_strip import STOP_REASONS, film_strip
+from segagent.imaging.film_strip import film_strip, why_stopped
 from segagent.imaging.labels import load_labels, load_trimap
 from segagent.imaging.loading import DEFAULT_MAX_PIXELS, load_image, load_mask, load_mask_with_ignore, stored_size
 from segagent.imaging.quick_png import quick_png
@@ -12,7 +12,6 @@ __all__ = [
     "DEFAULT_MAX_PIXELS",
     "GREEN",
     "MASK_COLORS",
-    "STOP_REASONS",
     "draw_change",
     "draw_mask",
     "draw_overlay",
@@ -30,5 +29,6 @@ __all__ = [
     "stored_size",
     "whole_file",
     "whole_folder",
+    "why_stopped",
     "write_bytes",
 ]

@@ -8,6 +8,7 @@ action and the predicted IoU. The returned state is framed. Above them stand the
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,7 @@ _CAPTION_SIZE = 15
 _MIN_CELL = 290
 _MIN_WIDTH = 2 * _MIN_CELL + _GAP
 
-STOP_REASONS = {
+_STOP_REASONS = {
     "max_steps": "all steps were used",
     "finish": "the policy said it is finished",
     "confident": "the predicted IoU is high enough",
@@ -64,9 +65,20 @@ STOP_REASONS = {
     "max_policy_calls": "the policy calls were used up",
     "max_money": "the money for this object was used up",
 }
-"""In words, why a search stopped, by :attr:`segagent.core.Trajectory.stopped`."""
-
 _START_KINDS = {"empty": "empty mask", "mask": "given mask", "box": "from a box", "random": "from random clicks"}
+
+
+def why_stopped(trajectory: Trajectory) -> str:
+    """In words, why the search stopped; a policy that finishes before it has put anything says there is no object."""
+    if trajectory.stopped == "finish" and _found_none(
+        trajectory.mask_at(trajectory.returned), trajectory.prompts_at(trajectory.returned)
+    ):
+        return "the policy says that there is no such object in the picture"
+    return _STOP_REASONS.get(trajectory.stopped, printable(trajectory.stopped))
+
+
+def _found_none(mask: BoolMask, prompts: Sequence[Prompt]) -> bool:
+    return not prompts and not mask.any()
 
 
 @dataclass(frozen=True)
@@ -150,7 +162,7 @@ def _header(trajectory: Trajectory, width: int) -> list[tuple[str, int, Color]]:
     returned = "the start" if trajectory.returned == 0 else f"step {trajectory.returned}"
     outcome = (
         f"{_counted(len(trajectory.steps), 'step')}; stopped because "
-        f"{STOP_REASONS.get(trajectory.stopped, printable(trajectory.stopped))}; returned {returned}"
+        f"{why_stopped(trajectory)}; returned {returned}"
         + ("" if score is None else f" with predicted IoU {score:.2f}")
     )
     origin = f"policy {printable(trajectory.policy)}, tool {printable(trajectory.tool)}, seed {trajectory.seed}"
@@ -235,7 +247,7 @@ def _told(panel: _Panel, trajectory: Trajectory) -> tuple[str, Color]:
         case Undo():
             return ("undo", INK) if panel.valid else ("invalid: nothing to undo", AMBER)
         case Finish():
-            return "finished", INK
+            return "no such object" if _found_none(panel.mask, panel.earlier) else "finished", INK
         case InvalidAction(text, reason):
             said = printable(text)
             return f"invalid: “{said}”" if said else f"invalid: {printable(reason) or 'empty reply'}", AMBER

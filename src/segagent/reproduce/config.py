@@ -15,37 +15,50 @@ SPLITS: dict[str, Level] = {"mini-RES": "simple", "mini-HRES": "hard"}
 
 @dataclass(frozen=True, slots=True)
 class MiniConfig:
-    """Sizes and seeds. ``seed`` draws the scenes; the trainings use ``seed``, ``seed + 1``, ... (``seeds`` of them).
-
-    ``train_scenes`` of complexity ``train_complexity``, ``sentences`` of each, make D_0 and the rollouts of
-    self-training; ``val_scenes`` and ``test_scenes`` are per split. ``steps``: where the curves are read, the last one
-    being the budget T; ``candidates``: K. ``sft_steps`` and ``star_steps`` of the optimizer, None for the recipe's own
-    number; plain StaR and "trained on" get as many as StaR+. ``min_reward``: what plain StaR keeps a rollout for.
-    ``temperature`` of StaR's rollouts. ``mask_draws`` random-click masks per test object for annotation filtering.
-    ``first_action_scenes`` and ``first_action_steps``: size of Table 5 in miniature. ``quick`` is only for the record.
-    """
+    """Sizes and seeds of the miniature."""
 
     seed: int = 0
+    """Draws the scenes; the first training's seed."""
     seeds: int = 1
+    """So many trainings, with ``seed``, ``seed + 1``, ..."""
     tool: str = "embedded"
+    """Whose masks are clicked for."""
     box_tool: str = "grabcut"
+    """The tool of Table 5, which takes boxes."""
     shipped: str = "embedded"
+    """The policy that comes with the package, to compare with."""
     train_scenes: int = 500
+    """Of ``train_complexity``: they make D_0 and the rollouts of self-training."""
     train_complexity: Literal["mixed", "simple", "hard"] = "mixed"
+    """See ``train_scenes``."""
     sentences: int = 1
+    """Of each training scene."""
     val_scenes: int = 60
+    """Per split, for calibration."""
     test_scenes: int = 100
+    """Per split, for the tables."""
     noc_clicks: int = 20
+    """Most clicks of the simulated annotator."""
     steps: tuple[int, ...] = (1, 3, 5, 7, 11)
+    """Where the curves are read; the last one is the budget T."""
     candidates: int = 3
+    """K."""
     sft_steps: int | None = None
+    """Of the optimizer; None for the recipe's own number."""
     star_steps: int | None = None
+    """Of the optimizer, likewise; plain StaR and "trained on" get as many as StaR+."""
     min_reward: float = 0.8
+    """What plain StaR keeps a rollout for."""
     temperature: float = 1.0
+    """Of StaR's rollouts."""
     mask_draws: int = 4
+    """Random-click masks per test object, for annotation filtering."""
     first_action_scenes: int = 60
+    """Scenes of Table 5."""
     first_action_steps: int = 7
+    """Steps of Table 5."""
     quick: bool = False
+    """Only for the record."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run. Raises ``InputError``."""

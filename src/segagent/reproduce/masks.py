@@ -28,7 +28,7 @@ _ENOUGH = 0.85
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedMask:
     """A mask's predicted and true IoU, in [0, 1]. ``kind``: one of :data:`KINDS`."""
 
     predicted: float
@@ -61,11 +61,11 @@ class MaskPlan:
         }
 
 
-def judge_masks(plan: MaskPlan, path: Path, ask: Ask, watch: Watch) -> list[Judged]:
-    """The judged masks of ``plan``; kept and gone on with as :func:`segagent.reproduce.records.make_records` says."""
+def judge_masks(plan: MaskPlan, path: Path, ask: Ask, watch: Watch) -> list[JudgedMask]:
+    """The judged masks of ``plan``; kept and resumed as :func:`segagent.reproduce.records.make_records` says."""
     make = partial(_judge_scenes, plan=plan)
     records = make_records(plan.name, path, plan.to_dict(), plan.dataset, make, ask, watch)
-    return [Judged(p, t, record["image"], kind) for record in records for kind, p, t in record["masks"]]
+    return [JudgedMask(p, t, record["image"], kind) for record in records for kind, p, t in record["masks"]]
 
 
 def _judge_scenes(tool: SegmentationTool, indices: Sequence[int], *, plan: MaskPlan) -> list[Record]:

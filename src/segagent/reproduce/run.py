@@ -23,7 +23,7 @@ from segagent.reproduce.config import SPLITS, MiniConfig
 from segagent.reproduce.episodes import Played, RunPlan, all_states, play
 from segagent.reproduce.filtering import Pairs, filtering_row, fit_on
 from segagent.reproduce.findings import findings
-from segagent.reproduce.masks import KINDS, Judged, MaskPlan, clicks_needed, judge_masks
+from segagent.reproduce.masks import KINDS, JudgedMask, MaskPlan, clicks_needed, judge_masks
 from segagent.reproduce.models import make_annotator_set, store_calibration, train_models
 from segagent.reproduce.page import make_page
 from segagent.reproduce.players import NOTATIONS, Player
@@ -216,7 +216,7 @@ class _Experiment:
             steps,
         )
 
-    def _judged(self, model: str, purpose: Any, split: str) -> list[Judged]:
+    def _judged(self, model: str, purpose: Any, split: str) -> list[JudgedMask]:
         config, spec = self._config, self._spec(model)
         name = f"seed{config.seed}/masks-{purpose}-{split}-{FOLDERS[model]}"
         plan = MaskPlan(name, spec, config.dataset(purpose, split), config.tool, config.mask_draws, config.seed)
@@ -271,7 +271,7 @@ class _Experiment:
         return tables
 
 
-def _pairs(judged: Sequence[Judged], kind: str) -> Pairs:
+def _pairs(judged: Sequence[JudgedMask], kind: str) -> Pairs:
     return [(one.predicted, one.true, one.image) for one in judged if one.kind == kind]
 
 

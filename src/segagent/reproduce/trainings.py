@@ -22,9 +22,9 @@ from segagent.datasets import open_dataset
 from segagent.distributed import end_with_parent
 from segagent.imaging.writing import write_bytes
 from segagent.learning.sft import (
-    Progress,
     Recipe,
     TrainedModel,
+    TrainingWatch,
     default_recipe,
     load_annotator_set,
     train_policy_on,
@@ -132,24 +132,24 @@ def _recipe(job: TrainingJob, steps: int | None) -> Recipe:
     return default_recipe("embedded", seed=job.seed, steps=steps)
 
 
-def _sft(job: TrainingJob, progress: Progress) -> TrainedModel:
+def _sft(job: TrainingJob, progress: TrainingWatch) -> TrainedModel:
     """S_0: the embedded network's frozen perception with a fresh state head, trained on D_0."""
     folder, recipe = job.out / FOLDERS[SFT], _recipe(job, job.config.sft_steps)
     return train_sft("embedded", [job.d_0], folder, recipe, fresh=True, progress=progress)
 
 
-def _longer(job: TrainingJob, progress: Progress) -> TrainedModel:
+def _longer(job: TrainingJob, progress: TrainingWatch) -> TrainedModel:
     """S_0 trained on D_0 again."""
     spec, folder = f"embedded:{job.out / FOLDERS[SFT]}", job.out / FOLDERS[LONGER]
     return train_policy_on(spec, [load_annotator_set(job.d_0)], folder, _recipe(job, job.steps), progress=progress)
 
 
-def _star_plus(job: TrainingJob, progress: Progress) -> TrainedModel:
+def _star_plus(job: TrainingJob, progress: TrainingWatch) -> TrainedModel:
     """S_0 trained on D_0 and its own rollouts, corrected (Alg. 1)."""
     return _self_trained(job, _recipe(job, job.config.star_steps), progress)
 
 
-def _star(job: TrainingJob, progress: Progress) -> TrainedModel:
+def _star(job: TrainingJob, progress: TrainingWatch) -> TrainedModel:
     """S_0 trained on its own good rollouts (Alg. 4); a model without specification where there is none."""
     try:
         return _self_trained(job, _recipe(job, job.steps), progress)
@@ -159,7 +159,7 @@ def _star(job: TrainingJob, progress: Progress) -> TrainedModel:
         return TrainedModel("", 0, 0, (), 0.0)
 
 
-def _self_trained(job: TrainingJob, recipe: Recipe, progress: Progress) -> TrainedModel:
+def _self_trained(job: TrainingJob, recipe: Recipe, progress: TrainingWatch) -> TrainedModel:
     config = job.config
     settings = StarConfig(
         variant="star+" if job.name == STAR_PLUS else "star",
@@ -175,7 +175,7 @@ def _self_trained(job: TrainingJob, recipe: Recipe, progress: Progress) -> Train
     return run_star(base, dataset, into, settings, recipe=recipe, rollouts_in=rollouts, progress=progress)
 
 
-_TRAININGS: dict[str, Callable[[TrainingJob, Progress], TrainedModel]] = {
+_TRAININGS: dict[str, Callable[[TrainingJob, TrainingWatch], TrainedModel]] = {
     SFT: _sft,
     LONGER: _longer,
     STAR: _star,

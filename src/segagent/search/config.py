@@ -10,33 +10,35 @@ from segagent.core.usage import Prices
 
 @dataclass(frozen=True, slots=True)
 class SearchConfig:
-    """Settings of :func:`segagent.search.run_search`.
-
-    ``max_steps``: T, at least 1. ``num_candidates``: K, actions tried per step. ``use_prm``: whether the predicted IoU
-    stops the episode and picks the returned mask; without it exactly ``max_steps`` steps are made and the last mask is
-    returned.
-    ``temperature`` of the sampled candidates (the first candidate is the greedy one). ``stop_iou``: predicted IoU at
-    which the mask is taken as done. ``patience``: steps without a new best predicted IoU after which the search has
-    converged.
-    ``best_first``: instead of always going on from the newest mask, go on from the best-scored one not yet gone on
-    from, so that the search steps back when all new candidates score worse.
-    ``keep_iou``: a start that is given this predicted IoU or more is returned as it is (None: starts are no exception).
-    ``max_seconds``, ``max_policy_calls`` and ``max_money`` at ``prices``: budget per episode, None for no limit;
-    checked between steps. Money counts only where the policy tells its tokens.
-    """
+    """Settings of :func:`segagent.search.run_search`. Budgets are per episode, None for no limit, checked between
+    steps."""
 
     max_steps: int = 7
+    """T, at least 1."""
     num_candidates: int = 1
+    """K, actions tried per step; the first is the greedy one."""
     use_prm: bool = True
+    """Whether the predicted IoU stops the episode and picks the returned mask; without it exactly ``max_steps`` steps
+    are made and the last mask is returned."""
     temperature: float = 1.0
+    """Of the sampled candidates."""
     stop_iou: float = 0.97
+    """Predicted IoU at which the mask is taken as done."""
     patience: int = 3
+    """Steps without a new best predicted IoU after which the search has converged."""
     best_first: bool = False
+    """Instead of always going on from the newest mask, expand the best-scored one not yet expanded, so that the search
+    steps back when all new candidates score worse."""
     keep_iou: float | None = None
+    """A start that is given this predicted IoU or more is returned as it is; None: starts are no exception."""
     max_seconds: float | None = None
+    """Time."""
     max_policy_calls: int | None = None
+    """States that the policy is asked about."""
     max_money: float | None = None
+    """Cost at ``prices``; it counts only where the policy tells its tokens."""
     prices: Prices = Prices()  # noqa: RUF009 - frozen
+    """Of tokens."""
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing. Raises ``InputError``."""

@@ -63,22 +63,27 @@ class Scene:
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """What scenes to make.
-
-    ``size`` is the side in pixels, unless ``height`` or ``width`` say otherwise. ``simple``: few compact objects that
-    do not overlap, on calm ground; ``hard``: many, thin and holed ones that overlap on cluttered ground; ``mixed``:
-    everything from one to the other. ``degrade`` in 0..1 scales blur, noise, JPEG and light changes.
-    """
+    """What scenes to make."""
 
     size: int = 256
+    """Side in pixels, unless ``height`` or ``width`` say otherwise."""
     height: int | None = None
+    """In pixels."""
     width: int | None = None
+    """In pixels."""
     min_objects: int = 2
+    """Of a scene."""
     max_objects: int = 7
+    """Of a scene, at most 40."""
     complexity: Complexity = "mixed"
+    """``simple``: few compact objects that do not overlap, on calm ground; ``hard``: many, thin and holed ones that
+    overlap on cluttered ground; ``mixed``: everything from one to the other."""
     max_expressions: int = 10
+    """Most sentences of a scene."""
     degrade: float = 1.0
+    """In 0..1: scales blur, noise, JPEG and light changes."""
     photographs: bool = True
+    """Whether grounds may be photographs."""
 
     def __post_init__(self) -> None:
         if min(self.shape) < 64:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from segagent.core import Finish, Trajectory
 from segagent.evaluation.card.protocol import TOLERANCE
-from segagent.evaluation.measuring import Judged, Rules, measure
+from segagent.evaluation.measuring import MeasuredSample, Rules, measure
 from segagent.evaluation.metrics import Pair, Ratio, Sums
 from segagent.search import SearchConfig
 from segagent.search.stopping import shortened
@@ -24,7 +24,7 @@ class FromNothing:
     scored: int
 
 
-def from_nothing(sample: Judged, search: SearchConfig) -> FromNothing:
+def from_nothing(sample: MeasuredSample, search: SearchConfig) -> FromNothing:
     """An episode that was played to its full length, and what ``search`` would have made of it.
 
     Raises ``ValueError`` where masks are damaged.
@@ -65,7 +65,7 @@ def stopping(ious: Sequence[float], cut: Trajectory) -> dict[str, float]:
     }
 
 
-def from_degraded(sample: Judged, search: SearchConfig) -> Sums:
+def from_degraded(sample: MeasuredSample, search: SearchConfig) -> Sums:
     """An episode from a degraded mask: refinement, and as a pair what the policy thought of the start.
 
     Raises ``ValueError`` where masks are damaged.

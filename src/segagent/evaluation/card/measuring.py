@@ -17,9 +17,9 @@ from segagent.evaluation.calibration import reliability
 from segagent.evaluation.card.abilities import FromNothing, from_degraded, from_nothing
 from segagent.evaluation.card.figures import FIGURES, SCORE, SCORE_DEFINITION
 from segagent.evaluation.card.protocol import Benchmark, DataSet, card_name, without_folders
-from segagent.evaluation.measuring import Judged
+from segagent.evaluation.measuring import MeasuredSample
 from segagent.evaluation.metrics import Sums, agreement
-from segagent.evaluation.results import Found, Run, judged_of, measure_run, open_runs, read_samples
+from segagent.evaluation.results import EvaluationRun, Found, judged_of, measure_run, open_runs, read_samples
 
 CARD_SCHEMA = "segagent.card/1"
 
@@ -45,7 +45,7 @@ class Section:
     """One data set's part of a card, JSON-ready, and what its gallery is made of."""
 
     content: dict[str, Any]
-    run: Run
+    run: EvaluationRun
     found: list[Found]
     dataset: DataSet
 
@@ -112,14 +112,14 @@ def make_card(sections: Sequence[Section], config: Benchmark, name: str | None =
     }
 
 
-def _judged(run: Run) -> Iterator[Judged]:
+def _judged(run: EvaluationRun) -> Iterator[MeasuredSample]:
     for _, record in read_samples(run):
         sample = judged_of(record)
         if sample is not None:
             yield sample
 
 
-def _measured(sample: Judged, measure: Callable[[Judged], Any]) -> Any:
+def _measured(sample: MeasuredSample, measure: Callable[[MeasuredSample], Any]) -> Any:
     try:
         return measure(sample)
     except ValueError as error:
@@ -150,7 +150,7 @@ def _agreement(ability: str, sums: Sums) -> Figures:
     }
 
 
-def _baseline(run: Run, names: Sequence[str]) -> Figures:
+def _baseline(run: EvaluationRun, names: Sequence[str]) -> Figures:
     results, _ = measure_run(run)
     metrics, counts = results["metrics"], results["counts"]
     first = {"first-click hit rate": ("localisation/first-click hit rate", counts["with_target"])}

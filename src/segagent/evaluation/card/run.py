@@ -17,7 +17,7 @@ from segagent.runs.models import MakeModels, Models, unchanged, with_changes
 from segagent.runs.progress import Progress
 from segagent.runs.session import How, Session, StoppedError
 
-Watch: TypeAlias = Callable[[str, int, int, str], None]
+PhaseWatch: TypeAlias = Callable[[str, int, int, str], None]
 """Told what is played, images done, images in all, and a note."""
 
 
@@ -27,14 +27,14 @@ def play_benchmark(
     out: str | Path,
     config: Benchmark = Benchmark(),  # noqa: B008 - frozen
     *,
-    watch: Watch = lambda what, done, total, note: None,
+    watch: PhaseWatch = lambda what, done, total, note: None,
     **how: Unpack[How],
 ) -> list[Failure]:
     """Play every data set into ``out``/DATA/PLAY/trajectories.jsonl, and give the failed samples, each once.
 
     ``how``: see :class:`segagent.runs.session.Session`; the budget is that of all plays together.
 
-    Raises ``InputError`` for journals that cannot be gone on with (other settings, policy or tool), ``StoppedError``
+    Raises ``InputError`` for journals that cannot be resumed (other settings, policy or tool), ``StoppedError``
     where the budget does not reach to the end, and ``SegAgentError`` where the policy's server fails for good. What was
     written stays.
     """

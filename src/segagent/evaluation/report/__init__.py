@@ -15,7 +15,7 @@ from segagent.evaluation.report.complexity import complexity_table
 from segagent.evaluation.report.gallery import Shown, draw_gallery
 from segagent.evaluation.report.html import html_report
 from segagent.evaluation.report.tables import report_tables
-from segagent.evaluation.results import Run, measure_run, open_runs
+from segagent.evaluation.results import EvaluationRun, measure_run, open_runs
 from segagent.evaluation.selection import Selection
 from segagent.imaging.writing import write_bytes
 from segagent.pages.markdown import markdown_report
@@ -29,7 +29,7 @@ _MAX_WARNINGS = 5
 
 
 @dataclass(frozen=True)
-class Report:
+class WrittenReport:
     """``results``: {"schema", "warnings": which runs are unfinished, "runs": what results.json holds for each run}.
 
     ``warnings``: those, and what could not be shown.
@@ -46,7 +46,7 @@ def write_report(
     select: Selection = "returned",
     gallery: int | None = None,
     data: str | None = None,
-) -> Report:
+) -> WrittenReport:
     """Write report.html, report.md and results.json into the folder ``report``.
 
     Args:
@@ -88,10 +88,10 @@ def write_report(
     )
     page = html_report(tables, results, galleries, about, unfinished)
     write_bytes(folder / "report.html", page.encode("utf-8", "backslashreplace"))
-    return Report(whole, unfinished + warnings)
+    return WrittenReport(whole, unfinished + warnings)
 
 
-def _dataset_of(run: Run) -> tuple[Dataset | None, str]:
+def _dataset_of(run: EvaluationRun) -> tuple[Dataset | None, str]:
     try:
         return open_dataset(from_record(run.dataset, run.files[0])), ""
     except InputError as error:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from segagent.core import decode_rle
 from segagent.datasets import Dataset
-from segagent.evaluation.measuring import Judged
-from segagent.evaluation.results import Found, Run, judged_of, read_samples
+from segagent.evaluation.measuring import MeasuredSample
+from segagent.evaluation.results import EvaluationRun, Found, judged_of, read_samples
 from segagent.imaging import draw_overlay, film_strip
 from segagent.pages.pictures import jpeg_file, picture_or_blank
 
@@ -49,7 +49,7 @@ def choose(found: Sequence[Found], number: int) -> dict[int, str]:
 
 
 def draw_gallery(
-    run: Run, found: Sequence[Found], number: int, dataset: Dataset | None
+    run: EvaluationRun, found: Sequence[Found], number: int, dataset: Dataset | None
 ) -> tuple[list[Shown], list[str]]:
     """The chosen trajectories drawn, and why pictures are missing; without ``dataset`` the ground is blank."""
     chosen = choose(found, number)
@@ -80,7 +80,7 @@ def draw_gallery(
     return [shown[index] for index in chosen if index in shown], missing
 
 
-def _judged(run: Run) -> Iterable[Judged]:
+def _judged(run: EvaluationRun) -> Iterable[MeasuredSample]:
     """The run's trajectories, in the order that ``Found.index`` counts."""
     for _, record in read_samples(run):
         sample = judged_of(record)

@@ -26,7 +26,7 @@ from segagent.core.recent import Recent
 from segagent.datasets.sample import path_inside
 from segagent.imaging import load_image, quick_png, whole_folder
 from segagent.learning.exports.conversations import PLACEHOLDER, Conversation, example_of_note
-from segagent.learning.exports.run import PNGS_KEPT, Exported, Progress, conversations, nobody, open_files
+from segagent.learning.exports.run import PNGS_KEPT, Exported, ExportWatch, conversations, nobody, open_files
 from segagent.policies.chat import ChatFormat, format_to_dict
 
 DATASET_NAME = "segagent"
@@ -46,7 +46,7 @@ _INFO = {
 
 
 def write_llama_factory(
-    trajectories: Sequence[str | Path], out: str | Path, fmt: ChatFormat, progress: Progress = nobody
+    trajectories: Sequence[str | Path], out: str | Path, fmt: ChatFormat, progress: ExportWatch = nobody
 ) -> Exported:
     """Write the examples of files of ``segagent trajectories`` into the folder ``out``, which must not exist.
 

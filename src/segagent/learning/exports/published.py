@@ -9,12 +9,12 @@ from typing import Any
 from segagent.core import SCHEMA, Click, InputError, Trajectory, encode_rle
 from segagent.datasets import Sample
 from segagent.datasets.published import PublishedEpisode, write_published_trajectories
-from segagent.learning.exports.run import Exported, Progress, nobody, open_files
+from segagent.learning.exports.run import Exported, ExportWatch, nobody, open_files
 from segagent.learning.sft.data import AnnotatorFile
 from segagent.runs.journal import read_journal
 
 
-def write_published(trajectories: Sequence[str | Path], out: str | Path, progress: Progress = nobody) -> Exported:
+def write_published(trajectories: Sequence[str | Path], out: str | Path, progress: ExportWatch = nobody) -> Exported:
     """Write the episodes of files of ``segagent trajectories`` as one JSON file of the published project.
 
     Episodes that begin with a mask, a box or clicks have no place there and are left out. Raises ``InputError`` for

@@ -26,7 +26,7 @@ class Exported:
     num_left_out: int = 0
 
 
-Progress: TypeAlias = Callable[[Exported], None]
+ExportWatch: TypeAlias = Callable[[Exported], None]
 
 
 def nobody(_: Exported) -> None:
@@ -41,7 +41,7 @@ def open_files(paths: Sequence[str | Path]) -> list[AnnotatorFile]:
 
 
 def conversations(
-    files: Sequence[AnnotatorFile], fmt: ChatFormat, exported: Exported, progress: Progress
+    files: Sequence[AnnotatorFile], fmt: ChatFormat, exported: Exported, progress: ExportWatch
 ) -> Iterator[Conversation]:
     """The conversations of all files in order, counted in ``exported``.
 

@@ -28,7 +28,7 @@ from segagent.core.recent import Recent
 from segagent.imaging import load_image, quick_png, whole_folder
 from segagent.learning.exports.conversations import Conversation, example_of_note
 from segagent.learning.exports.llama_factory import FORMAT_FILE
-from segagent.learning.exports.run import PNGS_KEPT, Exported, Progress, conversations, nobody, open_files
+from segagent.learning.exports.run import PNGS_KEPT, Exported, ExportWatch, conversations, nobody, open_files
 from segagent.policies.chat import ChatFormat, format_to_dict
 
 Columns: TypeAlias = Literal["messages", "prompt-completion"]
@@ -53,7 +53,7 @@ def write_trl(
     trajectories: Sequence[str | Path],
     out: str | Path,
     fmt: ChatFormat,
-    progress: Progress = nobody,
+    progress: ExportWatch = nobody,
     *,
     columns: Columns = "messages",
     bytes_per_file: int = _BYTES_PER_FILE,

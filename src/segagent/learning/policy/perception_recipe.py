@@ -35,7 +35,7 @@ _RATES = {"detector": 2e-3, "objects": 2e-3, "grounding": 1e-3}
 _TUNING_RATES = {"detector": 1.2e-3, "objects": 1e-3, "grounding": 7e-4}
 """Learning rates of a start from trained weights."""
 
-Report = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _draw(
 
 
 def train_perception(
-    config: PolicyTraining, out: Path, network: PolicyNetwork, say: Report, *, resume: bool
+    config: PolicyTraining, out: Path, network: PolicyNetwork, say: Say, *, resume: bool
 ) -> dict[str, float]:
     """Train detector, object encoder and grounding of ``network`` in place; returns what was measured on pictures
     held out.

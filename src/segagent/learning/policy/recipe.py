@@ -16,7 +16,7 @@ from segagent.cpu import precision, usable_device
 from segagent.datasets.scenes import GENERATOR_VERSION
 from segagent.learning.policy.classes import architecture
 from segagent.learning.policy.config import PolicyTraining
-from segagent.learning.policy.perception_recipe import Report, draw_scenes, stage_budget, train_perception
+from segagent.learning.policy.perception_recipe import Say, draw_scenes, stage_budget, train_perception
 from segagent.learning.policy.prm_recipe import train_prm
 from segagent.learning.policy.rollouts import annotator_states, own_episodes
 from segagent.learning.policy.scene_store import SceneStore
@@ -43,13 +43,11 @@ class TrainedPolicy:
     seconds: float
 
 
-def train_policy(
-    config: PolicyTraining, out: Path, *, resume: bool = True, report: Report | None = None
-) -> TrainedPolicy:
+def train_policy(config: PolicyTraining, out: Path, *, resume: bool = True, report: Say | None = None) -> TrainedPolicy:
     """Train the embedded policy in the folder ``out``; every stage leaves a checkpoint and a JSONL log there.
 
     Writes ``policy.safetensors`` and ``policy.json``. With ``resume`` finished stages are skipped and an
-    interrupted one goes on. ``report`` is told what begins. Pictures come from the train split and the training
+    interrupted one goes on. ``report`` is called with what begins. Pictures come from the train split and the training
     photographs alone; the val split and the held-out photographs only measure.
     """
     began = time.perf_counter()
@@ -131,7 +129,7 @@ def train_episodes(
     network: PolicyNetwork,
     store: SceneStore,
     tool: SegmentationTool,
-    say: Report,
+    say: Say,
     *,
     resume: bool,
 ) -> None:

@@ -25,7 +25,7 @@ from segagent.learning.policy.train_objects import match_objects, worn_coverage
 from segagent.policies.embedded.detector import GRID, WORKING_SIZE
 from segagent.policies.embedded.perception import Percept
 from segagent.policies.embedded.reading import SeenMask, see_mask, state_inputs
-from segagent.policies.embedded.state_head import BINS, NUM_IOU, Judged, Refined, StateHead, error_depths
+from segagent.policies.embedded.state_head import BINS, NUM_IOU, JudgedState, Refined, StateHead, error_depths
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ def soft_iou_labels(ious: Tensor, spread: float = 1.5) -> Tensor:
 
 
 def state_loss(
-    refined: Refined, judged: Judged, batch: StateBatch, *, outline_weight: float = 1.0
+    refined: Refined, judged: JudgedState, batch: StateBatch, *, outline_weight: float = 1.0
 ) -> tuple[Tensor, dict[str, float]]:
     """Outline, sign, place and IoU together, and how well each is met (place error in working pixels).
 
@@ -185,7 +185,7 @@ def state_loss(
     }
 
 
-def judge(network: StateHead, batch: StateBatch) -> tuple[Refined, Judged]:
+def judge(network: StateHead, batch: StateBatch) -> tuple[Refined, JudgedState]:
     """The state head on a batch, both halves."""
     with autocast():
         refined = network.refine(batch.inputs, batch.outlines)

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 from segagent.core import InputError, SpecError
 from segagent.learning.sft.data import TrainingSet, load_annotator_set
 from segagent.learning.sft.recipe import Recipe, load_recipe, load_recipe_from
-from segagent.learning.sft.trained import Fresh, Progress, TrainedModel, read_training_note, write_training_note
+from segagent.learning.sft.trained import Fresh, TrainedModel, TrainingWatch, read_training_note, write_training_note
 
 __all__ = [
     "Fresh",
-    "Progress",
     "Recipe",
     "TrainedModel",
     "TrainingSet",
+    "TrainingWatch",
     "default_recipe",
     "load_annotator_set",
     "load_recipe",
@@ -44,7 +44,7 @@ class PolicyTrainer(Protocol):
         *,
         fresh: Fresh,
         resume: bool,
-        progress: Progress,
+        progress: TrainingWatch,
     ) -> TrainedModel:
         """Train; ``rest`` is what stands behind the scheme in the specification."""
         ...
@@ -92,7 +92,7 @@ def train_policy_on(
     *,
     fresh: Fresh = False,
     resume: bool = True,
-    progress: Progress = lambda what, done, total, loss: None,
+    progress: TrainingWatch = lambda what, done, total, loss: None,
 ) -> TrainedModel:
     """Fine-tune the model behind the specification ``policy`` on ``sets``, into the folder ``out``.
 
@@ -118,7 +118,7 @@ def train_sft(
     *,
     fresh: Fresh = False,
     resume: bool = True,
-    progress: Progress = lambda what, done, total, loss: None,
+    progress: TrainingWatch = lambda what, done, total, loss: None,
 ) -> TrainedModel:
     """:func:`train_policy_on` D_0, the files ``trajectories``; ``out``/training.json tells what it was made of.
 

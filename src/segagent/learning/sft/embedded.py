@@ -20,7 +20,7 @@ from segagent.learning.policy.train_states import judge, state_loss
 from segagent.learning.sft.data import TrainingSet
 from segagent.learning.sft.embedded_rows import Rows, collect_rows, reply_batch
 from segagent.learning.sft.recipe import Recipe
-from segagent.learning.sft.trained import Fresh, Progress, TrainedModel
+from segagent.learning.sft.trained import Fresh, TrainedModel, TrainingWatch
 from segagent.policies.embedded.network import load_network, save_network
 from segagent.policies.embedded.policy import SHIPPED, weights_file
 from segagent.policies.embedded.state_head import StateHead
@@ -42,7 +42,7 @@ def train_embedded(
     *,
     fresh: Fresh,
     resume: bool,
-    progress: Progress,
+    progress: TrainingWatch,
 ) -> TrainedModel:
     """Fine-tune the shipped model (``rest`` empty) or the one in the folder ``rest``; see ``train_policy_on``.
 
@@ -94,7 +94,7 @@ def train_embedded(
     return TrainedModel(f"embedded:{out}", total, len(rows.rows), tuple(losses), seconds, rows.left_out)
 
 
-def _train(stage: Stage, rows: Rows, recipe: Recipe, progress: Progress) -> list[tuple[int, float]]:
+def _train(stage: Stage, rows: Rows, recipe: Recipe, progress: TrainingWatch) -> list[tuple[int, float]]:
     """Train until the stage's budget is used up; (step, mean loss) about fifty times."""
     network = stage.network
     assert isinstance(network, StateHead)

@@ -20,7 +20,7 @@ from segagent.datasets import Sample
 from segagent.learning.examples import Example
 from segagent.learning.policy.train_states import StateBatch
 from segagent.learning.sft.data import TrainingSet
-from segagent.learning.sft.trained import Progress
+from segagent.learning.sft.trained import TrainingWatch
 from segagent.policies.embedded.detector import GRID
 from segagent.policies.embedded.network import PolicyNetwork
 from segagent.policies.embedded.perception import Percept, perceive
@@ -55,7 +55,7 @@ class Rows(NamedTuple):
     left_out: int
 
 
-def collect_rows(network: PolicyNetwork, sets: Sequence[TrainingSet], progress: Progress) -> Rows:
+def collect_rows(network: PolicyNetwork, sets: Sequence[TrainingSet], progress: TrainingWatch) -> Rows:
     """Look at each picture once and pair every example with the object it is about.
 
     A picture or target that cannot be read leaves its examples out and no others.

@@ -14,35 +14,44 @@ from segagent.core.texts import read_text
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Settings of supervised fine-tuning (paper section 4.1).
-
-    ``epochs`` over all examples, or ``steps`` optimizer steps where given; ``batch_size`` examples per step;
-    ``learning_rate`` at its peak, warmed up over ``warmup`` of the steps and then a half cosine; ``weight_decay``.
-    ``seed`` drives the order and initialisation. Only for the embedded model: ``outline_weight`` of a loss on the
-    object's outline beside the loss on the reply. Only for checkpoints of transformers: ``lora_rank`` (0: all language
-    weights are trained), ``lora_alpha``, ``freeze_vision``, ``max_length`` in tokens, ``micro_batch`` examples per
-    forward pass and device, ``dtype``, ``gradient_checkpointing``, ``format`` (chat format by name, "" for the model
-    family's own). ``estimate`` says in words what it needs; an estimate, not a measurement.
-    """
+    """Settings of supervised fine-tuning (paper section 4.1)."""
 
     name: str = "default"
+    """For messages and records."""
     epochs: float = 2.0
+    """Passes over all examples."""
     steps: int | None = None
+    """Of the optimizer, instead of ``epochs``."""
     batch_size: int = 128
+    """Examples per optimizer step."""
     learning_rate: float = 1e-5
+    """At its peak; warmed up, then a half cosine."""
     warmup: float = 0.03
+    """Share of the steps."""
     weight_decay: float = 0.0
+    """Of AdamW."""
     seed: int = 0
+    """Of the order and initialisation."""
     outline_weight: float = 0.0
+    """Embedded model only: of a loss on the object's outline beside the loss on the reply."""
     lora_rank: int = 0
+    """Transformers only; 0: all language weights are trained."""
     lora_alpha: int = 16
+    """Transformers only."""
     freeze_vision: bool = True
+    """Transformers only."""
     max_length: int = 2048
+    """In tokens; transformers only."""
     micro_batch: int = 1
+    """Examples per forward pass and device; transformers only."""
     dtype: str = "bfloat16"
+    """Of the weights; transformers only."""
     gradient_checkpointing: bool = True
+    """Transformers only."""
     format: str = ""
+    """Chat format by name, "" for the model family's own; transformers only."""
     estimate: str = ""
+    """In words, what it needs; an estimate, not a measurement."""
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing. Raises ``InputError``."""

@@ -37,7 +37,7 @@ class TrainedModel:
         return cls(spec, *counts, losses, float(record["seconds"]), int(record.get("left_out", 0)))
 
 
-Progress = Callable[[str, int, int, float], None]
+TrainingWatch = Callable[[str, int, int, float], None]
 """Told (what is being done, how many done, of how many, recent mean loss or nan)."""
 
 

@@ -14,25 +14,29 @@ Variant = Literal["star+", "star"]
 
 @dataclass(frozen=True, slots=True)
 class StarConfig:
-    """How a model is improved on its own rollouts.
-
-    ``variant``: "star+" judges each action by its reward and corrects it, and trains on D_0 and D_n together (Alg. 1);
-    "star" keeps whole episodes whose last mask reaches ``min_reward`` and trains on D_n only (Alg. 4). ``rounds``: N.
-    ``max_steps``: T of the rollouts; ``temperature`` 0 rolls out greedily. ``tool``: whose masks are clicked for.
-    ``starts``: the states that rollouts begin from; ``tau_stop`` and ``tau_diff``: by which rules "star+" corrects, see
-    :class:`segagent.environment.GenerationConfig`. None: as D_0 was made.
-    """
+    """How a model is improved on its own rollouts. What is None is as D_0 was made."""
 
     variant: Variant = "star+"
+    """Alg. 1, "star+", judges each action by its reward and corrects it, and trains on D_0 and D_n together; Alg. 4,
+    "star", keeps whole episodes whose last mask reaches ``min_reward`` and trains on D_n only."""
     rounds: int = 1
+    """N."""
     max_steps: int = 11
+    """T of the rollouts."""
     temperature: float = 0.0
+    """0 rolls out greedily."""
     min_reward: float = 0.8
+    """What "star" keeps an episode for."""
     tool: str = "embedded"
+    """Whose masks are clicked for."""
     seed: int = 0
+    """Of rollouts and training."""
     starts: tuple[StartName, ...] | None = None
+    """The states that rollouts begin from."""
     tau_stop: float | None = None
+    """When "star+" says finish; see :class:`segagent.environment.GenerationConfig`."""
     tau_diff: float | None = None
+    """What "star+" drops a correction for; see there."""
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing. Raises ``InputError``."""
@@ -62,5 +66,5 @@ class StarConfig:
     def rollout_settings(self) -> dict[str, Any]:
         """What decides the rollouts of a model; how they are judged does not."""
         settings = {name: getattr(self, name) for name in ("max_steps", "temperature", "tool", "seed")}
-        # Rollouts of earlier versions, from empty masks all, say nothing of starts and can be gone on with.
+        # Rollouts of earlier versions, from empty masks all, say nothing of starts and can be resumed.
         return settings if self.starts in (None, ("empty",)) else {**settings, "starts": list(self.starts or ())}

@@ -58,7 +58,7 @@ def correct_rollouts(
     """Try the annotator's click in each state of ``rollouts`` whose action did not raise the reward, into ``out``.
 
     The rollouts are played again for it, since what a tool remembers of a state is not on record. ``out`` is a journal
-    with the units of ``rollouts`` and one record per trajectory, in order; one that was begun is gone on with. A
+    with the units of ``rollouts`` and one record per trajectory, in order; one that was begun is resumed. A
     trajectory whose picture or target cannot be read any more, or that the tool cannot deal with, leaves a failure.
     ``ask`` runs what needs the tool; budgets are the rollouts' alone. Raises as
     :func:`segagent.runs.run.carry_out` does.

@@ -15,10 +15,10 @@ from segagent.core.failures import Failure
 from segagent.datasets import Dataset
 from segagent.learning.examples import fates, star_examples, star_plus_examples
 from segagent.learning.sft import (
-    Progress,
     Recipe,
     TrainedModel,
     TrainingSet,
+    TrainingWatch,
     load_annotator_set,
     load_recipe_from,
     read_training_note,
@@ -31,7 +31,7 @@ from segagent.learning.star.rollouts import roll_out
 from segagent.learning.trajectories import STARTS, read_trajectories
 from segagent.runs.journal import read_journal
 from segagent.runs.models import make_models
-from segagent.runs.progress import Progress as RunProgress
+from segagent.runs.progress import Progress
 from segagent.runs.run import made_folder
 from segagent.runs.session import How, Session, StoppedError
 
@@ -46,7 +46,7 @@ def run_star(
     rollouts_in: Path | None = None,
     on_failures: Callable[[Path, Sequence[Failure]], None] = lambda journal, failures: None,
     resume: bool = True,
-    progress: Progress = lambda what, done, total, loss: None,
+    progress: TrainingWatch = lambda what, done, total, loss: None,
     **how: Unpack[How],
 ) -> TrainedModel:
     """Improve the model in the folder ``model`` on ``dataset`` into the folder ``out``; returns the last round's model.
@@ -160,9 +160,9 @@ def _rule(name: str, made: Sequence[dict[str, Any]]) -> float | None:
     return found[0] if found else None
 
 
-def _images_done(told: Callable[..., None], what: str, made: RunProgress) -> None:
+def _images_done(told: Callable[..., None], what: str, made: Progress) -> None:
     told(what=what, done=made.num_images)
 
 
-def _in_round(progress: Progress, number: int, what: str, done: int, total: int, loss: float) -> None:
+def _in_round(progress: TrainingWatch, number: int, what: str, done: int, total: int, loss: float) -> None:
     progress(f"round {number}, {what}", done, total, loss)

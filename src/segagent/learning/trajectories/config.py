@@ -49,7 +49,7 @@ class TrajectoryConfig:
     def to_dict(self) -> dict[str, Any]:
         """Everything that changes a record."""
         settings = {**asdict(self.generation), "starts": list(self.starts), "seed": self.seed}
-        # Files of version 0.1.0, whole ones all, say nothing of shards and can be gone on with.
+        # Files of version 0.1.0, whole ones all, say nothing of shards and can be resumed.
         return settings if self.shard == Shard() else {**settings, "shard": str(self.shard)}
 
 

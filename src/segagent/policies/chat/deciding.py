@@ -6,7 +6,7 @@ import math
 from typing import Literal, TypeAlias
 
 from segagent.core import Action, Box, Click, Finish, InvalidAction, Undo
-from segagent.policies.chat.reading import Evidence, Number, Pair, read_reply
+from segagent.policies.chat.reading import Evidence, Number, WrittenPoint, read_reply
 from segagent.policies.chat.space import Size, Space
 
 IouStyle: TypeAlias = Literal["percent", "unit", "either"]
@@ -53,7 +53,9 @@ def _decide(evidence: Evidence, space: Space, shown: Size, size: Size) -> Action
     if evidence.problem:
         raise _RefusedError(evidence.problem)
     points = {_pixel(pair, space, shown, size) for pair in evidence.points}
-    boxes = {_box(numbers, space, shown, size) for numbers in evidence.boxes}
+    # "<ref>the dog</ref><box>(...),(...)</box> Positive point: (...)": a Qwen-VL says where the object is, then acts.
+    named_first = bool(points and evidence.prose_signs) and evidence.tagged_boxes == len(evidence.boxes)
+    boxes = set() if named_first else {_box(numbers, space, shown, size) for numbers in evidence.boxes}
     kinds = [bool(points), bool(boxes), evidence.finish, evidence.undo]
     if len(points) > 1:
         raise _RefusedError("ambiguous: two different points")
@@ -102,7 +104,7 @@ def _check_style(numbers: tuple[Number, ...], space: Space) -> None:
         raise _RefusedError("wrong scale: fractions of the side where larger numbers are expected")
 
 
-def _pixel(pair: Pair, space: Space, shown: Size, size: Size) -> tuple[int, int]:
+def _pixel(pair: WrittenPoint, space: Space, shown: Size, size: Size) -> tuple[int, int]:
     _check_style((pair.first, pair.second), space)
     x, y = pair.first.value, pair.second.value
     if not pair.named and space.axes == "yx":

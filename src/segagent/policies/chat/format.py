@@ -41,27 +41,34 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class ChatFormat:
-    """See the module.
-
-    ``template`` and ``box_template`` make the prompts; ``quoting`` says how the sentence is put into them. ``grid``:
-    cells per side of a drawn grid, 0 for none.
-    ``first_box``: ask for a box while the mask is empty. ``send_clean``: also send the picture without overlay, first.
-    ``color`` of the mask's layer, in the picture and in the prompt's words.
-    """
+    """See the module."""
 
     name: str
+    """For records."""
     space: Space
+    """What its coordinates mean."""
     resize: Resize = KEEP
+    """What is done to the picture first."""
     notation: Notation = "text"
+    """How an answer is written."""
     iou_style: IouStyle = "percent"
+    """How an IoU is written."""
     iou_word: str = "Current IoU"
+    """What stands before the IoU."""
     template: str = templates.CLICK_TEXT
+    """Makes the prompt for a click."""
     box_template: str = templates.BOX_JSON
+    """Makes the prompt for a box."""
     quoting: Literal["json", "bare"] = "json"
+    """How the sentence is put into prompts."""
     grid: int = 0
+    """Cells per side of a drawn grid, 0 for none."""
     first_box: bool = False
+    """Ask for a box while the mask is empty."""
     send_clean: bool = False
+    """Also send the picture without overlay, first."""
     color: MaskColor = "green"
+    """Of the mask's layer, in the picture and in the prompt's words."""
 
     def shown(self, size: Size) -> Size:
         """(height, width) of the picture that the model is shown for an original of ``size``."""

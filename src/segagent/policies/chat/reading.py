@@ -27,7 +27,7 @@ class Number(NamedTuple):
     percent: bool
 
 
-class Pair(NamedTuple):
+class WrittenPoint(NamedTuple):
     """Two numbers of a point; ``named`` says they are x, y by name, whatever the order of writing."""
 
     first: Number
@@ -40,11 +40,15 @@ Sign: TypeAlias = Literal["positive", "negative"]
 
 @dataclass(eq=False)
 class Evidence:
-    """All that a reply says. ``problem`` is why it cannot be read at all, as "kind: detail"; empty if it can."""
+    """All that a reply says. ``problem`` is why it cannot be read at all, as "kind: detail"; empty if it can.
+
+    ``tagged_boxes``: how many of ``boxes`` are Qwen-VL's own ``<box>`` tags.
+    """
 
     problem: str = ""
-    points: list[Pair] = field(default_factory=list)
+    points: list[WrittenPoint] = field(default_factory=list)
     boxes: list[tuple[Number, ...]] = field(default_factory=list)
+    tagged_boxes: int = 0
     data_signs: set[Sign] = field(default_factory=set)
     prose_signs: set[Sign] = field(default_factory=set)
     finish: bool = False
@@ -234,7 +238,7 @@ def _read_point(value: object, evidence: Evidence) -> None:
     if isinstance(value, dict):
         x, y = number_of(value.get("x")), number_of(value.get("y"))
         if x is not None and y is not None:
-            evidence.points.append(Pair(x, y, named=True))
+            evidence.points.append(WrittenPoint(x, y, named=True))
             return
     if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
         for entry in value[: _MAX_PLACES + 1]:
@@ -247,7 +251,7 @@ def _read_point(value: object, evidence: Evidence) -> None:
     if numbers is None or len(numbers) != 2:
         evidence.problem = "malformed: the point is no pair of numbers"
     else:
-        evidence.points.append(Pair(numbers[0], numbers[1], named=False))
+        evidence.points.append(WrittenPoint(numbers[0], numbers[1], named=False))
 
 
 def _read_action_word(value: str, evidence: Evidence) -> None:
@@ -282,17 +286,20 @@ def _read_prose(prose: str, evidence: Evidence) -> None:
     for pattern in (_BOX_TAG, _FOUR):
         found, rest = take(pattern, rest)
         evidence.boxes += [tuple(values(match)) for match in found]
+        evidence.tagged_boxes += len(found) if pattern is _BOX_TAG else 0
         places += found
     for pattern, named, swapped in ((_NAMED_XY, True, False), (_NAMED_YX, True, True), (_TWO, False, False)):
         found, rest = take(pattern, rest)
         for match in found:
             first, second = values(match)
-            evidence.points.append(Pair(second, first, named) if swapped else Pair(first, second, named))
+            evidence.points.append(
+                WrittenPoint(second, first, named) if swapped else WrittenPoint(first, second, named)
+            )
         places += found
     found, rest = take(_PLAIN, rest)
     for match in found:
         first, second = values(match)
-        evidence.points.append(Pair(first, second, named=False))
+        evidence.points.append(WrittenPoint(first, second, named=False))
     places += found
     if any(_GROUPED.search(match[0]) for match in places):
         evidence.problem = evidence.problem or "malformed: a number with a separator in it"

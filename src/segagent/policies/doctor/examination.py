@@ -10,9 +10,9 @@ import numpy as np
 
 from segagent.core import Click
 from segagent.policies.chat import ChatFormat, ChatPolicy, Fixed, Keep, Resize, ask
-from segagent.policies.chat.reading import Pair, read_reply
+from segagent.policies.chat.reading import WrittenPoint, read_reply
 from segagent.policies.doctor.fitting import Convention, Fit, best_fit
-from segagent.policies.doctor.pictures import Target, clean_look, make_targets, masked_looks
+from segagent.policies.doctor.pictures import KnownObject, clean_look, make_targets, masked_looks
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +88,14 @@ def examine(policy: ChatPolicy, *, num_pictures: int = 18, num_masks: int = 12, 
     )
 
 
-def _answers(policy: ChatPolicy, fmt: ChatFormat, targets: Sequence[Target]) -> list[str]:
+def _answers(policy: ChatPolicy, fmt: ChatFormat, targets: Sequence[KnownObject]) -> list[str]:
     questions = [ask(fmt, clean_look(target)) for target in targets]
     return [row[0].text for row in policy.model.reply(questions, 1, temperature=0.0, seeds=None)]
 
 
-def _points(texts: Sequence[str], targets: Sequence[Target]) -> tuple[list[Pair], list[Target], list[str]]:
+def _points(
+    texts: Sequence[str], targets: Sequence[KnownObject]
+) -> tuple[list[WrittenPoint], list[KnownObject], list[str]]:
     """The replies that hold exactly one point, as written, with their pictures; and the other replies."""
     pairs, found, unread = [], [], []
     for text, target in zip(texts, targets, strict=True):
@@ -119,7 +121,7 @@ def _uncropped(fmt: ChatFormat) -> Resize:
     return fmt.resize if isinstance(fmt.resize, Fixed) and fmt.space.scale is not None else Keep()
 
 
-def _valid_share(fmt: ChatFormat, texts: Sequence[str], targets: Sequence[Target]) -> float:
+def _valid_share(fmt: ChatFormat, texts: Sequence[str], targets: Sequence[KnownObject]) -> float:
     actions = [
         fmt.parse(t, target.image.height, target.image.width)[0] for t, target in zip(texts, targets, strict=True)
     ]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from segagent.policies.chat import FORMATS, Fixed, Keep, Multiples, Resize, Space, Within
-from segagent.policies.chat.reading import Pair
-from segagent.policies.doctor.pictures import Target
+from segagent.policies.chat.reading import WrittenPoint
+from segagent.policies.doctor.pictures import KnownObject
 
 GOOD = 0.03
 """Median error, as a share of the picture's diagonal, up to which a convention is taken to fit."""
@@ -67,7 +67,9 @@ def conventions(current: Convention) -> list[Convention]:
     return made
 
 
-def best_fit(pairs: Sequence[Pair], targets: Sequence[Target], current: Convention) -> tuple[Fit | None, str]:
+def best_fit(
+    pairs: Sequence[WrittenPoint], targets: Sequence[KnownObject], current: Convention
+) -> tuple[Fit | None, str]:
     """``(fit, reason)``: the convention that explains the answers, or None and why there is none."""
     if len(pairs) < MIN_ANSWERS:
         return None, f"only {len(pairs)} readable points; {MIN_ANSWERS} are needed to fit a convention"
@@ -93,7 +95,7 @@ def best_fit(pairs: Sequence[Pair], targets: Sequence[Target], current: Conventi
     )
 
 
-def measure(pairs: Sequence[Pair], targets: Sequence[Target], convention: Convention) -> Fit:
+def measure(pairs: Sequence[WrittenPoint], targets: Sequence[KnownObject], convention: Convention) -> Fit:
     """How far the points are from the discs if read by ``convention``."""
     errors, pixels = [], []
     for (x, y), target in zip(_places(pairs, targets, convention), targets, strict=True):
@@ -104,7 +106,9 @@ def measure(pairs: Sequence[Pair], targets: Sequence[Target], convention: Conven
     return Fit(convention, float(np.median(errors)), float(np.quantile(errors, 0.9)), float(np.median(pixels)), score)
 
 
-def _places(pairs: Sequence[Pair], targets: Sequence[Target], convention: Convention) -> list[tuple[float, float]]:
+def _places(
+    pairs: Sequence[WrittenPoint], targets: Sequence[KnownObject], convention: Convention
+) -> list[tuple[float, float]]:
     """The points in original pixels, not rounded and whether or not they are inside."""
     places = []
     for (x, y), (scale_x, scale_y) in zip(_ordered(pairs, convention), _scales(targets, convention), strict=True):
@@ -113,7 +117,7 @@ def _places(pairs: Sequence[Pair], targets: Sequence[Target], convention: Conven
     return places
 
 
-def _ordered(pairs: Sequence[Pair], convention: Convention) -> list[tuple[float, float]]:
+def _ordered(pairs: Sequence[WrittenPoint], convention: Convention) -> list[tuple[float, float]]:
     swap = convention.space.axes == "yx"
     return [
         (pair.second.value, pair.first.value) if swap and not pair.named else (pair.first.value, pair.second.value)
@@ -121,7 +125,7 @@ def _ordered(pairs: Sequence[Pair], convention: Convention) -> list[tuple[float,
     ]
 
 
-def _scales(targets: Sequence[Target], convention: Convention) -> list[tuple[float, float]]:
+def _scales(targets: Sequence[KnownObject], convention: Convention) -> list[tuple[float, float]]:
     """Written units per original pixel, (x, y)."""
     scales = []
     for target in targets:
@@ -132,7 +136,7 @@ def _scales(targets: Sequence[Target], convention: Convention) -> list[tuple[flo
     return scales
 
 
-def _with_offset(pairs: Sequence[Pair], targets: Sequence[Target], convention: Convention) -> Fit:
+def _with_offset(pairs: Sequence[WrittenPoint], targets: Sequence[KnownObject], convention: Convention) -> Fit:
     """The convention with the constant shift, in its own units, that fits best."""
     space = replace(convention.space, offset=(0.0, 0.0))
     plain = replace(convention, space=space)
@@ -145,7 +149,7 @@ def _with_offset(pairs: Sequence[Pair], targets: Sequence[Target], convention: C
     return measure(pairs, targets, Convention(replace(space, offset=offset), convention.resize, words))
 
 
-def _any_scale(pairs: Sequence[Pair], targets: Sequence[Target], axes: str) -> Convention:
+def _any_scale(pairs: Sequence[WrittenPoint], targets: Sequence[KnownObject], axes: str) -> Convention:
     """A relative space whose far end is whatever fits best."""
     order = "x before y" if axes == "xy" else "y before x"
     unit = Convention(Space(1, "yx" if axes == "yx" else "xy"), Keep(), "")

@@ -15,7 +15,7 @@ SIZES = ((480, 640), (640, 480), (600, 600), (333, 900), (1150, 1700), (900, 517
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class KnownObject:
     """A picture with a disc at (``x``, ``y``) of ``radius``, in pixels."""
 
     image: Image
@@ -35,7 +35,7 @@ class Target:
         return frozen_mask(near)
 
 
-def make_targets(count: int, seed: int = 0) -> list[Target]:
+def make_targets(count: int, seed: int = 0) -> list[KnownObject]:
     """``count`` pictures, their sizes in turn, the discs spread over the whole picture."""
     rng = np.random.default_rng(seed)
     # One cell of a 3 x 3 grid after the other, so that no direction is left out.
@@ -48,16 +48,16 @@ def make_targets(count: int, seed: int = 0) -> list[Target]:
         y = round((row + rng.uniform(0.2, 0.8)) / 3 * height)
         x = round((column + rng.uniform(0.2, 0.8)) / 3 * width)
         x, y = min(max(x, radius), width - 1 - radius), min(max(y, radius), height - 1 - radius)
-        targets.append(Target(Image.of(_picture(rng, height, width, (x, y), radius)), x, y, radius))
+        targets.append(KnownObject(Image.of(_picture(rng, height, width, (x, y), radius)), x, y, radius))
     return targets
 
 
-def clean_look(target: Target) -> Observation:
+def clean_look(target: KnownObject) -> Observation:
     """The picture with an empty mask."""
     return Observation(target.image, SENTENCE, empty_mask(target.image.height, target.image.width))
 
 
-def masked_looks(targets: list[Target], count: int) -> list[tuple[Observation, float]]:
+def masked_looks(targets: list[KnownObject], count: int) -> list[tuple[Observation, float]]:
     """``count`` looks at masks from useless to perfect, with the IoU of each."""
     looks = []
     for number in range(count):

@@ -24,7 +24,7 @@ from segagent.policies.embedded.state_head import (
     BINS,
     MAX_HYPOTHESES,
     Grid,
-    Judged,
+    JudgedState,
     Refined,
     error_depths,
     outline_logits,
@@ -108,12 +108,12 @@ def _all_but(coverage: Tensor, number: int) -> Tensor:
     return rest.amax(0) if len(rest) else torch.zeros_like(coverage[0])
 
 
-def decide(network: PolicyNetwork, refined: Refined, seen: list[SeenMask]) -> Judged:
+def decide(network: PolicyNetwork, refined: Refined, seen: list[SeenMask]) -> JudgedState:
     """Second half of the state head: depths between the corrected outlines and the masks, then the verdict."""
     outlines = refined.target.detach().sigmoid().numpy()
     depths = torch.from_numpy(np.stack([error_depths(o, s.bins) for o, s in zip(outlines, seen, strict=True)]))
     masks = torch.from_numpy(np.stack([s.grid for s in seen]))
-    judged: Judged = network.state.decide(refined, masks, depths)
+    judged: JudgedState = network.state.decide(refined, masks, depths)
     return judged
 
 
@@ -126,7 +126,7 @@ class Mixture:
     summary: Tensor
 
 
-def mix_iou(objects: Tensor, hypotheses: list[int], judged: Judged, seen: SeenMask) -> Mixture:
+def mix_iou(objects: Tensor, hypotheses: list[int], judged: JudgedState, seen: SeenMask) -> Mixture:
     """Mix the hypotheses' IoU distributions by how likely each object is meant.
 
     ``objects`` (1 + n,) probabilities, entry 0 none. What no hypothesis covers counts as an IoU of 0 to 20
@@ -156,7 +156,7 @@ class Examined:
 
     objects: Tensor
     hypotheses: list[int]
-    judged: Judged
+    judged: JudgedState
     mixture: Mixture
     quality: Quality | None
     evidence: Tensor | None

@@ -41,7 +41,7 @@ class Refined(NamedTuple):
     pooled: Tensor
 
 
-class Judged(NamedTuple):
+class JudgedState(NamedTuple):
     """``sign`` (n,): logit of a positive click. ``place`` (n, 2, BINS, BINS): logits of its place, rows are y.
     ``iou`` (n, NUM_IOU): logits of the IoU in percent.
     """
@@ -89,7 +89,7 @@ class StateHead(nn.Module):
         pooled = torch.cat((x.mean((2, 3)), x.amax((2, 3)) * 0.25), 1)
         return Refined(outline + maps[:, 0], maps[:, 1:], pooled)
 
-    def decide(self, refined: Refined, mask: Tensor, depths: Tensor) -> Judged:
+    def decide(self, refined: Refined, mask: Tensor, depths: Tensor) -> JudgedState:
         """``mask`` (n, GRID, GRID) in 0..1; ``depths`` (n, 2, BINS, BINS) of :func:`error_depths`."""
         scalars = _scalars(refined.target.sigmoid(), mask, depths)
         x = self.judge(torch.cat((refined.pooled, scalars), 1))
@@ -97,7 +97,7 @@ class StateHead(nn.Module):
         shape = torch.stack((torch.log(depths + 0.25), depths / deepest, torch.exp(2 * (depths - deepest))), -1)
         correction = functional.interpolate(refined.pointer, size=(BINS, BINS), mode="bilinear", align_corners=False)
         place = correction + (shape * self.depth_weights[None, :, None, None, :]).sum(-1)
-        return Judged(self.sign(x)[:, 0], place, self.iou(x))
+        return JudgedState(self.sign(x)[:, 0], place, self.iou(x))
 
 
 def _scalars(target: Tensor, mask: Tensor, depths: Tensor) -> Tensor:

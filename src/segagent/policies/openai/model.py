@@ -27,21 +27,26 @@ _MOST_REFUSED = 8
 
 @dataclass(frozen=True, slots=True)
 class ServedModelConfig:
-    """Settings of :class:`ServedModel`. ``max_tokens`` per reply; ``concurrency``: calls under way at once.
-
-    ``completion_tokens``: send ``max_tokens`` by its newer name, ``max_completion_tokens``. ``reasoning_effort``: sent
-    as it is where it is not empty. ``wide_seeds``: send seeds of 63 bits, which some servers refuse, instead of 31.
-    """
+    """Settings of :class:`ServedModel`."""
 
     max_tokens: int = 1024
+    """Of a reply."""
     concurrency: int = 64
+    """Calls under way at once."""
     completion_tokens: bool = False
+    """Send ``max_tokens`` by its newer name, ``max_completion_tokens``."""
     reasoning_effort: str = ""
+    """Sent as it is where it is not empty."""
     wide_seeds: bool = False
+    """Send seeds of 63 bits, which some servers refuse, instead of 31."""
     log_probs: bool = False
+    """Ask for the probabilities of tokens."""
     encoding: PictureEncoding = field(default_factory=PictureEncoding)
+    """How pictures are sent."""
     patience: Patience = field(default_factory=Patience)
+    """How long is waited, and how often tried again."""
     budget: Budget = field(default_factory=Budget)
+    """What all calls together may cost."""
 
 
 class _Job(NamedTuple):

@@ -13,7 +13,7 @@ from segagent.core.texts import read_json
 from segagent.learning.sft.data import TrainingSet
 from segagent.learning.sft.hf.folder import RECIPE_FILE, TrainingFolder
 from segagent.learning.sft.recipe import Recipe
-from segagent.learning.sft.trained import Fresh, Progress, TrainedModel
+from segagent.learning.sft.trained import Fresh, TrainedModel, TrainingWatch
 from segagent.policies.chat import ChatSpec, parse_spec
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def train_hf(
     *,
     fresh: Fresh,
     resume: bool,
-    progress: Progress,
+    progress: TrainingWatch,
 ) -> TrainedModel:
     """See :func:`segagent.learning.sft.train_policy_on`. ``fresh`` means nothing here: every checkpoint is tuned on.
 
@@ -90,7 +90,7 @@ def _train(
     recipe: Recipe,
     arguments: Any,
     folder: TrainingFolder,
-    progress: Progress,
+    progress: TrainingWatch,
 ) -> TrainedModel:
     import transformers
 
@@ -194,7 +194,7 @@ def _model_type(name: str) -> str:
         import transformers
 
         try:
-            return str(transformers.AutoConfig.from_pretrained(name, trust_remote_code=False).model_type)
+            return str(transformers.PreTrainedConfig.get_config_dict(name)[0]["model_type"])
         except (OSError, ValueError, KeyError) as error:
             raise WeightsError(f"{name}: neither a folder nor a checkpoint of the hub that can be read") from error
     try:

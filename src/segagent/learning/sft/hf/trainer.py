@@ -18,7 +18,7 @@ from segagent.cpu import precision
 from segagent.learning.sft.hf.encoding import NOT_TAUGHT
 from segagent.learning.sft.hf.folder import TrainingFolder
 from segagent.learning.sft.recipe import Recipe
-from segagent.learning.sft.trained import Progress
+from segagent.learning.sft.trained import TrainingWatch
 
 _LOGS = 200
 _CHECKPOINTS = 20
@@ -145,7 +145,7 @@ class InOrderTrainer(transformers.Trainer):  # type: ignore[misc]
 class Watcher(transformers.TrainerCallback):  # type: ignore[misc]
     """Keeps the log, tells the progress, and marks checkpoints as whole; on the main process only."""
 
-    def __init__(self, folder: TrainingFolder, progress: Progress) -> None:
+    def __init__(self, folder: TrainingFolder, progress: TrainingWatch) -> None:
         self._folder = folder
         self._progress = progress
         self._began = 0.0
