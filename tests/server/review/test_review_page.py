@@ -508,3 +508,24 @@ def test_a_picture_that_is_gone_is_told(browser: Browser, tmp_path: Path) -> Non
         browser.settled()
         assert standing(run, "bad").now.verdict == "ok"
     browser.errors = [error for error in browser.errors if "Failed to load resource" not in error]
+
+
+def test_a_browser_that_keeps_nothing_can_be_worked_in(run: Path, browser: Browser) -> None:
+    gone = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
+    browser.page.add_init_script(gone)
+    with served(run) as url:
+        browser.open(f"{url}/?by=Ada")
+        browser.object("1")
+        browser.page.click("#do-tool-brush")
+        # The button that was pressed has not kept the keys.
+        browser.press("ArrowUp", "Enter")
+        browser.settled()
+        assert kinds(run) == ["stroke"]
+        browser.press("Control+z", "Control+Shift+z")
+        browser.settled()
+        assert kinds(run) == ["stroke", "undo", "redo"]
+        browser.page.route("**/events", lambda route: route.abort())
+        browser.press("1")
+        browser.page.wait_for_selector("#trouble:not([hidden])")
+        assert "One change is kept until this page is closed" in browser.page.inner_text("#trouble")
+    browser.errors = [error for error in browser.errors if "Failed to load resource" not in error]
