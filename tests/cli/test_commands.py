@@ -78,7 +78,7 @@ def test_commands_are_listed_by_what_a_person_does(capsys: Captured) -> None:
     assert main(["--help"]) == 0
     listed = capsys.readouterr().out.split("Options:")[1].split("Examples:")[0]
     parts = re.findall(r"^(\w[\w ]*):$", listed, re.M)
-    assert parts == ["Annotate", "Look and correct", "Measure", "Train", "Data", "Models"]
+    assert parts == ["Annotate", "Look and correct", "Work together", "Measure", "Train", "Data", "Models"]
     measure = listed.split("Measure:")[1].split("Train:")[0]
     assert {"evaluate", "report", "benchmark", "leaderboard", "reproduce"} <= set(measure.split())
 
