@@ -27,6 +27,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -86,43 +88,63 @@ def large_pictures(data: str, folder: Path, num_objects: int, per_image: int = 5
 def bars(data: str, folder: Path, num: int) -> None:
     """Waiting times with 500 objects."""
     run = audited(str(large_pictures(data, folder / "data", 500)), folder / "run")
-    first, cold, fetched, clicks, unprepared = [], [], [], [], []
+    draw = random.Random(0)
+    first, cold, again, clicks, at_once = (Waited() for _ in range(5))
     for _ in range(5):
-        with serving(run, *OPTIONS) as server, server.client() as client:
-            began = time.perf_counter()
+        with serving(run, *OPTIONS) as server, server.client() as client, first.of(server):
             client.get(f"{server.url}/")
             client.get("/session")
             rows = client.get("/objects").json()["rows"]
             _show(client, rows[0][0])
-            first.append(time.perf_counter() - began)
     order = [row[0] for row in rows]
-    draw = random.Random(0)
     with serving(run, *OPTIONS) as server, server.client() as client:
         _click(client, order[-1], 5, 5)  # The tool is loaded by the first one who needs it.
         for number, index in enumerate(order[:num]):
-            began = time.perf_counter()
-            told = _show(client, index)
-            cold.append(time.perf_counter() - began)
+            with cold.of(server):
+                told = _show(client, index)
             if number % 5:  # A person looks first; the page has asked for the object long before they come to it.
                 time.sleep(1.0)
-            began = time.perf_counter()
-            _click(client, index, draw.randrange(told["width"]), draw.randrange(told["height"]))
-            (clicks if number % 5 else unprepared).append(time.perf_counter() - began)
-            began = time.perf_counter()
-            _show(client, index)
-            fetched.append(time.perf_counter() - began)
-    _tell("first card (the page, the list of 500, one object, its picture)", first, 1.0)
-    _tell("next object and its picture, not asked for before", cold, 0.15)
-    _tell("the same object once more", fetched, 0.15)
-    _tell("a click to its mask, its picture looked at for a second", clicks, 0.5)
-    _tell("a click to its mask, at once", unprepared, 0.5)
+            with (clicks if number % 5 else at_once).of(server):
+                _click(client, index, draw.randrange(told["width"]), draw.randrange(told["height"]))
+            with again.of(server):
+                _show(client, index)
+    first.tell("first card (the page, the list of 500, one object, its picture)", 1.0)
+    cold.tell("next object and its picture, not asked for before", 0.15)
+    again.tell("the same object once more", 0.15)
+    clicks.tell("a click to its mask, its picture looked at for a second", 0.5)
+    at_once.tell("a click to its mask, at once", 0.5)
 
 
-def people(data: str, folder: Path, minutes: float, num: int) -> None:
+@dataclass
+class Waited:
+    """How long a client waited for something, each time, and what the server computed meanwhile."""
+
+    seconds: list[float] = field(default_factory=list)
+    cpu: float = 0.0
+
+    @contextmanager
+    def of(self, server: Server) -> Iterator[None]:
+        """Measure what is done inside."""
+        cpu, began = server.cpu, time.perf_counter()
+        yield
+        self.seconds.append(time.perf_counter() - began)
+        self.cpu += server.cpu - cpu
+
+    def tell(self, what: str, bar: float) -> None:
+        """Print it beside the bar."""
+        half, most = np.quantile(self.seconds, [0.5, 0.95]) * 1000
+        computed = f"; computing {self.cpu / len(self.seconds) * 1000:.0f} ms" if self.cpu else ""
+        print(
+            f"{what}: median {half:.0f} ms, 95% within {most:.0f} ms, of {len(self.seconds)}; bar {bar * 1000:.0f} ms"
+            f"{computed}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+        )
+
+
+def people(data: str, folder: Path, minutes: float, num: int, tool: str) -> None:
     """``num`` people at once; each does what they would do in so many minutes with 6 s for each thing."""
     run = audited(str(large_pictures(data, folder / "data", 500)), folder / "run")
     each = round(minutes * 60 / 6)
-    with serving(run, *OPTIONS) as server:
+    with serving(run, "--tool", tool, "--policy", "centre") as server:
         answers: list[list[int]] = [[] for _ in range(num)]
         waited: list[float] = []
         wrong: Counter[str] = Counter()
@@ -147,7 +169,7 @@ def people(data: str, folder: Path, minutes: float, num: int) -> None:
     print(f"each person's in the order they were asked: {all(one == sorted(one) for one in answers)}; "
           f"all that was told is there, once: {told == numbers}")  # fmt: skip
     print("memory by things done, MB: " + ", ".join(f"{done}: {size:.0f}" for done, size in memory))
-    _tell("any of these things", waited, 1.0)
+    Waited(waited).tell("any of these things", 1.0)
 
 
 def person(data: str, folder: Path, num: int) -> None:
@@ -306,27 +328,20 @@ def _click(client: httpx.Client, index: int, x: int, y: int) -> None:
     client.post(f"/objects/{index}/events", json=body).raise_for_status()
 
 
-def _tell(what: str, seconds: Sequence[float], bar: float) -> None:
-    half, most = np.quantile(seconds, [0.5, 0.95])
-    print(
-        f"{what}: median {half * 1000:.0f} ms, 95% within {most * 1000:.0f} ms, of {len(seconds)}; "
-        f"bar {bar * 1000:.0f} ms; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["bars", "people", "person"])
     parser.add_argument("--data", required=True)
     parser.add_argument("--num", type=int, help="Objects looked at (200), people (10), or masks put right (100).")
     parser.add_argument("--minutes", type=float, default=30, help="Of work for each of the people.")
+    parser.add_argument("--tool", default="embedded", help="That answers the people's clicks.")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if asked.what == "bars":
             bars(asked.data, folder, asked.num or 200)
         elif asked.what == "people":
-            people(asked.data, folder, asked.minutes, asked.num or 10)
+            people(asked.data, folder, asked.minutes, asked.num or 10, asked.tool)
         else:
             person(asked.data, folder, asked.num or 100)
 

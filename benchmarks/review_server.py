@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,18 @@ def cheap_run(folder: Path, num_images: int = 10, per_image: int = 4) -> Path:
 class Server:
     """A server that was started: its process and base URL."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | BaseProcess
     url: str
 
     def client(self, **more: Any) -> httpx.Client:
         """A client of its own connection."""
         return httpx.Client(base_url=f"{self.url}/api/v1", trust_env=False, **{"timeout": 60, **more})
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of computing that the process has used, all its threads together."""
+        told = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def memory(self) -> float:

@@ -117,4 +117,4 @@ def test_pictures_open_large_and_tables_fold(run: Run, page: Any, tmp_path: Path
     page.keyboard.press("+")
     assert large.bounding_box()["width"] > before
     page.keyboard.press("Escape")
-    assert page.locator("dialog").count() == 0
+    page.locator("dialog").wait_for(state="detached")

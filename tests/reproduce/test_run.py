@@ -185,8 +185,9 @@ def test_plots_of_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_real_thing_in_miniature_of_miniature(tmp_path: Path) -> None:
+def test_the_real_thing_in_miniature_of_miniature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded models, trained for two steps: everything fits together."""
+    monkeypatch.setattr(filtering, "_RESAMPLES", 10)
     config = quick_config(
         train_scenes=2, test_scenes=1, val_scenes=1, noc_clicks=3, steps=(1, 2), candidates=2, sft_steps=2,
         star_steps=2, first_action_scenes=1, first_action_steps=1,

@@ -124,6 +124,7 @@ class Looked:
 
     name, accepts_box = "disc", False
     bad: tuple[str, ...] = ()
+    thread_safe: bool = True
     looked: list[str] = field(default_factory=list)
     _disc: DiscTool = field(default_factory=DiscTool)
 
@@ -140,12 +141,12 @@ class Looked:
 KEYS = [next(iter(group.samples())).load_image().key for group in GROUPS]
 
 
-@pytest.mark.parametrize("embeds", [True, False])
-def test_what_was_prepared_is_what_would_have_been(embeds: bool) -> None:
-    tool = Looked()
+@pytest.mark.parametrize(("embeds", "thread_safe"), [(True, True), (False, True), (True, False)])
+def test_what_was_prepared_is_what_would_have_been(embeds: bool, thread_safe: bool) -> None:
+    tool = Looked(thread_safe=thread_safe)
     models, work = Models(CheapPolicy(), tool), Playing(Plain(embeds=embeds))
     prepared = work.prepare(models, TASKS)
-    assert tool.looked == (KEYS if embeds else [])
+    assert tool.looked == (KEYS if embeds and thread_safe else [])
     results = work(models, TASKS, prepared)
     assert tool.looked == KEYS
     assert [one.records for one in results] == [one.records for one in work(models, TASKS)]

@@ -60,7 +60,7 @@ def export(
 ) -> None:
     """Write a run's masks, as people left them, in a format that other programs read.
 
-    trajectories: what people clicked, for 'segagent train sft', and their masks in a folder beside it, for 'train star'.
+    trajectories: what people clicked, for 'segagent train sft', and their masks in a folder beside, for 'train star'.
     """
     from segagent.annotation.batch import decide, open_run, warnings_of
     from segagent.annotation.interop import ExportOptions, export_run

@@ -38,7 +38,7 @@ class CocoDataset(ListedDataset):
     """The objects of a COCO instances file, sized, indexable and lazy.
 
     ``categories``: the names of all categories of the file, in its order, those without an object too. What the file
-    tells of them, by name: ``category_ids`` and ``supercategories``. ``image_ids``: by the picture's name, also of those
+    tells of them, by name: ``category_ids``, ``supercategories``. ``image_ids``: by the pictures' names, also of those
     without an object.
 
     Args:

@@ -135,8 +135,7 @@ class Lanes:
     def in_turns(self, tool: SegmentationTool) -> SegmentationTool:
         """``tool``, used by no more threads at a time than it bears."""
         many = getattr(tool, "thread_safe", False)
-        # Even where one thread works, another one makes ready.
-        return tool if many and self.count == 1 else _TakingTurns(tool, self._using_many if many else self._using)
+        return tool if self.count == 1 else _TakingTurns(tool, self._using_many if many else self._using)
 
     def _work(self, function: Callable[[Any], Any], jobs: SimpleQueue[Any]) -> None:
         while (job := jobs.get()) is not None:

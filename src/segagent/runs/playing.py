@@ -126,12 +126,16 @@ class Playing(Generic[_M]):
         return play_images(self.player(models), tasks, kind=self.kind, prepared=prepared)
 
     def prepare(self, models: _M, tasks: Sequence[ImageTask]) -> Prepared:
-        """Load ``tasks`` and have the tool look at their pictures; see :class:`segagent.distributed.Asking`."""
+        """Load ``tasks`` and have the tool look at their pictures; see :class:`segagent.distributed.Asking`.
+
+        Only a tool that says that it bears several threads (``thread_safe``) is asked beside the playing. Others may
+        sit on the GPU that the policy sits on, with room for one of them at a time.
+        """
         began = time.perf_counter()
-        models = in_turns(self.player(models))
+        models = self.player(models)
         images = [_load(task, models, self.kind) for task in tasks]
         embeddings: dict[str, object] = {}
-        if self.kind.embeds:
+        if self.kind.embeds and getattr(models.tool, "thread_safe", False):
             pictures = {one.episode.image.key: one.episode.image for one in _all_episodes(images)}
             for image in islice(pictures.values(), _MOST_EMBEDDED):
                 try:

@@ -36,5 +36,5 @@ def listen(app: Any, host: str, port: int, ready: Callable[[str], None]) -> None
             ) from error
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{listener.getsockname()[1]}")
-        config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none", timeout_graceful_shutdown=2)
         uvicorn.Server(config).run(sockets=[listener])

@@ -27,7 +27,7 @@ CLASSES = ("dog", "cat", "mug")
 
 
 def big_source(folder: Path) -> Path:
-    """Gaps between ids, extra keys, numbers spelled oddly, a crowd, polygons and both RLEs, and a picture without any."""
+    """Gaps between ids, extra keys, numbers spelled oddly, a crowd, polygons, both RLEs, a picture without any."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("a.png", "b.png", "none.png"):
         picture(folder / name)
@@ -52,7 +52,7 @@ def big_source(folder: Path) -> Path:
 
 
 def hand_run(folder: Path, source: Path, outcomes: Mapping[str, str] = {}, job: str = "audit") -> Run:
-    """A run whose objects are audited, or what ``outcomes`` says; "left": the run has not come to the object's image."""
+    """A run whose objects are audited, or what ``outcomes`` says; "left": the run has not come to their image."""
     dataset = open_dataset(str(source))
     folder.mkdir(parents=True)
     groups = list(dataset.groups())
@@ -184,7 +184,9 @@ def check_mask(data: dict[str, Any], name: str, mask: BoolMask, told: Mapping[st
     if "bbox" in one:
         assert one["bbox"] == [columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1]
     was = told["replaced"]["segmentation"]
-    assert isinstance(one["segmentation"]["counts"], list) == (isinstance(was, dict) and isinstance(was["counts"], list))
+    assert isinstance(one["segmentation"]["counts"], list) == (
+        isinstance(was, dict) and isinstance(was["counts"], list)
+    )
 
 
 def person(kind: str, object_id: str, by: str = "ann", **more: Any) -> Event:
@@ -200,5 +202,3 @@ def happened(run: Run, *events: Event) -> None:
 
 def source_masks(source: Path) -> dict[str, BoolMask]:
     return {sample.sample_id: sample.load_target()[0] for sample in open_dataset(str(source))}
-
-

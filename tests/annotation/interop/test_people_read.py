@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from interop_runs import HEIGHT, WIDTH, disc
 
 from segagent.annotation.batch import Run, decide, summarise_run
 from segagent.annotation.interop import ExportOptions, export_run
+from segagent.annotation.review import write_review
 from segagent.cli.main import main
 from segagent.core import InputError, encode_rle, iou
-from segagent.datasets import FolderDataset
+from segagent.datasets import FolderDataset, open_dataset
+from segagent.runs.journal import Journal
 
 MINE = disc(20, 12, 7)
 
@@ -88,9 +91,7 @@ def test_that_nothing_is_there_may_be_right(run: Run) -> None:
 
 
 def test_a_drawn_sample_is_none_that_people_came_to(run: Run) -> None:
-    from dataclasses import replace
-
-    happened(run, replace(person("verdict", "1000", verdict="wrong"), source="check"))
+    happened(run, person("verdict", "1000", verdict="wrong", did={"num": 50, "seed": 0}))
     assert not any("came to" in line for line in decide(run, 0.9).warnings)
 
 
@@ -121,9 +122,10 @@ def test_the_summary_counts_what_people_did(run: Run, capsys: pytest.CaptureFixt
     )
     told = summarise_run(run)["people"]
     assert told == {
-        "events": 7, "people": {"ann": 4, "bob": 2}, "verdicts": {"ok": 1, "wrong": 0, "absent": 0, "unsure": 1, "skip": 0},
+        "events": 7, "people": {"ann": 4, "bob": 2}, "notes": 1,
+        "verdicts": {"ok": 1, "wrong": 0, "absent": 0, "unsure": 1, "skip": 0},
         "confirmed": 1, "wrong": 0, "corrected": 1, "taken": 0, "added": 1, "removed": 1, "relabelled": 1,
-        "rephrased": 0, "notes": 1, "contested": 1, "remaining": 1,
+        "rephrased": 0, "contested": 1, "remaining": 1,
     }  # fmt: skip
     assert main(["summary", str(run.folder)]) == 0
     lines = capsys.readouterr().out
@@ -131,7 +133,7 @@ def test_the_summary_counts_what_people_did(run: Run, capsys: pytest.CaptureFixt
     assert "not decided on: 1, 1 of them unsure; 1 contested" in lines
 
 
-@pytest.mark.parametrize("kind", ["coco", "label-studio", "cvat", "yolo-seg", "masks"])
+@pytest.mark.parametrize("kind", ["coco", "label-studio", "cvat", "yolo-seg", "masks", "parquet"])
 def test_every_format_holds_what_people_left(tmp_path: Path, run: Run, kind: str) -> None:
     happened(
         run,
@@ -142,6 +144,8 @@ def test_every_format_holds_what_people_left(tmp_path: Path, run: Run, kind: str
         mine("added", "new", image="none.png", label="cat"),
         person("added", "begun", image="none.png", label="cat"),
     )
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
     out = tmp_path / "out"
     report = export_run(run, kind, out)
     assert report.written == {"corrected": 2, "audited": 1, "added": 1}
@@ -149,6 +153,11 @@ def test_every_format_holds_what_people_left(tmp_path: Path, run: Run, kind: str
     side = out / "removed.json" if out.is_dir() else tmp_path / "out.removed.json"
     (gone,) = json.loads(side.read_text())["removed"]
     assert (gone["object_id"], gone["reason"], gone["by"], gone["label"]) == ("1000", "removed", "ann", "mug")
+    if kind == "parquet":
+        read = list(open_dataset(f"parquet:{out}"))
+        assert [one.category for one in read] == ["dog", "cat", "wolf", "cat"]
+        assert (read[0].load_target()[0] == MINE).all()
+        return
     text = out.read_text() if out.is_file() else "".join(p.read_text() for p in out.rglob("*.jsonl"))
     if kind == "masks":
         samples = {one.sample_id: one for one in FolderDataset(out)}
@@ -163,8 +172,10 @@ def test_every_format_holds_what_people_left(tmp_path: Path, run: Run, kind: str
     export_run(run, kind, again)
     if out.is_file():
         assert again.read_bytes() == out.read_bytes()
-    # Nobody but the run has the whole of it: the same with nothing left of what was done.
+    # An earlier list of what was removed is replaced with the export.
+    happened(run, person("restored", "1000"))
     export_run(run, kind, out, ExportOptions(force=True))
+    assert json.loads(side.read_text())["removed"] == []
 
 
 def test_only_accepted_and_wrong_ones(tmp_path: Path) -> None:
@@ -203,7 +214,9 @@ def test_a_repaired_mask_that_a_person_calls_wrong_takes_no_place(tmp_path: Path
     happened(
         run,
         person("verdict", "5", verdict="wrong"),
-        person("take", "20", did={"take": "given"}, mask=encode_rle(source_masks(tmp_path / "data" / "coco.json")["20"])),
+        person(
+            "take", "20", did={"take": "given"}, mask=encode_rle(source_masks(tmp_path / "data" / "coco.json")["20"])
+        ),
     )
     export_run(run, "coco", tmp_path / "x.json")
     entries = {one["id"]: one for one in json.loads((tmp_path / "x.json").read_text())["annotations"]}
@@ -215,3 +228,63 @@ def test_a_repaired_mask_that_a_person_calls_wrong_takes_no_place(tmp_path: Path
     assert iou(source_masks(tmp_path / "x.json")["20"], disc(8, 8, 5)) == 1
     assert entries[20]["segagent"]["made_by"] == "person"
     assert (HEIGHT, WIDTH) == (24, 32)
+
+
+def test_the_work_list_says_how_objects_stand(run: Run, tmp_path: Path) -> None:
+    happened(
+        run,
+        mine("stroke", "20"),
+        person("relabelled", "20", by="<b>bob", label='"><script>'),
+        person("verdict", "1000", verdict="unsure"),
+        person("removed", "5"),
+        mine("added", "new", image="none.png", label="cat"),
+        person("note", "17", text="dark"),
+    )
+    write_review(run, tmp_path / "page")
+    listed = {one["object_id"]: one for one in json.loads((tmp_path / "page" / "worklist.json").read_text())["objects"]}
+    assert {name: (one["standing"], one["by"]) for name, one in listed.items()} == {
+        "5": ("removed", "ann"), "17": ("", ""), "20": ('corrected, class "><script>', "<b>bob"),
+        "1000": ("unsure", "ann"), "new": ("added", "ann"),
+    }  # fmt: skip
+    assert [one["outcome"] for one in listed.values()][-1] == "added"
+    with (tmp_path / "page" / "worklist.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["standing"] for row in rows] == [one["standing"] for one in listed.values()]
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "unsure (by ann)" in page
+    assert "by &lt;b&gt;bob" in page
+    assert 'class "><script>' not in page
+
+
+def test_an_object_that_is_tried_again_later_keeps_what_people_drew(run: Run, tmp_path: Path) -> None:
+    happened(run, mine("polygon", "5"))
+    records = {one.object_id: one for one in audited(tmp_path).objects()}
+    with Journal(run.folder / "journal.jsonl", run.config, run.notes) as journal:
+        journal.append(run.num_images, [records["5"].to_dict()])
+    report = export_run(run, "coco", tmp_path / "x.json")
+    assert report.written == {"corrected": 1, "audited": 2}
+    entries = {one["id"]: one for one in json.loads((tmp_path / "x.json").read_text())["annotations"]}
+    assert entries[5]["segmentation"] == encode_rle(MINE)
+    assert entries[5]["segagent"]["instead_of"]["outcome"] == "audited"
+
+
+def test_the_record_of_another_run_is_refused(run: Run, tmp_path: Path) -> None:
+    happened(run, person("removed", "20"))
+    changed = Run(run.folder, {**run.config, "job": "refine"}, run.notes)
+    with pytest.raises(InputError, match="about another run"):
+        export_run(changed, "coco", tmp_path / "x.json")
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_events_about_an_object_that_is_nowhere_are_told(run: Run, tmp_path: Path) -> None:
+    happened(run, person("removed", "77"))
+    with pytest.raises(InputError, match=r"people\.jsonl: tells of object '77', which is not in"):
+        export_run(run, "coco", tmp_path / "x.json")
+
+
+def test_a_record_torn_at_its_end_is_read_up_to_there(run: Run, tmp_path: Path) -> None:
+    happened(run, mine("stroke", "20"), person("removed", "1000"))
+    path = run.folder / "people.jsonl"
+    path.write_bytes(path.read_bytes()[:-5])
+    report = export_run(run, "coco", tmp_path / "x.json")
+    assert (report.written["corrected"], report.removed) == (1, [])

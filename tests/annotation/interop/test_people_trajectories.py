@@ -94,7 +94,9 @@ def test_each_person_has_a_final_mask(run: Run, tmp_path: Path) -> None:
 
 
 def test_boxes_and_objects_that_the_run_has_no_mask_of(run: Run, tmp_path: Path) -> None:
-    box = person("box", "new", image="none.png", did={"box": [2, 3, 8, 9]}, mask=encode_rle(disc(16, 12, 4)), tool="sharp")
+    box = person(
+        "box", "new", image="none.png", did={"box": [2, 3, 8, 9]}, mask=encode_rle(disc(16, 12, 4)), tool="sharp"
+    )
     happened(
         run,
         click("5", 14, 5),
@@ -107,6 +109,14 @@ def test_boxes_and_objects_that_the_run_has_no_mask_of(run: Run, tmp_path: Path)
     assert [one.start.kind for one in made.values()] == ["empty"] * 3
     assert [step.action for step in made["new"].steps] == [Box(2, 3, 9, 10), Click(15, 12, True)]
     assert [made[one].text for one in ("5", "17", "new")] == ["dog", "cat", "the grey cat"]
+
+
+def test_a_box_begins_anew(run: Run, tmp_path: Path) -> None:
+    box = person("box", "20", did={"box": [2, 3, 8, 9]}, mask=encode_rle(disc(16, 12, 6)), tool="sharp")
+    happened(run, click("20", 14, 5), box, click("20", 15, 8))
+    first, second = taught(run, tmp_path)
+    assert [len(one.steps) for one in (first, second)] == [1, 2]
+    assert (second.start.kind, second.start.reward) == ("empty", 0)
 
 
 def test_masks_without_a_click_tell_what_was_there_before(run: Run, tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ from edited_runs import (
     person,
     source_masks,
 )
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from interop_runs import disc
+from interop_runs import disc, folder_data_set, make_run
 
 from segagent.annotation.diff.comparing import compare
 from segagent.annotation.diff.sources import open_source
@@ -44,9 +44,9 @@ acts = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
-    outcomes=st.fixed_dictionaries(dict.fromkeys(IDS, st.sampled_from(["audited", "failed", "not_found"]))),
+    outcomes=st.fixed_dictionaries(dict.fromkeys(IDS, st.sampled_from(["audited", "failed", "not_found", "left"]))),
     steps=st.lists(st.tuples(st.sampled_from(IDS), acts), max_size=12),
     new=st.lists(st.tuples(st.sampled_from(sorted(IMAGE_IDS)), labels, discs, st.booleans()), max_size=3),
 )
@@ -151,7 +151,11 @@ def test_a_diff_says_what_was_done_whatever_lies_where(tmp_path: Path) -> None:
         person("stroke", "1000", mask=encode_rle(disc(3, 3, 2))),
     )
     export_run(run, "coco", tmp_path / "final.json")
-    for before, after in ((source, tmp_path / "final.json"), (source, run.folder), (run.folder, tmp_path / "final.json")):
+    for before, after in (
+        (source, tmp_path / "final.json"),
+        (source, run.folder),
+        (run.folder, tmp_path / "final.json"),
+    ):
         diff = compare(open_source(before), open_source(after))
         if before == source:
             assert [one.annotation_id for one in diff.removed if one.annotation_id != "6"] == ["5", "17", "20"]
@@ -173,3 +177,26 @@ def test_a_diff_of_two_exports_knows_new_objects_again(tmp_path: Path) -> None:
     assert [one.object_id for one in diff.removed] == ["n"]
     assert [(one.pair.before.object_id, one.pair.after.object_id) for one in diff.changed] == [("o", "o")]
     assert diff.added == []
+
+
+def test_a_run_and_its_export_with_other_ids(tmp_path: Path) -> None:
+    """Exports of data sets that are no COCO files number anew, but say which object each mask is."""
+    run = make_run(folder_data_set(tmp_path / "data"), tmp_path / "run")
+    happened(
+        run, person("stroke", "id#0", mask=encode_rle(disc(25, 5, 3))), person("removed", "id#3", image="sub/b.png")
+    )
+    export_run(run, "coco", tmp_path / "x.json")
+    for before, after in ((run.folder, tmp_path / "x.json"), (tmp_path / "x.json", run.folder)):
+        diff = compare(open_source(before), open_source(after))
+        assert (len(diff.pairs), diff.changed, diff.removed, diff.added) == (3, [], [], [])
+        assert all(pair.by_id for pair in diff.pairs)
+
+
+def test_masks_that_all_were_redrawn_elsewhere_keep_their_ids(tmp_path: Path) -> None:
+    source = big_source(tmp_path / "data")
+    run = hand_run(tmp_path / "run", source)
+    happened(run, *(person("stroke", one, mask=encode_rle(disc(4 + 8 * k, 20, 2))) for k, one in enumerate(IDS)))
+    export_run(run, "coco", tmp_path / "final.json")
+    diff = compare(open_source(source), open_source(tmp_path / "final.json"))
+    assert [one.pair.before.annotation_id for one in diff.changed] == list(IDS)
+    assert (diff.removed, diff.added) == ([], [])

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from team_runs import coco_file, done, event, made, record, written
+from team_runs import block, coco_file, done, event, made, record, written
 
 from segagent.annotation.batch import Only, RunConfig, decide, open_run, run_job, summarise_run
 from segagent.annotation.batch.choosing import ChosenDataset
@@ -18,7 +18,7 @@ from segagent.annotation.interop.export import ExportOptions, export_run
 from segagent.annotation.interop.json_spans import read_objects
 from segagent.annotation.review import write_review
 from segagent.annotation.team import only_these, split_run
-from segagent.core import InputError
+from segagent.core import InputError, encode_rle
 from segagent.core.failures import Failure
 from segagent.datasets import open_dataset
 from segagent.policies import CentrePolicy
@@ -47,6 +47,7 @@ def ids(run) -> list[str]:
         (["image=day?/*", "category=dog"], "3"),
         (["category=dog", "category=a b"], "234"),
         (["id=1", "id=4", "category=cat"], "1"),
+        (["id=1,id=4, category=cat"], "1"),
         (["image=day2/a.png", "image=day1/b.png", "id=5", "id=2"], "5"),
     ],
 )
@@ -58,6 +59,11 @@ def test_any_of_a_kind_and_all_kinds(conditions: list[str], chosen: str, tmp_pat
     assert "".join(ids(only_these(run, only))) == chosen
     if conditions:
         assert "".join(s.sample_id for s in ChosenDataset(dataset, only)) == chosen
+
+
+def test_a_comma_that_no_condition_follows_is_a_names_own() -> None:
+    assert Only.parse(["image=a,b.png,doubtful"]) == Only.parse(["doubtful", "image=a,b.png"])
+    assert Only.parse(["category=cup, doubtful ones"]).categories == {"cup, doubtful ones"}
 
 
 def test_a_name_is_itself_before_it_is_a_pattern() -> None:
@@ -232,6 +238,27 @@ def test_an_export_of_some_leaves_every_other_byte(chosen, only_accepted, indent
         assert all(new[one] == old[one] for one in new.keys() - chosen)
         assert all(json.loads(new[one])["segagent"]["object_id"] == one for one in new.keys() & chosen)
         assert around == around_after
+
+
+def test_an_export_of_a_run_of_some_keeps_what_it_did_not_look_at(tmp_path: Path) -> None:
+    file = coco_file(tmp_path, OBJECTS)
+    run = made(file, tmp_path / "run", only=Only.parse(["category=dog"]))
+    export_run(run, "coco", tmp_path / "out.json", ExportOptions(frozenset({"3"}), only_accepted=True))
+    before = {json.loads(one)["id"]: one for one in spans(file.read_bytes())[0]}
+    after = {json.loads(one)["id"]: one for one in spans((tmp_path / "out.json").read_bytes())[0]}
+    assert after.keys() == {1, 3, 4, 5}
+    assert all(after[one] == before[one] for one in (1, 4, 5))
+
+
+def test_what_people_added_is_exported_where_it_is_chosen(tmp_path: Path) -> None:
+    run = made(coco_file(tmp_path, OBJECTS), tmp_path / "run")
+    done(run, [event("added", one, label=one, text=one, mask=encode_rle(block(3))) for one in ("cat", "eel")])
+    for category, expected in (("eel", {"eel"}), ("dog", {"2", "3"}), ("cat", {"1", "5", "cat"})):
+        out = tmp_path / f"{category}.json"
+        export_run(only_these(run, Only.parse([f"category={category}"])), "coco", out)
+        entries = json.loads(out.read_text())["annotations"]
+        assert {one["segagent"]["object_id"] for one in entries if "segagent" in one} == expected
+        assert len(entries) == 5 + len(expected & {"cat", "eel"})
 
 
 def test_the_commands_take_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from segagent.annotation.diff import sources
 from segagent.annotation.interop.export import ExportOptions, export_run
 from segagent.annotation.people import Event, read_events, stand, standings_of
 from segagent.annotation.review import write_review
-from segagent.annotation.team import merge_runs, only_these
+from segagent.annotation.team import agreement_of, merge_runs, only_these
 from segagent.core import InputError, encode_rle
 from segagent.core.failures import Failure
 from segagent.datasets import open_dataset
@@ -346,10 +346,30 @@ def test_events_come_in_the_order_of_time_and_the_later_word_holds(tmp_path: Pat
         ("1", "ann", "verdict", 3, None),
         ("1", "ben", "verdict", 4, None),
         ("1", "ben", "undo", 5, None),
-        ("1", "ben", "verdict", 6, 5),
+        ("1", "ben", "verdict", 6, 0),  # He had seen his own work alone.
     ]
     assert standings_of(merged.run)["1"].now.verdict == "absent"
     assert any("worked on in several" in line for line in merged.warnings)
+
+
+def test_people_at_copies_of_a_run_have_not_seen_each_other(tmp_path: Path) -> None:
+    file = coco_file(tmp_path, OBJECTS)
+    runs = [written(tmp_path / who, file, [record(one) for one in "123"]) for who in ("ann", "ben", "cy")]
+    for minute, (who, run) in enumerate(zip(("ann", "ben"), runs, strict=False)):
+        drawn = encode_rle(block(20 + minute))
+        done(run, [event("click", "1", who, minute, mask=drawn, seen=0, request=f"{who}1")])
+        done(run, [event("verdict", "1", who, minute, verdict="ok", seen=1, request=f"{who}2")])
+    done(
+        runs[2],
+        [event("verdict", "2", "ann", 9, verdict="ok", seen=0), event("verdict", "2", "cy", 9, verdict="ok", seen=1)],
+    )
+    done(runs[0], [event("verdict", "2", "ann", 1, verdict="wrong", seen=0)])
+    found = agreement_of(merge_runs([run.folder for run in runs], tmp_path / "out").run)
+    one, other = block(20), block(21)
+    (compared,) = found.compared
+    assert compared.people == ("ann", "ben")
+    assert compared.iou == pytest.approx((one & other).sum() / (one | other).sum())
+    assert found.num_after == 1  # Cy's, who had seen Ann's in one and the same run.
 
 
 def test_an_unfinished_run_stays_unfinished(tmp_path: Path) -> None:

@@ -75,11 +75,14 @@ def audited(folder: Path, num_images: int, per_image: int = 3) -> tuple[Path, Pa
 
 
 @contextmanager
-def served(run: Path, *, num: int = 0, port: int = 0) -> Iterator[str]:
-    """The address at which ``run`` is served by a thread of this process; with ``num``, so many of it to check."""
+def served(run: Path, *, num: int = 0, port: int = 0, **plan: Any) -> Iterator[str]:
+    """The address at which ``run`` is served by a thread of this process; with ``num``, so many of it to check.
+
+    ``plan``: more of :class:`Plan`.
+    """
     opened = open_run(run)
     sample = sample_to_check(opened, num) if num else None
-    session = ReviewSession(opened, Plan(tool=TOOL, policy=POLICY, sample=sample))
+    session = ReviewSession(opened, Plan(tool=TOOL, policy=POLICY, sample=sample, **plan))
     with socket.create_server(("127.0.0.1", port)) as listener:
         server = uvicorn.Server(uvicorn.Config(create_review_app(session), log_level="warning", lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import annotation, coco, run_folder, square
+from made_runs import annotation, coco, record, run_folder, square
 from served_runs import BAD, BROKEN, FINE, GONE, MIDDLING, PLAN, Served
 
 from segagent.annotation.batch import open_run
 from segagent.annotation.people import PEOPLE_FILE, read_events, standings_of
-from segagent.core import InputError, SpecError, decode_rle
+from segagent.core import InputError, SpecError, decode_rle, encode_rle
 from segagent.core.failures import Failure
+from segagent.imaging import save_png
 from segagent.server.review.session import Plan, ReviewSession
 
 JSON = {"content-type": "application/json"}
@@ -227,6 +228,55 @@ def test_pictures_that_are_gone_cost_what_needs_them_and_nothing_else(run: Path)
     one.close()
 
 
+def test_pictures_that_have_another_size_now(run: Path) -> None:
+    save_png(run.parent / "data" / "images" / "a.png", np.zeros((80, 60, 3), np.uint8))
+    one = Served(run)
+    told = one.get(f"objects/{FINE}").json()
+    for answer in (
+        one.get(f"images/{told['image']}/picture"),
+        one.post(FINE, kind="click", x=3, y=3, positive=True),
+        one.post(FINE, kind="agent"),
+    ):
+        assert answer.status_code == 400
+        assert "has 60 x 80 pixels now, had 60 x 40" in answer.json()["error"]
+    one.close()
+
+
+def test_a_model_that_breaks_down_is_no_fault_of_the_server(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*asked: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("segagent.tools.fake.DiscTool.segment", broken)
+    refused = served.post(FINE, kind="click", x=3, y=3, positive=True)
+    assert refused.status_code == 424
+    assert "out of memory" in refused.json()["error"]
+    monkeypatch.undo()
+    assert served.event(FINE, "click", x=3, y=3, positive=True)["number"] == 1
+
+
+def test_what_looks_odd_about_the_objects_of_an_image(tmp_path: Path) -> None:
+    masks = [square(2, 2, 10), square(2, 2, 10), square(30, 20, 12), square(36, 26, 12)]
+    boxes = [[2, 2, 10, 10], [2, 2, 10, 10], [30, 20, 12, 12], [0, 0, 60, 40]]
+    listed = [annotation(n, mask) | {"bbox": box} for n, (mask, box) in enumerate(zip(masks, boxes, strict=True), 1)]
+    dataset = coco(tmp_path / "data" / "coco.json", listed)
+    records = []
+    for number, drawn in enumerate(masks, 1):
+        one = record(str(number), "kept", 0.9, 0.4)
+        start = replace(one.trajectory.start, mask=encode_rle(drawn))
+        records.append(replace(one, trajectory=replace(one.trajectory, start=start)))
+    served = Served(run_folder(tmp_path / "run", dataset, [*records, record("5", "not_found", None, 0.4)]))
+    image = served.get("objects/0").json()["image"]
+    warnings = served.get(f"images/{image}").json()["warnings"]
+    assert [(one["kind"], one["indices"]) for one in warnings] == [
+        ("box", [3]), ("missing", [4]), ("duplicate", [0, 1]), ("overlap", [2, 3]),
+    ]  # fmt: skip
+    served.event(1, "removed")
+    served.event(3, "verdict", verdict="absent")
+    served.event(4, "stroke", points=[[20, 35]], radius=2, positive=True)
+    assert served.get(f"images/{image}").json()["warnings"] == []
+    served.close()
+
+
 def test_an_object_whose_size_nobody_knows(tmp_path: Path) -> None:
     dataset = coco(tmp_path / "data" / "coco.json", [annotation(1, square(10, 10, 8))])
     one = Served(run_folder(tmp_path / "run", dataset, [Failure("lost", "lost.png", "no such file")]))
@@ -266,7 +316,8 @@ def test_check_mode_shows_the_sample_and_no_predictions(run: Path) -> None:
     rows = one.rows()
     assert list(rows) == [MIDDLING, FINE]
     assert rows[FINE]["expected_iou"] is None
-    assert one.get(f"objects/{FINE}").json()["predicted_iou"] is None
+    told = one.get(f"objects/{FINE}").json()
+    assert [told[name] for name in told if "iou" in name] == [None] * 4
     session = one.get("session").json()
     assert (session["mode"], session["objects"]) == ("check", 2)
     one.event(FINE, "verdict", verdict="ok")

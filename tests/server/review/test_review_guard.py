@@ -92,7 +92,7 @@ def test_the_token_in_the_address_becomes_a_cookie(others: TestClient) -> None:
     assert (come.status_code, come.headers["location"]) == (303, "/")
     cookie = come.headers["set-cookie"]
     assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
+    assert "SameSite=Lax" in cookie
     assert "Secure" not in cookie
     assert others.get("/api/v1/session").status_code == 200, "the client keeps cookies"
     assert others.get("/?token=wrong", headers={"cookie": ""}).status_code == 401

@@ -11,7 +11,7 @@ import pytest
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     from crash_review import crash
 
-    tally = crash(tmp_path, kills=3, num_people=3, seed=5)
+    tally = crash(tmp_path, kills=4, by_command=1, num_people=3, seed=5)
     assert tally.sound, tally
     assert tally.recorded >= tally.acknowledged
 

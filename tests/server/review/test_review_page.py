@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,18 +64,32 @@ def test_masks_are_read_as_they_are_written(run: Path, browser: Browser) -> None
     masks = [rng.random((height, width)) < share for height, width, share in
              [(1, 1, 1.0), (1, 1, 0.0), (7, 5, 0.5), (64, 96, 0.02), (40, 3, 0.98), (33, 21, 1.0)]]  # fmt: skip
     read = """async rles => {
-        const {Mask} = await import('/static/rle.js');
-        return rles.map(rle => { const mask = new Mask(rle), [height, width] = rle.size;
-            const whole = [0, 0, width - 1, height - 1];
+        const {Mask, changed, painted} = await import('/static/rle.js');
+        const seen = (made, [height, width]) => {  // Which pixels are drawn, in which alpha.
+            const all = Array(height * width).fill(0);
+            if (!made) return all;
+            const {canvas, left, top} = made;
+            const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            for (let x = 0; x < canvas.width; x++) for (let y = 0; y < canvas.height; y++)
+                all[(left + x) * height + top + y] = data[4 * (y * canvas.width + x) + 3];
+            return all;
+        };
+        return rles.map(([before, after]) => { const mask = new Mask(after), [height, width] = after.size;
             const has = [];
             for (let x = 0; x < width; x++) for (let y = 0; y < height; y++) has.push(mask.has(x, y) ? 1 : 0);
-            return {area: mask.area, box: mask.box, pixels: [...mask.pixels(whole)], has}; }); }"""
+            return {area: mask.area, box: mask.box, has, drawn: seen(painted(mask, [1, 2, 3], 1), after.size),
+                changed: seen(changed(new Mask(before), mask, [1, 2, 3], [4, 5, 6]), after.size)}; }); }"""
     with served(run) as url:
         browser.open(f"{url}/?by=Ada")
-        found = browser.page.evaluate(read, [encode_rle(one) for one in masks])
+        found = browser.page.evaluate(read, [[encode_rle(one[::-1]), encode_rle(one)] for one in masks])
     for one, told in zip(masks, found, strict=True):
         assert told["area"] == one.sum()
-        assert told["pixels"] == told["has"] == one.ravel(order="F").astype(int).tolist()
+        assert told["has"] == one.ravel(order="F").astype(int).tolist()
+        assert told["drawn"] == [255 * value for value in told["has"]]
+        other = one[::-1].ravel(order="F")
+        stayed, gone_or_new = other & one.ravel(order="F"), other ^ one.ravel(order="F")
+        assert [value == 191 for value in told["changed"]] == gone_or_new.tolist()
+        assert [value == 46 for value in told["changed"]] == stayed.tolist()
         columns, rows = np.flatnonzero(one.any(axis=0)), np.flatnonzero(one.any(axis=1))
         assert told["box"] == ([columns[0], rows[0], columns[-1], rows[-1]] if one.any() else None)
 
@@ -374,10 +389,14 @@ def test_no_object_is_skipped_while_the_list_shrinks(run: Path, browser: Browser
         browser.page.select_option("#filter-state", "open")
         wanted = browser.ask("app.rows.list(app.filters, app.me).map(row => row.object_id)")
         browser.press("Escape", "Home", "Enter")
-        for _ in wanted:
+        for place, _ in enumerate(wanted):
             browser.settled()
+            if place == 6:
+                assert re.fullmatch(r"6 of 24, (about|less than) .* left", browser.page.inner_text("#progress"))
             browser.press("1")
         browser.settled()
+        # From the pace of this very person.
+        assert browser.ask("app.store.pace()") > 0
         assert [event.object_id for event in events(run)] == wanted
         assert browser.page.inner_text("#progress").startswith(f"{len(wanted)} of {len(wanted)}")
 
@@ -437,4 +456,21 @@ def test_every_control_has_a_name(run: Path, browser: Browser) -> None:
             keys
         )
         browser.press("?")
-        assert browser.page.locator("dialog").count() == 0
+        browser.page.locator("dialog").wait_for(state="detached")
+
+
+def test_everybody_sees_their_share_and_the_rules(run: Path, browser: Browser) -> None:
+    shares = {"1": ["Ada"], "2": ["Ada", "Ben"], "3": ["Ben"]}
+    with served(run, shares=shares, people=["Ada", "Ben"], guidelines="Ears <b>belong</b> to the cat.") as url:
+        browser.open(f"{url}/?by=Ada")
+        page = browser.page
+        names = "app.list.shown.map(row => row.object_id)"
+        assert not {"3"} & set(browser.ask(names))
+        assert {"1", "2", "4"} <= set(browser.ask(names))
+        assert page.inner_text("#progress") == f"0 of {3 * NUM_IMAGES - 1}"
+        page.select_option("#filter-share", "all")
+        assert "3" in browser.ask(names)
+        browser.object("1")
+        assert page.inner_text("#object .guidelines .text") == "Ears <b>belong</b> to the cat."
+        browser.press("1", "1", "1", "1")
+        browser.settled()

@@ -77,3 +77,15 @@ def test_a_disk_that_was_full_is_tried_again(run: Path, monkeypatch: pytest.Monk
     assert [event.text for event in taken] == ["a", "b", "c"]
     writer.close()
     assert [event.text for event in read_events(open_run(run))] == ["a", "b", "c"]
+
+
+def test_a_fault_of_ours_is_told_to_who_waits_and_the_next_is_served(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = GroupWriter(open_run(run), lambda events: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(PeopleLog, "append", lambda log, events: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            writer.append([note("a")])
+    assert writer.append([note("b")])[0].number == 1
+    writer.close()

@@ -42,11 +42,11 @@ class Decision:
     ``threshold``: masks nobody checked are accepted from this predicted IoU on; None where no line reaches the target.
     ``accepted``: object ids in the run's order, those of objects that people have added last. ``to_see``: the others,
     those likely to be wrong first, those that were not found last; objects that failed, and those that people have
-    removed, are in neither. ``precision``: of the accepted masks that nobody checked, the
-    share expected to be good, and where the real share will lie (95 %); None where there are none. ``expected_bad``:
-    how many of the accepted masks are expected not to be good. ``expected_good``: the share of all masks that is.
-    ``expected_iou`` of the accepted masks and ``expected_iou_all`` of all; None for none. ``num_checked`` masks were
-    checked by a person. ``warnings``: what to know before relying on it.
+    removed, are in neither. ``precision``: of the accepted masks that nobody checked, the share expected to be good,
+    and where the real share will lie (95 %); None where there are none. ``expected_bad``: how many of the accepted
+    masks are expected not to be good. ``expected_good``: the share of all masks that is. ``expected_iou`` of the
+    accepted masks and ``expected_iou_all`` of all; None for none. ``num_checked`` masks were checked by a person.
+    ``warnings``: what to know before relying on it.
     """
 
     target_precision: float
@@ -146,8 +146,9 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
 @dataclass(frozen=True, slots=True)
 class _Mask:
     """``good`` and ``iou``: what a person said of the run's mask, None where nobody did; ``from_record``: by what was
-    done in the run's record, and ``came_to`` where that was not about a drawn sample. ``final``: whether a person takes the mask as it is now, None where the predicted IoU
-    decides. ``own``: whether that is the person's own mask; ``gone``: whether people have removed the object.
+    done in the run's record, and ``came_to`` where that was not about a drawn sample. ``final``: whether a person takes
+    the mask as it is now, None where the predicted IoU decides. ``own``: whether that is the person's own mask;
+    ``gone``: whether people have removed the object.
     """
 
     object_id: str

@@ -7,6 +7,7 @@ is read of a run changes nothing in it.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from segagent.datasets import Dataset, Sample, SampleGroup
 
 DOUBTFUL = "doubtful"
 _USAGE = "expected image=NAME or a pattern such as image=day1/*.jpg, category=NAME, id=ID, id=@FILE, or doubtful"
+_AND = re.compile(r",\s*(?=(?:image|category|id)=|doubtful(?:,|$))")
 _MOST_NAMED = 20
 _MAX_BYTES = 2**28
 
@@ -38,11 +40,16 @@ class Only:
 
     @staticmethod
     def parse(conditions: Sequence[str]) -> Only:
-        """The choice that the values of ``--only`` make; see the module. Raises ``InputError`` for other ones."""
+        """The choice that the values of ``--only`` make; see the module. Raises ``InputError`` for other ones.
+
+        One value may hold several conditions with commas between them; a comma that no condition follows belongs to the
+        value.
+        """
         images: list[str] = []
         categories: set[str] = set()
         ids: set[str] = set()
-        for condition in conditions:
+        given = [part for condition in conditions for part in _AND.split(condition)]
+        for condition in given:
             kind, _, value = condition.partition("=")
             if condition != DOUBTFUL and (kind not in ("image", "category", "id") or not value):
                 raise InputError(f"--only {condition!r:.100}: {_USAGE}")
@@ -53,7 +60,7 @@ class Only:
                 categories.add(value)
             elif kind == "id":
                 ids |= _listed(Path(value[1:])) if value.startswith("@") else {value}
-        return Only(tuple(dict.fromkeys(images)), frozenset(categories), frozenset(ids), DOUBTFUL in conditions)
+        return Only(tuple(dict.fromkeys(images)), frozenset(categories), frozenset(ids), DOUBTFUL in given)
 
     def __bool__(self) -> bool:
         """Whether there is any condition."""

@@ -10,9 +10,6 @@ from segagent.annotation.batch.folder import Run
 from segagent.annotation.people import GONE, LeftObject, objects_left
 from segagent.core.rle import rle_iou
 
-CHECK_SOURCE = "check"
-"""The source of events that are about masks which were drawn by chance."""
-
 
 @dataclass(frozen=True, slots=True)
 class PersonsWord:
@@ -21,7 +18,7 @@ class PersonsWord:
     ``check``: of the run's mask, None where nobody has said how good that is. ``final``: whether the mask as it is now
     is taken; None where the run's decision holds. ``own``: whether that mask is a person's. ``gone``: whether there is
     nothing to decide any more, for people have removed the object, or agree that it is not there. ``drawn``: whether
-    the check is of a sample that stands for all masks (:data:`CHECK_SOURCE`).
+    the check is of a sample that stands for all masks, as ``did`` of its verdict tells.
     """
 
     left: LeftObject
@@ -41,7 +38,7 @@ def persons_words(run: Run) -> Iterator[PersonsWord]:
             continue
         own = one.changed and one.now.made_by == "person"
         word = one.now.drawn or one.now.judged
-        drawn = word is not None and word.source == CHECK_SOURCE
+        drawn = word is not None and word.kind == "verdict" and "num" in word.did
         yield PersonsWord(one, _check(one), one.accepted, own, gone=one.stands in GONE or agreed, drawn=drawn)
 
 

@@ -76,15 +76,14 @@ def match(
     return Matched(sorted(pairs, key=lambda pair: place[id(pair.before)]), removed, added, words)
 
 
-def _name(one: Annotation) -> str:
-    """What it goes by: new objects have an id of their own in each export, and one in the run."""
-    return one.object_id if one.added and one.object_id is not None else one.annotation_id
-
-
 def _is_told(pair: Pair) -> bool:
     """Whether one side is an export that says of its mask that it is this object."""
     before, after = pair.before, pair.after
-    return after.object_id == before.annotation_id or before.object_id == after.annotation_id
+    if before.object_id is not None and before.object_id == after.object_id:
+        return True
+    return (after.is_told and after.object_id == before.annotation_id) or (
+        before.is_told and before.object_id == after.annotation_id
+    )
 
 
 def _left(
@@ -96,8 +95,14 @@ def _left(
 
 
 def _by_id(before: Sequence[Annotation], after: Sequence[Annotation], pictures: PictureMatch) -> list[Pair]:
-    by_id = {(_name(one), pictures.name_before(one.image)): one for one in after}
-    found = [(one, by_id[_name(one), one.image]) for one in before if (_name(one), one.image) in by_id]
+    told = all(any(one.object_id is not None for one in side) for side in (before, after))
+
+    def name(one: Annotation) -> str:
+        """What it goes by: new objects have an id of their own in each export, and one in the run."""
+        return one.object_id if one.object_id is not None and (told or one.added) else one.annotation_id
+
+    by_id = {(name(one), pictures.name_before(one.image)): one for one in after}
+    found = [(one, by_id[name(one), one.image]) for one in before if (name(one), one.image) in by_id]
     different = [(a, b) for a, b in found if a.rle != b.rle and a.rle["size"] == b.rle["size"]]
     ious = iter(rle_iou([a.rle for a, _ in different], [b.rle for _, b in different]).tolist())
     pairs = []

@@ -28,8 +28,8 @@ class Annotation:
     """One mask and what is said of it. ``other``: further keys, each as JSON; None where the source knows none.
 
     ``bbox`` as listed (left, top, width, height), None where it is not. ``area``: pixels of the mask. ``object_id``:
-    which object of a run it is, and ``added`` whether a person has added it, where an export, or the record of who has
-    redrawn it, tells.
+    which object of a run it is, and ``added`` whether a person has added it, as a run and its exports know.
+    ``is_told``: whether that is said of this very mask, by an export, or by the record of who has drawn it.
     """
 
     annotation_id: str
@@ -41,6 +41,7 @@ class Annotation:
     other: dict[str, str] | None = None
     object_id: str | None = None
     added: bool = False
+    is_told: bool = False
 
 
 @dataclass
@@ -106,7 +107,18 @@ def _of_file(listing: CocoListing, source: Source) -> Iterator[Annotation]:
             told = facts if isinstance(facts, dict) else {}
             object_id = words(told.get("object_id"))
             added = told.get("outcome") == "added"
-            yield Annotation(one.annotation_id, one.image, one.category, one.rle, 0, one.bbox, other, object_id, added)
+            yield Annotation(
+                one.annotation_id,
+                one.image,
+                one.category,
+                one.rle,
+                0,
+                one.bbox,
+                other,
+                object_id,
+                added,
+                object_id is not None,
+            )
 
 
 def _of_run(run: Run, source: Source) -> Iterator[Annotation]:
@@ -133,8 +145,16 @@ def _of_run(run: Run, source: Source) -> Iterator[Annotation]:
         elif rle is not None and (rle_areas([rle])[0] or not one.changed):
             source.bad.discard(one.object_id)
             source.images[one.image] = None
-            told = one.object_id if one.changed else None
-            yield Annotation(one.object_id, one.image, one.category or one.text, rle, 0, None, None, told, one.added)
+            yield Annotation(
+                one.object_id,
+                one.image,
+                one.category or one.text,
+                rle,
+                0,
+                object_id=one.object_id,
+                added=one.added,
+                is_told=one.changed,
+            )
         elif one.failure is not None:
             source.problems.append(f"{run.folder}: object {one.object_id:.80} failed: {one.failure.reason}")
             source.bad.add(one.object_id)

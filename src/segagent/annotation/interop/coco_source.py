@@ -1,9 +1,9 @@
 """COCO in, COCO out: the source file's own text, byte for byte, with what the run found out and people did put in.
 
 A scored annotation gets one more key, ``"segagent"``, before its closing brace. Where a mask was repaired or a person
-has made another, the values of ``segmentation``, ``area`` and ``bbox`` are exchanged and the former ones kept in
-``"segagent": {"replaced": ...}``, in their own words. The new mask is an exact RLE, compressed unless the former one was
-an uncompressed RLE; polygons could only come close. So with ``category_id`` and ``text`` where a person has given
+made another, the values of ``segmentation``, ``area`` and ``bbox`` are exchanged and the former ones kept in
+``"segagent": {"replaced": ...}``, in their own words. The new mask is an exact RLE, compressed unless the former one
+was an uncompressed RLE; polygons could only come close. So with ``category_id`` and ``text`` where a person has given
 another class or sentence. What people have removed is left out, what they have added stands behind the others, and so
 do classes and pictures that the file did not have. No other byte changes; UTF-16 becomes UTF-8.
 """

@@ -220,8 +220,8 @@ FOR_PEOPLE = ("label-studio", "cvat")
 def export_run(run: Run, kind: str, out: str | Path, options: ExportOptions = ExportOptions()) -> Report:
     """Write the masks of ``run`` to ``out`` in the format ``kind``, whole or not at all.
 
-    Masks, classes and objects are as people left them; :data:`TRAJECTORIES` are their clicks. The same run, what people did to it and options give the same
-    bytes. Objects without a mask (not found, failed) are in the report.
+    Masks, classes and objects are as people left them; :data:`TRAJECTORIES` are their clicks. The same run, events and
+    options give the same bytes. Objects without a mask (not found, failed) are in the report.
     Raises ``InputError`` for an unknown format, a run that nothing can be made of, or where ``out`` cannot be written.
     """
     write = {**WRITERS, TRAJECTORIES: _trajectories}.get(kind)

@@ -100,7 +100,7 @@ def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
         matched.problems += [Problem(entry.where, reason) for entry in entries[sheet.key] if not entry.crowd]
         nowhere |= {entry.object_id for entry in entries[sheet.key]}
     by_image = _known_objects(run, dataset, lying)
-    # Who draws an object anew in Label Studio or CVAT cannot give it the id; in a COCO file another id is another object.
+    # Who draws an object anew in Label Studio or CVAT cannot give it the id; in COCO another id is another object.
     kept = any(one.sure and one.object_id in image_of for several in entries.values() for one in several)
     for image, several in lying.items():
         # Who worked last on a picture has the last word on it; where the file tells no times, what has its very name.
@@ -190,7 +190,7 @@ def _known_objects(run: Run, dataset: Dataset | None, lying: Mapping[str, Sequen
     samples: dict[str, Sample] = {}
     if dataset is not None:
         samples = {sample.sample_id: sample for sample in dataset if sample.image_name in lying}
-    given_back = is_written_into(dataset)
+    given_back = dataset is not None and is_written_into(dataset)
     known: defaultdict[str, list[Known]] = defaultdict(list)
 
     def whole(image: str) -> bool:

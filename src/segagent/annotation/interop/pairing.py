@@ -97,7 +97,7 @@ def pair(known: Sequence[Known], drawn: Sequence[Drawn], *, ids_kept: bool = Fal
             named[row, column] = mask.entry.object_id == one.object_id
             same[row, column] = label is None or one.is_called(label)
     sure = np.array([mask.entry.sure for mask in drawn])[:, None]
-    # Crowds were objects of the run only if their ids say so, and what people have removed comes back under its id only.
+    # Crowds were objects of the run only if their ids say so; what people have removed comes back under its id only.
     no_crowd = ~np.array([mask.entry.crowd for mask in drawn])[:, None]
     free = no_crowd & ~np.array([one.gone for one in known])
     best = np.where(same, overlap, -1.0).max(axis=1, keepdims=True)

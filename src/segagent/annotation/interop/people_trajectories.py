@@ -47,7 +47,7 @@ def write_people_trajectories(
 
     ``left``: these objects by id. ``spec``: where the data set will be found. ``segagent train sft`` reads the file.
     """
-    tool = {name: run.config[name] for name in ("tool", "tool_answers") if name in run.config}
+    tool: dict[str, Any] = {name: run.config[name] for name in ("tool", "tool_answers") if name in run.config}
     settings = {"what": "corrections", "dataset": dataset.fingerprint, **tool, **asdict(RULES)}
     num = 0
     with Journal(path, settings, {"dataset": spec, "versions": package_versions()}) as journal:
@@ -75,10 +75,13 @@ def trajectories_of(one: LeftObject, image: str, text: str, tool: str) -> list[T
     """The trajectories of an object with a person's mask. ``tool``: the run's, where nobody has clicked."""
     if one.standing is None or one.size is None:
         raise InputError(f"object {one.object_id!r:.80}: nobody has drawn a mask of it")
-    begun = one.answer or encode_rle(empty_mask(*one.size))
+    empty = encode_rle(empty_mask(*one.size))
+    begun = one.answer or empty
     drawn: list[_Drawn] = []
     for moment in one.standing.moments[1 : one.standing.place + 1]:
         before = drawn[-1].after if drawn else begun
+        if moment.drawn is not None and moment.drawn.kind == "box":
+            before = empty  # Who draws a box means what is in it: the tool begins anew.
         if moment.drawn is not None and moment.mask is not None and moment.drawn.number == moment.number:
             drawn.append(_Drawn(moment.drawn, before, moment.mask))
     final = {step.event.by: step.after for step in drawn if not _is_policys(step.event)}

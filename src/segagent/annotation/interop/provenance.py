@@ -53,7 +53,7 @@ def person_provenance(
 
     ``source``: the file that the person's mask was read from. ``made_by`` "model": the person took one of its masks.
     """
-    kept = {key: facts[key] for key in ("schema", "object_id", "text") if key in facts}
+    kept: dict[str, Any] = {key: facts[key] for key in ("schema", "object_id", "text") if key in facts}
     person = {"made_by": made_by, "outcome": outcome, "by": by, "when": when, "source": source, "instead_of": facts}
     return {**kept, **{key: value for key, value in person.items() if value is not None}}
 

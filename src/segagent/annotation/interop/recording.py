@@ -52,7 +52,7 @@ class RecordOptions:
 
 @dataclass
 class Recorded:
-    """What came of a file: the ``events`` that were added to the record, and how many were in it before (``num_known``).
+    """What came of a file: the ``events`` that were added to the record; ``num_known`` were in it before.
 
     ``num_untouched`` masks are as they were exported; ``num_missing`` objects are not in the file's pictures without
     being known to be removed.
@@ -180,9 +180,8 @@ class _Reading:
         if not any(_same(rle, mask) for mask in exported):
             if not _same(rle, now.rle) or now.stands in GONE:
                 yield self._event("corrected", *place, mask=rle)
-        elif (entry.confirmed or self._options.unchanged_counts) and _same(rle, now.rle) and label is None:
-            if now.accepted is not True and now.stands not in GONE:
-                yield self._event("confirmed", *place)
+        elif (entry.confirmed or self._options.unchanged_counts) and label is None and _is_open(now, rle):
+            yield self._event("confirmed", *place)
         if label is not None and plain_label(label) != plain_label(_label(now)):
             yield self._event("relabelled", *place, label=label, was=_label(now))
 
@@ -240,6 +239,11 @@ class _Reading:
             request=request,
             **more,
         )
+
+
+def _is_open(one: LeftObject, rle: Rle) -> bool:
+    """Whether ``rle`` is the object's mask and nobody has accepted that."""
+    return _same(rle, one.rle) and one.accepted is not True and one.stands not in GONE
 
 
 def _label(one: LeftObject) -> str:

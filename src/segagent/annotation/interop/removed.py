@@ -31,7 +31,7 @@ class RemovedList:
         return json.dumps(told, indent=1).encode("ascii") + b"\n"
 
     def _told(self, one: Without) -> dict[str, Any]:
-        who = {key: one.facts[key] for key in ("by", "when", "source", "notes") if key in one.facts}
+        who: dict[str, Any] = {key: one.facts[key] for key in ("by", "when", "source", "notes") if key in one.facts}
         told = {"object_id": one.object_id, "image": one.image, "label": one.label, "text": one.text}
         annotation = self.annotations.get(one.object_id)
         return {**told, "reason": one.reason, **who, **({} if annotation is None else {"annotation": annotation})}

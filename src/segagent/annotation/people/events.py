@@ -52,8 +52,7 @@ class Event:
         object_id: the run's, or the one that an added object got.
         image: the picture's name in the run's data set.
         by: who it was, and ``when``, in the file's words; this program's own are UTC, ISO 8601.
-        source: the file that tells it, and ``where`` in it; "review" for what was done in this program's own page, "check"
-            where that showed a drawn sample.
+        source: the file that tells it, and ``where`` in it; "review" for what was done in this program's own page.
         matched: how the file's mask was found to be this object: by "id", "overlap" or "label"; None for the others.
         mask: what the object's mask is after the event; None where the event is not about the mask.
         label: the object's class from now on, of relabelled and added objects; ``was``: the one before.

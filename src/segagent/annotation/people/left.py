@@ -95,6 +95,17 @@ class LeftObject:
         return "wrong" if now.verdict == "wrong" else ""
 
     @property
+    def told(self) -> str:
+        """All of how it stands, in words; empty where nobody has done anything."""
+        words: list[str] = [self.stands or self.now.verdict or ""]
+        if self.stands in ("corrected", "taken", "added") and self.now.verdict is not None:
+            words.append(self.now.verdict)
+        words += [f"class {self.category}"] if self.relabelled else []
+        words += ["other words"] if self.rephrased else []
+        words += ["contested"] if self.standing is not None and self.standing.contested else []
+        return ", ".join(word for word in words if word)
+
+    @property
     def accepted(self) -> bool | None:
         """Whether the mask is final, as far as a person has decided that."""
         stands = self.stands

@@ -9,7 +9,8 @@ from typing import Any
 
 from segagent.annotation.batch import Decision, Run, decide, summarise_run
 from segagent.annotation.batch.sampling import sample_to_check
-from segagent.annotation.review.entries import drawn, entries_of, num_records, ranked
+from segagent.annotation.people import objects_left, standings_of
+from segagent.annotation.review.entries import Entry, drawn, entries_of, num_records, ranked
 from segagent.annotation.review.page import review_page
 from segagent.annotation.review.pictures import draw_entries
 from segagent.annotation.review.tables import review_tables
@@ -71,10 +72,18 @@ def write_review(
     for entry in entries_of(run):
         found.append(entry)
         watch("ranking", len(found), total)
-    entries = ranked(found)
+    standings = standings_of(run)
+    left = [one for one in objects_left(run, standings=standings) if one.standing is not None] if standings else []
+    stands = {one.object_id: (one.told, one.standing.by or "") for one in left if one.standing is not None and one.told}
+    added = [one for one in left if one.added and one.rle is not None]
+    # The run knows nothing of new objects: they come last, and have no pictures here.
+    entries = ranked(found) + [
+        Entry(len(found) + place, one.object_id, one.image, "added", one.text, one.category)
+        for place, one in enumerate(added)
+    ]
     names = set(sample_to_check(run, sample, seed)) if sample else set()
     by_chance = {entry.index for entry in entries if entry.object_id in names}
-    chosen = {entry.index for entry in drawn(entries, most)} | by_chance
+    chosen = {entry.index for entry in drawn(entries[: len(found)], most)} | by_chance
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -95,10 +104,11 @@ def write_review(
         warnings=summary["warnings"],
         sampled=by_chance,
         decisions=decisions,
+        standings=stands,
         run=name,
         guidelines=guidelines,
     )
-    write_worklist(folder, entries, summary, sampled=by_chance, decisions=decisions)
+    write_worklist(folder, entries, summary, sampled=by_chance, decisions=decisions, standings=stands)
     write_bytes(folder / PAGE_FILE, page.encode("utf-8", "backslashreplace"))
     missing = list(dict.fromkeys(one.missing for one in shown.values() if one.missing))
     result = {

@@ -24,6 +24,7 @@ CONTROLS = """
 <label>likely error <select id="likely_error"></select></label>
 <label>category <select id="category"></select></label>
 <label id="for-decision">decision <select id="decision"></select></label>
+<label id="for-standing">people <select id="standing"></select></label>
 <label>expected IoU <input id="low" type="number" min="0" max="1" step="0.05" value="0"> to
 <input id="high" type="number" min="0" max="1" step="0.05" value="1"></label>
 <label>sort <select id="sort">
@@ -51,7 +52,7 @@ const table = JSON.parse(at('rows').textContent);
 const rows = table.rows.map(row => Object.fromEntries(table.columns.map((name, place) => [name, row[place]])));
 const list = at('list'), cards = new Map();
 for (const card of list.children) cards.set(+card.dataset.rank, card);
-const choices = ['outcome', 'likely_error', 'category', 'decision'];
+const choices = ['outcome', 'likely_error', 'category', 'decision', 'standing'];
 let page = 0, shown = [];
 const VERDICTS = ['ok', 'wrong'], KEY = 'segagent verdicts ' + document.title;
 const verdicts = new Map(kept());
@@ -152,7 +153,8 @@ function plain(row) {
   if (row.evidence || row.doubts) card.append(element('p', [row.evidence, row.doubts].filter(Boolean).join('; ')));
   if (row.reason) card.append(element('p', row.reason, 'bad'));
   card.append(element('p', 'object ' + row.object_id + ', image ' + row.image
-    + (row.category ? ', category ' + row.category : '') + (row.decision ? ', ' + row.decision : ''), 'ids'));
+    + (row.category ? ', category ' + row.category : '')
+    + [row.decision, row.standing].filter(Boolean).map(one => ', ' + one).join(''), 'ids'));
   cards.set(row.rank, card);
   return card;
 }
@@ -223,6 +225,7 @@ for (const name of choices) {
   at(name).append(new Option('all', ''), ...values.map(value => new Option(value, value)));
 }
 at('for-decision').hidden = rows.every(row => !row.decision);
+at('for-standing').hidden = rows.every(row => !row.standing);
 at('for-sampled').hidden = rows.every(row => !row.sampled);
 for (const field of at('bar').querySelectorAll('input, select')) field.addEventListener('input', select);
 at('previous').addEventListener('click', () => turn(-1));

@@ -46,19 +46,27 @@ def review_page(
     warnings: Sequence[str] = (),
     sampled: Collection[int] = (),
     decisions: Mapping[str, str] | None = None,
+    standings: Mapping[str, tuple[str, str]] | None = None,
     run: str = "",
     guidelines: str = "",
 ) -> str:
-    """The page. ``entries`` are ranked; ``shown`` and ``sampled`` go by their index, ``decisions`` by object id.
+    """The page. ``entries`` are ranked; ``shown`` and ``sampled`` go by their index, ``decisions`` by object id,
+    and ``standings``: how objects stand that people have been at, and who was last.
 
     ``warnings`` stand above everything else, ``guidelines`` above the list. ``run``: its name, for the file of
     verdicts.
     """
-    told = decisions or {}
+    told, stands = decisions or {}, standings or {}
     listed = list(enumerate(entries, 1))
     on_page = [(rank, entry) for rank, entry in listed if rank <= LISTED or entry.index in shown]
     cards = [
-        _card(rank, entry, shown[entry.index], told.get(entry.object_id, ""), entry.index in sampled)
+        _card(
+            rank,
+            entry,
+            shown[entry.index],
+            [told.get(entry.object_id, ""), _stands(stands, entry)],
+            entry.index in sampled,
+        )
         for rank, entry in on_page
         if entry.index in shown
     ]
@@ -73,7 +81,9 @@ def review_page(
     parts += ['<main id="list">', *cards, "</main>"]
     parts.append('<details id="tables"><summary>Counts and costs</summary>')
     parts += [*(table_element(table) for table in tables), "</details>"]
-    parts.append(f'<script type="application/json" id="rows">{_rows(run, on_page, shown, sampled, told)}</script>')
+    parts.append(
+        f'<script type="application/json" id="rows">{_rows(run, on_page, shown, sampled, told, stands)}</script>'
+    )
     return whole_page(title, parts, script=SCRIPT, style=PANEL_STYLE + STYLE)
 
 
@@ -83,6 +93,7 @@ def _rows(
     shown: Mapping[int, Shown],
     sampled: Collection[int],
     told: Mapping[str, str],
+    stands: Mapping[str, tuple[str, str]],
 ) -> str:
     """All objects of the page as JSON that no HTML can end."""
     rows = []
@@ -90,13 +101,20 @@ def _rows(
         known = {"rank": rank, **entry.to_dict()}
         pictured = entry.index in shown and bool(shown[entry.index].panels)
         more = ["; ".join(entry.doubts), told.get(entry.object_id, ""), entry.index in sampled, pictured, entry.mask]
+        more.append(stands.get(entry.object_id, ("", ""))[0])
         rows.append([*(known[name] for name in _COLUMNS), *more])
-    columns = [*_COLUMNS, "doubts", "decision", "sampled", "pictured", "mask"]
+    columns = [*_COLUMNS, "doubts", "decision", "sampled", "pictured", "mask", "standing"]
     content = json.dumps({"run": run, "columns": columns, "rows": rows}, separators=(",", ":"), allow_nan=False)
     return content.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _card(rank: int, entry: Entry, shown: Shown, decision: str, sampled: bool) -> str:
+def _stands(stands: Mapping[str, tuple[str, str]], entry: Entry) -> str:
+    """How the object stands, and by whom, in words."""
+    how, by = stands.get(entry.object_id, ("", ""))
+    return f"{how} (by {by})" if how and by else how
+
+
+def _card(rank: int, entry: Entry, shown: Shown, said: Sequence[str], sampled: bool) -> str:
     parts = [f'<article class="card" tabindex="-1" data-rank="{rank}"><h3>{rank}. {escape(entry.text)}</h3>']
     facts = [entry.outcome.replace("_", " "), *_scores(entry)]
     if entry.num_clicks:
@@ -110,7 +128,7 @@ def _card(rank: int, entry: Entry, shown: Shown, decision: str, sampled: bool) -
         parts.append(f'<p class="bad">no picture: {escape(shown.missing)}</p>')
     names = [f"object {entry.object_id}", f"image {entry.image}"]
     names += [f"category {entry.category}"] if entry.category is not None else []
-    names += [decision] if decision else []
+    names += [words for words in said if words]
     names += ["random sample"] if sampled else []
     parts.append(f'<p class="ids">{escape(", ".join(names))}</p>')
     parts.append(panels_element(shown.panels))

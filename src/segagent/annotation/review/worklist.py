@@ -16,7 +16,7 @@ WORKLIST_SCHEMA = "segagent.worklist/1"
 JSON_FILE = "worklist.json"
 CSV_FILE = "worklist.csv"
 
-_COLUMNS = ("rank", *Entry(0, "", "", "").to_dict(), "sampled", "decision")
+_COLUMNS = ("rank", *Entry(0, "", "", "").to_dict(), "sampled", "decision", "standing", "by")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -27,18 +27,21 @@ def write_worklist(
     *,
     sampled: Collection[int] = (),
     decisions: Mapping[str, str] | None = None,
+    standings: Mapping[str, tuple[str, str]] | None = None,
 ) -> None:
     """worklist.json and worklist.csv in ``folder``. Raises ``InputError`` if they cannot be written.
 
-    ``sampled`` holds indices of entries; ``decisions`` tells "accept" or "see" by object id where that was asked for.
+    ``sampled`` holds indices of entries; ``decisions`` tells "accept" or "see" by object id where that was asked for,
+    ``standings`` how objects stand that people have been at, and who was last.
     """
-    told = decisions or {}
+    told, stands = decisions or {}, standings or {}
     objects = [
         {
             "rank": rank,
             **entry.to_dict(),
             "sampled": entry.index in sampled,
             "decision": told.get(entry.object_id, ""),
+            **dict(zip(("standing", "by"), stands.get(entry.object_id, ("", "")), strict=True)),
         }
         for rank, entry in enumerate(entries, 1)
     ]

@@ -37,7 +37,8 @@ def joined_events(batches: Sequence[Batch], dropped: Collection[tuple[int, str]]
 
     Each object's events keep their order. What was done to an object in one run stays together, so that an undo goes
     back over what it went back over there; of several runs the one whose last event is later comes last, and counts. An
-    event that two runs have, because one is the other's copy, is taken once.
+    event that two runs have, because one is the other's copy, is taken once. Who had seen nobody else's work on such an
+    object has not seen what was done to it in another run either: then ``seen`` is 0.
     """
     placed = [one for place, batch in enumerate(batches) for one in _timed(place, batch)]
     kept = [one for one in placed if (one.place, one.name) not in dropped]
@@ -61,18 +62,27 @@ def joined_events(batches: Sequence[Batch], dropped: Collection[tuple[int, str]]
     kept.sort(key=order)
     numbers = {(one.place, one.event.number): number for number, one in enumerate(kept, 1)}
     numbers |= {copy: numbers[first] for copy, first in copies.items()}
-    events = []
-    for number, one in enumerate(kept, 1):
-        seen = one.event.seen
-        events.append(
-            replace(
-                one.event,
-                object_id=one.name,
-                image=batches[one.place].images + one.event.image,
-                number=number,
-                seen=seen if not seen else numbers.get((one.place, seen), 0),
-            )
+    authors: defaultdict[tuple[int, str], list[tuple[int, str | None]]] = defaultdict(list)
+    for one in placed:
+        authors[one.place, one.name].append((one.event.number, one.event.by))
+
+    def seen(one: _Placed) -> int | None:
+        last = one.event.seen
+        if not last:
+            return last
+        others = any(number <= last and by != one.event.by for number, by in authors[one.place, one.name])
+        return 0 if one.name in shared and not others else numbers.get((one.place, last), 0)
+
+    events = [
+        replace(
+            one.event,
+            object_id=one.name,
+            image=batches[one.place].images + one.event.image,
+            number=number,
+            seen=seen(one),
         )
+        for number, one in enumerate(kept, 1)
+    ]
     return JoinedEvents(events, told)
 
 

@@ -57,11 +57,13 @@ def add(session: ReviewSession, image: str, asked: wire.AddedAsked) -> Done:
     def make() -> Event:
         told: dict[str, Any] = {}
         if asked.words:
-            told = _agent(session, image, _said(asked)["text"], session.empty(image), wire.MAX_STEPS)
+            told = _agent(
+                session, image, _said(asked)["text"], session.empty(image), wire.MAX_STEPS, "finds no such thing"
+            )
             told["did"] = {"words": True, **told["did"]}
         return Event("added", object_id, image, source=SOURCE, **_common(session, asked), **_said(asked), **told)
 
-    with session.adding:
+    with session.adding(image):
         return _once(session, asked, began, make, None)
 
 
@@ -189,11 +191,18 @@ def _prompted(session: ReviewSession, served: Served, newest: Prompt) -> dict[st
     return {"mask": encode_rle(session.hands.prompt(served.image, began, prompts, now, newest)), "tool": tool}
 
 
-def _agent(session: ReviewSession, image: str, text: str, mask: BoolMask, steps: int) -> dict[str, Any]:
+def _agent(
+    session: ReviewSession,
+    image: str,
+    text: str,
+    mask: BoolMask,
+    steps: int,
+    otherwise: str = "changes nothing",
+) -> dict[str, Any]:
     """What the policy makes of ``mask``: its actions, the mask that they led to, and who it was with which tool."""
     played = session.hands.go_on(image, text, mask, steps)
     if not played.returned:
-        raise ConflictError("the policy would leave the mask as it is")
+        raise ConflictError(f"the policy {otherwise}")
     actions = [action_to_dict(played.steps[state - 1].action) for state in played.path_to(played.returned)]
     rle = played.rle_at(played.returned)
     return {"mask": rle, "did": {"actions": actions}, "policy": played.policy, "tool": played.tool}

@@ -123,7 +123,9 @@ class Guard:
         if token is None or scope["method"] != "GET" or not self._access.knows(_asked_token(scope)):
             return None
         secure = "; Secure" if headers.get("x-forwarded-proto", scope.get("scheme")) == "https" else ""
-        return f"{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/{secure}"
+        # Strict would not be sent on the way from a link in somebody's mail; that nothing is done from another site is
+        # seen to above.
+        return f"{COOKIE}={token}; HttpOnly; SameSite=Lax; Path=/{secure}"
 
 
 async def _body(scope: Message, headers: dict[str, str], receive: Receive) -> tuple[bytes, tuple[int, str] | None]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
+import logging
 import queue
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -23,8 +26,10 @@ from segagent.core import (
     Observation,
     Policy,
     Prompt,
+    SegAgentError,
     SegmentationTool,
     State,
+    ToolError,
     Trajectory,
     frozen_mask,
 )
@@ -33,6 +38,7 @@ from segagent.environment import Episode, StartSpec, step, why_invalid
 from segagent.search import SearchConfig, run_search
 
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 _Key: TypeAlias = tuple[str, bytes, tuple[Prompt, ...]]
 """A picture, what names the mask that the prompts began at, and the prompts."""
 
@@ -41,6 +47,8 @@ NUM_EMBEDDINGS = 16
 NUM_STATES = 32
 """States after clicks that are kept, so that the next click need not repeat those before it."""
 _NOW, _SOON = 0, 1
+_FIRST_LOOK = 0.5
+"""Seconds that loading the tool waits when nobody has clicked yet: it would slow down the page's first pictures."""
 
 
 class Hands:
@@ -129,8 +137,13 @@ class Hands:
         def run() -> None:
             try:
                 answer.set_result(job())
-            except BaseException as error:  # noqa: BLE001 - it is the caller's, who waits for it
+            except SegAgentError as error:
                 answer.set_exception(error)
+            except Exception as error:  # noqa: BLE001 - whatever a model raises is no fault of the server
+                _log.exception("the tool or the policy failed")
+                answer.set_exception(
+                    ToolError(f"the tool or the policy failed ({type(error).__name__}: {error!s:.200})")
+                )
 
         self._jobs.put((_NOW, next(self._turns), run))
         return answer.result()
@@ -140,14 +153,15 @@ class Hands:
             self._jobs.get()[2]()
 
     def _embed_wanted(self) -> None:
+        if "_tool" not in self.__dict__:
+            time.sleep(_FIRST_LOOK)
         with self._lock:
             image = next(iter(self._wanted), None)
             self._wanted.pop(image or "", None)
         if image is not None:
-            try:
+            # Nobody waits for it; who clicks is told.
+            with contextlib.suppress(Exception):
                 self._embedding(image)
-            except Exception:  # noqa: BLE001 - nobody waits for it; who clicks is told
-                return
 
     def _embedding(self, image: str) -> object:
         return self._embeddings.made(image, lambda: self._tool.embed([self._load_image(image)])[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import cv2
 
@@ -19,8 +19,9 @@ _JPEG_QUALITY = 95
 class Pictures:
     """Pictures of ``dataset``, or why there are none. Safe for threads."""
 
-    def __init__(self, dataset: Dataset | str, names: Iterable[str]) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: Dataset | str, names: Iterable[str], sizes: Mapping[str, tuple[int, int]]) -> None:
+        """``sizes``: height and width that pictures had when the run was made, by name."""
+        self._dataset, self._sizes = dataset, sizes
         fingerprint = "" if isinstance(dataset, str) else dataset.fingerprint
         self.names = {_key(fingerprint, name): name for name in names}
         self.keys = {name: key for key, name in self.names.items()}
@@ -32,7 +33,14 @@ class Pictures:
         if isinstance(self._dataset, str):
             raise InputError(self._dataset)
         dataset = self._dataset
-        return self._decoded.made(name, lambda: dataset.load_image(name))
+        image = self._decoded.made(name, lambda: dataset.load_image(name))
+        height, width = self._sizes.get(name, (image.height, image.width))
+        if (image.height, image.width) != (height, width):
+            raise InputError(
+                f"image {name}: has {image.width} x {image.height} pixels now, had {width} x {height} when the run was "
+                "made; give the run the picture that it was made of"
+            )
+        return image
 
     def file(self, name: str) -> bytes:
         """The picture as a JPEG file, for a person's eyes. Raises ``InputError``."""

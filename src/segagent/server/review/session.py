@@ -26,8 +26,10 @@ from segagent.core import (
     encode_rle,
 )
 from segagent.core.extensions import from_record
+from segagent.core.texts import read_file
 from segagent.datasets import CocoDataset, Dataset, open_dataset
-from segagent.datasets.coco_listing import CocoListing, ListedAnnotation
+from segagent.datasets.coco import parsed_coco
+from segagent.datasets.coco_masks import is_numbers
 from segagent.server.review.catalogue import Catalogue, Masks
 from segagent.server.review.hands import Hands
 from segagent.server.review.objects import Served
@@ -76,9 +78,10 @@ class ReviewSession:
         self.run, self.plan = run, plan
         dataset = self._dataset = _dataset(run, plan.data)
         self.catalogue = Catalogue(run, dataset)
-        self.pictures = Pictures(dataset, dict.fromkeys(entry.image for entry in self.catalogue.entries))
+        names = dict.fromkeys(entry.image for entry in self.catalogue.entries)
+        self.pictures = Pictures(dataset, names, self.catalogue.sizes)
         self.hands = Hands(partial(_make_tool, run, plan.tool), partial(_make_policy, run, plan), self.pictures.load)
-        self.adding = threading.Lock()
+        self._adding: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
         self._objects: list[Served] = []
         self._by_id: dict[str, Served] = {}
@@ -168,11 +171,13 @@ class ReviewSession:
 
     @cached_property
     def boxes(self) -> dict[str, Sequence[float]]:
-        """The boxes that the data set's file lists beside its masks, by object id: x, y, width, height."""
-        if not isinstance(self._dataset, CocoDataset):
+        """The boxes that a COCO file lists beside its masks, by object id: x, y, width, height in pixels."""
+        if type(self._dataset) is not CocoDataset:
             return {}
-        listed = CocoListing(self._dataset.path, self._dataset.images_dir)
-        return {one.annotation_id: one.bbox for one in listed if isinstance(one, ListedAnnotation) and one.bbox}
+        path = self._dataset.path
+        listed = parsed_coco(read_file(path), path)["annotations"]
+        boxes = ((str(one["id"]), one.get("bbox")) for one in listed)
+        return {object_id: box for object_id, box in boxes if is_numbers(box) and len(box) == 4}
 
     def since(self, number: int) -> tuple[int, list[tuple[int, int, str, str | None]]]:
         """The number of the last event, and (number, index, kind, by) of those after ``number``."""
@@ -190,6 +195,11 @@ class ReviewSession:
             found = self._requests.get(request)
             return None if found is None else (self._objects[found[0]], found[1])
 
+    def adding(self, image: str) -> threading.Lock:
+        """Is held by whoever adds an object to an image."""
+        with self._lock:
+            return self._adding[image]
+
     def append(self, events: Sequence[Event]) -> list[Event]:
         """Write events, see :meth:`GroupWriter.append`."""
         assert self._writer is not None
@@ -198,6 +208,8 @@ class ReviewSession:
     def _take(self, events: Sequence[Event]) -> None:
         with self._lock:
             for event in events:
+                if event.number <= self._number:
+                    continue  # Known from before the record was opened anew.
                 self._number = event.number
                 served = self._by_id.get(event.object_id)
                 if served is None and event.kind == "added" and self._is_meant(event.object_id):

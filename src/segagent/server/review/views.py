@@ -20,7 +20,10 @@ COLUMNS = (
     "verdict", "removed", "added", "touched", "by", "contested", "assigned", "also", "notes", "standing_number",
 )  # fmt: skip
 """What /objects tells of each object; the rows' values come in this order."""
-_PREDICTED = ("likely_error", "evidence", "expected_iou", "expected_iou_given", "predicted_iou", "num_clicks")
+_PREDICTED = (
+    "likely_error", "evidence", "expected_iou", "expected_iou_given", "predicted_iou", "predicted_iou_given",
+    "num_clicks",
+)  # fmt: skip
 """What a person who checks is not told, lest it lead them."""
 
 

@@ -75,14 +75,14 @@ class GroupWriter:
                 self._open()
             assert self._log is not None
             written = self._log.append([event for one in batch for event in one.events])
-        except InputError as error:
+            self._take(written)
+        except Exception as error:  # noqa: BLE001 - it is told to all who wait; without this thread nobody is answered
             # What was written in part stands at the end of the file. Opening it anew cuts that off.
             log, self._log = self._log, None
             _close(log)
             for one in batch:
-                one.written.set_exception(InputError(str(error)))
+                one.written.set_exception(InputError(str(error)) if isinstance(error, InputError) else error)
             return
-        self._take(written)
         place = 0
         for one in batch:
             one.written.set_result(written[place : place + len(one.events)])

@@ -2,31 +2,49 @@
 
 const API = 'api/v1';
 const RETRY = [1, 2, 4, 8];
-const KEPT_DETAILS = 60, KEPT_PICTURES = 8;
+const KEPT_DETAILS = 60,
+  KEPT_PICTURES = 8;
 
 export const GONE = 'the server cannot be reached';
 
 export class Refused extends Error {}
 
-/** What the server answers to a request (POST with a body, or null for none), as JSON. Throws `Refused` where it says no, another error where it is gone. */
+/**
+ * What the server answers to a request (POST with a body, or null for none), as JSON. Throws `Refused` where it says
+ * no, another error where it is gone.
+ */
 export async function call(path, body) {
-  const asked = body === undefined ? {} : {method: 'POST', headers: {'Content-Type': 'application/json'}, body: body && JSON.stringify(body)};
+  const asked =
+    body === undefined
+      ? {}
+      : {method: 'POST', headers: {'Content-Type': 'application/json'}, body: body && JSON.stringify(body)};
   const answer = await fetch(`${API}/${path}`, asked);
   const told = await answer.json().catch(() => null);
   if (answer.ok && told !== null) return told;
   const words = told?.error ?? told?.detail ?? `the server answered ${answer.status}`;
   const said = typeof words === 'string' ? words : JSON.stringify(words);
-  if (answer.status >= 400 && answer.status < 500 && ![401, 403, 408, 429].includes(answer.status)) throw new Refused(said);
+  if (answer.status >= 400 && answer.status < 500 && ![401, 403, 408, 429].includes(answer.status))
+    throw new Refused(said);
   throw new Error(said);
 }
 
 /** A name that no other event has; `crypto.randomUUID` is not there on plain http. */
-export const fresh = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, '0')).join('');
+export const fresh = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, '0')).join('');
 
 /** Events on their way, one after the other. Each is stored in the browser until it is answered, then told. */
 export class Sender {
   constructor(run, {answered, refused, changed}) {
-    Object.assign(this, {prefix: `segagent event ${run} `, answered, refused, changed, waiting: [], tries: 0, trouble: '', busy: false});
+    Object.assign(this, {
+      prefix: `segagent event ${run} `,
+      answered,
+      refused,
+      changed,
+      waiting: [],
+      tries: 0,
+      trouble: '',
+      busy: false,
+    });
     for (const key of Object.keys(localStorage).filter(key => key.startsWith(this.prefix))) {
       this.waiting.push(JSON.parse(localStorage.getItem(key)));
     }
@@ -41,7 +59,7 @@ export class Sender {
     try {
       localStorage.setItem(this.prefix + body.request, JSON.stringify(event));
     } catch {
-      this.unkept = true;  // Told with the trouble, if there is any.
+      this.unkept = true; // Told with the trouble, if there is any.
     }
     this.waiting.push(event);
     this.pump();
@@ -72,7 +90,8 @@ export class Sender {
       const answer = await call(event.path, event.body);
       this.busy = false;
       // What the same person does next to the object was done knowing of this.
-      for (const later of this.pending(event.index)) if (event.index !== null) later.body.seen = Math.max(later.body.seen, answer.number);
+      for (const later of this.pending(event.index))
+        if (event.index !== null) later.body.seen = Math.max(later.body.seen, answer.number);
       this.settle(event, () => this.answered(event, answer));
     } catch (error) {
       this.busy = false;
@@ -104,7 +123,9 @@ class Kept {
     const known = this.found.get(key) ?? this.load(key);
     this.found.delete(key);
     this.found.set(key, known);
-    known.catch(() => { if (this.found.get(key) === known) this.found.delete(key); });
+    known.catch(() => {
+      if (this.found.get(key) === known) this.found.delete(key);
+    });
     if (this.found.size > this.most) this.found.delete(this.found.keys().next().value);
     return known;
   }

@@ -26,14 +26,27 @@ export function toast(words, kind = '') {
 /** A dialog with a form; gives the form's values, or null where it was left. */
 export function ask(title, fields, accept) {
   return new Promise(resolve => {
-    const form = el('form', {method: 'dialog'}, el('h2', {textContent: title}), ...fields,
-      el('p', {className: 'buttons'},
+    const form = el(
+      'form',
+      {method: 'dialog'},
+      el('h2', {textContent: title}),
+      ...fields,
+      el(
+        'p',
+        {className: 'buttons'},
         el('button', {type: 'button', textContent: 'Cancel', onclick: () => dialog.close()}),
-        el('button', {className: 'main', textContent: accept})));
+        el('button', {className: 'main', textContent: accept}),
+      ),
+    );
     const dialog = el('dialog', {'aria-label': title}, form);
     let answer = null;
-    form.addEventListener('submit', () => { answer = Object.fromEntries(new FormData(form)); });
-    dialog.addEventListener('close', () => { dialog.remove(); resolve(answer); });
+    form.addEventListener('submit', () => {
+      answer = Object.fromEntries(new FormData(form));
+    });
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(answer);
+    });
     document.body.append(dialog);
     dialog.showModal();
   });
@@ -44,10 +57,10 @@ export function writing(target) {
   return target.matches?.('textarea, select, input:not([type=checkbox], [type=range], [type=radio])') ?? false;
 }
 
-/** "12 minutes", "3 hours": how long, as one would say it. */
+/** "about 12 minutes", "about 3 hours": how long, as one would say it. */
 export function spoken(seconds) {
   const minutes = Math.round(seconds / 60);
   if (minutes < 1) return 'less than a minute';
-  if (minutes < 90) return minutes === 1 ? 'a minute' : `${minutes} minutes`;
-  return `${Math.round(minutes / 60)} hours`;
+  if (minutes < 90) return minutes === 1 ? 'about a minute' : `about ${minutes} minutes`;
+  return `about ${Math.round(minutes / 60)} hours`;
 }

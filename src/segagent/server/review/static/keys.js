@@ -2,7 +2,17 @@
 
 import {el, writing} from './dom.js';
 
-const NAMES = {' ': 'Space', ArrowLeft: '←', ArrowRight: '→', ArrowUp: '↑', ArrowDown: '↓', Delete: 'Del', Escape: 'Esc', 'ctrl+z': 'Ctrl+z', 'ctrl+y': 'Ctrl+y'};
+const NAMES = {
+  ' ': 'Space',
+  ArrowLeft: '←',
+  ArrowRight: '→',
+  ArrowUp: '↑',
+  ArrowDown: '↓',
+  Delete: 'Del',
+  Escape: 'Esc',
+  'ctrl+z': 'Ctrl+z',
+  'ctrl+y': 'Ctrl+y',
+};
 
 /** `views`: for each view, groups of `{title, keys: [[keys, words, does], ...]}`; `does` gets the event. */
 export class Keys {
@@ -31,14 +41,44 @@ export class Keys {
   }
 
   help() {
-    const dialog = el('dialog', {className: 'keys', 'aria-label': 'Keys'}, el('h2', {textContent: 'Keys'}),
-      el('div', {className: 'groups'}, ...this.views[this.current()].map(({title, keys}) => el('section', {},
-        el('h3', {textContent: title}),
-        el('dl', {}, ...keys.filter(([, words]) => words).flatMap(([names, words]) => [
-          el('dt', {}, ...names.map(name => el('kbd', {textContent: NAMES[name] ?? name}))), el('dd', {textContent: words})]))))),
-      el('p', {className: 'buttons'}, el('button', {className: 'main', textContent: 'Close', onclick: () => dialog.close()})));
+    const dialog = el(
+      'dialog',
+      {className: 'keys', 'aria-label': 'Keys'},
+      el('h2', {textContent: 'Keys'}),
+      el(
+        'div',
+        {className: 'groups'},
+        ...this.views[this.current()].map(({title, keys}) =>
+          el(
+            'section',
+            {},
+            el('h3', {textContent: title}),
+            el(
+              'dl',
+              {},
+              ...keys
+                .filter(([, words]) => words)
+                .flatMap(([names, words]) => [
+                  el('dt', {}, ...names.map(name => el('kbd', {textContent: NAMES[name] ?? name}))),
+                  el('dd', {textContent: words}),
+                ]),
+            ),
+          ),
+        ),
+      ),
+      el(
+        'p',
+        {className: 'buttons'},
+        el('button', {className: 'main', textContent: 'Close', onclick: () => dialog.close()}),
+      ),
+    );
     dialog.addEventListener('close', () => dialog.remove());
-    dialog.addEventListener('keydown', event => { if (event.key === '?') { event.stopPropagation(); dialog.close(); } });
+    dialog.addEventListener('keydown', event => {
+      if (event.key === '?') {
+        event.stopPropagation();
+        dialog.close();
+      }
+    });
     document.body.append(dialog);
     dialog.showModal();
   }

@@ -6,10 +6,12 @@ import {ImageView} from './image.js';
 import {Keys, focusOn} from './keys.js';
 import {List} from './list.js';
 import {ObjectView} from './object.js';
+import {objectKeys} from './objectkeys.js';
 import {EVERYTHING, Rows, done} from './rows.js';
 import {Store} from './store.js';
 
-const POLL = 4000, MANY = 20;
+const POLL = 4000,
+  MANY = 20;
 
 class App {
   async start() {
@@ -30,12 +32,17 @@ class App {
     this.list = new List(at('list'), this);
     this.object = new ObjectView(at('object'), this);
     this.image = new ImageView(at('image'), this);
-    this.keys = new Keys({
-      list: [{title: 'List', keys: this.listKeys()}, this.help()],
-      object: [...this.object.keys(), this.help()],
-      image: [...this.image.keys(), this.help()],
-    }, () => this.view);
-    addEventListener('keyup', event => { if (event.key === ' ') this.object.setSpace(false); });
+    this.keys = new Keys(
+      {
+        list: [{title: 'List', keys: this.listKeys()}, this.help()],
+        object: [...objectKeys(this.object), this.help()],
+        image: [...this.image.keys(), this.help()],
+      },
+      () => this.view,
+    );
+    addEventListener('keyup', event => {
+      if (event.key === ' ') this.object.setSpace(false);
+    });
     addEventListener('blur', () => this.object.setSpace(false));
     addEventListener('hashchange', () => this.route());
     addEventListener('pagehide', () => this.store.set('scroll', this.list.scroller.scrollTop));
@@ -60,24 +67,49 @@ class App {
   }
 
   help() {
-    return {title: 'Everywhere', keys: [
-      [['?'], 'these keys', () => this.keys.help()], [['/'], 'search', () => { this.go('#/list'); setTimeout(() => focusOn(this.list.search)); }],
-    ]};
+    return {
+      title: 'Everywhere',
+      keys: [
+        [['?'], 'these keys', () => this.keys.help()],
+        [
+          ['/'],
+          'search',
+          () => {
+            this.go('#/list');
+            setTimeout(() => focusOn(this.list.search));
+          },
+        ],
+      ],
+    };
   }
 
   listKeys() {
     return [
-      [['j', 'ArrowDown'], 'next object', () => this.list.move(1)], [['k', 'ArrowUp'], 'object before', () => this.list.move(-1)],
-      [['n', 'PageDown'], 'a page on', () => this.list.page(1)], [['p', 'PageUp'], 'a page back', () => this.list.page(-1)],
-      [['Home'], 'first', () => this.list.move(-Infinity)], [['End'], 'last', () => this.list.move(Infinity)],
+      [['j', 'ArrowDown'], 'next object', () => this.list.move(1)],
+      [['k', 'ArrowUp'], 'object before', () => this.list.move(-1)],
+      [['n', 'PageDown'], 'a page on', () => this.list.page(1)],
+      [['p', 'PageUp'], 'a page back', () => this.list.page(-1)],
+      [['Home'], 'first', () => this.list.move(-Infinity)],
+      [['End'], 'last', () => this.list.move(Infinity)],
       [['Enter', 'o'], 'open', () => this.list.open()],
-      [['i'], 'its whole image', () => { const row = this.rows.get(this.list.at); if (row) this.go(`#/image/${row.image}`); }],
+      [
+        ['i'],
+        'its whole image',
+        () => {
+          const row = this.rows.get(this.list.at);
+          if (row) this.go(`#/image/${row.image}`);
+        },
+      ],
     ];
   }
 
-  get filters() { return {...EVERYTHING, ...(this.checking ? {} : this.store.get('filters', {}))}; }
+  get filters() {
+    return {...EVERYTHING, ...(this.checking ? {} : this.store.get('filters', {}))};
+  }
 
-  set filters(value) { this.store.set('filters', value); }
+  set filters(value) {
+    this.store.set('filters', value);
+  }
 
   go(place) {
     if (location.hash === place) this.route();
@@ -95,7 +127,8 @@ class App {
     this.view = name;
     this.store.set('place', location.hash);
     for (const view of ['list', 'object', 'image']) at(view).hidden = view !== name;
-    for (const view of ['list', 'object', 'image']) at(`to-${view}`).setAttribute('aria-current', view === name ? 'page' : 'false');
+    for (const view of ['list', 'object', 'image'])
+      at(`to-${view}`).setAttribute('aria-current', view === name ? 'page' : 'false');
     if (name === 'list') {
       this.list.show();
       this.list.reveal(this.object.index ?? this.list.at);
@@ -120,21 +153,30 @@ class App {
   step(by, open = false, loud = true) {
     const row = this.rows.next(this.object.index, this.filters, this.me, by, open);
     if (row) this.go(`#/object/${row.index}`);
-    else if (loud) toast(open ? 'Everything in this list is done' : by > 0 ? 'That was the last of the list' : 'This is the first of the list');
+    else if (loud)
+      toast(
+        open
+          ? 'Everything in this list is done'
+          : by > 0
+            ? 'That was the last of the list'
+            : 'This is the first of the list',
+      );
     return Boolean(row);
   }
 
   /** "12 of 500" in the list. */
   place(index) {
-    const shown = this.rows.list(this.filters, this.me), at = shown.findIndex(row => row.index === index);
+    const shown = this.rows.list(this.filters, this.me),
+      at = shown.findIndex(row => row.index === index);
     return at < 0 ? `not among the ${shown.length} of the filters` : `${at + 1} of ${shown.length}`;
   }
 
   /** Progress, and how long it will take this person. */
   tell() {
-    const [ready, all] = this.rows.progress(this.me, this.filters.share), pace = this.store.pace();
+    const [ready, all] = this.rows.progress(this.me, this.filters.share),
+      pace = this.store.pace();
     const left = all - ready;
-    const time = left && pace ? `, about ${spoken(left * pace)} left` : '';
+    const time = left && pace ? `, ${spoken(left * pace)} left` : '';
     at('progress').textContent = left || !this.checking ? `${ready} of ${all}${time}` : `All ${all} judged: thank you`;
     at('bar').value = all ? ready / all : 0;
     at('person').textContent = this.me || 'who are you?';
@@ -142,16 +184,32 @@ class App {
   }
 
   tellSending() {
-    const {sender} = this, waiting = sender.waiting.length, box = at('trouble');
+    const {sender} = this,
+      waiting = sender.waiting.length,
+      box = at('trouble');
     if (this.object?.index !== null && this.object) this.object.busy();
     box.hidden = !sender.trouble && !this.lost;
     if (box.hidden) return;
     const count = waiting === 1 ? 'One change is' : `${waiting} changes are`;
-    const kept = waiting ? ` ${count} kept ${sender.unkept ? 'until this page is closed' : 'in this browser'} and sent when it is back.` : '';
+    const kept = waiting
+      ? ` ${count} kept ${sender.unkept ? 'until this page is closed' : 'in this browser'} and sent when it is back.`
+      : '';
     // The buttons stay the same ones: one that is replaced while it is pressed is not pressed.
     if (!box.children.length) {
-      box.append(el('span'), ' ', el('button', {type: 'button', textContent: 'Try now', onclick: () => { sender.again(); this.poll(); }}), ' ',
-        el('button', {type: 'button', textContent: 'Give this change up', onclick: () => sender.drop()}));
+      box.append(
+        el('span'),
+        ' ',
+        el('button', {
+          type: 'button',
+          textContent: 'Try now',
+          onclick: () => {
+            sender.again();
+            this.poll();
+          },
+        }),
+        ' ',
+        el('button', {type: 'button', textContent: 'Give this change up', onclick: () => sender.drop()}),
+      );
     }
     const told = `${sender.trouble ? `Not saved: ${sender.trouble}.` : 'The server cannot be reached.'}${kept}`;
     if (box.firstChild.textContent !== told) box.firstChild.textContent = told;
@@ -162,7 +220,8 @@ class App {
     const index = answer.index ?? event.index;
     this.stood(index, answer.standing);
     details.forget(index);
-    const row = this.rows.get(index), key = row?.image ?? event.image;
+    const row = this.rows.get(index),
+      key = row?.image ?? event.image;
     images.forget(key);
     this.object.came(event, answer);
     this.tell();
@@ -180,9 +239,16 @@ class App {
     const row = this.rows.get(index);
     if (!row) return;
     this.rows.change(index, {
-      verdict: standing.verdict, removed: standing.removed, added: standing.added, touched: standing.touched,
-      by: standing.by, contested: standing.contested.length > 0, standing_number: standing.number, notes: standing.notes.map(one => one.text).join('\n'),
-      text: standing.text ?? row.text, category: standing.label ?? row.category,
+      verdict: standing.verdict,
+      removed: standing.removed,
+      added: standing.added,
+      touched: standing.touched,
+      by: standing.by,
+      contested: standing.contested.length > 0,
+      standing_number: standing.number,
+      notes: standing.notes.map(one => one.text).join('\n'),
+      text: standing.text ?? row.text,
+      category: standing.label ?? row.category,
     });
   }
 
@@ -200,21 +266,55 @@ class App {
 
   /** Ask for a new object's class and words, and have it made. */
   async add(image, label) {
-    const answer = await ask('New object', [
-      el('label', {className: 'field'}, 'class', el('input', {name: 'label', list: 'classes', value: label, required: true, autocomplete: 'off'})),
-      el('label', {className: 'field'}, 'words', el('input', {name: 'text', autocomplete: 'off', placeholder: 'what it is, as one would say it'})),
-      el('label', {}, el('input', {type: 'checkbox', name: 'words', value: 'yes'}), 'let the policy find it by its words'),
-    ], 'Add');
+    const answer = await ask(
+      'New object',
+      [
+        el(
+          'label',
+          {className: 'field'},
+          'class',
+          el('input', {name: 'label', list: 'classes', value: label, required: true, autocomplete: 'off'}),
+        ),
+        el(
+          'label',
+          {className: 'field'},
+          'words',
+          el('input', {name: 'text', autocomplete: 'off', placeholder: 'what it is, as one would say it'}),
+        ),
+        el(
+          'label',
+          {},
+          el('input', {type: 'checkbox', name: 'words', value: 'yes'}),
+          'let the policy find it by its words',
+        ),
+      ],
+      'Add',
+    );
     if (!answer) return;
     const text = answer.text.trim() || answer.label.trim();
-    this.sender.push(`images/${encodeURIComponent(image)}/objects`, {request: fresh(), by: this.me, label: answer.label.trim(), text, words: answer.words === 'yes'});
+    this.sender.push(`images/${encodeURIComponent(image)}/objects`, {
+      request: fresh(),
+      by: this.me,
+      label: answer.label.trim(),
+      text,
+      words: answer.words === 'yes',
+    });
   }
 
   async rename() {
-    const answer = await ask('Who are you?', [
-      el('p', {textContent: 'Your name stands beside what you do, so that others know whom to ask.'}),
-      el('label', {className: 'field'}, 'name', el('input', {name: 'me', value: this.me ?? '', autocomplete: 'name', maxLength: 80})),
-    ], 'Go on');
+    const answer = await ask(
+      'Who are you?',
+      [
+        el('p', {textContent: 'Your name stands beside what you do, so that others know whom to ask.'}),
+        el(
+          'label',
+          {className: 'field'},
+          'name',
+          el('input', {name: 'me', value: this.me ?? '', autocomplete: 'name', maxLength: 80}),
+        ),
+      ],
+      'Go on',
+    );
     if (!answer) return;
     this.me = answer.me.trim() || null;
     this.store.set('me', this.me);
@@ -245,13 +345,18 @@ class App {
     indices.forEach(index => details.forget(index));
     if (indices.length > MANY || indices.some(index => !this.rows.get(index))) await this.reread();
     else {
-      for (const detail of await Promise.all(indices.map(index => details.get(index)))) this.stood(detail.index, detail.standing);
+      for (const detail of await Promise.all(indices.map(index => details.get(index))))
+        this.stood(detail.index, detail.standing);
     }
     for (const index of indices) {
       images.forget(this.rows.get(index)?.image_key);
       if (this.view === 'image') this.image.changed(index);
       if (this.view !== 'object' || index !== this.object.index || this.sender.pending(index).length) continue;
-      const people = [...new Set(events.filter(event => event.index === index && event.by !== this.me).map(event => event.by ?? 'somebody'))];
+      const people = [
+        ...new Set(
+          events.filter(event => event.index === index && event.by !== this.me).map(event => event.by ?? 'somebody'),
+        ),
+      ];
       if (people.length) toast(`${people.join(', ')} is at this object too`, 'bad');
       this.object.reload();
     }

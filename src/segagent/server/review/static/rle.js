@@ -1,10 +1,12 @@
-// Masks as COCO's compressed run lengths: read, drawn, hit. Never more pixels in memory than the mask's own box.
+// Masks as COCO's compressed run lengths: read, hit, drawn run by run, so that a large one costs what its outline does.
 
 /** Run lengths of a compressed COCO string, background first. */
 function lengths(text) {
   const found = [];
   for (let at = 0; at < text.length;) {
-    let value = 0, shift = 0, part;
+    let value = 0,
+      shift = 0,
+      part;
     do {
       part = text.charCodeAt(at++) - 48;
       value |= (part & 31) << shift;
@@ -25,14 +27,19 @@ export class Mask {
     this.counts = rle.counts;
     this.ends = [];
     this.area = 0;
-    let end = 0, left = width, right = -1, top = height, bottom = -1;
+    let end = 0,
+      left = width,
+      right = -1,
+      top = height,
+      bottom = -1;
     lengths(rle.counts).forEach((length, place) => {
       const start = end;
       end += length;
       this.ends.push(end);
       if (!(place % 2) || !length) return;
       this.area += length;
-      const first = Math.floor(start / height), last = Math.floor((end - 1) / height);
+      const first = Math.floor(start / height),
+        last = Math.floor((end - 1) / height);
       left = Math.min(left, first);
       right = Math.max(right, last);
       top = Math.min(top, first === last ? start - first * height : 0);
@@ -45,7 +52,8 @@ export class Mask {
   /** Whether the pixel is inside. */
   has(x, y) {
     const pixel = x * this.height + y;
-    let low = 0, high = this.ends.length;
+    let low = 0,
+      high = this.ends.length;
     while (low < high) {
       const middle = (low + high) >> 1;
       if (this.ends[middle] <= pixel) low = middle + 1;
@@ -54,18 +62,20 @@ export class Mask {
     return low < this.ends.length && low % 2 === 1;
   }
 
-  /** The pixels of the box `[left, top, right, bottom]`, 0 or 1, column by column. */
-  pixels([left, top, right, bottom] = this.box) {
-    const rows = bottom - top + 1, found = new Uint8Array(rows * (right - left + 1));
+  /** The runs of each column of the box: [from, to, from, to, ...], ends left out, rising. */
+  columns() {
+    const found = this.box ? Array.from({length: this.box[2] - this.box[0] + 1}, () => []) : [];
     for (let place = 1; place < this.ends.length; place += 2) {
-      let from = this.ends[place - 1];
       const to = this.ends[place];
-      while (from < to) {
-        const column = Math.floor(from / this.height), next = Math.min(to, (column + 1) * this.height);
-        if (column >= left && column <= right) {
-          const first = Math.max(from - column * this.height, top), last = Math.min(next - column * this.height - 1, bottom);
-          if (first <= last) found.fill(1, (column - left) * rows + first - top, (column - left) * rows + last - top + 1);
-        }
+      for (let from = this.ends[place - 1]; from < to;) {
+        const column = Math.floor(from / this.height),
+          next = Math.min(to, (column + 1) * this.height);
+        const runs = found[column - this.box[0]],
+          start = from - column * this.height;
+        if (runs.at(-1) === start)
+          runs.pop(); // An empty run of background parts nothing.
+        else runs.push(start);
+        runs.push(next - column * this.height);
         from = next;
       }
     }
@@ -83,69 +93,100 @@ export function around(masks) {
   return [0, 1, 2, 3].map(side => (side < 2 ? Math.min : Math.max)(...boxes.map(box => box[side])));
 }
 
-/** What is drawn of pixels: a picture of the box filled by `color(value)` ([r, g, b, alpha] or null), and its outline. */
-function layer(box, pixels, color) {
-  const [left, top, right, bottom] = box, rows = bottom - top + 1, columns = right - left + 1;
-  const image = new ImageData(columns, rows), into = new Uint32Array(image.data.buffer);
-  const packed = [0, 1, 2, 3].map(value => {
-    const found = color(value);
-    return found ? (found[0] | found[1] << 8 | found[2] << 16 | Math.round(found[3] * 255) << 24) >>> 0 : 0;
-  });
-  for (let x = 0; x < columns; x++) for (let y = 0; y < rows; y++) into[y * columns + x] = packed[pixels[x * rows + y]];
+/** A canvas of the size of `box`. `fill(pen)` draws on it in pixels of the picture. */
+function layer([left, top, right, bottom], fill) {
   const canvas = document.createElement('canvas');
-  canvas.width = columns;
-  canvas.height = rows;
-  canvas.getContext('2d').putImageData(image, 0, 0);
+  canvas.width = right - left + 1;
+  canvas.height = bottom - top + 1;
+  const pen = canvas.getContext('2d');
+  pen.translate(-left, -top);
+  fill(pen);
   return {canvas, left, top};
 }
 
-/** The edges between inside and outside, as long straight lines. */
-function outline([left, top, right, bottom], pixels) {
-  const path = new Path2D(), rows = bottom - top + 1, columns = right - left + 1;
-  const inside = (x, y) => x >= 0 && y >= 0 && x < columns && y < rows && pixels[x * rows + y];
-  for (let x = 0; x <= columns; x++) {
-    for (let y = 0, start = -1; y <= rows; y++) {
-      const edge = y < rows && Boolean(inside(x - 1, y)) !== Boolean(inside(x, y));
-      if (edge && start < 0) start = y;
-      if (!edge && start >= 0) {
-        path.moveTo(left + x, top + start);
-        path.lineTo(left + x, top + y);
-        start = -1;
-      }
+/** The edges between inside and outside of a mask, as long straight lines. */
+function outline(mask) {
+  const path = new Path2D(),
+    columns = mask?.columns() ?? [],
+    left = mask?.box?.[0] ?? 0,
+    going = new Map();
+  for (let place = 0; place <= columns.length; place++) {
+    const x = left + place,
+      here = columns[place] ?? [];
+    // Between two columns there is an edge where one of them is inside and the other is not.
+    const edges = [...(columns[place - 1] ?? []), ...here].sort((a, b) => a - b);
+    for (let at = 0; at < edges.length; at += 2) {
+      if (edges[at] === edges[at + 1]) continue;
+      path.moveTo(x, edges[at]);
+      path.lineTo(x, edges[at + 1]);
     }
-  }
-  for (let y = 0; y <= rows; y++) {
-    for (let x = 0, start = -1; x <= columns; x++) {
-      const edge = x < columns && Boolean(inside(x, y - 1)) !== Boolean(inside(x, y));
-      if (edge && start < 0) start = x;
-      if (!edge && start >= 0) {
-        path.moveTo(left + start, top + y);
-        path.lineTo(left + x, top + y);
-        start = -1;
-      }
+    const ends = new Set(here);
+    for (const [y, start] of going) {
+      if (ends.has(y)) continue;
+      path.moveTo(start, y);
+      path.lineTo(x, y);
+      going.delete(y);
     }
+    for (const y of ends) if (!going.has(y)) going.set(y, x);
   }
   return path;
 }
 
+const css = ([red, green, blue], alpha = 1) => `rgb(${red} ${green} ${blue} / ${alpha})`;
+
 /** A mask to draw, filled with [r, g, b] at `alpha`; null where it is empty. */
-export function painted(mask, [red, green, blue], alpha) {
+export function painted(mask, color, alpha) {
   if (!mask?.box) return null;
-  const pixels = mask.pixels();
-  return {
-    ...layer(mask.box, pixels, value => (value ? [red, green, blue, alpha] : null)),
-    path: outline(mask.box, pixels),
-    color: `rgb(${red} ${green} ${blue})`,
+  const fill = pen => {
+    pen.fillStyle = css(color, alpha);
+    mask.columns().forEach((runs, place) => {
+      for (let at = 0; at < runs.length; at += 2)
+        pen.fillRect(mask.box[0] + place, runs[at], 1, runs[at + 1] - runs[at]);
+    });
   };
+  return {...layer(mask.box, fill), path: outline(mask), color: css(color)};
 }
 
 /** What became of a mask: pixels that went away in one colour, new ones in the other, those that stayed faint. */
 export function changed(before, after, away, came) {
   const box = around([before, after]);
   if (!box) return null;
-  const first = before?.box ? before.pixels(box) : null, second = after?.box ? after.pixels(box) : null;
-  const size = (box[2] - box[0] + 1) * (box[3] - box[1] + 1), both = new Uint8Array(size);
-  for (let at = 0; at < size; at++) both[at] = (first?.[at] ?? 0) + 2 * (second?.[at] ?? 0);
-  const colors = [null, [...away, 0.75], [...came, 0.75], [255, 255, 255, 0.18]];
-  return {...layer(box, both, value => colors[value]), path: outline(box, both.map(value => value >> 1)), color: 'rgb(255 255 255)'};
+  const first = before?.columns() ?? [],
+    second = after?.columns() ?? [];
+  const styles = [null, css(away, 0.75), css(came, 0.75), css([255, 255, 255], 0.18)];
+  const fill = pen => {
+    for (let x = box[0]; x <= box[2]; x++) {
+      const ends = [
+        ...(first[x - before?.box?.[0]] ?? []).map(y => [y, 1]),
+        ...(second[x - after?.box?.[0]] ?? []).map(y => [y, 2]),
+      ];
+      ends.sort((a, b) => a[0] - b[0]);
+      let inside = 0,
+        from = 0;
+      for (const [y, which] of ends) {
+        if (inside && y > from) {
+          pen.fillStyle = styles[inside];
+          pen.fillRect(x, from, 1, y - from);
+        }
+        inside ^= which;
+        from = y;
+      }
+    }
+  };
+  return {...layer(box, fill), path: outline(after), color: 'rgb(255 255 255)'};
+}
+
+/** A mask: its pixels, and its outline, dark below and coloured above, so that it shows on any ground. */
+export function paint(pen, thin, layer, wide) {
+  pen.imageSmoothingEnabled = false;
+  pen.drawImage(layer.canvas, layer.left, layer.top);
+  pen.lineJoin = 'round';
+  for (const [color, width] of [
+    ['rgb(0 0 0 / .65)', wide + 1.6],
+    [layer.color, wide],
+  ]) {
+    pen.strokeStyle = color;
+    pen.lineWidth = width * thin;
+    pen.stroke(layer.path);
+  }
 }

@@ -2,7 +2,15 @@
 
 const FIELDS = ['text', 'object_id', 'image_name', 'category', 'notes'];
 export const VERDICTS = {ok: 'ok', wrong: 'wrong', absent: 'not there', unsure: 'unsure', skip: 'skipped'};
-export const EVERYTHING = {search: '', state: 'all', outcome: '', error: '', category: '', share: 'mine', sort: 'worst'};
+export const EVERYTHING = {
+  search: '',
+  state: 'all',
+  outcome: '',
+  error: '',
+  category: '',
+  share: 'mine',
+  sort: 'worst',
+};
 
 const number = (value, none) => (typeof value === 'number' ? value : none);
 const gain = row => number(row.expected_iou, 0) - number(row.expected_iou_given, number(row.expected_iou, 0));
@@ -55,12 +63,16 @@ export class Rows {
   /** A row as it stands now. */
   change(index, more) {
     const row = {...this.all.get(index), ...more};
-    row.found = FIELDS.map(name => row[name] ?? '').join('\n').toLowerCase();
+    row.found = FIELDS.map(name => row[name] ?? '')
+      .join('\n')
+      .toLowerCase();
     this.all.set(index, row);
     this.order = null;
   }
 
-  get(index) { return this.all.get(index); }
+  get(index) {
+    return this.all.get(index);
+  }
 
   /** Everything in the order of the filters; which of it fits is `fits`. */
   ordered({sort}) {
@@ -73,12 +85,14 @@ export class Rows {
   }
 
   fits(row, filters, me) {
-    return (STATES[filters.state] ?? STATES.all)(row)
-      && (!filters.outcome || row.outcome === filters.outcome)
-      && (!filters.error || row.likely_error === filters.error)
-      && (!filters.category || (row.category ?? '-') === filters.category)
-      && (filters.share === 'all' || mine(row, me))
-      && (!filters.search || row.found.includes(filters.search.toLowerCase()));
+    return (
+      (STATES[filters.state] ?? STATES.all)(row) &&
+      (!filters.outcome || row.outcome === filters.outcome) &&
+      (!filters.error || row.likely_error === filters.error) &&
+      (!filters.category || (row.category ?? '-') === filters.category) &&
+      (filters.share === 'all' || mine(row, me)) &&
+      (!filters.search || row.found.includes(filters.search.toLowerCase()))
+    );
   }
 
   /** The rows that fit. */
@@ -87,11 +101,12 @@ export class Rows {
   }
 
   /**
-   * The next row after `index` (-1: the one before) that fits, whether `index` itself still does or not; null at the end.
+   * The next row after `index` (`by` -1: the one before) that fits, whether `index` still does or not; null at the end.
    * `open`: only what is still to do, beginning again at the top.
    */
   next(index, filters, me, by = 1, open = false) {
-    const order = this.ordered(filters), from = order.findIndex(row => row.index === index);
+    const order = this.ordered(filters),
+      from = order.findIndex(row => row.index === index);
     for (let step = 1; step <= order.length; step++) {
       let place = from + by * step;
       if (place < 0 || place >= order.length) {
@@ -111,6 +126,8 @@ export class Rows {
   }
 
   values(name) {
-    return [...new Set([...this.all.values()].map(row => row[name] ?? (name === 'category' ? '-' : '')))].filter(Boolean).sort();
+    return [...new Set([...this.all.values()].map(row => row[name] ?? (name === 'category' ? '-' : '')))]
+      .filter(Boolean)
+      .sort();
   }
 }

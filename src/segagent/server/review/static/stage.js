@@ -2,17 +2,32 @@
 
 import {el} from './dom.js';
 
-const MOST = 40, STEP = 1.3, STILL = 4, HOLD = 550, MARGIN = 0.06;
+const MOST = 40,
+  STEP = 1.3,
+  STILL = 4,
+  HOLD = 550,
+  MARGIN = 0.06;
 
 export class Stage {
   /**
    * `layers()`: what to draw, bottom first. `hand`: told what is done with the pointer in pixels of the picture,
-   * `down(point, about)`, `move(points, about)`, `up(point, about)`, `cancel()`; `about` has `positive`, `moved`, `keys`
-   * (it is the cross), `near` (how far a finger or mouse misses).
-   * `hand.drags()`: whether a drag is the tool's; otherwise it moves the picture.
+   * `down(point, about)`, `move(points, about)`, `up(point, about)`, `cancel()`; `about` has `positive`, `moved`,
+   * `keys` (it is the cross), `near` (how far a finger or mouse misses). `hand.drags()`: whether a drag
+   * is the tool's; otherwise it moves the picture.
    */
   constructor(layers, hand, moved = () => {}) {
-    Object.assign(this, {layers, hand, moved, picture: null, scale: 1, left: 0, top: 0, pointers: new Map(), cross: null, space: false});
+    Object.assign(this, {
+      layers,
+      hand,
+      moved,
+      picture: null,
+      scale: 1,
+      left: 0,
+      top: 0,
+      pointers: new Map(),
+      cross: null,
+      space: false,
+    });
     this.canvas = el('canvas', {tabIndex: 0, role: 'img', 'aria-label': 'The picture'});
     this.box = el('div', {className: 'stage'}, this.canvas);
     this.pen = this.canvas.getContext('2d');
@@ -22,7 +37,10 @@ export class Stage {
     on('pointermove', event => this.dragged(event));
     on('pointerup', event => this.released(event));
     on('pointercancel', event => this.broken(event));
-    on('pointerleave', () => { this.over = null; this.draw(); });
+    on('pointerleave', () => {
+      this.over = null;
+      this.draw();
+    });
     on('contextmenu', event => event.preventDefault());
     on('wheel', event => {
       event.preventDefault();
@@ -39,8 +57,18 @@ export class Stage {
     else this.fit(box);
   }
 
+  /** Show nothing until the next picture is there. */
+  clear() {
+    Object.assign(this, {picture: null, width: 0, height: 0, cross: null});
+    this.draw();
+  }
+
   get view() {
-    return {scale: this.scale, x: (this.canvas.clientWidth / 2 - this.left) / this.scale, y: (this.canvas.clientHeight / 2 - this.top) / this.scale};
+    return {
+      scale: this.scale,
+      x: (this.canvas.clientWidth / 2 - this.left) / this.scale,
+      y: (this.canvas.clientHeight / 2 - this.top) / this.scale,
+    };
   }
 
   look({scale, x, y}) {
@@ -53,9 +81,15 @@ export class Stage {
   /** The whole picture, or a box ([left, top, right, bottom]) with room around it. */
   fit(box = null) {
     this.wanted = {box};
+    if (!this.width) return;
     let [left, top, right, bottom] = [0, 0, this.width, this.height];
     if (box) {
-      const room = 0.7 * Math.max(box[2] - box[0] + 1, box[3] - box[1] + 1) + 10;
+      const room = Math.max(
+        0.7 * (box[2] - box[0] + 1),
+        0.7 * (box[3] - box[1] + 1),
+        0.1 * this.width,
+        0.1 * this.height,
+      );
       [left, top] = [Math.max(box[0] - room, 0), Math.max(box[1] - room, 0)];
       [right, bottom] = [Math.min(box[2] + 1 + room, this.width), Math.min(box[3] + 1 + room, this.height)];
     }
@@ -63,27 +97,39 @@ export class Stage {
     const scale = Math.max(Math.min(across / (right - left), down / (bottom - top), 12) * (1 - MARGIN), 0.001);
     const wanted = this.wanted;
     // No empty ground where there is more of the picture to see.
-    const middle = (centre, shown, whole) => (shown >= whole ? whole / 2 : Math.min(Math.max(centre, shown / 2), whole - shown / 2));
-    this.look({scale, x: middle((left + right) / 2, across / scale, this.width), y: middle((top + bottom) / 2, down / scale, this.height)});
+    const middle = (centre, shown, whole) =>
+      shown >= whole ? whole / 2 : Math.min(Math.max(centre, shown / 2), whole - shown / 2);
+    this.look({
+      scale,
+      x: middle((left + right) / 2, across / scale, this.width),
+      y: middle((top + bottom) / 2, down / scale, this.height),
+    });
     this.wanted = wanted;
   }
 
   zoom(by, [x, y] = [this.canvas.clientWidth / 2, this.canvas.clientHeight / 2]) {
+    if (!this.width) return;
     const least = Math.min(this.canvas.clientWidth / this.width, this.canvas.clientHeight / this.height, 1) / 4;
-    const scale = Math.min(Math.max(this.scale * by, least), MOST), ratio = scale / this.scale;
+    const scale = Math.min(Math.max(this.scale * by, least), MOST),
+      ratio = scale / this.scale;
     this.left = x - (x - this.left) * ratio;
     this.top = y - (y - this.top) * ratio;
     this.scale = scale;
     this.settle();
   }
 
-  zoomIn() { this.zoom(STEP); }
+  zoomIn() {
+    this.zoom(STEP);
+  }
 
-  zoomOut() { this.zoom(1 / STEP); }
+  zoomOut() {
+    this.zoom(1 / STEP);
+  }
 
   /** After any change of the view: no picture out of sight, and whoever keeps the view is told. */
   settle() {
-    const {clientWidth: across, clientHeight: down} = this.canvas, rest = 40;
+    const {clientWidth: across, clientHeight: down} = this.canvas,
+      rest = 40;
     this.left = Math.min(Math.max(this.left, rest - this.width * this.scale), across - rest);
     this.top = Math.min(Math.max(this.top, rest - this.height * this.scale), down - rest);
     this.wanted = null;
@@ -92,13 +138,21 @@ export class Stage {
   }
 
   resize() {
-    const {clientWidth: across, clientHeight: down} = this.canvas, ratio = devicePixelRatio || 1;
+    const {clientWidth: across, clientHeight: down} = this.canvas,
+      ratio = devicePixelRatio || 1;
     if (!across || !down) return;
-    const kept = this.size && !this.wanted ? {scale: this.scale, x: (this.size[0] / 2 - this.left) / this.scale, y: (this.size[1] / 2 - this.top) / this.scale} : null;
+    const kept =
+      this.size && !this.wanted
+        ? {
+            scale: this.scale,
+            x: (this.size[0] / 2 - this.left) / this.scale,
+            y: (this.size[1] / 2 - this.top) / this.scale,
+          }
+        : null;
     this.size = [across, down];
     this.canvas.width = Math.round(across * ratio);
     this.canvas.height = Math.round(down * ratio);
-    if (this.picture === null && !this.width) return;
+    if (!this.width) return;
     if (this.wanted) this.fit(this.wanted.box);
     else if (kept) this.look(kept);
     this.draw();
@@ -114,7 +168,8 @@ export class Stage {
   }
 
   paint() {
-    const {pen, scale} = this, ratio = devicePixelRatio || 1;
+    const {pen, scale} = this,
+      ratio = devicePixelRatio || 1;
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
     if (!this.width) return;
@@ -130,12 +185,21 @@ export class Stage {
   }
 
   drawCross(pen, thin) {
-    const [x, y] = [this.cross[0] + 0.5, this.cross[1] + 0.5], arm = 14 * thin;
-    for (const [color, wide] of [['#000', 3], ['#fff', 1.2]]) {
+    const [x, y] = [this.cross[0] + 0.5, this.cross[1] + 0.5],
+      arm = 14 * thin;
+    for (const [color, wide] of [
+      ['#000', 3],
+      ['#fff', 1.2],
+    ]) {
       pen.strokeStyle = color;
       pen.lineWidth = wide * thin;
       pen.beginPath();
-      for (const [a, b] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      for (const [a, b] of [
+        [1, 0],
+        [-1, 0],
+        [0, 1],
+        [0, -1],
+      ]) {
         pen.moveTo(x + a * 4 * thin, y + b * 4 * thin);
         pen.lineTo(x + a * arm, y + b * arm);
       }
@@ -145,7 +209,9 @@ export class Stage {
 
   /** Move the cross by pixels of the screen, at least one of the picture. */
   moveCross(right, down) {
-    const by = Math.max(1, Math.round(10 / this.scale)), {x, y} = this.view;
+    if (!this.width) return;
+    const by = Math.max(1, Math.round(10 / this.scale)),
+      {x, y} = this.view;
     const from = this.cross ?? this.inside([x, y]);
     this.cross = this.inside([from[0] + right * by, from[1] + down * by]);
     this.over = this.cross;
@@ -154,7 +220,10 @@ export class Stage {
   }
 
   inside([x, y]) {
-    return [Math.min(Math.max(Math.floor(x), 0), this.width - 1), Math.min(Math.max(Math.floor(y), 0), this.height - 1)];
+    return [
+      Math.min(Math.max(Math.floor(x), 0), this.width - 1),
+      Math.min(Math.max(Math.floor(y), 0), this.height - 1),
+    ];
   }
 
   place(event) {
@@ -168,7 +237,8 @@ export class Stage {
   }
 
   within(event) {
-    const [x, y] = this.place(event), [column, row] = [(x - this.left) / this.scale, (y - this.top) / this.scale];
+    const [x, y] = this.place(event),
+      [column, row] = [(x - this.left) / this.scale, (y - this.top) / this.scale];
     return column >= 0 && row >= 0 && column < this.width && row < this.height;
   }
 
@@ -179,15 +249,25 @@ export class Stage {
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, this.place(event));
     this.cross = null;
-    if (this.pointers.size > 1) {  // A second finger: no tool, but zoom.
+    if (this.pointers.size > 1) {
+      // A second finger: no tool, but zoom.
       this.stop();
       return;
     }
     const pans = this.space || event.button === 1;
-    this.press = {from: this.place(event), pixel: this.pixel(event), moved: false, pans, within: this.within(event),
-      positive: !(event.button === 2 || event.shiftKey)};
+    this.press = {
+      from: this.place(event),
+      pixel: this.pixel(event),
+      moved: false,
+      pans,
+      within: this.within(event),
+      positive: !(event.button === 2 || event.shiftKey),
+    };
     if (event.pointerType === 'touch' && !pans && !this.hand.drags()) {
-      this.hold = setTimeout(() => { if (this.press && !this.press.moved) this.press.positive = false; navigator.vibrate?.(20); }, HOLD);
+      this.hold = setTimeout(() => {
+        if (this.press && !this.press.moved) this.press.positive = false;
+        navigator.vibrate?.(20);
+      }, HOLD);
     }
     if (!pans && this.hand.drags()) this.hand.down(this.press.pixel, this.press);
   }

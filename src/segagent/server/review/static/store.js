@@ -1,6 +1,7 @@
 // What the browser keeps for a person and a run: filters, place, zoom, pace. Losing it loses nothing of the work.
 
-const REST = 180, KEPT = 60;
+const REST = 180,
+  KEPT = 60;
 
 export class Store {
   constructor(run) {
@@ -13,7 +14,7 @@ export class Store {
       try {
         this.values[name] = JSON.parse(localStorage.getItem(this.prefix + name));
       } catch {
-        this.values[name] = null;  // Written by something else, or storage is switched off.
+        this.values[name] = null; // Written by something else, or storage is switched off.
       }
     }
     return this.values[name] ?? otherwise;
@@ -30,7 +31,8 @@ export class Store {
 
   /** Remember that an object is done now; rests longer than three minutes do not count. */
   done(now = Date.now()) {
-    const last = this.get('last done', null), spent = (now - last) / 1000;
+    const last = this.get('last done', null),
+      spent = (now - last) / 1000;
     if (last !== null && spent < REST) this.set('pace', [...this.get('pace', []), spent].slice(-KEPT));
     this.set('last done', now);
   }

@@ -1,7 +1,9 @@
 // What hands do to a mask: clicks, boxes, strokes, polygons, from the pointer's way to the event that is sent.
 
 export const NAMES = {click: 'Click', brush: 'Brush', eraser: 'Eraser', box: 'Box', polygon: 'Polygon'};
-const ORANGE = '#e69f00', BLUE = '#0072b2', MOST_POINTS = 4000;
+const ORANGE = '#e69f00',
+  BLUE = '#0072b2',
+  MOST_POINTS = 4000;
 
 /** The hand of a stage. `settings`: {tool, radius, positive}; `send(kind, did)` is told what was done. */
 export class Hand {
@@ -9,12 +11,18 @@ export class Hand {
     Object.assign(this, {settings, send, points: [], from: null, sent: []});
   }
 
-  get tool() { return this.settings().tool; }
+  get tool() {
+    return this.settings().tool;
+  }
 
   /** Whether a drag is the tool's business and not the picture's. */
-  drags() { return ['brush', 'eraser'].includes(this.tool) || (this.tool === 'box' && !this.from?.keys); }
+  drags() {
+    return ['brush', 'eraser'].includes(this.tool) || (this.tool === 'box' && !this.from?.keys);
+  }
 
-  sign(about) { return about.positive === this.settings().positive; }
+  sign(about) {
+    return about.positive === this.settings().positive;
+  }
 
   down(point, about) {
     if (this.tool === 'box') this.from = {point, keys: about.keys};
@@ -34,13 +42,15 @@ export class Hand {
   }
 
   up(point, about) {
-    const positive = this.sign(about), [x, y] = point;
+    const positive = this.sign(about),
+      [x, y] = point;
     this.at = point;
     if (this.tool === 'click') this.done('click', {x, y, positive});
     else if (this.tool === 'polygon') this.corner(point, positive, about.near);
     else if (this.tool === 'box') this.boxed(point, about);
     else if (this.points.length) {
-      const every = Math.ceil(this.points.length / MOST_POINTS), last = this.points.length - 1;
+      const every = Math.ceil(this.points.length / MOST_POINTS),
+        last = this.points.length - 1;
       const points = this.points.filter((_, place) => place % every === 0 || place === last);
       this.done('stroke', {points, radius: this.settings().radius, positive: positive === (this.tool === 'brush')});
       this.points = [];
@@ -48,17 +58,19 @@ export class Hand {
   }
 
   boxed([x, y], about) {
-    if (about.keys && !this.corner0) {  // The cross marks one corner after the other.
+    if (about.keys && !this.corner0) {
+      // The cross marks one corner after the other.
       this.corner0 = [x, y];
       return;
     }
-    const [a, b] = about.keys ? this.corner0 : this.from?.point ?? [x, y];
+    const [a, b] = about.keys ? this.corner0 : (this.from?.point ?? [x, y]);
     this.from = this.corner0 = null;
     if (a !== x && b !== y) this.done('box', {box: [Math.min(a, x), Math.min(b, y), Math.max(a, x), Math.max(b, y)]});
   }
 
   corner(point, positive, near) {
-    const last = this.points.at(-1), [first] = this.points;
+    const last = this.points.at(-1),
+      [first] = this.points;
     const close = (one, by) => one && Math.hypot(one[0] - point[0], one[1] - point[1]) <= by;
     if (this.points.length > 2 && (close(first, near ?? 0) || close(last, 0))) this.finish(positive);
     else if (!close(last, 0)) this.points.push(point);
@@ -73,7 +85,9 @@ export class Hand {
   }
 
   /** Take the last corner back; says whether there was one. */
-  back() { return this.tool === 'polygon' && Boolean(this.points.pop()); }
+  back() {
+    return this.tool === 'polygon' && Boolean(this.points.pop());
+  }
 
   /** Drop what was begun; says whether there was something. */
   cancel() {
@@ -89,7 +103,9 @@ export class Hand {
   }
 
   /** The server has drawn it, or never will. */
-  answered(name) { this.sent = this.sent.filter(one => one.name !== name); }
+  answered(name) {
+    this.sent = this.sent.filter(one => one.name !== name);
+  }
 
   /** What is begun, and what is sent and not yet answered. */
   draw(pen, thin, over) {
@@ -101,8 +117,10 @@ export class Hand {
       if (kind === 'click') marker(pen, thin, did, true);
     }
     pen.globalAlpha = 0.55;
-    const brushes = ['brush', 'eraser'].includes(this.tool), first = this.from?.point ?? this.corner0;
-    if (brushes && this.points.length) stroke(pen, this.points, this.settings().radius, this.way === (this.tool === 'brush'));
+    const brushes = ['brush', 'eraser'].includes(this.tool),
+      first = this.from?.point ?? this.corner0;
+    if (brushes && this.points.length)
+      stroke(pen, this.points, this.settings().radius, this.way === (this.tool === 'brush'));
     pen.globalAlpha = 1;
     if (this.tool === 'box' && first && this.at) boxLine(pen, thin, first, this.at);
     if (this.tool === 'polygon' && this.points.length) this.drawPolygon(pen, thin, over);
@@ -126,7 +144,10 @@ export class Hand {
 }
 
 function twice(pen, thin, color) {
-  for (const [shade, wide] of [['#000', 3.5], [color, 1.8]]) {
+  for (const [shade, wide] of [
+    ['#000', 3.5],
+    [color, 1.8],
+  ]) {
     pen.strokeStyle = shade;
     pen.lineWidth = wide * thin;
     pen.stroke();
@@ -164,7 +185,8 @@ function ring(pen, thin, [x, y], radius) {
 
 /** A click: a plus on the object, a minus beside it; a `ghost` is one that is only proposed or not yet answered. */
 export function marker(pen, thin, {x, y, positive}, ghost = false) {
-  const [across, down] = [x + 0.5, y + 0.5], size = 8 * thin;
+  const [across, down] = [x + 0.5, y + 0.5],
+    size = 8 * thin;
   pen.beginPath();
   pen.arc(across, down, size, 0, 7);
   pen.fillStyle = positive ? ORANGE : BLUE;
