@@ -41,8 +41,8 @@ def over_budget(
     ``cost``: sums of ``seconds``, ``policy_calls`` and the amounts of :class:`segagent.core.Usage`, over ``num_images``
     images; one that is missing is 0. ``ahead``: so many images more are under way, taken to cost what the others did;
     while nothing is known of that, one is enough for any limit. ``spent``: what else counts, but tells nothing of what
-    an image costs. Raises ``InputError`` for a limit of money where
-    neither the server nor ``budget`` tells what tokens cost.
+    an image costs. Raises ``InputError`` for a limit of money where neither the server nor ``budget`` tells what tokens
+    cost.
     """
     read, written, _, told = _tokens(cost)
     if budget.money is not None and budget.prices == Prices() and read + written > 0 and not told:
