@@ -280,22 +280,31 @@ def test_objects_are_added_by_hand_and_by_words(run: Path, browser: Browser) -> 
     assert all(one.image.endswith("0.png") for one in added)
 
 
+def network(page: Any) -> dict[str, str]:
+    """What becomes of events on their way: "there", "gone", or "answers lost". Before the page is opened: a route that
+    comes later may miss what is sent next.
+    """
+    net = {"events": "there"}
+
+    def carry(route: Any) -> None:
+        if net["events"] == "answers lost":
+            route.fetch()
+        if net["events"] == "there":
+            route.continue_()
+        else:
+            route.abort()
+
+    page.route("**/events", carry)
+    return net
+
+
 def test_what_cannot_be_sent_is_kept_and_sent_once(run: Path, browser: Browser) -> None:
+    net = network(browser.page)
     with served(run) as url:
         browser.open(f"{url}/?by=Ada")
         browser.object("1")
         page = browser.page
-        net = {"events": "gone"}
-
-        def carry(route: Any) -> None:
-            if net["events"] == "answers lost":
-                route.fetch()
-            if net["events"] == "there":
-                route.continue_()
-            else:
-                route.abort()
-
-        page.route("**/events", carry)
+        net["events"] = "gone"
         browser.press("1")
         page.wait_for_selector("#trouble:not([hidden])")
         assert "One change is kept" in page.inner_text("#trouble")
@@ -513,6 +522,7 @@ def test_a_picture_that_is_gone_is_told(browser: Browser, tmp_path: Path) -> Non
 def test_a_browser_that_keeps_nothing_can_be_worked_in(run: Path, browser: Browser) -> None:
     gone = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
     browser.page.add_init_script(gone)
+    net = network(browser.page)
     with served(run) as url:
         browser.open(f"{url}/?by=Ada")
         browser.object("1")
@@ -524,7 +534,7 @@ def test_a_browser_that_keeps_nothing_can_be_worked_in(run: Path, browser: Brows
         browser.press("Control+z", "Control+Shift+z")
         browser.settled()
         assert kinds(run) == ["stroke", "undo", "redo"]
-        browser.page.route("**/events", lambda route: route.abort())
+        net["events"] = "gone"
         browser.press("1")
         browser.page.wait_for_selector("#trouble:not([hidden])")
         assert "One change is kept until this page is closed" in browser.page.inner_text("#trouble")
