@@ -17,7 +17,7 @@ for _part in ("policies/hf", "policies/openai", "tools/sam", "tools/simpleclick"
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """``llava``, ``qwen``, ``sam``: folders; ``simpleclick``: a file."""
+    """``llava``, ``qwen`` (Qwen-VL), ``box`` (Qwen2.5-VL), ``sam``: folders; ``simpleclick``: a file."""
     import seeded_simpleclick
     import tiny_checkpoints
     import tiny_sam
@@ -36,7 +36,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     save_file(state, simpleclick, metadata={"config": json.dumps({"backbone_params": {"num_heads": 4}})})
     return {
         "llava": tiny_checkpoints.make_llava(folder / "llava"),
-        "qwen": tiny_checkpoints.make_qwen25(folder / "qwen"),
+        "qwen": tiny_checkpoints.make_qwen_vl(folder / "qwen"),
+        "box": tiny_checkpoints.make_qwen25(folder / "box"),
         "sam": tiny_sam.save("sam", folder / "sam"),
         "simpleclick": simpleclick,
     }

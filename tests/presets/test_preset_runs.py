@@ -44,7 +44,7 @@ def annotate(photo: Path, out: Path, *options: object) -> Trajectory:
 def test_preset_runs_on_tiny_checkpoints(preset: str, weights: dict[str, Path], photo: Path, tmp_path: Path) -> None:
     """The models talk nonsense, so what they reply is no action; everything else is as with real weights."""
     policy, _, tool = preset.partition("+")
-    folder = weights[policy.removeprefix("segagent-") if policy != "box" else "qwen"]
+    folder = weights[policy.removeprefix("segagent-")]
     record = annotate(
         photo, tmp_path / "out", "--preset", preset, "--policy-weights", f"{folder}?max_tokens=6&device=cpu",
         "--tool-weights", f"{weights[tool]}?device=cpu",

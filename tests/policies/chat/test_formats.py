@@ -202,6 +202,38 @@ def test_the_published_checkpoint_is_asked_in_the_published_words() -> None:
     assert digest == "177320f59bc3b429f6ac7b5056f05354b19a313bcbd266ceb40060f8f3405b70"
 
 
+@pytest.mark.parametrize(
+    ("reply", "size", "action"),
+    [  # As the published code's process_response and its rounding make pixels of them; beyond the last one is the last.
+        ("Positive point: (200, 534)<|im_end|>", (480, 640), Click(342, 96, True)),
+        ("Current IOU: 0.93, Negative point: (347, 144)", (617, 875), Click(126, 214, False)),
+        (
+            "<ref>person in white</ref><box>(249,123),(534,496)</box> Positive point: (381, 337)",
+            (480, 640),
+            Click(216, 183, True),
+        ),
+        ("Negative point: (0, 999)", (480, 640), Click(639, 0, False)),
+        ("Positive point: (125, 375)", (500, 500), Click(188, 62, True)),
+    ],
+)
+def test_the_published_checkpoints_points_are_the_published_pixels(
+    reply: str, size: tuple[int, int], action: Click
+) -> None:
+    assert FORMATS["segagent-qwen"].parse(reply, *size)[0] == action
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.data())
+def test_nearest_points_come_back(height: int, width: int, data: st.DataObject) -> None:
+    """As near as thousandths can say; to the pixel in pictures of up to 1000 a side."""
+    click = Click(data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1)), True)
+    fmt = FORMATS["segagent-qwen"]
+    read, _ = fmt.parse(fmt.render(click, height, width), height, width)
+    assert isinstance(read, Click)
+    for got, want, side in ((read.x, click.x, width), (read.y, click.y, height)):
+        last = 0.001 * side if want > 0.999 * side else 0.0005 * side
+        assert abs(got - want) <= (last + 0.5 if side > 999 else 0)
+
+
 def test_space_is_documented_in_the_prompt() -> None:
     assert "y (downwards), then x" in Space(1000, axes="yx").describe((5, 6))
     assert "6 x 5" in Space(None).describe((5, 6))

@@ -14,8 +14,8 @@ pytest.importorskip("transformers")
 
 import torch
 import transformers
-from safetensors.torch import load_file
-from tiny_checkpoints import make_llava, make_qwen25
+from safetensors.torch import load_file, save_file
+from tiny_checkpoints import make_llava, make_qwen25, make_qwen_vl
 
 from segagent.conformance.policies import PolicyConformance, observation
 from segagent.core import Click, Image, InvalidAction, Observation, SpecError, WeightsError, frozen_mask, total_usage
@@ -26,7 +26,8 @@ from segagent.policies.hf.model import LocalModel
 from segagent.search import SearchConfig, rollout
 from segagent.tools.fake import DiscTool
 
-MAKERS = {"qwen2.5": make_qwen25, "llava": make_llava}
+MAKERS = {"qwen2.5": make_qwen25, "llava": make_llava, "qwen-vl": make_qwen_vl}
+FORMAT_OF = {"qwen2.5": "qwen2.5", "llava": "paper", "qwen-vl": "segagent-qwen"}
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +51,7 @@ LOOKS = [
 @pytest.mark.parametrize("name", MAKERS)
 def test_loads_and_replies(name: str, policies: dict[str, ChatPolicy], folders: dict[str, Path]) -> None:
     policy = policies[name]
-    assert policy.format.name == ("paper" if name == "llava" else name)
+    assert policy.format.name == FORMAT_OF[name]
     before = policy.usage
     rows = policy.propose(LOOKS, 3, temperature=1.0, seeds=[1, 2, 3])
     assert [len(row) for row in rows] == [3, 3, 3]
@@ -133,6 +134,17 @@ def test_greedy_is_the_librarys_own(name: str, policies: dict[str, ChatPolicy]) 
         stop = ends[0] if ends else tokens.shape[1]
         assert row[0].text == model.checkpoint.tokenizer.decode(tokens[number, :stop])
         assert row[0].log_prob == pytest.approx(float(scores[number, : stop + 1].sum()), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_missing_weights_are_not_made_up(name: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(folders[name], tmp_path / "part")
+    weights = load_file(tmp_path / "part" / "model.safetensors")
+    gone = sorted(weights)[len(weights) // 2]
+    del weights[gone]
+    save_file(weights, tmp_path / "part" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(WeightsError, match=f"these weights are missing: .*{gone.rpartition('.')[0][-12:]}"):
+        make_policy(f"hf:{tmp_path / 'part'}")
 
 
 def test_samples_follow_the_models_distribution() -> None:

@@ -15,7 +15,7 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sft_examples import EXAMPLES, SIZE, DrawnDataset, example, observation_of, training_set
-from tiny_checkpoints import make_llava, make_qwen3, make_qwen25
+from tiny_checkpoints import make_llava, make_qwen3, make_qwen25, make_qwen_vl
 
 from segagent.core import Action, Box, Click, Finish, Image, InputError, InvalidAction, Undo, encode_rle
 from segagent.learning.examples import Example
@@ -28,7 +28,7 @@ from segagent.policies.hf.loading import Checkpoint, load_checkpoint
 from segagent.policies.hf.model import LocalModel
 from segagent.policies.hf.prompts import closing_token
 
-MAKERS = {"llava": make_llava, "qwen2.5": make_qwen25, "qwen3": make_qwen3}
+MAKERS = {"llava": make_llava, "qwen2.5": make_qwen25, "qwen3": make_qwen3, "qwen-vl": make_qwen_vl}
 
 
 @pytest.fixture(scope="module")

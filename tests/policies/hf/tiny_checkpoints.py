@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from segagent.policies.hf.qwen_vl.config import QWenConfig
+from segagent.policies.hf.qwen_vl.model import QWenLMHeadModel
 
 _TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for c in m['content'] %}"
@@ -181,4 +188,87 @@ def make_llava(folder: Path) -> Path:
         num_additional_image_tokens=1,
     )
     processor.save_pretrained(folder)
+    return folder
+
+
+_WORDS = (
+    "system user assistant You are a helpful assistant. Picture Please optimize the semi-transparent green mask in a "
+    "point-wise manner based on the image and description content, so that it covers the target object as accurately "
+    "as possible. The object description is as follows: Positive Negative point Current mIoU"
+)
+
+
+def qwen_vocabulary() -> bytes:
+    """A ``qwen.tiktoken`` of the 256 bytes and the beginnings of the published prompt's words."""
+    tokens = [bytes([value]) for value in range(256)]
+    for word in _WORDS.split():
+        for piece in (word, f" {word}"):
+            tokens += [piece[:end].encode() for end in range(2, len(piece) + 1)]
+    unique = list(dict.fromkeys(tokens))
+    return b"".join(base64.b64encode(token) + b" %d\n" % rank for rank, token in enumerate(unique))
+
+
+def qwen_vl_settings(**changes: Any) -> dict[str, Any]:
+    """The ``config.json`` of a Qwen-VL-Chat of two small layers, with what else stands in the published one."""
+    start = qwen_vocabulary().count(b"\n") + 214  # Three tokens, 205 spare ones and three pairs of tags go before.
+    visual = {
+        "heads": 2,
+        "image_size": 56,
+        "image_start_id": start,
+        "layers": 2,
+        "mlp_ratio": 4.9231,
+        "output_dim": 128,
+        "patch_size": 14,
+        "width": 32,
+    }
+    names = {"AutoConfig": "configuration_qwen.QWenConfig", "AutoModelForCausalLM": "modeling_qwen.QWenLMHeadModel"}
+    settings = {
+        "architectures": ["QWenLMHeadModel"],
+        "auto_map": names,
+        "model_type": "qwen",
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "kv_channels": 32,
+        "num_attention_heads": 4,
+        "num_hidden_layers": 2,
+        "rotary_pct": 1.0,
+        "scale_attn_weights": True,
+        "seq_length": 2048,
+        "use_flash_attn": "auto",
+        "vocab_size": start + 3,
+        "visual": visual,
+        **dict.fromkeys(("bf16", "fp16", "fp32"), False),
+        **dict.fromkeys(("attn_dropout_prob", "emb_dropout_prob"), 0.0),
+    }
+    return settings | changes
+
+
+def set_by_formula(weights: Mapping[str, torch.Tensor]) -> None:
+    """Weights that any other program can make too: sines, about as large as a trained model's."""
+    with torch.no_grad():
+        for place, name in enumerate(sorted(weights)):
+            values = weights[name]
+            wave = torch.sin(torch.arange(values.numel(), dtype=torch.float64) ** 1.3 + 17 * place).reshape(
+                values.shape
+            )
+            if values.dim() == 1:
+                wave = 0.3 * wave + (1 if "ln_" in name and name.endswith("weight") else 0)
+            elif "wte" not in name and "query" not in name and "pos" not in name:
+                wave = wave * (2 / values.shape[-1]) ** 0.5
+            values.copy_(wave)
+
+
+def make_qwen_vl(folder: Path, **changes: Any) -> Path:
+    """A Qwen-VL-Chat of two small layers, pictures of 56 x 56, in a folder like the published one."""
+    settings = qwen_vl_settings(**changes)
+    torch.manual_seed(0)
+    model = QWenLMHeadModel(QWenConfig(**settings))
+    folder.mkdir(exist_ok=True)
+    save_file(model.state_dict(), folder / "model.safetensors", {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(settings))
+    (folder / "qwen.tiktoken").write_bytes(qwen_vocabulary())
+    names = {"AutoTokenizer": ["tokenization_qwen.QWenTokenizer", None]}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "QWenTokenizer", "auto_map": names}))
+    sampling = {"chat_format": "chatml", "do_sample": True, "eos_token_id": 0, "top_k": 0, "top_p": 0.3}
+    (folder / "generation_config.json").write_text(json.dumps(sampling))
     return folder

@@ -53,7 +53,9 @@ def _decide(evidence: Evidence, space: Space, shown: Size, size: Size) -> Action
     if evidence.problem:
         raise _RefusedError(evidence.problem)
     points = {_pixel(pair, space, shown, size) for pair in evidence.points}
-    boxes = {_box(numbers, space, shown, size) for numbers in evidence.boxes}
+    # "<ref>the dog</ref><box>(...),(...)</box> Positive point: (...)": a Qwen-VL says where the object is, then acts.
+    named_first = bool(points and evidence.prose_signs) and evidence.tagged_boxes == len(evidence.boxes)
+    boxes = set() if named_first else {_box(numbers, space, shown, size) for numbers in evidence.boxes}
     kinds = [bool(points), bool(boxes), evidence.finish, evidence.undo]
     if len(points) > 1:
         raise _RefusedError("ambiguous: two different points")

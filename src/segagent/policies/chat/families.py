@@ -13,7 +13,7 @@ PAPER_UNIT = ChatFormat("paper-unit", Space(1, decimals=3), iou_style="either")
 PAPER = ChatFormat("paper", Space(1000), iou_style="either")
 SEGAGENT_QWEN = ChatFormat(
     "segagent-qwen",
-    Space(1000, axes="yx", box_axes="xy"),
+    Space(1000, axes="yx", box_axes="xy", nearest=True),
     iou_style="either",
     iou_word="Current mIoU",
     template=templates.PUBLISHED,

@@ -19,7 +19,7 @@ SCHEMA = "segagent.chat-format/1"
 FORMAT_FILE = "segagent_format.json"
 """In a checkpoint's folder: the chat format that it was fine-tuned with."""
 
-_SPACE_KEYS = {"scale", "axes", "decimals", "closed", "offset", "box_axes"}
+_SPACE_KEYS = {"scale", "axes", "decimals", "closed", "offset", "box_axes", "nearest"}
 _FORMAT_KEYS = {
     "color": ("green", "blue", "red"),
     "notation": ("text", "json", "point_tag"),
@@ -40,6 +40,7 @@ def format_to_dict(fmt: ChatFormat, findings: dict[str, Any] | None = None) -> d
             "closed": space.closed,
             "offset": list(space.offset),
             "box_axes": space.box_axes,
+            "nearest": space.nearest,
         },
         "resize": resize_to_dict(fmt.resize),
         "notation": fmt.notation,
@@ -114,4 +115,5 @@ def _space(data: object, source: str) -> Space:
     pair = isinstance(offset, list) and len(offset) == 2
     if not pair or not all(isinstance(v, int | float) and math.isfinite(v) for v in offset):
         raise InputError(f"{source}: 'offset' is a list of two numbers, got {offset!r:.50}")
-    return Space(scale, axes, decimals, data.get("closed") is True, (float(offset[0]), float(offset[1])), box_axes)
+    closed, nearest = (data.get(key) is True for key in ("closed", "nearest"))
+    return Space(scale, axes, decimals, closed, (float(offset[0]), float(offset[1])), box_axes, nearest)

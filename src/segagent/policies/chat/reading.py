@@ -40,11 +40,15 @@ Sign: TypeAlias = Literal["positive", "negative"]
 
 @dataclass(eq=False)
 class Evidence:
-    """All that a reply says. ``problem`` is why it cannot be read at all, as "kind: detail"; empty if it can."""
+    """All that a reply says. ``problem`` is why it cannot be read at all, as "kind: detail"; empty if it can.
+
+    ``tagged_boxes``: how many of ``boxes`` are Qwen-VL's own ``<box>`` tags.
+    """
 
     problem: str = ""
     points: list[WrittenPoint] = field(default_factory=list)
     boxes: list[tuple[Number, ...]] = field(default_factory=list)
+    tagged_boxes: int = 0
     data_signs: set[Sign] = field(default_factory=set)
     prose_signs: set[Sign] = field(default_factory=set)
     finish: bool = False
@@ -282,6 +286,7 @@ def _read_prose(prose: str, evidence: Evidence) -> None:
     for pattern in (_BOX_TAG, _FOUR):
         found, rest = take(pattern, rest)
         evidence.boxes += [tuple(values(match)) for match in found]
+        evidence.tagged_boxes += len(found) if pattern is _BOX_TAG else 0
         places += found
     for pattern, named, swapped in ((_NAMED_XY, True, False), (_NAMED_YX, True, True), (_TWO, False, False)):
         found, rest = take(pattern, rest)

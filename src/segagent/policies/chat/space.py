@@ -1,8 +1,9 @@
 """The numbers a chat model writes for a place in a picture, and what they mean in original-image pixels.
 
 Two kinds. *Relative* spaces (``scale`` 1, 100, 1000): a number is a position along the side, ``scale`` being its far
-end; the pixel is the one that contains the position. *Pixel* spaces (``scale`` None): a number is the index of a pixel
-of the picture as the model is shown it; the original pixel is the one under that pixel's centre.
+end; the pixel is the one that contains the position, or (``nearest``) the one whose index is nearest to it. *Pixel*
+spaces (``scale`` None): a number is the index of a pixel of the picture as the model is shown it; the original pixel is
+the one under that pixel's centre.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ class Space:
     ``axes``: the order of a point's two numbers; ``box_axes``: that of a box's corners where it differs.
     ``decimals``: digits written after the point. ``closed``: whether ``scale`` itself may be written (it then names
     the last pixel). ``offset``: (x, y) that the model adds to every coordinate, in its own numbers; 0 for all known
-    families, found by ``segagent doctor`` where a server pads or crops.
+    families, found by ``segagent doctor`` where a server pads or crops. ``nearest``: in a relative space, a point's
+    number divided by ``scale`` and times the side is rounded to the nearest pixel index (the published SegAgent code);
+    else the pixel is the one that contains the position, up to a pixel before that.
     """
 
     scale: float | None
@@ -32,6 +35,7 @@ class Space:
     closed: bool = False
     offset: tuple[float, float] = (0.0, 0.0)
     box_axes: Axes | None = None
+    nearest: bool = False
 
     def point_to_pixel(self, x: float, y: float, shown: Size, size: Size) -> tuple[int, int] | None:
         """The original pixel (x, y) that the written ``x`` and ``y`` name; None if they lie outside the picture.
@@ -90,6 +94,8 @@ class Space:
         limit = self.scale if self.scale is not None else shown
         if not (0 <= value < limit or (self.closed and value == limit)):
             return None
+        if self.nearest and self.scale is not None:
+            return min(round(value / self.scale * length), length - 1)
         position = (math.floor(value) + 0.5) * length / shown if self.scale is None else value * length / self.scale
         return min(math.floor(position), length - 1)
 
@@ -98,4 +104,6 @@ class Space:
             return float(math.floor((pixel + 0.5) * shown / length))
         steps = 10.0**self.decimals
         last = self.scale if self.closed else self.scale - 1 / steps
+        if self.nearest:
+            return min(round(pixel * self.scale / length * steps) / steps, last)
         return min(math.ceil((pixel + 0.5) * self.scale / length * steps - 0.5) / steps, last)

@@ -11,6 +11,8 @@ from safetensors import SafetensorError
 from segagent.core import InputError, MissingExtraError, WeightsError
 from segagent.core.texts import read_json, read_text
 
+_NAMED = 8
+
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
@@ -40,18 +42,29 @@ def load_checkpoint(
         raise MissingExtraError("policies 'hf:...' need transformers: pip install 'segagent[hf]'") from error
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     number = getattr(torch, dtype) if dtype else (torch.float32 if place.type == "cpu" else torch.bfloat16)
+    from segagent.policies.hf.qwen_vl import is_qwen_vl, load_model, load_processor
+
     adapter = adapter_base(name)
     root = base or adapter or name
-    try:
-        model = transformers.AutoModelForImageTextToText.from_pretrained(
-            root, dtype=number, use_safetensors=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        raise WeightsError(f"{root}: no vision-language model that can be loaded here: {_short(error)}") from error
+    source = name if (Path(name) / "tokenizer_config.json").is_file() else root
+    if is_qwen_vl(root):
+        model, found = load_model(root, device=place, dtype=number)
+        processor: Any = load_processor(model, source)
+    else:
+        try:
+            model, found = transformers.AutoModelForImageTextToText.from_pretrained(
+                root, dtype=number, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+            raise WeightsError(f"{root}: no vision-language model that can be loaded here: {_short(error)}") from error
+        processor = _processor(root, source)
+    # The library would fill them with random numbers and only warn.
+    missing = sorted(found["missing_keys"])
+    if missing:
+        told = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "")
+        raise WeightsError(f"{root}: these weights are missing: {told}; fetch the checkpoint again")
     if adapter is not None:
         model = _with_adapter(model.requires_grad_(False), name, merge=not trainable_adapter)
-    source = name if (Path(name) / "tokenizer_config.json").is_file() else root
-    processor = _processor(root, source)
     tokenizer = processor.tokenizer
     # Replies continue the right end of every prompt of a batch, so padding goes to the left.
     tokenizer.padding_side = "left"

@@ -194,7 +194,7 @@ def _model_type(name: str) -> str:
         import transformers
 
         try:
-            return str(transformers.AutoConfig.from_pretrained(name, trust_remote_code=False).model_type)
+            return str(transformers.PreTrainedConfig.get_config_dict(name)[0]["model_type"])
         except (OSError, ValueError, KeyError) as error:
             raise WeightsError(f"{name}: neither a folder nor a checkpoint of the hub that can be read") from error
     try:

@@ -16,7 +16,8 @@ from segagent.policies.chat import ChatSpec
 from segagent.policies.hf.loading import Checkpoint, adapter_base, load_checkpoint
 
 _VISION = ("vision_tower", "visual", "vision_model", "vision_encoder", "image_tower")
-_PROJECTORS = ("merger", "projector", "connector", "aligner")
+_PROJECTORS = ("merger", "projector", "connector", "aligner", "attn_pool")
+_BLOCK = re.compile(r"\.(?:layers|h)\.\d+\.")
 _TEXT_TOKENS = 640
 """Room for prompt and reply; the rest of ``max_length`` is the pictures'."""
 
@@ -126,7 +127,7 @@ def _with_lora(model: Any, recipe: Recipe) -> Any:
     linear = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and ".layers." in f".{name}" and not is_vision(name) and not _projects(name)
+        if isinstance(module, nn.Linear) and _BLOCK.search(f".{name}") and not is_vision(name) and not _projects(name)
     ]
     if not linear:
         raise InputError(f"no language model's layers found in a model of type {model.config.model_type!r}")
