@@ -222,8 +222,20 @@ def test_what_a_killed_process_left_open_is_taken_up(tmp_path: Path) -> None:
     assert (killed.path.name, beside.path.name) == ("episodes.jsonl", "episodes-2.jsonl")
     beside.end()
     killed.end()
+    file = tmp_path / "episodes.open" / f"{left.key}.json"
+    content = file.read_bytes()
     EpisodeRecords(tmp_path).end()
     assert list(read_trajectories(killed.path)) == [left.trajectory]
+    assert not file.exists()
+    # Killed between the journal and the file: it is on record once.
+    file.write_bytes(content)
+    EpisodeRecords(tmp_path).end()
+    assert list(read_trajectories(killed.path)) == [left.trajectory]
+    assert not file.exists()
+    for damaged in (b"[]", b"{}", b"{"):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match=left.key):
+            EpisodeRecords(tmp_path)
 
 
 def test_the_number_of_open_episodes_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -258,6 +258,25 @@ def test_what_cannot_be_used_is_an_error_and_the_session_goes_on(root: Path) -> 
     played(play, root)
 
 
+def test_calls_at_the_same_time_get_their_own_answers(root: Path) -> None:
+    texts = [f"the cup number {number}" for number in range(12)]
+    alone = [encode_rle(segagent.annotate(IMAGE, text, models=CHEAP).mask) for text in texts]
+    assert len({one["counts"] for one in alone}) > 6
+    got: dict[str, Any] = {}
+
+    async def play(client: Client) -> None:
+        async def one(text: str) -> None:
+            got[text] = await answered(client, "annotate", path="a.png", text=text)
+
+        async with anyio.create_task_group() as group:
+            for text in texts:
+                group.start_soon(one, text)
+
+    played(play, root)
+    assert [got[text]["mask"] for text in texts] == alone
+    assert len({one["episode"] for one in got.values()}) == len(texts)
+
+
 def test_a_policy_without_an_iou_scores_nothing(root: Path) -> None:
     async def play(client: Client) -> None:
         await answered(client, "annotate", path="a.png", text=TEXT)
