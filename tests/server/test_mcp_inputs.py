@@ -110,6 +110,13 @@ def test_data_sets_lie_below_the_root(inputs: Inputs, tmp_path: Path) -> None:
         (folder / "coco.json").write_text(json.dumps(coco))
     assert inputs.dataset("coco:coco.json:images=inner,text=the {category}").num_images == 1
     assert isinstance(Inputs.below(inputs.root).dataset("scenes:3"), ScenesDataset)
+    # Found by guessing, beside the root.
+    (inputs.root / "instances_val.json").write_text(json.dumps(coco))
+    (tmp_path / "val").mkdir()
+    save_png(tmp_path / "val" / "a.png", IMAGE.pixels)
+    for spec in ("instances_val.json", "coco:instances_val.json"):
+        with pytest.raises(InputError, match="outside"):
+            inputs.dataset(spec)
     for spec, told in (
         ("scenes:3:size=4096", "more than 3072"),
         ("scenes:x", "scenes:NUM"),

@@ -102,7 +102,7 @@ class Inputs:
                     f"data set {spec!r:.200}: no such file or folder below {self.root}; expected one, scenes:NUM, or "
                     f"SCHEME:PATH with a scheme out of {', '.join(FILE_SCHEMES)}"
                 )
-            return open_dataset(str(found))
+            return self._inside(open_dataset(str(found)))
         # Divided as segagent.datasets.spec_options does it.
         path, *options = re.split(r":(?=[a-z_]+=)", rest, maxsplit=1)
         parts = re.split(r",(?=[a-z_]+=)", options[0]) if options else []
@@ -111,7 +111,14 @@ class Inputs:
             for part in parts
         ]
         tail = f":{','.join(parts)}" if parts else ""
-        return open_dataset(f"{scheme}:{self.file(path, 'data set')}{tail}")
+        return self._inside(open_dataset(f"{scheme}:{self.file(path, 'data set')}{tail}"))
+
+    def _inside(self, opened: Dataset) -> Dataset:
+        """``opened``. Raises ``InputError`` where it has found its images beside the root instead of below it."""
+        folder = getattr(opened, "images_dir", None)
+        if folder is not None and not Path(folder).resolve().is_relative_to(self.root):
+            raise InputError(f"{opened.spec:.200}: its images lie in {folder}, outside of {self.root}; change --root")
+        return opened
 
     def _decoded(self, data: str) -> bytes:
         """The bytes of base64, with or without ``data:image/...;base64,`` before it."""
