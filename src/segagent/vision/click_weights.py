@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segagent.core import WeightsError
 from segagent.cpu import on_one_thread
-from segagent.tools.embedded.network import ClickNetwork, NetworkConfig
+from segagent.vision.click_network import ClickNetwork, NetworkConfig
 
 SCHEMA = "segagent.tool/2"
 
