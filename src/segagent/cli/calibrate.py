@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -65,7 +67,7 @@ def calibrate(
                 one,
                 max_steps=steps,
                 seed=seed,
-                progress=lambda done, total, before=seen: update(before + done, ""),
+                progress=partial(_count, update, seen),
             )
             if not found.predicted:
                 raise InputError(f"{one.spec}: no mask with a predicted IoU came out of it; nothing to calibrate on")
@@ -97,3 +99,8 @@ def calibrate(
         )
     if states.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _count(update: Callable[[int, str], None], before: int, done: int, total: int) -> None:
+    """Pass on how many pictures are done, ``before`` of them of other data sets."""
+    update(before + done, "")

@@ -100,8 +100,8 @@ def keep_beside(redrawer: Redrawer, weights: Path) -> None:
 def _repeated(view: ViewEvidence, num: int) -> ViewEvidence:
     """The evidence of one view, ``num`` times."""
     down, up, right, left = (np.ascontiguousarray(np.repeat(cost, num, 2)) for cost in view.costs)
-    lab, border, bins = (np.repeat(map_, num, 0) for map_ in (view.lab, view.border, view.bins))
-    return ViewEvidence(lab, (down, up, right, left), border, bins)
+    lab, border = (np.asarray(np.repeat(map_, num, 0), np.float32) for map_ in (view.lab, view.border))
+    return ViewEvidence(lab, (down, up, right, left), border, np.asarray(np.repeat(view.bins, num, 0), np.int32))
 
 
 def _deepest(outline: npt.NDArray[np.float32]) -> tuple[float, float]:
