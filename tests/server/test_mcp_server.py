@@ -219,6 +219,29 @@ def test_audit_answers_what_a_run_does(root: Path, tmp_path: Path) -> None:
     assert (Path(kept[1]) / "journal.jsonl").is_file()
 
 
+def test_an_audit_tells_what_failed_and_what_was_left_out(root: Path) -> None:
+    def annotation(number: int, image: int, crowd: int) -> dict[str, Any]:
+        outline = [2, 2, 11, 2, 11, 11, 2, 11]
+        return {"id": number, "image_id": image, "category_id": 1, "iscrowd": crowd, "segmentation": [outline]}
+
+    names = {1: "a.png", 2: "missing.png"}
+    coco = {
+        "images": [{"id": i, "file_name": name, "width": 64, "height": 48} for i, name in names.items()],
+        "categories": [{"id": 1, "name": "dot"}],
+        "annotations": [annotation(1, 1, 0), annotation(2, 2, 0), annotation(3, 1, 1)],
+    }
+    (root / "coco.json").write_text(json.dumps(coco))
+
+    async def play(client: Client) -> None:
+        answer = await answered(client, "audit", dataset="coco.json")
+        assert (answer["objects"], answer["failed"], answer["images"]) == (2, 1, 2)
+        assert [one["outcome"] for one in answer["worst"]] == ["failed", "audited"]
+        assert "missing.png" in answer["worst"][0]["reason"]
+        assert any("crowd" in one for one in answer["warnings"])
+
+    played(play, root)
+
+
 def test_what_cannot_be_used_is_an_error_and_the_session_goes_on(root: Path) -> None:
     (root / "broken.png").write_bytes(encode_png(IMAGE.pixels)[:200])
     calls: list[tuple[str, dict[str, Any], str]] = [

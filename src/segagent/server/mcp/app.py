@@ -13,22 +13,11 @@ from typing import Annotated, Any
 
 import anyio
 
-from segagent.annotation.batch import (
-    ObjectRecord,
-    RunConfig,
-    likely_error,
-    open_run,
-    run_job,
-    summarise_run,
-    unfinished,
-)
+from segagent.annotation.batch import RunConfig, open_run, run_job
 from segagent.annotation.python_api import audit
-from segagent.annotation.review.entries import entries_of, ranked
-from segagent.core import BoolMask, Click, Image, InputError, MissingExtraError, Rle, SegAgentError, Undo, encode_rle
+from segagent.core import BoolMask, Click, Image, InputError, MissingExtraError, Rle, SegAgentError, Undo
 from segagent.core.recent import Recent
 from segagent.core.versions import __version__
-from segagent.imaging import draw_overlay, encode_png
-from segagent.imaging.scaling import scaled_mask, scaled_pixels
 from segagent.server.listening import LOOPBACK, listen
 from segagent.server.mcp.episodes import Episodes, OpenEpisode
 from segagent.server.mcp.inputs import Inputs
@@ -41,10 +30,8 @@ try:
 except ImportError as error:
     raise MissingExtraError("the MCP server needs the package mcp: pip install 'segagent[mcp]'") from error
 
-from segagent.server.mcp.answers import AuditAnswer, AuditedObject, ClickMade, MaskAnswer, MaskRle, ScoreAnswer
-
-SHOWN_SIDE = 1024
-"""Longer pictures are shown scaled down to this, in pixels: they go into a model's context."""
+from segagent.server.mcp.answers import AuditAnswer, MaskAnswer, MaskRle, ScoreAnswer
+from segagent.server.mcp.telling import Told, told_audit, told_episode, told_score
 
 MOST_AUDITED = 200
 """Images of one audit."""
@@ -150,24 +137,7 @@ class Tools:
             models = self.episodes.models
             with self.episodes.turn:
                 record = audit(image, words, given, models=models, seed=self.episodes.seed)
-            assert record.given_iou is not None
-            likely = likely_error(record, models.calibrated(record.given_iou))
-            shown, scale = _shown(image, given)
-            answer = ScoreAnswer(
-                text=record.text,
-                image=name,
-                height=image.height,
-                width=image.width,
-                predicted_iou=record.given_iou,
-                calibrated_iou=self._calibrated(record.given_iou),
-                outline_iou=None if record.outline is None else record.outline.iou,
-                likely_error=likely.label,
-                reason=likely.reason,
-                doubts=list(record.doubts),
-                shown_scale=scale,
-            )
-            words = f'"{record.text}": {_iou_words(answer)}; {likely.label}: {likely.reason}{_doubt_words(answer)}'
-            return _result(words, [shown], answer)
+            return _result(told_score(record, image, name, models))
 
     def audit(
         self,
@@ -190,92 +160,14 @@ class Tools:
             models = self.episodes.models
             with self.episodes.turn:
                 run_job(opened, lambda: models, folder, RunConfig("audit", seed=self.episodes.seed), limit=limit)
-            run = open_run(folder)
-            summary = summarise_run(run)
-            left: int = summary["images_left"]
-            entries = ranked(list(entries_of(run)))
-            listed = [
-                AuditedObject(
-                    object_id=entry.object_id,
-                    image=entry.image,
-                    text=entry.text,
-                    category=entry.category,
-                    outcome=entry.outcome,
-                    predicted_iou=entry.predicted_iou_given,
-                    calibrated_iou=self._calibrated(entry.predicted_iou_given),
-                    likely_error=entry.likely_error,
-                    evidence=entry.evidence,
-                    doubts=list(entry.doubts),
-                    reason=entry.reason,
-                )
-                for entry in entries[:worst]
-            ]
-            answer = AuditAnswer(
-                dataset=dataset,
-                images=summary["images"] - left,
-                images_left=left,
-                objects=summary["objects"],
-                failed=len(summary["failed"]),
-                doubted=summary["doubted"],
-                likely_errors=summary["likely_errors"],
-                mean_calibrated_iou=None if models.calibration is None else summary["expected_iou_given"],
-                # That not all images were looked at is as asked, and told by images_left.
-                warnings=[one for one in summary["warnings"] if one != unfinished(left, summary["images"])],
-                worst=listed,
-                run=str(folder) if kept else "",
-            )
-            pictures: list[bytes] = []
-            first = next((entry for entry in entries if entry.mask), None)
-            if first is not None:
-                record = next(one for index, one in enumerate(run.records()) if index == first.index)
-                assert isinstance(record, ObjectRecord)
-                pictures.append(_shown(opened.load_image(record.image), record.mask)[0])
-            lines = [
-                f"{answer.objects} objects in {answer.images} images, {answer.images_left} images left; "
-                f"{answer.failed} failed, {answer.doubted} doubted",
-                *(f"warning: {one}" for one in answer.warnings),
-                "worst first, the first that has a mask is shown:",
-                *(
-                    f'{one.object_id} in {one.image}: "{one.text}", '
-                    + (one.reason or f"{_iou_words(one)}; {one.likely_error}: {one.evidence}")
-                    for one in listed
-                ),
-            ]
-            return _result("\n".join(lines), pictures, answer)
+            return _result(told_audit(open_run(folder), opened, dataset, models, worst=worst, kept=kept))
 
     def _answer(self, ctx: Any, episode: OpenEpisode) -> CallToolResult:
         """An episode as it is now; it becomes the session's latest one."""
         session = _session(ctx)
         if session is not None:
             self._latest.put(session, episode.key)
-        trajectory, mask = episode.trajectory, episode.mask
-        shown, scale = _shown(episode.image, mask)
-        clicks = [one for one in trajectory.prompts_at(trajectory.returned) if isinstance(one, Click)]
-        answer = MaskAnswer(
-            episode=episode.key,
-            outcome=episode.outcome,
-            text=trajectory.text,
-            image=trajectory.image,
-            height=trajectory.height,
-            width=trajectory.width,
-            mask=MaskRle(**encode_rle(mask)),
-            area=int(mask.sum()),
-            predicted_iou=episode.predicted_iou,
-            calibrated_iou=self._calibrated(episode.predicted_iou),
-            doubts=list(episode.doubts),
-            clicks=[ClickMade(x=one.x, y=one.y, positive=one.positive) for one in clicks],
-            num_steps=len(trajectory.steps),
-            shown_scale=scale,
-        )
-        covered = f"the mask covers {mask.mean():.1%} of the picture" if mask.any() else "the mask is empty"
-        listed = " ".join(f"{'+' if one.positive else '-'}({one.x}, {one.y})" for one in clicks)
-        words = (
-            f'episode {episode.key}, {answer.outcome}: "{answer.text}"; {_iou_words(answer)}; {covered}; '
-            f"clicks: {listed or 'none'}{_doubt_words(answer)}; "
-            f"the full picture has {answer.width} x {answer.height} pixels"
-            + ("" if scale == 1 else f" and is shown at {scale:.3f} of that; click in full pixels")
-        )
-        return _result(words, [shown], answer)
+        return _result(told_episode(episode, self.episodes.models))
 
     def _mask_meant(
         self, ctx: Any, episode: str, path: str, data: str, text: str, mask_path: str, mask: MaskRle | None
@@ -309,10 +201,6 @@ class Tools:
                 else "give 'episode', as annotate answered it: this connection has no session that would remember it"
             )
         return episode or str(latest)
-
-    def _calibrated(self, predicted: float | None) -> float | None:
-        models = self.episodes.models
-        return None if predicted is None or models.calibration is None else models.calibrated(predicted)
 
     @contextmanager
     def _run_folder(self) -> Iterator[tuple[Path, bool]]:
@@ -376,28 +264,9 @@ def _session(ctx: Any) -> str | None:
     return "" if headers is None else headers.get("mcp-session-id")
 
 
-def _shown(image: Image, mask: BoolMask) -> tuple[bytes, float]:
-    """The picture with the mask in green as a PNG file, scaled down where it is long, and by how much."""
-    scale = min(1.0, SHOWN_SIDE / max(image.height, image.width))
-    if scale == 1.0:
-        return encode_png(draw_overlay(image.pixels, mask)), scale
-    pixels = scaled_pixels(image.pixels, scale)
-    return encode_png(draw_overlay(pixels, scaled_mask(mask, *pixels.shape[:2]))), scale
-
-
-def _result(words: str, pictures: list[bytes], answer: Any) -> CallToolResult:
-    shown = [ImageContent(type="image", data=b64encode(one).decode(), mime_type="image/png") for one in pictures]
+def _result(told: Told) -> CallToolResult:
+    shown = [ImageContent(type="image", data=b64encode(one).decode(), mime_type="image/png") for one in told.pictures]
     return CallToolResult(
-        content=[TextContent(type="text", text=words), *shown], structured_content=answer.model_dump(mode="json")
+        content=[TextContent(type="text", text=told.words), *shown],
+        structured_content=told.answer.model_dump(mode="json"),
     )
-
-
-def _iou_words(answer: Any) -> str:
-    if answer.predicted_iou is None:
-        return "the policy predicts no IoU"
-    calibrated = "" if answer.calibrated_iou is None else f", calibrated {answer.calibrated_iou:.2f}"
-    return f"predicted IoU {answer.predicted_iou:.2f}{calibrated}"
-
-
-def _doubt_words(answer: Any) -> str:
-    return "".join(f"; the policy {one}" for one in answer.doubts)
