@@ -1,5 +1,6 @@
 """Settings of all tests, and a browser for those of pages."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says something about the machine, nothing about the code.
-settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says something about the machine, nothing about the code. The gate asks the same examples
+# every time, so that it says something about a change; everywhere else new ones are drawn.
+settings.register_profile(
+    "timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))
+)
 settings.load_profile("timeless")
 
 

@@ -106,6 +106,8 @@ def pair(known: Sequence[Known], drawn: Sequence[Drawn], *, ids_kept: bool = Fal
     alone = (named & sure).sum(axis=0, keepdims=True) == 1
     rules: list[tuple[How, _Table]] = [
         ("id", named & same & sure & (near | alone)),
+        # Its own id and its very mask: it was called something else, perhaps what the object beside it is called.
+        ("id", named & sure & alone & (overlap == 1)),
         ("id", named & same & near & (overlap >= best)),
         ("overlap", same & near & free),
         ("id", named & sure & near),
