@@ -171,13 +171,8 @@ class Guard:
 
     def _signed_in(self, scope: Message, headers: dict[str, str]) -> str | None:
         """The cookie of one who comes to the page with the token in the address, from where it goes away at once."""
-        token = self._access.token
-        if (
-            token is None
-            or self._door.cookie is None
-            or scope["method"] != "GET"
-            or not self._access.knows(_asked_token(scope))
-        ):
+        token, cookie = self._access.token, self._door.cookie
+        if token is None or cookie is None or scope["method"] != "GET" or not self._access.knows(_asked_token(scope)):
             return None
         secure = "; Secure" if headers.get("x-forwarded-proto", scope.get("scheme")) == "https" else ""
         # Strict would not be sent on the way from a link in somebody's mail; that nothing is done from another site is
