@@ -53,9 +53,6 @@ def create_api(models: Models, access: Access = Access(), limits: Limits = Limit
         title="segagent", version=__version__, docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json",
         default_response_class=Ascii,
     )  # fmt: skip
-    door = Door(limits.max_body, ("application/json", "application/octet-stream", *KINDS), "/v1/", refusal=_refusal)
-    app.add_middleware(Guard, access=access, door=door)
-    app.add_middleware(Desk, metrics=metrics, most=limits.waiting, busy=lambda: jobs.busy)
     refused: dict[int | str, dict[str, Any]] = {
         code: {"model": wire.Refused} for code in (400, 401, 403, 404, 408, 413, 415, 422, 424, 503, 504)
     }
@@ -100,6 +97,10 @@ def create_api(models: Models, access: Access = Access(), limits: Limits = Limit
 
     add_chat(app, models.policy.name, ask, ServerLimits(limits.max_body, limits.max_pixels))
     _answer_errors(app)
+    door = Door(limits.max_body, ("application/json", "application/octet-stream", *KINDS), "/v1/", refusal=_refusal)
+    app.add_middleware(Guard, access=access, door=door)
+    paths = {path for route in app.routes if "{" not in (path := getattr(route, "path", "{"))}
+    app.add_middleware(Desk, metrics=metrics, most=limits.waiting, busy=lambda: jobs.busy, paths=paths)
     return app
 
 

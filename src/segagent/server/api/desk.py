@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from segagent.server.api.metrics import Metrics
 from segagent.server.app import error_object
@@ -21,11 +21,12 @@ RETRY_AFTER = 1
 class Desk:
     """ASGI. ``most``: requests with a body that are worked on or wait at one time; above it they are refused.
 
-    ``busy`` says how many there are: those of clients that are gone are counted until their work has ended.
+    ``busy`` says how many there are: those of clients that are gone are counted until their work has ended. ``paths``:
+    those that requests are counted under by themselves.
     """
 
-    def __init__(self, app: App, metrics: Metrics, most: int, busy: Callable[[], int]) -> None:
-        self._app, self._metrics, self._most, self._busy = app, metrics, most, busy
+    def __init__(self, app: App, metrics: Metrics, most: int, busy: Callable[[], int], paths: Collection[str]) -> None:
+        self._app, self._metrics, self._most, self._busy, self._paths = app, metrics, most, busy, paths
         self._inside = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -59,8 +60,9 @@ class Desk:
         finally:
             self._inside -= brings
             seconds = time.perf_counter() - began
-            # The pattern, not the path: there are few of them, and no picture is named.
-            endpoint = str(getattr(scope.get("route"), "path", "other"))
+            # The pattern, where the path is none of ours by itself: there are few of them, and no picture is named.
+            path = scope["path"]
+            endpoint = path if path in self._paths else str(getattr(scope.get("route"), "path", "other"))
             self._metrics.took(endpoint, status, seconds)
             told = {"method": scope["method"] if scope["method"].isalpha() else "?", "endpoint": endpoint,
                     "status": status, "seconds": round(seconds, 4), "bytes": received}  # fmt: skip
