@@ -61,7 +61,7 @@ def serve(
             say(f"requests must bring the header 'Authorization: Bearer {secret}'")
             say("what goes over the network is not encrypted: put a server with TLS before this one, and give --public")
 
-    with waiting("loading the models"):
+    with waiting("loading the models", quiet=False):
         models = make_models(policy, tool)
     limits = Limits(waiting=queue, seconds=timeout, pictures=megabytes << 20)
     # Ctrl-C is how a server is meant to be stopped.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient
 from PIL import Image as PillowImage
 
+from cheap_models import CheapPolicy
 from segagent.annotation.batch import Models, make_models
 from segagent.annotation.batch.likely_error import likely_error
 from segagent.annotation.python_api import annotate, audit, refine
@@ -28,9 +28,6 @@ from segagent.search import SearchConfig
 from segagent.server.api.app import create_api
 from segagent.server.api.limits import Limits
 from segagent.tools.fake import DiscTool
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
-from cheap_models import CheapPolicy
 
 BASE = "http://127.0.0.1:8321"
 HAS_WEIGHTS = Path(str(files("segagent") / "weights" / "policy.safetensors")).is_file()

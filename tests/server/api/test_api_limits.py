@@ -236,5 +236,5 @@ def test_the_interface_describes_itself(client: TestClient) -> None:
     told = client.get("/v1/openapi.json").json()
     assert {"/v1/pictures", "/v1/segment", "/v1/annotate", "/v1/refine", "/v1/score"} <= set(told["paths"])
     assert set(told["paths"]["/v1/pictures"]["post"]["requestBody"]["content"]) == {
-        "image/png", "image/jpeg", "image/webp",
+        "image/png", "image/jpeg", "image/webp", "application/octet-stream",
     }  # fmt: skip

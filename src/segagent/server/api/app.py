@@ -33,8 +33,9 @@ _THREADS = 16
 """Requests that are worked on at one time; each may hold a decoded picture of its own."""
 _CODES = {400: "bad_request", 401: "no_token", 403: "forbidden", 404: "not_found", 405: "wrong_method",
           408: "too_slow", 413: "too_large", 415: "wrong_type"}  # fmt: skip
+_FILES = (*KINDS, "application/octet-stream")
 _SEND = {"requestBody": {"required": True, "content": {
-    kind: {"schema": {"type": "string", "format": "binary"}} for kind in KINDS
+    kind: {"schema": {"type": "string", "format": "binary"}} for kind in _FILES
 }}}  # fmt: skip
 
 
@@ -97,7 +98,7 @@ def create_api(models: Models, access: Access = Access(), limits: Limits = Limit
 
     add_chat(app, models.policy.name, ask, ServerLimits(limits.max_body, limits.max_pixels))
     _answer_errors(app)
-    door = Door(limits.max_body, ("application/json", "application/octet-stream", *KINDS), "/v1/", refusal=_refusal)
+    door = Door(limits.max_body, ("application/json", *_FILES), "/v1/", refusal=_refusal)
     app.add_middleware(Guard, access=access, door=door)
     paths = {path for route in app.routes if "{" not in (path := getattr(route, "path", "{"))}
     app.add_middleware(Desk, metrics=metrics, most=limits.waiting, busy=lambda: jobs.busy, paths=paths)

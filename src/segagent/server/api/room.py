@@ -97,11 +97,6 @@ class Room:
         """The tool itself."""
         return self._models.tool
 
-    def close(self) -> None:
-        """End the threads."""
-        for worker in self.workers.values():
-            worker.close()
-
 
 class _SharedTool:
     """See :class:`segagent.core.SegmentationTool`: the room's, asked together with other requests."""
