@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import cv2
@@ -142,26 +143,26 @@ def compare(tool: str, num: int, num_clients: int) -> None:
         over = (np.median(served) - np.median(own)) * 1000
         print(f"{tool}: beside the tool a request costs {over:.1f} ms (medians; mask as RLE encoded in both)")
 
-        def all_of(index: int) -> int:
-            own_draw = random.Random(100 + index)
+        def all_of(index: int, turn: int) -> int:
+            own_draw = random.Random(f"{index} {turn}")  # Never the same again: the server would remember it.
             count = max(num // num_clients // PER_OBJECT, 2)
             for _ in range(count):
                 people[index].clicked(names[index], clicks(own_draw))
             return count * PER_OBJECT
 
-        def many() -> float:
+        def many(turn: int) -> float:
             began = time.perf_counter()
             with ThreadPoolExecutor(num_clients) as pool:
-                done = sum(pool.map(all_of, range(num_clients)))
+                done = sum(pool.map(partial(all_of, turn=turn), range(num_clients)))
             return done / (time.perf_counter() - began)
 
-        def alone() -> float:
-            own_draw, began, count = random.Random(200), time.perf_counter(), max(num // PER_OBJECT, 2)
+        def alone(turn: int) -> float:
+            own_draw, began, count = random.Random(f"alone {turn}"), time.perf_counter(), max(num // PER_OBJECT, 2)
             for number in range(count):
                 here.clicked(number % num_clients, clicks(own_draw))
             return count * PER_OBJECT / (time.perf_counter() - began)
 
-        rates = [(alone(), many()) for _ in range(3)]
+        rates = [(alone(turn), many(turn)) for turn in range(3)]
         before, after = (float(np.median(one)) for one in zip(*rates, strict=True))
         load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
         print(

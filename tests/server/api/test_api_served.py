@@ -60,7 +60,7 @@ def serving(tool: DiscTool, **limits: Any) -> Iterator[str]:
     """The base URL of a server in a thread of this process."""
     app = create_api(Models(CheapPolicy(), tool), limits=Limits(**limits))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none"))
-    with socket.socket() as listener:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
