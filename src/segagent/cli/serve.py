@@ -39,9 +39,12 @@ def serve(
     queue: Annotated[
         int, typer.Option("--queue", min=1, max=1024, help="Requests at one time; more are told to try again.")
     ] = 64,
-    timeout: Annotated[float, typer.Option("--timeout", min=1, help="Most seconds for one request.")] = 120,
+    timeout: Annotated[int, typer.Option("--timeout", min=1, max=86_400, help="Most seconds for one request.")] = 120,
     megabytes: Annotated[
-        int, typer.Option("--pictures", min=16, metavar="MB", help="Memory for pictures that clients have sent.")
+        int,
+        typer.Option(
+            "--pictures", min=16, max=1_000_000, metavar="MB", help="Memory for pictures that clients have sent."
+        ),
     ] = 512,
     log: Annotated[bool, typer.Option("--log", help="Tell each request on stderr, a JSON object a line.")] = False,
 ) -> None:
