@@ -82,6 +82,8 @@ class Person(threading.Thread):
                 time.sleep(0.005)
                 continue
             if client is None or of is not server:
+                if client is not None:
+                    client.close()
                 client, of = server.client(timeout=20), server
             if waiting is None:
                 waiting = self._next()
@@ -98,6 +100,8 @@ class Person(threading.Thread):
                 self.answers[body["request"]] = answer.json()
             elif answer.status_code != 409:  # Nothing to undo.
                 self.refused[answer.text[:200]] += 1
+        if client is not None:
+            client.close()
 
     def _next(self) -> tuple[int, dict[str, Any]]:
         self._number += 1
@@ -134,8 +138,10 @@ def forked(run: Path) -> Iterator[Server]:
     try:
         yield Server(process, here.recv())
     finally:
+        here.close()
         process.kill()
         process.join()
+        process.close()
 
 
 def crash(folder: Path, kills: int, by_command: int = 5, num_people: int = 4, seed: int = 0) -> Tally:

@@ -22,7 +22,7 @@ MONEY = {"--budget-money", "--price"}
         (["refine"], {"--shard"}),
         (["audit"], {"--shard"}),
         (["evaluate"], set()),
-        (["benchmark"], {"--shard", "--budget-seconds", "--budget-calls", *MONEY}),
+        (["benchmark"], {"--shard"}),
         (["trajectories"], {"--budget-calls", "--batch-episodes", *MONEY}),
         (["train", "star"], {"--shard", "--retry-failed", "--batch-images", "--batch-episodes"}),
     ],

@@ -130,3 +130,13 @@ def test_calibrate_on_the_command_line(tmp_path, capsys):
     assert len(more) == 3
     notes = json.loads((model / CALIBRATION_FILE).read_text())["notes"]
     assert (notes["steps"], notes["evidence"]["steps"]) == (2, 3)
+    other = data.replace("seed=4", "seed=5")
+    assert main(["calibrate", spec, data, data]) == 2
+    assert "given twice" in capsys.readouterr().err
+    assert main(["calibrate", spec, data, other, "--steps", "2", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["states"] == 4
+    assert "seed=4" in told["dataset"]
+    assert "seed=5" in told["dataset"]
+    _, both = load_with_evidence(spec)
+    assert len(set(both.image)) == 2  # equally named pictures of two sets are two

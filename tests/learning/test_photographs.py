@@ -33,13 +33,14 @@ from segagent.learning.policy.scene_store import (
     write_shard,
 )
 from segagent.learning.policy.train_detector import centre_loss, detection_batch
-from segagent.learning.policy.train_grounding import PerceivedScene, with_borrowed
+from segagent.learning.policy.train_grounding import PerceivedScene, said_twice, with_borrowed, with_unknown_words
 from segagent.learning.policy.train_objects import attribute_loss
 from segagent.learning.policy.warm_start import grown
 from segagent.policies.embedded.network import PolicyNetwork, load_network, save_network
 from segagent.policies.embedded.objects import Appearance
 from segagent.policies.embedded.regions import NUM_SEEN
-from segagent.policies.embedded.tokens import split_words
+from segagent.policies.embedded.tokens import PADDING, split_words
+from segagent.policies.embedded.tokens import UNKNOWN as UNKNOWN_WORD
 from segagent.vision.encoder import Encoder
 from segagent.vision.sight import FILE, Sight, save_encoder, sight_of
 
@@ -245,6 +246,34 @@ def test_sentences_are_borrowed_only_where_nothing_they_name_is() -> None:
     assert {e.text for e in told.expressions if e.target == ABSENT_TARGET} == {"big kitty"}
 
 
+def test_what_is_said_twice_is_about_one_thing() -> None:
+    left = StoredExpression("left man", 0, "position", (0, 1), None)
+    others = (
+        left,
+        StoredExpression("man in red", 0, "attribute", (0,), None),
+        StoredExpression("dog", 2, "", (2,), None),
+    )
+    both = said_twice(np.random.default_rng(0), left, others)
+    assert (both.text, both.target, both.candidates) == ("left man man in red", 0, (0,))
+    assert said_twice(np.random.default_rng(0), others[2], others) is others[2]
+    gone = StoredExpression("cat", ABSENT_TARGET, "absent thing", (), None)
+    assert said_twice(np.random.default_rng(0), gone, (gone, replace(gone, text="kitty"))) is gone
+
+
+def test_unknown_words_are_put_between_the_others_which_all_stay() -> None:
+    numbers = torch.tensor([[5, 6, 7], [8, 9, PADDING]]).repeat(200, 1)
+    torch.manual_seed(0)
+    longer = with_unknown_words(np.random.default_rng(0), numbers)
+    extra = (longer == UNKNOWN_WORD).sum(1)
+    assert set(extra.tolist()) >= {0, 1, 2, 3}
+    for row, before in zip(longer.tolist(), numbers.tolist(), strict=True):
+        words = [n for n in row if n != PADDING]
+        assert row[: len(words)] == words  # no hole
+        kept = [n for n in words if n != UNKNOWN_WORD]
+        assert len(words) >= len([n for n in before if n != PADDING])
+        assert kept == [n for n in before if n in kept]
+
+
 def test_the_bar_of_absence_spares_the_sentences_with_a_target() -> None:
     there = [Doubted(n, "position", absent=False, probability=n / 200) for n in range(100)]
     gone = [Doubted(n, "absent thing", absent=True, probability=0.4 + n / 20) for n in range(10)]
@@ -345,7 +374,9 @@ def test_sets_are_drawn_by_the_root_of_what_they_hold(coco: Path, tmp_path: Path
     (small / "instances.json").write_text(json.dumps(content))
     (small / "images" / "1.png").write_bytes((coco / "images" / "1.png").read_bytes())
     sets = PhotoSets([coco, small])
-    assert np.allclose(sets.shares * (1 + 6**0.5), (6**0.5, 1))
+    kinds = len({names[0] for photo in sets.training[0] for names in photo.names})
+    assert kinds > 1
+    assert np.allclose(sets.shares * (1 + (6 * kinds) ** 0.5), ((6 * kinds) ** 0.5, 1))
     assert len(sets.held_out) == 1
     pictures = list(sets.pictures(np.random.default_rng(0), 4))
     assert all(p.labels.shape == (256, 256) and p.image.width == 300 for p in pictures)

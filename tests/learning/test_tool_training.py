@@ -18,7 +18,7 @@ from segagent.learning.tool.train import train_tool
 from segagent.learning.tool.views import random_view
 from segagent.learning.tool.workers import EpisodeWorkers
 from segagent.tools import make_tool
-from segagent.tools.embedded.network import NetworkConfig
+from segagent.vision.click_network import NetworkConfig
 
 TINY = ToolTraining(
     steps=2,

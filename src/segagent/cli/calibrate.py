@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -13,7 +15,9 @@ from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_obj
 @reporting_errors
 def calibrate(
     policy: Annotated[str, typer.Argument(metavar="POLICY", help="embedded:DIR or hf:DIR.", show_default=False)],
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Validation data, as for 'segagent trajectories'.")],
+    datasets: Annotated[
+        list[str], typer.Argument(metavar="DATASET...", help="Validation data, as for 'segagent trajectories'.")
+    ],
     *,
     crowds: CrowdsOption = False,
     tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
@@ -28,7 +32,7 @@ def calibrate(
     """Fit the isotonic calibration of POLICY's predicted IoU on its own episodes and store it in its folder.
 
     'segagent score' and 'annotate' then also give the calibrated IoU: what such masks turn out to be on average. Up to
-    1000 masks are stored beside it, for --accept.
+    1000 masks are stored beside it, for --accept. Of several data sets every mask counts alike.
     """
     from segagent.core import InputError
     from segagent.evaluation.calibration import (
@@ -39,7 +43,7 @@ def calibrate(
         save_calibration,
         stored_notes,
     )
-    from segagent.evaluation.own_states import own_states
+    from segagent.evaluation.own_states import OwnStates, own_states
     from segagent.policies import make_policy, with_known_format
     from segagent.tools import make_tool
 
@@ -50,22 +54,35 @@ def calibrate(
     kept = load_calibration(policy) if evidence_only else None
     if evidence_only and kept is None:
         raise InputError(f"policy {policy!r:.200}: has no calibration to keep; leave --evidence-only out")
-    opened = open_data(dataset, crowds=crowds)
-    with counting("episodes", opened.num_images, unit="images", quiet=as_json) as update:
-        states = own_states(
-            with_known_format(make_policy(policy)),
-            make_tool(tool),
-            opened,
-            max_steps=steps,
-            seed=seed,
-            progress=lambda done, total: update(done, ""),
-        )
-    if not states.predicted:
-        raise InputError(f"{dataset}: no mask with a predicted IoU came out of it; nothing to calibrate on")
+    if len(set(datasets)) < len(datasets):
+        raise InputError(f"a data set is given twice, whose masks would count twice: {', '.join(datasets)}")
+    opened = [open_data(dataset, crowds=crowds) for dataset in datasets]
+    annotator, clicked = with_known_format(make_policy(policy)), make_tool(tool)
+    states, seen = OwnStates(), 0
+    with counting("episodes", sum(one.num_images for one in opened), unit="images", quiet=as_json) as update:
+        for one in opened:
+            found = own_states(
+                annotator,
+                clicked,
+                one,
+                max_steps=steps,
+                seed=seed,
+                progress=partial(_count, update, seen),
+            )
+            if not found.predicted:
+                raise InputError(f"{one.spec}: no mask with a predicted IoU came out of it; nothing to calibrate on")
+            states.add(found, one.spec if len(opened) > 1 else None)
+            seen += one.num_images
     fitted = kept or fit_calibration(states.predicted, states.true)
     corrected = [fitted(value) for value in states.predicted]
     before, after = (expected_calibration_error(values, states.true) for values in (states.predicted, corrected))
-    notes = {"dataset": opened.spec, "tool": tool, "steps": steps, "states": len(states.predicted), "seed": seed}
+    notes = {
+        "dataset": ", ".join(one.spec for one in opened),
+        "tool": tool,
+        "steps": steps,
+        "states": len(states.predicted),
+        "seed": seed,
+    }
     stored = notes if kept is None else {**stored_notes(policy), "evidence": notes}
     path = save_calibration(policy, fitted, stored, states.evidence())
     after_name = "ece_on_the_fit" if kept is None else "ece_after"
@@ -82,3 +99,8 @@ def calibrate(
         )
     if states.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _count(update: Callable[[int, str], None], before: int, done: int, total: int) -> None:
+    """Pass on how many pictures are done, ``before`` of them of other data sets."""
+    update(before + done, "")

@@ -27,6 +27,17 @@ class OwnStates:
     final: list[bool] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
 
+    def add(self, other: OwnStates, dataset: str | None = None) -> None:
+        """``other``'s states too. ``dataset``, where given, tells its images and samples from those of other data sets
+        that have the same names.
+        """
+        before = "" if dataset is None else f"{dataset}: "
+        self.predicted += other.predicted
+        self.true += other.true
+        self.images += [before + image for image in other.images]
+        self.final += other.final
+        self.failed += [(before + sample, reason) for sample, reason in other.failed]
+
     def evidence(self) -> Evidence:
         """The states as evidence."""
         return Evidence.of(self.predicted, self.true, self.images, self.final)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from review_pages import Browser, audited, served
+from served_runs import made_run
 
 from segagent.annotation.batch import open_run
 from segagent.annotation.people import Event, Standing, read_events, standings_of
@@ -279,22 +280,31 @@ def test_objects_are_added_by_hand_and_by_words(run: Path, browser: Browser) -> 
     assert all(one.image.endswith("0.png") for one in added)
 
 
+def network(page: Any) -> dict[str, str]:
+    """What becomes of events on their way: "there", "gone", or "answers lost". Before the page is opened: a route that
+    comes later may miss what is sent next.
+    """
+    net = {"events": "there"}
+
+    def carry(route: Any) -> None:
+        if net["events"] == "answers lost":
+            route.fetch()
+        if net["events"] == "there":
+            route.continue_()
+        else:
+            route.abort()
+
+    page.route("**/events", carry)
+    return net
+
+
 def test_what_cannot_be_sent_is_kept_and_sent_once(run: Path, browser: Browser) -> None:
+    net = network(browser.page)
     with served(run) as url:
         browser.open(f"{url}/?by=Ada")
         browser.object("1")
         page = browser.page
-        net = {"events": "gone"}
-
-        def carry(route: Any) -> None:
-            if net["events"] == "answers lost":
-                route.fetch()
-            if net["events"] == "there":
-                route.continue_()
-            else:
-                route.abort()
-
-        page.route("**/events", carry)
+        net["events"] = "gone"
         browser.press("1")
         page.wait_for_selector("#trouble:not([hidden])")
         assert "One change is kept" in page.inner_text("#trouble")
@@ -474,3 +484,58 @@ def test_everybody_sees_their_share_and_the_rules(run: Path, browser: Browser) -
         assert page.inner_text("#object .guidelines .text") == "Ears <b>belong</b> to the cat."
         browser.press("1", "1", "1", "1")
         browser.settled()
+
+
+def test_what_failed_and_what_was_not_found_can_be_put_right(browser: Browser, tmp_path: Path) -> None:
+    run = made_run(tmp_path)
+    with served(run) as url:
+        browser.open(f"{url}/?by=Ada")
+        page = browser.page
+        assert "cannot be read" in page.locator(".row").first.inner_text()
+        browser.object("broken")
+        assert "cannot be read" in page.inner_text("#object .facts")
+        browser.press("x")
+        browser.drag((10, 10), (20, 20))
+        assert mask(run, "broken").sum() == 121
+        browser.object("gone")
+        assert browser.ask("app.object.views()") == ["now", "best", "change", "none"]
+        browser.press("r")
+        browser.settled()
+        assert standing(run, "gone").now.made_by == "model"
+        browser.press("v")  # Nothing was given.
+        assert "There is no given mask" in page.inner_text("#toasts")
+
+
+def test_a_picture_that_is_gone_is_told(browser: Browser, tmp_path: Path) -> None:
+    run = made_run(tmp_path)
+    (tmp_path / "data" / "images" / "a.png").unlink()
+    with served(run) as url:
+        browser.open(f"{url}/?by=Ada")
+        browser.object("bad")
+        assert "a.png" in browser.page.inner_text("#object .facts")
+        browser.press("1")
+        browser.settled()
+        assert standing(run, "bad").now.verdict == "ok"
+    browser.errors = [error for error in browser.errors if "Failed to load resource" not in error]
+
+
+def test_a_browser_that_keeps_nothing_can_be_worked_in(run: Path, browser: Browser) -> None:
+    gone = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
+    browser.page.add_init_script(gone)
+    net = network(browser.page)
+    with served(run) as url:
+        browser.open(f"{url}/?by=Ada")
+        browser.object("1")
+        browser.page.click("#do-tool-brush")
+        # The button that was pressed has not kept the keys.
+        browser.press("ArrowUp", "Enter")
+        browser.settled()
+        assert kinds(run) == ["stroke"]
+        browser.press("Control+z", "Control+Shift+z")
+        browser.settled()
+        assert kinds(run) == ["stroke", "undo", "redo"]
+        net["events"] = "gone"
+        browser.press("1")
+        browser.page.wait_for_selector("#trouble:not([hidden])")
+        assert "One change is kept until this page is closed" in browser.page.inner_text("#trouble")
+    browser.errors = [error for error in browser.errors if "Failed to load resource" not in error]

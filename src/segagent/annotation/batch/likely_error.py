@@ -57,7 +57,7 @@ def likely_error(record: ObjectRecord, calibrated: float | None) -> LikelyError:
     mask = record.trajectory.mask_at(judged)
     if not mask.any():
         return LikelyError("missing part", "the mask is empty")
-    outline = record.outline if judged == 0 else None
+    outline = record.outline if judged == 0 and record.outline and record.outline.by == "policy" else None
     # A policy with doubts does not know which object is meant, so neither its score nor its click says anything.
     if record.doubts:
         if outline is not None and outline.iou < BAD_OUTLINE:

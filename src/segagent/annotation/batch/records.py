@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, cast, get_args
 
 from segagent.core import BoolMask, Trajectory
@@ -14,32 +14,41 @@ Outcome: TypeAlias = Literal["audited", "kept", "repaired", "made", "not_found"]
 
 @dataclass(frozen=True, slots=True)
 class SeenOutline:
-    """What a policy that judges outlines sees of a given mask without the words: ``iou``, its expected IoU with the
-    thing that it fits best, in [0, 1]; how much of that thing is ``missing`` and how much ``spill`` there is, as shares
-    of the mask. ``answer_iou``: the same as ``iou`` of the mask that a refine came to, None where there is no other.
+    """What is seen of a given mask without the words: ``iou``, its expected IoU with the thing that it fits best, in
+    [0, 1]; how much of that thing is ``missing`` and how much ``spill`` there is, as shares of the mask.
+    ``answer_iou``: the same as ``iou`` of the mask that a refine came to, None where there is no other.
+
+    ``by`` the "policy", where it judges outlines; else by the "tool" of an audit: then ``iou`` is how well the mask
+    agrees with what the tool makes of its box, which orders masks but is no expected IoU.
     """
 
     iou: float
     missing: float
     spill: float
     answer_iou: float | None = None
+    by: Literal["policy", "tool"] = "policy"
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | str]:
         """JSON form, rounded."""
-        return {name: round(value, 4) for name, value in asdict(self).items() if value is not None}
+        values = {name: getattr(self, name) for name in ("iou", "missing", "spill", "answer_iou")}
+        told: dict[str, float | str] = {name: round(value, 4) for name, value in values.items() if value is not None}
+        return told if self.by == "policy" else {**told, "by": self.by}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> SeenOutline:
         """Inverse of :meth:`to_dict`. Raises ``ValueError``."""
         try:
-            answer = data.get("answer_iou")
+            answer, by = data.get("answer_iou"), data.get("by", "policy")
+            if by not in ("policy", "tool"):
+                raise ValueError(f"'by' is {by!r:.80}")
             return SeenOutline(
                 float(data["iou"]),
                 float(data["missing"]),
                 float(data["spill"]),
                 None if answer is None else float(answer),
+                by,
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"'outline' is not what a run writes there: {data!r:.80}") from error
 
 
@@ -49,8 +58,8 @@ class ObjectRecord:
 
     ``trajectory.returned`` is the answer: the given mask (state 0) where it was audited or kept, another state where it
     was repaired or made. Times and costs are not in it, so that a run gives the same records whenever it is made.
-    ``doubts``: what the policy says against relying on it here. ``outline``: what it sees of the given mask without the
-    words, where it can.
+    ``doubts``: what the policy says against relying on it here. ``outline``: what is seen of the given mask without the
+    words, where that was looked at.
     """
 
     object_id: str

@@ -14,13 +14,15 @@ import numpy as np
 from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.models import Models
 from segagent.annotation.batch.records import ObjectRecord, Outcome, SeenOutline
+from segagent.annotation.batch.second_opinion import tool_outline
 from segagent.annotation.single import checked_text, speaks_against
 from segagent.core import Image, Policy, Trajectory, iou
 from segagent.datasets import Sample
 from segagent.environment import Episode, StartSpec
 from segagent.environment.seeds import episode_seed
 from segagent.policies.mending import MendingPolicy, outline_judge
-from segagent.runs.playing import Asked, Playing, failed
+from segagent.runs.models import in_turns
+from segagent.runs.playing import CANNOT_BE_PLAYED, Asked, Playing, failed
 from segagent.search import SearchConfig, rollout
 
 SAME_THING = 0.4
@@ -61,7 +63,10 @@ class _Objects:
     def kept(
         self, sample: Sample, asked: Asked, made: Sequence[Trajectory], models: Models, seconds: float
     ) -> list[dict[str, Any]]:
-        return [_record(sample, asked.episode.image, made[0], models, self.config)]
+        try:
+            return [_record(sample, asked.episode.image, made[0], models, self.config)]
+        except CANNOT_BE_PLAYED as error:  # of the tool, asked once more
+            return [failed(sample, str(error) or type(error).__name__)]
 
 
 def _search(models: Models, config: RunConfig) -> SearchConfig:
@@ -88,6 +93,8 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
     predicted = trajectory.predicted_iou_at(trajectory.returned)
     against = speaks_against(models.policy, image, trajectory.text)
     outline = None if config.job == "annotate" else seen_outline(models.policy, image, trajectory)
+    if outline is None and config.job == "audit":
+        outline = tool_outline(in_turns(models).tool, image, trajectory.mask_at(0))
     if config.job == "annotate":
         outcome = made_or_not_found(trajectory, models, config.found)
     else:

@@ -38,7 +38,8 @@ _SENTENCES = 8
 class PhotoSets:
     """COCO-format folders of photographs, loaded when first drawn from.
 
-    Sets are drawn in proportion to the square root of their number of things.
+    Sets are drawn in proportion to the square root of their number of things times that of kinds of things: few
+    photographs of everything teach more than many of one thing each.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -57,7 +58,7 @@ class PhotoSets:
     @cached_property
     def shares(self) -> npt.NDArray[np.float64]:
         """How likely each set is drawn from."""
-        roots = np.sqrt([sum(len(photo.names) for photo in photos) for photos in self.training])
+        roots = np.sqrt([_things(photos) * _kinds(photos) for photos in self.training])
         return np.asarray(roots / roots.sum(), np.float64)
 
     @cached_property
@@ -77,6 +78,14 @@ class PhotoSets:
             if rng.random() < 0.5:
                 photo = mirrored_photo(photo)
             yield annotated(photo)
+
+
+def _things(photos: Sequence[Photo]) -> int:
+    return sum(len(photo.names) for photo in photos)
+
+
+def _kinds(photos: Sequence[Photo]) -> int:
+    return len({names[0] for photo in photos for names in photo.names})
 
 
 def annotated(photo: Photo) -> AnnotatedPicture:

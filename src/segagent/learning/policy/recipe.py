@@ -24,7 +24,9 @@ from segagent.learning.policy.train_states import MaskState, StudiedScene, train
 from segagent.learning.policy.warm_start import grown
 from segagent.policies.embedded.network import PolicyNetwork, load_network, save_network
 from segagent.policies.embedded.perception import perceive
+from segagent.policies.embedded.redrawing import Redrawer, click_network_beside
 from segagent.tools import make_tool
+from segagent.vision.click_weights import load_network as load_click_network
 from segagent.vision.sight import Sight, sight_for_training
 
 _FIRST_STATE, _FIRST_PRM = 200_000, 300_000
@@ -58,6 +60,9 @@ def train_policy(config: PolicyTraining, out: Path, *, resume: bool = True, repo
     out.mkdir(parents=True, exist_ok=True)
     network = starting_network(config, out)
     measured = {} if config.prm_only else train_perception(config, out, network, say, resume=resume)
+    # Only now: what words and looks are learnt from is drawn quickly, and better outlines are no harder to read.
+    if not config.prm_only:
+        network.redrawer = _redrawer(config, network.sight, out)
     if not config.perception_only:
         tool = make_tool(config.tool)
         if not config.prm_only:
@@ -76,7 +81,18 @@ def starting_network(config: PolicyTraining, out: Path) -> PolicyNetwork:
     wanted = architecture(photographs=bool(config.photographs))
     old = None if config.start is None else load_network(config.start)
     sight = _sight(config, old, out)
-    return PolicyNetwork(wanted, sight).eval() if old is None else grown(old, wanted, sight)
+    network = PolicyNetwork(wanted, sight).eval() if old is None else grown(old, wanted, sight)
+    if config.prm_only and old is not None:
+        network.redrawer = old.redrawer
+    return network
+
+
+def _redrawer(config: PolicyTraining, sight: Sight | None, out: Path) -> Redrawer | None:
+    """What draws found outlines anew: a click network that sees with the same encoder; where there is none, nothing."""
+    name, _, given = config.tool.partition(":")
+    path = Path(given) if name == "embedded" and given else click_network_beside(out / "policy.safetensors")
+    _, meta = load_click_network(path)
+    return Redrawer(path, sight) if sight is not None and meta.get("encoder") == sight.fingerprint else None
 
 
 def _sight(config: PolicyTraining, old: PolicyNetwork | None, out: Path) -> Sight:

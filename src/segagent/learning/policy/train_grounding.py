@@ -26,7 +26,8 @@ from segagent.policies.embedded.tokens import MAX_WORDS, PADDING, UNKNOWN, Vocab
 
 KIND_WEIGHTS = {"attribute": 1.5, "position": 2.5, "superlative": 2.0, "relation": 3.0}
 """How likely a sentence of each kind is to be drawn; of what is absent, 1.5."""
-_EXTRA_WORDS, _BORROWED = 0.12, 0.25
+_EXTRA_WORDS, _BORROWED, _SAID_TWICE = 0.25, 0.25, 0.2
+_MOST_EXTRA = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +99,20 @@ def with_borrowed(scenes: Sequence[PerceivedScene], each: int = 4) -> list[Perce
     return found
 
 
+def said_twice(
+    rng: np.random.Generator, expression: StoredExpression, others: Sequence[StoredExpression]
+) -> StoredExpression:
+    """``expression`` and another of ``others`` about the same thing in one sentence, as people say more than is needed;
+    ``expression`` alone where there is none.
+    """
+    same = [o for o in others if o.target == expression.target and o.text != expression.text]
+    if expression.target == ABSENT_TARGET or not same:
+        return expression
+    more = same[int(rng.integers(len(same)))]
+    both = tuple(set(expression.candidates) & set(more.candidates))
+    return replace(expression, text=f"{expression.text} {more.text}", candidates=both)
+
+
 @dataclass(frozen=True, eq=False)
 class GroundingBatch:
     """Sentences b against objects: what :class:`Grounding` takes, which objects are the answer (bool, b x 1 + n), and
@@ -131,6 +146,8 @@ def grounding_batch(
     candidates, anchors = np.zeros_like(targets), np.zeros_like(targets)
     expressions = [scenes[s].expressions[e] for s, e in chosen]
     if augment:
+        for row in map(int, np.flatnonzero(rng.random(num) < _SAID_TWICE)):
+            expressions[row] = said_twice(rng, expressions[row], scenes[chosen[row][0]].expressions)
         asked = list(expressions)
         for row in map(int, np.flatnonzero(rng.random(num) < _BORROWED)):
             expressions[row] = borrowed(rng, scenes[chosen[row][0]], asked) or asked[row]
@@ -153,7 +170,7 @@ def grounding_batch(
             table[row, 0] = not table[row, 1:].any()
     numbers = torch.tensor(vocabulary.encode_padded(texts))
     if augment:
-        numbers = _with_unknown_words(rng, numbers)
+        numbers = with_unknown_words(rng, numbers)
     token_tensor = torch.from_numpy(np.stack(tokens))
     if augment:
         familiar = np.array([scenes[s].familiar for s, _ in chosen])
@@ -172,15 +189,16 @@ def grounding_batch(
     )
 
 
-def _with_unknown_words(rng: np.random.Generator, numbers: Tensor) -> Tensor:
-    """Words of sentences (b, w) made unknown now and then, and an unknown one put in somewhere, as people's are."""
+def with_unknown_words(rng: np.random.Generator, numbers: Tensor) -> Tensor:
+    """Words of sentences (b, w) made unknown now and then, and unknown ones put in somewhere, as people's are."""
     numbers = torch.where((numbers > UNKNOWN) & (torch.rand(numbers.shape) < 0.02), UNKNOWN, numbers)
-    longer = functional.pad(numbers, (0, 1), value=PADDING)
+    room = functional.pad(numbers, (0, _MOST_EXTRA), value=PADDING)
+    longer = room.clone()
     lengths = (numbers != PADDING).sum(1)
     for row in np.flatnonzero(rng.random(len(numbers)) < _EXTRA_WORDS):
-        place = int(rng.integers(int(lengths[row]) + 1))
-        longer[row, place + 1 :] = numbers[row, place:]
-        longer[row, place] = UNKNOWN
+        place, more = int(rng.integers(int(lengths[row]) + 1)), int(rng.integers(1, _MOST_EXTRA + 1))
+        longer[row, place + more :] = room[row, place : room.shape[1] - more]
+        longer[row, place : place + more] = UNKNOWN
     return longer[:, :MAX_WORDS]
 
 

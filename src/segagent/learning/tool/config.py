@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segagent.tools.embedded.network import NetworkConfig
+from segagent.vision.click_network import NetworkConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from segagent.datasets.faults import faulty_probabilities
 from segagent.environment.annotator import next_click
 from segagent.learning.tool.sources import Source
 from segagent.learning.tool.views import random_view
-from segagent.tools.embedded.evidence import (
+from segagent.vision.click_evidence import (
     ClickEvidence,
     Floats,
     GridClick,
@@ -23,8 +23,8 @@ from segagent.tools.embedded.evidence import (
     no_clicks,
     view_evidence,
 )
-from segagent.tools.embedded.network import NUM_FINE
-from segagent.tools.embedded.views import box_fill, click_disks, resized
+from segagent.vision.click_network import NUM_FINE
+from segagent.vision.click_views import box_fill, click_disks, resized
 
 _ENOUGH = 0.97
 _BOX_SHARE = 0.2

@@ -24,8 +24,8 @@ from segagent.learning.tool.episodes import Batch, EpisodePool
 from segagent.learning.tool.losses import mask_loss
 from segagent.learning.tool.sources import training_source
 from segagent.learning.tool.workers import EpisodeWorkers
-from segagent.tools.embedded.network import ClickNetwork
-from segagent.tools.embedded.weights import save_network
+from segagent.vision.click_network import ClickNetwork
+from segagent.vision.click_weights import save_network
 from segagent.vision.encoder import Pyramid
 from segagent.vision.sight import sight_for_training
 

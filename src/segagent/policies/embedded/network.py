@@ -18,6 +18,8 @@ from segagent.policies.embedded.grounding import Grounding
 from segagent.policies.embedded.objects import ObjectEncoder
 from segagent.policies.embedded.picture_detector import PictureDetector
 from segagent.policies.embedded.prm import Prm
+from segagent.policies.embedded.redrawing import Redrawer, redrawer_beside
+from segagent.policies.embedded.redrawing import keep_beside as keep_click_network_beside
 from segagent.policies.embedded.regions import NUM_SEEN
 from segagent.policies.embedded.state_head import StateHead
 from segagent.policies.embedded.tokens import Vocabulary
@@ -48,10 +50,12 @@ class PolicyNetwork(nn.Module):
     ``sight`` is the encoder that the parts see with, shared with others and no part of the weights; None in a network
     of the first architecture, which has no such encoder. ``absent_above``: from which probability on a sentence is
     answered with "no such object"; None in a network that has not learnt to tell. ``prm`` is trained last, on what all
-    others have become; None before that, and where there is no encoder.
+    others have become; None before that, and where there is no encoder. ``redrawer`` sees to better outlines, and is
+    no part of the weights either; None in a network that was trained without.
     """
 
     absent_above: float | None = None
+    redrawer: Redrawer | None = None
 
     def __init__(self, architecture: Architecture, sight: Sight | None = None) -> None:
         super().__init__()
@@ -67,7 +71,7 @@ class PolicyNetwork(nn.Module):
 
 def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) -> None:
     """Write ``path`` (safetensors, float16; running statistics float32) and beside it ``path`` with suffix
-    .json and, where it is not the packaged one, the encoder.
+    .json and, where they are not the packaged ones, the encoder and the click network.
 
     ``card`` says how the weights were made and how good they are; it goes into the JSON file as it is.
     """
@@ -76,6 +80,9 @@ def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) ->
     if network.sight is not None:
         description["encoder"] = network.sight.fingerprint
         keep_beside(network.sight, path)
+    if network.redrawer is not None:
+        description["redrawn_with"] = network.redrawer.fingerprint
+        keep_click_network_beside(network.redrawer, path)
     if network.absent_above is not None:
         description["absent_above"] = network.absent_above
     description |= {**asdict(network.architecture), "card": dict(card)}
@@ -98,11 +105,13 @@ def load_network(path: Path) -> PolicyNetwork:
         first, second, third, fourth = (int(n) for n in description["num_classes"])
         architecture = Architecture(tuple(map(str, description["words"])), (first, second, third, fourth))
         absent_above = None if "absent_above" not in description else float(description["absent_above"])
+        redrawn_with = description.get("redrawn_with")
+        redrawer = None if redrawn_with is None or sight is None else redrawer_beside(path, str(redrawn_with), sight)
     except (InputError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} is damaged: {type(error).__name__} {error}") from error
     tensors = _without_reward_head(read_weights(path), path)
     network = PolicyNetwork(architecture, sight)
-    network.absent_above = absent_above
+    network.absent_above, network.redrawer = absent_above, redrawer
     if any(name.startswith("prm.") for name in tensors):
         network.prm = Prm()
     fill(network, tensors, path)

@@ -117,6 +117,8 @@ def find_objects(network: PolicyNetwork, image: Image, threshold: float = 0.08) 
     with autocast():
         centres, kernels, masks = network.detector(seen)
     coverage, certainty = _find(centres[0], masks[0], kernels[0], threshold)
+    if network.redrawer is not None:
+        coverage = network.redrawer.redrawn(image, coverage)
     return FoundOutlines(small, masks[0].float(), coverage, certainty)
 
 

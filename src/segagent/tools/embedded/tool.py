@@ -31,7 +31,7 @@ from segagent.core import (
 )
 from segagent.core.recent import Recent
 from segagent.cpu import on_one_thread
-from segagent.tools.embedded.evidence import (
+from segagent.vision.click_evidence import (
     ClickEvidence,
     Floats,
     GridClick,
@@ -41,8 +41,8 @@ from segagent.tools.embedded.evidence import (
     no_clicks,
     view_evidence,
 )
-from segagent.tools.embedded.network import NUM_FINE, ClickNetwork
-from segagent.tools.embedded.views import (
+from segagent.vision.click_network import NUM_FINE, ClickNetwork
+from segagent.vision.click_views import (
     Rectangle,
     around_object,
     box_fill,
@@ -51,7 +51,7 @@ from segagent.tools.embedded.views import (
     resized_part,
     runs_out_of,
 )
-from segagent.tools.embedded.weights import load_network
+from segagent.vision.click_weights import load_network
 from segagent.vision.encoder import Pyramid
 from segagent.vision.sight import SIDE, sight_beside
 

@@ -1,5 +1,7 @@
 // The server's interface: reading with a cache, and events that are kept until the server has them.
 
+import {storage} from './store.js';
+
 const API = 'api/v1';
 const RETRY = [1, 2, 4, 8];
 const KEPT_DETAILS = 60,
@@ -44,9 +46,10 @@ export class Sender {
       tries: 0,
       trouble: '',
       busy: false,
+      unkept: Boolean(storage.forgetful),
     });
-    for (const key of Object.keys(localStorage).filter(key => key.startsWith(this.prefix))) {
-      this.waiting.push(JSON.parse(localStorage.getItem(key)));
+    for (const key of Object.keys(storage).filter(key => key.startsWith(this.prefix))) {
+      this.waiting.push(JSON.parse(storage.getItem(key)));
     }
     this.waiting.sort((one, other) => one.order - other.order);
     this.order = this.waiting.at(-1)?.order ?? 0;
@@ -57,7 +60,7 @@ export class Sender {
   push(path, body, index = null) {
     const event = {path, body, index, order: ++this.order};
     try {
-      localStorage.setItem(this.prefix + body.request, JSON.stringify(event));
+      storage.setItem(this.prefix + body.request, JSON.stringify(event));
     } catch {
       this.unkept = true; // Told with the trouble, if there is any.
     }
@@ -105,7 +108,7 @@ export class Sender {
 
   settle(event, tell) {
     this.waiting.shift();
-    localStorage.removeItem(this.prefix + event.body.request);
+    storage.removeItem(this.prefix + event.body.request);
     this.trouble = '';
     this.tries = 0;
     tell();

@@ -12,6 +12,7 @@ const NAMES = {
   Escape: 'Esc',
   'ctrl+z': 'Ctrl+z',
   'ctrl+y': 'Ctrl+y',
+  'ctrl+shift+z': 'Ctrl+Shift+z',
 };
 
 /** `views`: for each view, groups of `{title, keys: [[keys, words, does], ...]}`; `does` gets the event. */
@@ -29,7 +30,7 @@ export class Keys {
     }
     if (event.altKey) return;
     const control = event.ctrlKey || event.metaKey;
-    const key = control ? `ctrl+${event.key.toLowerCase()}` : event.key;
+    const key = control ? `ctrl+${event.shiftKey ? 'shift+' : ''}${event.key.toLowerCase()}` : event.key;
     // Enter and Space on a button or link are the browser's.
     if (['Enter', ' '].includes(key) && event.target.closest?.('button, a, summary, input')) return;
     for (const {keys} of this.views[this.current()]) {

@@ -45,6 +45,9 @@ class App {
     });
     addEventListener('blur', () => this.object.setSpace(false));
     addEventListener('hashchange', () => this.route());
+    addEventListener('beforeunload', event => {
+      if (this.sender.unkept && this.sender.waiting.length) event.preventDefault();
+    });
     addEventListener('pagehide', () => this.store.set('scroll', this.list.scroller.scrollTop));
     at('help').addEventListener('click', () => this.keys.help());
     at('person').disabled = Boolean(this.session.by);

@@ -34,6 +34,10 @@ export class ObjectView {
     root.append(el('div', {className: 'work'}, this.tools, this.stage.box, this.where), this.panel);
     buildTools(this);
     buildPanel(this);
+    // A button that was pressed with the mouse must not take the keys of the picture: Space, Enter, arrows.
+    root.addEventListener('click', event => {
+      if (event.detail && event.target.closest('button')) this.stage.canvas.focus({preventScroll: true});
+    });
   }
 
   /** Show an object; what comes next is fetched meanwhile. */

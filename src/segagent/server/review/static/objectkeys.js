@@ -14,7 +14,7 @@ export function objectKeys(view) {
     [['['], 'smaller brush', () => view.resize(-1)],
     [[']'], 'larger brush', () => view.resize(1)],
     [['z', 'ctrl+z'], 'undo', () => view.event('undo')],
-    [['y', 'Z', 'ctrl+y'], 'redo', () => view.event('redo')],
+    [['y', 'Z', 'ctrl+y', 'ctrl+shift+z'], 'redo', () => view.event('redo')],
     [
       ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'],
       'move the cross',

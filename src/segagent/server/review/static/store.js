@@ -3,6 +3,23 @@
 const REST = 180,
   KEPT = 60;
 
+/** The browser's storage; where it is switched off, one that is forgotten with the page. */
+export const storage = opened();
+
+function opened() {
+  try {
+    return window.localStorage;
+  } catch {
+    const kept = new Map();
+    return {
+      forgetful: true,
+      getItem: name => kept.get(name) ?? null,
+      setItem: (name, text) => kept.set(name, text),
+      removeItem: name => kept.delete(name),
+    };
+  }
+}
+
 export class Store {
   constructor(run) {
     this.prefix = `segagent ${run} `;
@@ -12,9 +29,9 @@ export class Store {
   get(name, otherwise) {
     if (!(name in this.values)) {
       try {
-        this.values[name] = JSON.parse(localStorage.getItem(this.prefix + name));
+        this.values[name] = JSON.parse(storage.getItem(this.prefix + name));
       } catch {
-        this.values[name] = null; // Written by something else, or storage is switched off.
+        this.values[name] = null; // Written by something else.
       }
     }
     return this.values[name] ?? otherwise;
@@ -23,9 +40,9 @@ export class Store {
   set(name, value) {
     this.values[name] = value;
     try {
-      localStorage.setItem(this.prefix + name, JSON.stringify(value));
+      storage.setItem(this.prefix + name, JSON.stringify(value));
     } catch {
-      // Full or switched off: it holds until the page is closed.
+      // Full: it holds until the page is closed.
     }
   }
 

@@ -2,7 +2,7 @@
 
 Both are convolutional over a square *view* (a rectangle of the picture resized to ``side`` x ``side``), so most of
 the arithmetic that does not depend on the clicks is paid once and shared by all branches of a search. The click net
-reads cheap evidence maps (:mod:`segagent.tools.embedded.evidence`), which trials found to matter more than size.
+reads cheap evidence maps (:mod:`segagent.vision.click_evidence`), which trials found to matter more than size.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from segagent.tools.embedded.evidence import NUM_EVIDENCE
+from segagent.vision.click_evidence import NUM_EVIDENCE
 from segagent.vision.encoder import CHANNELS, Pyramid
 
 NUM_FINE = 4

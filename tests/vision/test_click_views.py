@@ -5,7 +5,7 @@ import pytest
 
 from segagent.core import Box, Click, Image, SegmentRequest, empty_mask
 from segagent.tools.embedded.tool import EmbeddedTool
-from segagent.tools.embedded.views import box_fill
+from segagent.vision.click_views import box_fill
 
 
 def test_box_fill_is_the_share_of_each_pixel() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from segagent.core import InputError, WeightsError
 from segagent.core.texts import read_json
 from segagent.cpu import on_one_thread
-from segagent.tools.embedded.network import ClickNetwork, NetworkConfig
+from segagent.vision.click_network import ClickNetwork, NetworkConfig
 from segagent.vision.weights import fill, read_weights, stored, write_weights
 
 SCHEMA = "segagent.tool/2"
