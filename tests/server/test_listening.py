@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-uvicorn = pytest.importorskip("uvicorn")
-
 from segagent.server.listening import listen
 
 
 def test_no_part_of_an_answer_waits_for_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """asyncio switches Nagle's algorithm off for connections that say that they are TCP, and for those alone."""
+    uvicorn = pytest.importorskip("uvicorn")
     found: list[tuple[int, int]] = []
 
     def run(self: Any, sockets: list[socket.socket]) -> None:

@@ -130,7 +130,8 @@ class Jobs:
         doing.add_done_callback(self._ended)
         leaving = asyncio.create_task(_left(request))
         try:
-            await asyncio.wait({doing, leaving}, timeout=patience.left, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {doing, leaving}
+            await asyncio.wait(either, timeout=patience.left, return_when=asyncio.FIRST_COMPLETED)
             if doing.done():
                 return doing.result()
             if leaving.done():
