@@ -151,29 +151,38 @@ def compare(tool: str, num: int, num_clients: int) -> None:
                 people[index].clicked(names[index], clicks(own_draw))
             return count * PER_OBJECT
 
-        def many(turn: int) -> float:
-            began = time.perf_counter()
+        def many(turn: int) -> tuple[float, float]:
+            cpu, began = server.cpu, time.perf_counter()
             with ThreadPoolExecutor(num_clients) as pool:
                 done = sum(pool.map(partial(all_of, turn=turn), range(num_clients)))
-            return done / (time.perf_counter() - began)
+            return done / (time.perf_counter() - began), (server.cpu - cpu) / done
 
-        def alone(turn: int) -> float:
-            own_draw, began, count = random.Random(f"alone {turn}"), time.perf_counter(), max(num // PER_OBJECT, 2)
+        def alone(turn: int) -> tuple[float, float]:
+            own_draw, count = random.Random(f"alone {turn}"), max(num // PER_OBJECT, 2)
+            cpu, began = time.process_time(), time.perf_counter()
             for number in range(count):
                 here.clicked(number % num_clients, clicks(own_draw))
-            return count * PER_OBJECT / (time.perf_counter() - began)
+            done = count * PER_OBJECT
+            return done / (time.perf_counter() - began), (time.process_time() - cpu) / done
 
-        rates = [(alone(turn), many(turn), cores_left()) for turn in range(3)]
-        before, after, left = (float(np.median(one)) for one in zip(*rates, strict=True))
+        rates = [(*alone(turn), *many(turn), cores_left()) for turn in range(3)]
+        before, alone_cpu, after, cpu, left = (float(np.median(one)) for one in zip(*rates, strict=True))
         load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
         print(
             f"{tool}: {num_clients} clients {after:.1f} clicks/s, in Python, one after the other (baseline) "
             f"{before:.1f}: ratio {after / before:.2f} (median of 3 turns each; {load}). Two processes of "
             f"plain computing get {left:.2f} x what one gets here, which is as much as two threads can gain"
         )
+        print(
+            f"{tool}: a click takes the server {cpu * 1000:.1f} ms of computing, {alone_cpu * 1000:.1f} ms in Python "
+            f"(baseline): ratio {cpu / alone_cpu:.2f}"
+        )
         counted = metrics(server)
-        calls, questions = (counted[f'segagent_model_{what}_total{{model="tool"}}'] for what in ("calls", "questions"))
-        print(f"{tool}: {questions:.0f} questions in {calls:.0f} calls of the tool; memory {server.memory:.0f} MB")
+        calls, questions = (
+            sum(value for name, value in counted.items() if name.startswith(f"segagent_model_{what}_total"))
+            for what in ("calls", "questions")
+        )
+        print(f"{tool}: {questions:.0f} questions in {calls:.0f} calls of the models; memory {server.memory:.0f} MB")
 
 
 def cores_left(seconds: float = 2.0) -> float:

@@ -234,9 +234,9 @@ def test_what_waits_is_asked_together() -> None:
             return mine.post("/v1/segment", json={"picture": names[number], "clicks": [{"x": number, "y": 4}]}).json()
 
         answers = [pool.submit(click, 0)]
-        until(mine, 'segagent_model_calls_total{model="policy"} 1')
+        until(mine, 'segagent_model_calls_total{model="tool and policy"} 1')
         answers += [pool.submit(click, number) for number in range(1, 9)]
-        until(mine, 'segagent_queue{model="policy"} 8')
+        until(mine, 'segagent_queue{model="tool and policy"} 8')
         tool.open.set()
         for number, one in enumerate(answers):
             state = State(empty_mask(*picture(number).shape[:2]))

@@ -54,6 +54,8 @@ class Room:
     @property
     def workers(self) -> dict[str, Worker]:
         """The workers by what they ask."""
+        if self.tool_worker is self.policy_worker:
+            return {"tool and policy": self.policy_worker}
         return {"tool": self.tool_worker, "policy": self.policy_worker}
 
     def models(self, patience: Patience, *, started: bool = False) -> Models:
