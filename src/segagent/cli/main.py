@@ -22,6 +22,7 @@ from segagent.cli.exchange import export, import_
 from segagent.cli.export_examples import export_examples
 from segagent.cli.help import HelpfulCommand, HelpfulGroup, examples
 from segagent.cli.learn import learn
+from segagent.cli.mcp import mcp
 from segagent.cli.presets import presets
 from segagent.cli.report import report
 from segagent.cli.reproduce import reproduce
@@ -280,6 +281,13 @@ _add(
     "Serve a policy on this machine.",
     "segagent serve-policy embedded --port 8321",
     name="serve-policy",
+)
+_add(
+    "Models",
+    mcp,
+    "Annotate from within programs that speak MCP.",
+    "segagent mcp --root pictures --record episodes",
+    "segagent mcp --http --port 8322 --tool grabcut",
 )
 
 

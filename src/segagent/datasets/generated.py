@@ -146,10 +146,15 @@ class ScenesDataset:
             values["max_expressions"] = values.pop("sentences")
         return ScenesDataset(num, seed=seed, split=split, config=SceneConfig(**values))
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of every scene in pixels."""
+        return self._config.shape
+
     @cached_property
     def spec(self) -> str:
         """The specification with every option, so that the same scenes can be made again."""
-        height, width = self._config.shape
+        height, width = self.shape
         return (
             f"scenes:{self.num_images}:seed={self._seed},split={self._split},"
             f"complexity={self._config.complexity},width={width},height={height},"

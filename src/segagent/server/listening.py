@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from segagent.core import InputError, MissingExtraError
 
 LOOPBACK = "127.0.0.1"
 
 
-def listen(app: Any, host: str, port: int, ready: Callable[[str], None], *, grace: int = 2) -> None:
+def listen(
+    app: Any,
+    host: str,
+    port: int,
+    ready: Callable[[str], None],
+    *,
+    grace: int = 2,
+    lifespan: Literal["on", "off"] = "off",
+) -> None:
     """Serve the ASGI application ``app``; port 0 takes a free one. ``ready`` is told the base URL.
 
     Once it is to stop, requests that are under way have ``grace`` seconds to be answered; new ones are not taken.
+    ``lifespan``: whether ``app`` is told when it starts and stops.
+
     Raises ``InputError`` if the address cannot be used, ``MissingExtraError`` without uvicorn.
     """
     try:
@@ -38,5 +48,5 @@ def listen(app: Any, host: str, port: int, ready: Callable[[str], None], *, grac
             ) from error
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{listener.getsockname()[1]}")
-        config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none", timeout_graceful_shutdown=grace)
+        config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, ws="none", timeout_graceful_shutdown=grace)
         uvicorn.Server(config).run(sockets=[listener])

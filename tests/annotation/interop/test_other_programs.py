@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from segagent.annotation.batch import Models, Run
 from segagent.annotation.interop import cvat_function
 from segagent.annotation.interop.detections import detections_of
-from segagent.core import InputError, MissingExtraError
+from segagent.core import InputError, MissingExtraError, Observation, Proposal, RefusedError
 from segagent.datasets.coco_masks import decode_segmentation
 from segagent.search import SearchConfig
 from segagent.tools.fake import DiscTool
@@ -88,34 +88,104 @@ def test_cvat_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cvat_function, "_auto_annotation", lambda: StandIn)
     models = Models(AreaPolicy(), DiscTool(5))
     function = cvat_function.DetectionFunction(
-        {"disc": "a disc", "ghost": "a ghost"}, models, SearchConfig(max_steps=1)
+        {"disc": ("a disc",), "ghost": ("a ghost",)}, models, SearchConfig(max_steps=1)
     )
     assert [(name, number) for name, number, _ in function.spec.labels] == [("disc", 0), ("ghost", 1)]
     picture = PillowImage.new("L", (WIDTH, HEIGHT))
     rows, columns = np.ogrid[:HEIGHT, :WIDTH]
     expected = (columns - WIDTH // 2) ** 2 + (rows - HEIGHT // 2) ** 2 <= 25
-    ((kind, number, points),) = function.detect(SimpleNamespace(conf_threshold=None, conv_mask_to_poly=False), picture)
+    ((kind, number, points),) = function.detect(
+        SimpleNamespace(frame_name="a.png", conf_threshold=None, conv_mask_to_poly=False), picture
+    )
     assert (kind, number) == ("mask", 0)
     left, top, right, bottom = points[-4:]
     box = np.repeat(np.arange(len(points) - 4) % 2 == 1, points[:-4]).reshape(bottom - top + 1, right - left + 1)
     assert (box == expected[top : bottom + 1, left : right + 1]).all()
     assert box.sum() == expected.sum()
-    ((kind, _, points),) = function.detect(SimpleNamespace(conf_threshold=0.1, conv_mask_to_poly=True), picture)
+    ((kind, _, points),) = function.detect(
+        SimpleNamespace(frame_name="a.png", conf_threshold=0.1, conv_mask_to_poly=True), picture
+    )
     assert kind == "polygon"
     assert (decode_segmentation([points], HEIGHT, WIDTH) == expected).mean() > 0.97
-    assert function.detect(SimpleNamespace(conf_threshold=0.99, conv_mask_to_poly=False), picture) == []
+    assert (
+        function.detect(SimpleNamespace(frame_name="a.png", conf_threshold=0.99, conv_mask_to_poly=False), picture)
+        == []
+    )
     for labels, texts in (("", ""), ("a;a", ""), ("a;b", "one"), ("a", " ; ")):
         with pytest.raises(InputError):
             cvat_function.create(labels, texts)
+
+
+class RefusingPolicy(AreaPolicy):
+    """As the other, but it has no answer about secrets."""
+
+    def propose(self, observations: Sequence[Observation], *args: Any, **more: Any) -> list[list[Proposal]]:
+        if any("secret" in one.text for one in observations):
+            raise RefusedError("the server refuses")
+        return super().propose(observations, *args, **more)
+
+
+def test_a_cvat_label_without_an_answer_takes_no_other_with_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cvat_function, "_auto_annotation", lambda: StandIn)
+    texts = {"a": ("a secret",), "b": ("a disc", "the secret", "the disc")}
+    function = cvat_function.DetectionFunction(texts, Models(RefusingPolicy(), DiscTool(5)), SearchConfig(max_steps=1))
+    context = SimpleNamespace(frame_name="7.png", conf_threshold=None, conv_mask_to_poly=False)
+    shapes = function.detect(context, PillowImage.new("L", (WIDTH, HEIGHT)))
+    assert [number for _, number, _ in shapes] == [1, 1]
+    assert [record.getMessage() for record in caplog.records] == [
+        "7.png, label 'a', 'a secret': left out: the server refuses",
+        "7.png, label 'b', 'the secret': left out: the server refuses",
+    ]
+
+
+def test_cvat_labels_are_mapped_to_sentences_by_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cvat_function, "_auto_annotation", lambda: StandIn)
+    file = tmp_path / "labels.json"
+    file.write_text('{"dog": "the dog ", "cup; red": ["the red cup", "the cup"]}')
+
+    def made(labels: str = "", texts: str = "") -> Any:
+        return cvat_function.create(labels, texts, "centre", "disc", texts_file=str(file))
+
+    assert made()._texts == {"dog": ("the dog",), "cup; red": ("the red cup", "the cup")}
+    assert [name for name, _, _ in made("dog").spec.labels] == ["dog"]
+    for labels, texts, told in (
+        ("cat", "", "says nothing about the label 'cat'"),
+        ("dog;dog", "", "each label once"),
+        ("dog", "the dog", "twice"),
+    ):
+        with pytest.raises(InputError, match=told):
+            made(labels, texts)
+    for content in ("[]", "{}", '{"dog": 3}', '{"dog": []}', '{"dog": [""]}', "{"):
+        file.write_text(content)
+        with pytest.raises(InputError, match=r"labels\.json"):
+            made()
 
 
 def test_cvat_function_with_the_real_sdk(tmp_path: Path) -> None:
     sdk: Any = pytest.importorskip("cvat_sdk.auto_annotation")
     masks: Any = pytest.importorskip("cvat_sdk.masks")
     models = Models(AreaPolicy(), DiscTool(5))
-    function = cvat_function.DetectionFunction({"disc": "a disc"}, models, SearchConfig(max_steps=1))
+    function = cvat_function.DetectionFunction({"disc": ("a disc",)}, models, SearchConfig(max_steps=1))
     assert isinstance(function.spec, sdk.DetectionFunctionSpec)
-    context = SimpleNamespace(conf_threshold=None, conv_mask_to_poly=False)
-    (shape,) = function.detect(context, PillowImage.new("RGB", (WIDTH, HEIGHT)))
+    assert [(one.name, one.id, one.type) for one in function.spec.labels] == [("disc", 0, "mask")]
+
+    class Context(sdk.DetectionFunctionContext):  # type: ignore[misc]
+        frame_name = "a.png"
+        conf_threshold = None
+        conv_mask_to_poly = False
+
+    class Strict(Context):
+        conf_threshold = 0.99
+
+    class Polygons(Context):
+        conv_mask_to_poly = True
+
+    picture = PillowImage.new("RGB", (WIDTH, HEIGHT))
+    assert function.detect(Strict(), picture) == []
+    assert [one.type.value for one in function.detect(Polygons(), picture)] == ["polygon"]
+    (shape,) = function.detect(Context(), picture)
+    assert (shape.type.value, shape.label_id) == ("mask", 0)
     decoded = masks.decode_mask(shape.points, image_width=WIDTH, image_height=HEIGHT)
     assert shape.points == masks.encode_mask(decoded)

@@ -1,17 +1,23 @@
 """SegAgent as an auto-annotation function of CVAT: ``cvat-cli task auto-annotate``.
 
-Each label of the task is looked for in each picture, by its name or by what ``texts`` says::
+Each label of the task is looked for in each picture, by its name, by what ``texts`` says, or by the sentences that a
+JSON file gives it, ``{"dog": "the dog", "cup": ["the red cup", "the cup on the left"]}``::
 
     cvat-cli --server-host HOST task auto-annotate TASK \\
         --function-module segagent.annotation.interop.cvat_function \\
         -p "labels=str:dog;cup" -p "texts=str:the dog;the cup on the left" -p policy=str:embedded
+    cvat-cli ... -p texts_file=str:labels.json
 
-Needs ``cvat-sdk`` and ``cvat-cli``, which are no part of segagent. One mask per label and picture, and none where the
-expected IoU lies below the threshold (``--conf-threshold``, else ``found``).
+Needs ``cvat-sdk`` and ``cvat-cli``, which are no part of segagent. One mask per sentence and picture, and none where
+the expected IoU lies below the threshold (``--conf-threshold``, else ``found``). A sentence that the models cannot
+answer about a picture is told in the log and takes nothing else with it.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,38 +26,71 @@ from segagent.annotation.batch import Models, make_models
 from segagent.annotation.interop.cvat import mask_runs
 from segagent.annotation.interop.polygons import outline
 from segagent.annotation.single import annotate_image, checked_text
-from segagent.core import Image, InputError, MissingExtraError
+from segagent.core import BoolMask, Image, InputError, MissingExtraError
+from segagent.core.texts import read_json
+from segagent.runs.playing import CANNOT_BE_PLAYED
 from segagent.search import SearchConfig
 
 _TOLERANCE = 1.0
 
+_log = logging.getLogger(__name__)
+
 
 def create(
-    labels: str,
+    labels: str = "",
     texts: str = "",
     policy: str = "embedded",
     tool: str = "embedded",
     steps: int = 7,
     found: float = 0.3,
+    texts_file: str = "",
 ) -> DetectionFunction:
     """What ``cvat-cli`` calls with its ``-p`` parameters; ``labels`` and ``texts`` are separated by semicolons.
 
-    Raises ``InputError`` for parameters that do not fit one another, ``MissingExtraError`` without ``cvat-sdk``.
+    With ``texts_file`` the labels are those of the file, or those of them that ``labels`` names. Raises ``InputError``
+    for parameters that do not fit one another, ``MissingExtraError`` without ``cvat-sdk``.
     """
     names = [name.strip() for name in labels.split(";") if name.strip()]
-    sentences = [text.strip() for text in texts.split(";")] if texts else names
-    if not names or len(sentences) != len(names) or len(set(names)) < len(names):
-        raise InputError(
-            f"{len(names)} labels and {len(sentences)} texts: give each label once, and a text for each or none at all"
-        )
-    pairs = {name: checked_text(text) for name, text in zip(names, sentences, strict=True)}
-    return DetectionFunction(pairs, make_models(policy, tool), SearchConfig(max_steps=steps), found)
+    if len(set(names)) < len(names):
+        raise InputError(f"labels {labels!r:.200}: give each label once")
+    if texts_file:
+        if texts:
+            raise InputError("texts and texts_file say the same thing twice; give one of them")
+        sentences = _sentences(Path(texts_file), names)
+    else:
+        given = [text.strip() for text in texts.split(";")] if texts else names
+        if not names or len(given) != len(names):
+            raise InputError(f"{len(names)} labels and {len(given)} texts: give a text for each label or none at all")
+        sentences = {name: (checked_text(text),) for name, text in zip(names, given, strict=True)}
+    return DetectionFunction(sentences, make_models(policy, tool), SearchConfig(max_steps=steps), found)
+
+
+def _sentences(path: Path, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What a JSON file says to look for, by label; of all its labels where no ``names`` are given."""
+    wanted = 'expected an object of labels, each with a sentence or a list of them: {"dog": "the black dog"}'
+    content = read_json(path, wanted)
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path}: {wanted}")
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in content.items():
+        listed = value if isinstance(value, list) else [value]
+        if not listed or not all(isinstance(text, str) for text in listed):
+            raise InputError(f"{path}, label {name!r:.80}: {wanted}")
+        try:
+            found[name] = tuple(checked_text(text) for text in listed)
+        except InputError as error:
+            raise InputError(f"{path}, label {name!r:.80}: {error}") from error
+    if missing := [name for name in names if name not in found]:
+        raise InputError(f"{path}: says nothing about the label {missing[0]!r:.80}; it has {', '.join(found)}")
+    return {name: found[name] for name in names} if names else found
 
 
 class DetectionFunction:
-    """The interface of ``cvat_sdk.auto_annotation.DetectionFunction``."""
+    """The interface of ``cvat_sdk.auto_annotation.DetectionFunction``; ``texts``: sentences by label."""
 
-    def __init__(self, texts: dict[str, str], models: Models, search: SearchConfig, found: float = 0.3) -> None:
+    def __init__(
+        self, texts: Mapping[str, Sequence[str]], models: Models, search: SearchConfig, found: float = 0.3
+    ) -> None:
         self._texts, self._models, self._search, self._found = texts, models, search, found
         self._sdk = _auto_annotation()
 
@@ -66,18 +105,24 @@ class DetectionFunction:
         picture = Image.of(np.asarray(image.convert("RGB")))
         lowest = self._found if context.conf_threshold is None else context.conf_threshold
         shapes = []
-        for number, text in enumerate(self._texts.values()):
-            trajectory = annotate_image(picture, text, self._models.policy, self._models.tool, self._search)
-            mask = trajectory.mask_at(trajectory.returned)
-            predicted = trajectory.predicted_iou_at(trajectory.returned)
-            if not mask.any() or (predicted is not None and self._models.calibrated(predicted) < lowest):
-                continue
-            if context.conv_mask_to_poly:
-                shapes.append(self._sdk.polygon(number, outline(mask, _TOLERANCE).ravel().tolist()))
-            else:
-                runs, left, top, width, height = mask_runs(mask)
-                shapes.append(self._sdk.mask(number, [*runs, left, top, left + width - 1, top + height - 1]))
+        for number, (label, texts) in enumerate(self._texts.items()):
+            for text in texts:
+                try:
+                    made = annotate_image(picture, text, self._models.policy, self._models.tool, self._search)
+                except CANNOT_BE_PLAYED as error:
+                    _log.warning("%s, label %r, %r: left out: %s", context.frame_name, label, text, error)
+                    continue
+                mask = made.mask_at(made.returned)
+                predicted = made.predicted_iou_at(made.returned)
+                if mask.any() and (predicted is None or self._models.calibrated(predicted) >= lowest):
+                    shapes.append(self._shape(number, mask, as_polygon=context.conv_mask_to_poly))
         return shapes
+
+    def _shape(self, number: int, mask: BoolMask, *, as_polygon: bool) -> Any:
+        if as_polygon:
+            return self._sdk.polygon(number, outline(mask, _TOLERANCE).ravel().tolist())
+        runs, left, top, width, height = mask_runs(mask)
+        return self._sdk.mask(number, [*runs, left, top, left + width - 1, top + height - 1])
 
 
 def _auto_annotation() -> Any:

@@ -1,0 +1,1 @@
+"""``segagent mcp``: pictures annotated from within programs that speak the Model Context Protocol."""
