@@ -151,6 +151,10 @@ def test_score(client: TestClient) -> None:
     error = likely_error(record, record.given_iou)
     assert told["predicted_iou"] == told["calibrated_iou"] == record.given_iou
     assert told["likely_error"] == {"label": error.label, "reason": error.reason}
+    assert record.outline is not None
+    assert told["outline"] == {"iou": record.outline.iou, "missing": 0.0, "spill": 0.0, "by": "tool"}
+    empty = np.zeros((48, 64), np.bool_)
+    told = post(client, "score", picture=send(client, pixels), text="the mug", mask=encode_rle(empty))
     assert told["outline"] is None
 
 
@@ -176,10 +180,8 @@ def test_the_embedded_models_answer_as_in_python() -> None:
     told = post(client, "score", picture=name, text="the red mug", mask=encode_rle(began))
     assert told["predicted_iou"] == scored.given_iou
     assert told["doubts"] == list(scored.doubts)
-    if scored.outline is None:
-        assert told["outline"] is None
-    else:
-        assert told["outline"]["iou"] == scored.outline.iou
+    assert scored.outline is not None
+    assert (told["outline"]["iou"], told["outline"]["by"]) == (scored.outline.iou, scored.outline.by)
     state = State(empty_mask(120, 160))
     prompts = [Click(60, 50, True), Click(10, 10, False), Click(90, 70, True)]
     embedding = models.tool.embed([image])[0]

@@ -165,12 +165,14 @@ class AnnotateTold(Told):
 
 class OutlineTold(Told):
     """What is seen of the mask without the words: expected IoU with the thing that it fits best, and how much of that
-    is ``missing`` and how much too much (``spill``), as shares of the mask.
+    is ``missing`` and how much too much (``spill``), as shares of the mask. ``by`` the policy; or by the tool, of which
+    ``iou`` is how well the mask agrees with what the tool makes of its box: it orders masks but is no expected IoU.
     """
 
     iou: float
     missing: float
     spill: float
+    by: Literal["policy", "tool"]
 
 
 class LikelyErrorTold(Told):
@@ -181,7 +183,7 @@ class LikelyErrorTold(Told):
 
 
 class ScoreTold(Told):
-    """What the policy thinks of a mask; ``outline`` null: it cannot judge without words."""
+    """What the policy thinks of a mask; ``outline`` null: the mask is empty."""
 
     picture: str
     predicted_iou: float

@@ -91,7 +91,7 @@ class Work:
             "calibrated_iou": calibrated,
             "outline": None
             if outline is None
-            else {"iou": outline.iou, "missing": outline.missing, "spill": outline.spill},
+            else {"iou": outline.iou, "missing": outline.missing, "spill": outline.spill, "by": outline.by},
             "likely_error": {"label": error.label, "reason": error.reason},
             "doubts": list(record.doubts),
         }
