@@ -29,7 +29,7 @@ from segagent.cli.reproduce import reproduce
 from segagent.cli.review import review
 from segagent.cli.scenes import scenes
 from segagent.cli.sentences import sentences
-from segagent.cli.serve import serve_policy
+from segagent.cli.serve import serve, serve_policy
 from segagent.cli.summary import check, summary
 from segagent.cli.team import agreement, merge, notes, split
 from segagent.cli.train import train
@@ -266,6 +266,14 @@ _add(
     calibrate,
     "Fit what a policy's predicted IoU is worth.",
     "segagent calibrate embedded:model scenes:100:split=val,seed=3,sentences=1",
+)
+_add(
+    "Models",
+    serve,
+    "Serve annotation to other programs, over HTTP.",
+    "segagent serve --port 8321",
+    "segagent serve --policy hf:checkpoint --tool sam:checkpoint",
+    "segagent serve --host 0.0.0.0 --log",
 )
 _add(
     "Models",

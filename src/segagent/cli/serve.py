@@ -1,12 +1,76 @@
-"""``segagent serve-policy``: a policy behind the OpenAI chat-completions protocol, on this machine only."""
+"""``segagent serve`` and ``serve-policy``: annotation, or a policy alone, for other programs."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import typer
 
-from segagent.cli.console import reporting_errors, say
+from segagent.cli.console import reporting_errors, say, waiting
+
+
+@reporting_errors
+def serve(
+    *,
+    policy: Annotated[
+        str, typer.Option("--policy", help="Who clicks and scores: embedded, centre, hf:DIR, openai:MODEL@URL.")
+    ] = "embedded",
+    tool: Annotated[
+        str, typer.Option("--tool", help="What turns clicks into masks: embedded, grabcut, sam:DIR, simpleclick:FILE.")
+    ] = "embedded",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 8321,
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen at; any but this machine's own needs a token.")
+    ] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="SEGAGENT_TOKEN",
+            help="The secret that requests must bring, 16 letters and digits or more; made where one is needed.",
+            show_default=False,
+        ),
+    ] = None,
+    public: Annotated[
+        str | None,
+        typer.Option("--public", metavar="NAME", help="The name of the server that stands before this one, with TLS."),
+    ] = None,
+    queue: Annotated[
+        int, typer.Option("--queue", min=1, max=1024, help="Requests at one time; more are told to try again.")
+    ] = 64,
+    timeout: Annotated[int, typer.Option("--timeout", min=1, max=86_400, help="Most seconds for one request.")] = 120,
+    megabytes: Annotated[
+        int,
+        typer.Option(
+            "--pictures", min=16, max=1_000_000, metavar="MB", help="Memory for pictures that clients have sent."
+        ),
+    ] = 512,
+    log: Annotated[bool, typer.Option("--log", help="Tell each request on stderr, a JSON object a line.")] = False,
+) -> None:
+    """Serve clicks, annotation and scores over HTTP; stop with Ctrl-C.
+
+    POST /v1/pictures, /v1/segment, /v1/annotate, /v1/refine, /v1/score and /v1/chat/completions; GET /metrics. Programs
+    read the whole interface at /v1/openapi.json.
+    """
+    from segagent.annotation.batch import make_models
+    from segagent.server.api.limits import Limits
+    from segagent.server.api.serving import serve_api
+
+    def ready(url: str, secret: str | None) -> None:
+        say(f"serving {policy} with the tool {tool} at {url}/v1")
+        say(f"interface: {url}/v1/openapi.json")
+        if secret is not None:
+            say(f"requests must bring the header 'Authorization: Bearer {secret}'")
+            say("what goes over the network is not encrypted: put a server with TLS before this one, and give --public")
+
+    with waiting("loading the models", quiet=False):
+        models = make_models(policy, tool)
+    limits = Limits(waiting=queue, seconds=timeout, pictures=megabytes << 20)
+    # Ctrl-C is how a server is meant to be stopped.
+    with contextlib.suppress(KeyboardInterrupt):
+        serve_api(models, host=host, port=port, token=token, public=public, limits=limits, log=log, ready=ready)
+    say("stopped")
 
 
 @reporting_errors

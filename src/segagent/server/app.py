@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from segagent.core import MissingExtraError, Policy, Proposal
+from segagent.core import MissingExtraError, Policy, Proposal, concurrency_of, total_usage
 from segagent.policies.chat import FORMATS, format_to_dict
 from segagent.server.listening import LOOPBACK, listen
 from segagent.server.requests import BadRequestError, ChatRequest, ServerLimits, read_request
+from segagent.server.shared_policy import MOST_THREADS, shared_policy
+from segagent.server.worker import Patience, Worker
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -19,40 +20,54 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 
+Asker: TypeAlias = "Callable[[Request, Callable[[Policy], dict[str, Any]]], Awaitable[dict[str, Any]]]"
+"""Has something done with the policy for a request, where it may take its time."""
+
+
 def create_app(policy: Policy, limits: ServerLimits | None = None) -> FastAPI:
-    """The application. The policy is asked by one request at a time; requests are read and checked side by side."""
+    """The application. What several requests ask of the policy at once goes into one call of it."""
     try:
         from fastapi import FastAPI
-        from fastapi.responses import JSONResponse
         from starlette.concurrency import run_in_threadpool
         from starlette.middleware.trustedhost import TrustedHostMiddleware
     except ImportError as error:
         raise MissingExtraError("serving a policy needs FastAPI and uvicorn: pip install 'segagent[serve]'") from error
-    bounds = limits or ServerLimits()
-    turn = threading.Lock()
-    numbers = itertools.count(1)
+    shared = shared_policy(policy, Worker("policy", min(concurrency_of(policy), MOST_THREADS)), Patience())
     app = FastAPI(title="segagent", docs_url=None, redoc_url=None, openapi_url=None)
     # A web page opened on this machine must not reach the server under another host's name.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[LOOPBACK, "localhost", "testserver"])
 
-    def answer(body: bytes) -> dict[str, Any]:
-        request = read_request(body, bounds)
-        with turn:
-            proposals = _propose(policy, request)
-        return _completion(policy, request, proposals, next(numbers))
+    async def ask(request: Request, job: Callable[[Policy], dict[str, Any]]) -> dict[str, Any]:
+        del request
+        return await run_in_threadpool(job, shared)
+
+    add_chat(app, policy.name, ask, limits or ServerLimits())
+    return app
+
+
+def add_chat(app: FastAPI, name: str, ask: Asker, bounds: ServerLimits) -> None:
+    """Have ``app`` answer ``/v1/chat/completions``, ``/v1/models`` and ``/health`` for the policy called ``name``."""
+    from starlette.responses import JSONResponse
+
+    numbers = itertools.count(1)
 
     async def complete(request: Request) -> Response:
         try:
             body = await _body(request, bounds)
-            return JSONResponse(await run_in_threadpool(answer, body))
+
+            def answer(policy: Policy) -> dict[str, Any]:
+                asked = read_request(body, bounds)
+                return _completion(policy, asked, _propose(policy, asked), next(numbers))
+
+            return JSONResponse(await ask(request, answer))
         except BadRequestError as error:
-            return JSONResponse(_error(str(error), error.parameter), status_code=error.status)
+            return JSONResponse(error_object(str(error), error.parameter), status_code=error.status)
 
     async def models(request: Request) -> Response:
         del request
         # Whatever a client calls the model, this is what it is asked in here.
         spoken = format_to_dict(FORMATS["segagent"])
-        model = {"id": policy.name, "object": "model", "owned_by": "segagent", "segagent_format": spoken}
+        model = {"id": name, "object": "model", "owned_by": "segagent", "segagent_format": spoken}
         return JSONResponse({"object": "list", "data": [model]})
 
     async def health(request: Request) -> Response:
@@ -66,7 +81,6 @@ def create_app(policy: Policy, limits: ServerLimits | None = None) -> FastAPI:
     ]
     for path, endpoint, method in routes:
         app.router.add_route(path, endpoint, methods=[method])
-    return app
 
 
 def serve(app: FastAPI, port: int, ready: Callable[[str], None]) -> None:
@@ -118,6 +132,7 @@ def _completion(policy: Policy, request: ChatRequest, proposals: list[Proposal],
             }
             for index, proposal in enumerate(proposals)
         ],
+        **_usage(proposals),
     }
 
 
@@ -130,5 +145,17 @@ def _text(request: ChatRequest, proposal: Proposal) -> str:
     return fmt.render(proposal.action, height, width, proposal.predicted_iou)
 
 
-def _error(message: str, parameter: str) -> dict[str, Any]:
-    return {"error": {"message": message, "type": "invalid_request_error", "param": parameter or None, "code": None}}
+def _usage(proposals: list[Proposal]) -> dict[str, Any]:
+    """What the replies cost, where the policy tells."""
+    spent = total_usage(proposal.usage for proposal in proposals)
+    if spent is None:
+        return {}
+    total = spent.prompt_tokens + spent.completion_tokens
+    told = {"prompt_tokens": spent.prompt_tokens, "completion_tokens": spent.completion_tokens, "total_tokens": total}
+    return {"usage": told}
+
+
+def error_object(message: str, parameter: str = "", *, code: str | None = None, ours: bool = False) -> dict[str, Any]:
+    """The body of a refusal, as OpenAI's interface has it. ``ours``: the fault is the server's."""
+    kind = "server_error" if ours else "invalid_request_error"
+    return {"error": {"message": message, "type": kind, "param": parameter or None, "code": code}}

@@ -12,10 +12,17 @@ LOOPBACK = "127.0.0.1"
 
 
 def listen(
-    app: Any, host: str, port: int, ready: Callable[[str], None], *, lifespan: Literal["on", "off"] = "off"
+    app: Any,
+    host: str,
+    port: int,
+    ready: Callable[[str], None],
+    *,
+    grace: int = 2,
+    lifespan: Literal["on", "off"] = "off",
 ) -> None:
     """Serve the ASGI application ``app``; port 0 takes a free one. ``ready`` is told the base URL.
 
+    Once it is to stop, requests that are under way have ``grace`` seconds to be answered; new ones are not taken.
     ``lifespan``: whether ``app`` is told when it starts and stops.
 
     Raises ``InputError`` if the address cannot be used, ``MissingExtraError`` without uvicorn.
@@ -28,7 +35,8 @@ def listen(
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:
         raise InputError(f"{host!r:.100}: no address of this machine; 127.0.0.1 serves this machine alone") from error
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    # Told that it is TCP, asyncio sends each part of an answer at once; else each waits some 40 ms for the one before.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
@@ -40,5 +48,5 @@ def listen(
             ) from error
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{listener.getsockname()[1]}")
-        config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, ws="none", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, ws="none", timeout_graceful_shutdown=grace)
         uvicorn.Server(config).run(sockets=[listener])

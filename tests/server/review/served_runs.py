@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "annotation"))
 from made_runs import usual_run
 
 from segagent.annotation.batch import open_run
+from segagent.server.guard import Access
 from segagent.server.review.app import create_review_app
-from segagent.server.review.guard import Access
 from segagent.server.review.session import Plan, ReviewSession
 
 _NUMBERS = itertools.count(1)

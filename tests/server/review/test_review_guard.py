@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from served_runs import FINE, Served
 
-from segagent.server.review.guard import MAX_BODY, Access
+from segagent.server.guard import Access
+from segagent.server.review.app import DOOR
 from segagent.server.review.wire import MAX_NOTE, MAX_POINTS
 
 TOKEN = "a-secret-of-thirty-letters-or-so"
@@ -111,7 +112,7 @@ def test_others_come_by_known_names_or_by_number(others: TestClient, host: str, 
 
 def test_sizes_are_bounded(served: Served) -> None:
     events = f"/api/v1/objects/{FINE}/events"
-    large = b'{"request": "' + b"x" * MAX_BODY + b'"}'
+    large = b'{"request": "' + b"x" * DOOR.max_body + b'"}'
     headers = {"content-type": "application/json"}
     assert served.client.post(events, content=large, headers=headers).status_code == 413
     pieces = (b" " * 100_000 for _ in range(12))

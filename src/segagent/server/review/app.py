@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,30 +9,24 @@ from typing import Annotated, Any
 from anyio import CapacityLimiter, to_thread
 from fastapi import Body, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
 from segagent.core import InputError, SegAgentError
+from segagent.server.ascii import Ascii
+from segagent.server.guard import Access, Door, Guard
 from segagent.server.review import wire
 from segagent.server.review.deeds import ConflictError, add, do, suggest
-from segagent.server.review.guard import Access, Guard
 from segagent.server.review.session import NotHereError, ReviewSession
 from segagent.server.review.views import done_view, image_view, object_view, objects_view, session_view
 
 STATIC = Path(__file__).with_name("static")
 API = "/api/v1"
+DOOR = Door(max_body=1 << 20, private="/api/", cookie="segagent-review")
 _MAX_WAITING = 64
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 """Of the page's files. What a machine's own tables say of .js is not always what a browser takes for a module."""
 _MONTH = 30 * 24 * 3600
-
-
-class Ascii(JSONResponse):
-    """JSON in ASCII: texts of a data set may hold what has no UTF-8."""
-
-    def render(self, content: Any) -> bytes:
-        """See starlette."""
-        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 def create_review_app(session: ReviewSession, access: Access = Access()) -> FastAPI:  # noqa: B008 - frozen
@@ -42,7 +35,7 @@ def create_review_app(session: ReviewSession, access: Access = Access()) -> Fast
         title="segagent review", version="1", docs_url=None, redoc_url=None, openapi_url=f"{API}/openapi.json",
         default_response_class=Ascii,
     )  # fmt: skip
-    app.add_middleware(Guard, access=access)
+    app.add_middleware(Guard, access=access, door=DOOR)
     # Threads of their own for what waits for the models or the disk, so that reading never waits for them.
     waiting = partial(to_thread.run_sync, limiter=CapacityLimiter(_MAX_WAITING))
     refused: dict[int | str, dict[str, Any]] = {code: {"model": wire.Refused} for code in (400, 404, 409, 422, 424)}

@@ -3,50 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import itertools
-import logging
-import queue
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import replace
 from functools import cached_property
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from segagent.core import (
-    Action,
-    BoolMask,
-    Image,
-    InputError,
-    Observation,
-    Policy,
-    Prompt,
-    SegAgentError,
-    SegmentationTool,
-    State,
-    ToolError,
-    Trajectory,
-    frozen_mask,
-)
+from segagent.core import Action, BoolMask, Image, Observation, Policy, Prompt, SegmentationTool, Trajectory
 from segagent.core.recent import Recent
-from segagent.environment import Episode, StartSpec, step, why_invalid
+from segagent.environment import Episode, StartSpec
 from segagent.search import SearchConfig, run_search
+from segagent.server.clicking import Clicking
+from segagent.server.worker import Patience, Worker
 
 _T = TypeVar("_T")
-_log = logging.getLogger(__name__)
-_Key: TypeAlias = tuple[str, bytes, tuple[Prompt, ...]]
-"""A picture, what names the mask that the prompts began at, and the prompts."""
 
 NUM_EMBEDDINGS = 16
 """Pictures whose embeddings are kept."""
-NUM_STATES = 32
-"""States after clicks that are kept, so that the next click need not repeat those before it."""
-_NOW, _SOON = 0, 1
 _FIRST_LOOK = 0.5
 """Seconds that loading the tool waits when nobody has clicked yet: it would slow down the page's first pictures."""
 
@@ -68,12 +44,10 @@ class Hands:
     ) -> None:
         self._make_tool, self._make_policy, self._load_image = make_tool, make_policy, load_image
         self._embeddings: Recent[str, object] = Recent(NUM_EMBEDDINGS)
-        self._states: Recent[_Key, State] = Recent(NUM_STATES)
-        self._turns = itertools.count()
-        self._jobs: queue.PriorityQueue[tuple[int, int, Callable[[], None]]] = queue.PriorityQueue()
+        self._clicking = Clicking()
+        self._worker = Worker("tool and policy")
         self._wanted: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
-        threading.Thread(target=self._work, name="tool and policy", daemon=True).start()
 
     def prompt(self, image: str, began: BoolMask, prompts: Sequence[Prompt], now: BoolMask, newest: Prompt) -> BoolMask:
         """The tool's mask after ``newest``, bool (height, width).
@@ -84,10 +58,12 @@ class Hands:
         """
 
         def answer() -> BoolMask:
-            state = self._after(image, began, tuple(prompts))
-            if not np.array_equal(state.mask, now):
-                return self._after(image, now, (newest,)).mask
-            return self._after(image, began, (*prompts, newest)).mask
+            def after(mask: BoolMask, given: Sequence[Prompt]) -> BoolMask:
+                return self._clicking.after(self._tool, image, lambda: self._embedding(image), mask, given).mask
+
+            if not np.array_equal(after(began, prompts), now):
+                return after(now, [newest])
+            return after(began, [*prompts, newest])
 
         return self._now(answer)
 
@@ -121,7 +97,7 @@ class Hands:
             self._wanted.move_to_end(image)
             while len(self._wanted) > NUM_EMBEDDINGS // 2:
                 self._wanted.popitem(last=False)
-        self._jobs.put((_SOON, next(self._turns), self._embed_wanted))
+        self._worker.post(self._embed_wanted)
 
     @cached_property
     def _tool(self) -> SegmentationTool:
@@ -132,25 +108,7 @@ class Hands:
         return self._make_policy()
 
     def _now(self, job: Callable[[], _T]) -> _T:
-        answer: Future[_T] = Future()
-
-        def run() -> None:
-            try:
-                answer.set_result(job())
-            except SegAgentError as error:
-                answer.set_exception(error)
-            except Exception as error:  # noqa: BLE001 - whatever a model raises is no fault of the server
-                _log.exception("the tool or the policy failed")
-                answer.set_exception(
-                    ToolError(f"the tool or the policy failed ({type(error).__name__}: {error!s:.200})")
-                )
-
-        self._jobs.put((_NOW, next(self._turns), run))
-        return answer.result()
-
-    def _work(self) -> None:
-        while True:
-            self._jobs.get()[2]()
+        return self._worker.run(job, Patience())
 
     def _embed_wanted(self) -> None:
         if "_tool" not in self.__dict__:
@@ -165,18 +123,3 @@ class Hands:
 
     def _embedding(self, image: str) -> object:
         return self._embeddings.made(image, lambda: self._tool.embed([self._load_image(image)])[0])
-
-    def _after(self, image: str, began: BoolMask, prompts: tuple[Prompt, ...]) -> State:
-        digest = hashlib.blake2b(np.packbits(began).tobytes(), digest_size=16).digest()
-        state, done = State(frozen_mask(began)), 0
-        for known in range(len(prompts), 0, -1):
-            found = self._states.get((image, digest, prompts[:known]))
-            if found is not None:
-                state, done = found, known
-                break
-        for number, prompt in enumerate(prompts[done:], done + 1):
-            if (reason := why_invalid(state, prompt, self._tool)) is not None:
-                raise InputError(reason)
-            state = replace(step(self._embedding(image), state, prompt, self._tool), previous=None)
-            self._states.put((image, digest, prompts[:number]), state)
-        return state

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from segagent.annotation.people import Verdict
+from segagent.server.wire import Asked, RleTold, Told, Writable
 
 MAX_POINTS = 20_000
 MAX_NOTE = 4_000
@@ -20,25 +21,11 @@ _FAR = 32_000
 LARGEST = 2**53 - 1
 
 
-def _writable(text: str) -> str:
-    """Refuse what cannot be written as UTF-8: half of a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("holds half of a surrogate pair; send whole characters") from error
-    return text
-
-
-Writable = Annotated[str, AfterValidator(_writable)]
 Coordinate = Annotated[int, Field(ge=-_FAR, le=_FAR)]
 Point = Annotated[list[Coordinate], Field(min_length=2, max_length=2)]
 
 
-class _Asked(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class _Event(_Asked):
+class _Event(Asked):
     request: Writable = Field(
         min_length=1, max_length=100, description="The client's own name for this event; the same again is done once."
     )
@@ -159,24 +146,13 @@ class AddedAsked(_Event):
 Index = Annotated[int, Path(ge=0, le=LARGEST, description="Of an object, as /objects tells it.")]
 
 
-class _Told(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Refused(_Told):
+class Refused(Told):
     """Why a request was not done."""
 
     error: str
 
 
-class RleTold(_Told):
-    """COCO's run-length encoding: ``size`` is [height, width], ``counts`` compressed."""
-
-    size: list[int]
-    counts: str
-
-
-class SessionTold(_Told):
+class SessionTold(Told):
     """What is served, and to whom. ``id``: a name that no other run has. ``by``: None where each browser says it."""
 
     run: str
@@ -195,7 +171,7 @@ class SessionTold(_Told):
     objects: int
 
 
-class ObjectsTold(_Told):
+class ObjectsTold(Told):
     """The work list: ``rows`` hold values in the order of ``columns``."""
 
     columns: list[str]
@@ -203,7 +179,7 @@ class ObjectsTold(_Told):
     number: int
 
 
-class NoteTold(_Told):
+class NoteTold(Told):
     """A person's words."""
 
     by: str | None
@@ -211,7 +187,7 @@ class NoteTold(_Told):
     text: str
 
 
-class StandingTold(_Told):
+class StandingTold(Told):
     """How an object stands. ``number``: of its last event. ``changed``: whether people have changed its mask."""
 
     number: int
@@ -232,7 +208,7 @@ class StandingTold(_Told):
     notes: list[NoteTold]
 
 
-class MasksTold(_Told):
+class MasksTold(Told):
     """The run's masks of an object."""
 
     given: RleTold | None
@@ -240,7 +216,7 @@ class MasksTold(_Told):
     best: RleTold | None
 
 
-class DidTold(_Told):
+class DidTold(Told):
     """An event; of a stroke or polygon ``did`` tells how many ``points`` it has."""
 
     number: int
@@ -250,7 +226,7 @@ class DidTold(_Told):
     did: dict[str, Any]
 
 
-class ObjectTold(_Told):
+class ObjectTold(Told):
     """One object. ``assigned``: whose share it is, "" for anybody's; ``also``: who else is to look. ``mask`` is the one
     that holds; ``problem`` says why there is none: the picture cannot be read.
     """
@@ -289,7 +265,7 @@ class ObjectTold(_Told):
     history: list[DidTold]
 
 
-class DoneTold(_Told):
+class DoneTold(Told):
     """What came of an event; ``index`` is the object's, also of one just added."""
 
     number: int
@@ -300,14 +276,14 @@ class DoneTold(_Told):
     milliseconds: float
 
 
-class SuggestionTold(_Told):
+class SuggestionTold(Told):
     """What the policy would do next: ``{"x", "y", "positive"}``, "finish", or None where it says nothing of use."""
 
     action: dict[str, Any] | Literal["finish"] | None
     predicted_iou: float | None
 
 
-class OnImageTold(_Told):
+class OnImageTold(Told):
     """An object of an image; ``rle`` None: it has no mask."""
 
     index: int
@@ -316,7 +292,7 @@ class OnImageTold(_Told):
     removed: bool
 
 
-class WarningTold(_Told):
+class WarningTold(Told):
     """What looks odd about objects of one image, in words."""
 
     kind: str
@@ -324,7 +300,7 @@ class WarningTold(_Told):
     words: str
 
 
-class ImageTold(_Told):
+class ImageTold(Told):
     """An image with all its objects."""
 
     key: str
@@ -335,7 +311,7 @@ class ImageTold(_Told):
     warnings: list[WarningTold]
 
 
-class EventTold(_Told):
+class EventTold(Told):
     """An event that somebody made."""
 
     number: int
@@ -344,7 +320,7 @@ class EventTold(_Told):
     by: str | None
 
 
-class EventsTold(_Told):
+class EventsTold(Told):
     """Events since a number; ``number`` is the last one's."""
 
     number: int

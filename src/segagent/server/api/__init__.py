@@ -1,0 +1,1 @@
+"""``segagent serve``: annotation over HTTP, for programs."""
