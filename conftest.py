@@ -26,7 +26,7 @@ def pytest_configure() -> None:
 CHROMIUM = Path("/usr/bin/chromium")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # While it is there, its event loop is, and no other can run.
 def chromium() -> Iterator[Any]:
     """Chromium, driven by Playwright; tests that need it are skipped where either is missing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra 'dev'")

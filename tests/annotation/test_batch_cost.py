@@ -55,6 +55,17 @@ def test_an_audit_embeds_each_image_once_and_asks_in_batches(tmp_path: Path) -> 
     assert open_run(tmp_path / "run").costs()["tool_calls"] == 12
 
 
+def test_the_tools_opinion_embeds_no_image_again(tmp_path: Path) -> None:
+    tool, scenes = CountingTool(), open_dataset(SCENES)
+    config = RunConfig("audit", tool_opinion=True)
+    run_job(scenes, lambda: Models(CountingPolicy(), tool), tmp_path / "run", config)
+    pictures = {sample.load_image().key for sample in scenes}
+    assert sorted(key for key in tool.images if key in pictures) == sorted(pictures)
+    # What each click makes, and the tool's own outline of each given mask.
+    assert sorted(tool.batches[-15:]) == [1] * 12 + [4] * 3
+    assert all(one.outline is not None and one.outline.by == "tool" for one in open_run(tmp_path / "run").objects())
+
+
 @pytest.mark.parametrize(
     ("given", "after", "calibration", "repaired"),
     [

@@ -70,7 +70,7 @@ def audited(tool: WholeThing, folder: Path, *masks: BoolMask) -> Run:
         write_bytes(folder / f"{number}.png", encode_png(mask))
         samples.append(f'{{"image": "a.png", "mask": "{number}.png", "text": "it"}}')
     (folder / "manifest.json").write_text(f'{{"samples": [{", ".join(samples)}]}}')
-    return segagent.audit(str(folder), out=folder / "run", models=Models(Wordless(), tool))
+    return segagent.audit(str(folder), out=folder / "run", models=Models(Wordless(), tool), tool_opinion=True)
 
 
 @pytest.mark.parametrize("accepts_box", [True, False])

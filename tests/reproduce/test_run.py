@@ -189,7 +189,7 @@ def test_the_real_thing_in_miniature_of_miniature(tmp_path: Path, monkeypatch: p
     """The embedded models, trained for two steps: everything fits together."""
     monkeypatch.setattr(filtering, "_RESAMPLES", 10)
     config = quick_config(
-        train_scenes=2, test_scenes=1, val_scenes=1, noc_clicks=3, steps=(1, 2), candidates=2, sft_steps=2,
+        train_scenes=4, test_scenes=1, val_scenes=1, noc_clicks=3, steps=(1, 2), candidates=2, sft_steps=2,
         star_steps=2, first_action_scenes=1, first_action_steps=1,
     )  # fmt: skip
     results = reproduce_miniature(tmp_path, config, workers=1)

@@ -127,7 +127,7 @@ def audit(
 @overload
 def audit(
     source: str | Path | Dataset, *, out: str | Path, models: Models | None = ..., seed: int = ...,
-    workers: int | None = ..., retry_failed: bool = ...,
+    workers: int | None = ..., retry_failed: bool = ..., tool_opinion: bool = ...,
 ) -> Run: ...  # fmt: skip
 def audit(
     source: Picture | Dataset,
@@ -139,12 +139,14 @@ def audit(
     seed: int = 0,
     workers: int | None = None,
     retry_failed: bool = False,
+    tool_opinion: bool = False,
 ) -> ObjectRecord | Run:
     """Score one mask, or those of a data set, against their texts: ``record.predicted_iou``, ``run.calibrated(...)``.
 
-    Else as :func:`annotate`.
+    ``tool_opinion``: where the policy cannot judge outlines, the tool draws each mask anew from its box, and what the
+    two disagree in moves it up the order. Else as :func:`annotate`.
     """
-    config = RunConfig("audit", seed=seed)
+    config = RunConfig("audit", seed=seed, tool_opinion=tool_opinion)
     return _do(source, text, mask, out, models, config, workers, retry_failed=retry_failed)
 
 

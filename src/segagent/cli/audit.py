@@ -41,6 +41,14 @@ def audit(
     ] = None,
     images: ImagesOption = None,
     crowds: CrowdsOption = False,
+    tool_opinion: Annotated[
+        bool,
+        typer.Option(
+            "--tool-opinion",
+            help="Where POLICY cannot judge outlines, the tool draws each mask anew; one call more per object.",
+            rich_help_panel=DATA_SET,
+        ),
+    ] = False,
     models: ModelOptions,
     only: OnlyOption = None,
     guidelines: GuidelinesOption = None,
@@ -55,7 +63,8 @@ def audit(
     choice = models.choose()
     if text is not None:
         require_unset(
-            images=images, price=run.price, out=out, only=only or None, guidelines=guidelines, **run.given(),
+            images=images, price=run.price, out=out, only=only or None, guidelines=guidelines,
+            tool_opinion=tool_opinion or None, **run.given(),
         )  # fmt: skip
         if mask is None:
             raise InputError("--mask is missing; give the mask to look at")
@@ -66,7 +75,7 @@ def audit(
     if out is None:
         raise InputError("--out is missing; give the run folder (-o RUN)")
     opened = open_given(source, images=images, crowds=crowds)
-    config = RunConfig("audit", choice.search, seed=seed)
+    config = RunConfig("audit", choice.search, seed=seed, tool_opinion=tool_opinion)
     run_dataset(opened, out, choice, config, only=only, guidelines=guidelines, run=run, as_json=as_json)
 
 

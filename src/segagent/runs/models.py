@@ -83,25 +83,29 @@ def in_turns(models: _M) -> _M:
 
 
 def with_embeddings(models: _M, embeddings: Mapping[str, object]) -> _M:
-    """The same models, with a tool that has looked at some pictures already: their embeddings by ``Image.key``."""
-    return with_changes(models, tool=_HasLooked(models.tool, embeddings)) if embeddings else models
+    """The same models, with a tool that remembers the pictures that it looks at: the embeddings by ``Image.key``.
+
+    For as many pictures as fit into memory: it forgets none.
+    """
+    return with_changes(models, tool=_HasLooked(models.tool, embeddings))
 
 
 class _HasLooked:
-    """A tool that has embedded some pictures already."""
+    """A tool that has embedded some pictures already, and embeds none twice."""
 
     def __init__(self, tool: SegmentationTool, embeddings: Mapping[str, object]) -> None:
         self._tool = tool
-        self._embeddings = embeddings
+        self._embeddings = dict(embeddings)
         self.name = tool.name
         self.accepts_box = tool.accepts_box
         keep_origin(self, tool)
 
     def embed(self, images: Sequence[Image]) -> list[object]:
         """See :class:`segagent.core.SegmentationTool`."""
-        missing = [image for image in images if image.key not in self._embeddings]
-        others = iter(self._tool.embed(missing) if missing else ())
-        return [self._embeddings[image.key] if image.key in self._embeddings else next(others) for image in images]
+        missing = {image.key: image for image in images if image.key not in self._embeddings}
+        if missing:
+            self._embeddings.update(zip(missing, self._tool.embed(list(missing.values())), strict=True))
+        return [self._embeddings[image.key] for image in images]
 
     def segment(self, requests: Sequence[SegmentRequest]) -> list[Segmentation]:
         """See :class:`segagent.core.SegmentationTool`."""

@@ -152,8 +152,8 @@ def play_images(
     lanes = models.lanes
     began = lanes.clock() - (0.0 if prepared is None else prepared.seconds)
     player = in_turns(models)
-    if prepared is not None:
-        player = with_embeddings(player, prepared.embeddings)
+    if kind.embeds:
+        player = with_embeddings(player, {} if prepared is None else prepared.embeddings)
 
     def load() -> Sequence[Sequence[_Loaded]]:
         return [_load(task, models, kind) for task in tasks] if prepared is None else prepared.images
@@ -167,7 +167,7 @@ def play_images(
         made = dict(zip(played, _play(list(played.values()), player, kind), strict=True))
         share = (lanes.clock() - began) / max(sum(bool(_episodes([one])) for image in images for one in image), 1)
         return [
-            ImageResult(task.unit, *_results(place, image, made, models, kind, share))
+            ImageResult(task.unit, *_results(place, image, made, player, kind, share))
             for place, (task, image) in enumerate(zip(tasks, images, strict=True))
         ]
 

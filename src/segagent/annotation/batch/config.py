@@ -26,6 +26,7 @@ class RunConfig:
     people.
     ``found``: annotate answers "not found" where the calibrated predicted IoU of its mask is below this.
     ``seed``: each object's own seed comes of it and the object's id.
+    ``tool_opinion``: of an audit, whether the tool draws each mask anew where the policy cannot judge outlines.
     ``only``: which objects. ``guidelines``: the project's rules, told to policies that read them.
     ``batch_images``: how many images are worked on at once; ``batch_episodes``: about how many of their objects the
     models are asked together. Neither changes a record.
@@ -40,6 +41,7 @@ class RunConfig:
     seed: int = 0
     only: Only = Only()  # noqa: RUF009 - frozen
     guidelines: str = ""
+    tool_opinion: bool = False
     batch_images: int = 1
     batch_episodes: int = 16
 
@@ -63,5 +65,9 @@ class RunConfig:
         own = {"audit": (), "refine": ("below", "margin", "sure"), "annotate": ("found",)}[self.job]
         settings = {"job": self.job, "search": search, **{name: getattr(self, name) for name in own}, "seed": self.seed}
         # Left out where they say nothing, so that runs of earlier versions can be gone on with.
-        more = {"only": self.only.to_dict(), "guidelines": self.guidelines}
+        more = {
+            "only": self.only.to_dict(),
+            "guidelines": self.guidelines,
+            "tool_opinion": self.tool_opinion and self.job == "audit",
+        }
         return settings | {name: value for name, value in more.items() if value}

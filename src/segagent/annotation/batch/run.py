@@ -43,6 +43,7 @@ OPTIONS = {
     "sure": "--sure",
     "found": "--found",
     "seed": "--seed",
+    "tool_opinion": "--tool-opinion",
     "only.image": "--only",
     "only.category": "--only",
     "only.id": "--only",

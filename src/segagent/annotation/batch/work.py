@@ -21,7 +21,6 @@ from segagent.datasets import Sample
 from segagent.environment import Episode, StartSpec
 from segagent.environment.seeds import episode_seed
 from segagent.policies.mending import MendingPolicy, outline_judge
-from segagent.runs.models import in_turns
 from segagent.runs.playing import CANNOT_BE_PLAYED, Asked, Playing, failed
 from segagent.search import SearchConfig, rollout
 
@@ -93,8 +92,8 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
     predicted = trajectory.predicted_iou_at(trajectory.returned)
     against = speaks_against(models.policy, image, trajectory.text)
     outline = None if config.job == "annotate" else seen_outline(models.policy, image, trajectory)
-    if outline is None and config.job == "audit":
-        outline = tool_outline(in_turns(models).tool, image, trajectory.mask_at(0))
+    if outline is None and config.job == "audit" and config.tool_opinion:
+        outline = tool_outline(models.tool, image, trajectory.mask_at(0))
     if config.job == "annotate":
         outcome = made_or_not_found(trajectory, models, config.found)
     else:

@@ -125,7 +125,8 @@ def _rows_of(
 
 def matching(percept: Percept, coverage: npt.NDArray[np.float32]) -> int | None:
     """Which found object is the one of ``coverage`` (GRID, GRID) in 0..1; None if none overlaps enough."""
-    found = percept.coverage.flatten(1).numpy()
+    # As solid outlines: those that two opinions make the mean of are soft where the two differ.
+    found = (percept.coverage.flatten(1) > 0.5).float().numpy()
     flat = coverage.reshape(-1)
     overlap = found @ flat
     share = overlap / np.maximum(found.sum(1) + flat.sum() - overlap, 1e-6)
