@@ -21,8 +21,10 @@ class Model:
     def __init__(self) -> None:
         self.calls: list[list[int]] = []
         self.open = threading.Event()
+        self.begun = threading.Event()
 
     def __call__(self, questions: Sequence[int]) -> list[int]:
+        self.begun.set()
         self.open.wait(20)
         self.calls.append(list(questions))
         if 13 in questions:
@@ -67,9 +69,7 @@ def test_what_waits_goes_into_one_call_and_hurry_goes_first() -> None:
     worker, model = Worker("test"), Model()
     with ThreadPoolExecutor(12) as pool:
         first = pool.submit(worker.ask, "slow", model, [0], Patience())
-        until_waiting(worker, 0)
-        while worker.waiting:
-            time.sleep(0.001)
+        assert model.begun.wait(20)
         slow = [pool.submit(worker.ask, "slow", model, [number], Patience()) for number in range(1, 6)]
         until_waiting(worker, 5)
         click = pool.submit(worker.ask, "click", model, [70], Patience(), head_start=9)
@@ -86,7 +86,9 @@ def test_what_waits_goes_into_one_call_and_hurry_goes_first() -> None:
 def test_a_call_is_bounded() -> None:
     worker, model = Worker("test"), Model()
     with ThreadPoolExecutor(20) as pool:
-        done = [pool.submit(worker.ask, "same", model, [number] * 3, Patience()) for number in range(12)]
+        done = [pool.submit(worker.ask, "same", model, [0] * 3, Patience())]
+        assert model.begun.wait(20)  # What is put in before it begins goes with it.
+        done += [pool.submit(worker.ask, "same", model, [number] * 3, Patience()) for number in range(1, 12)]
         until_waiting(worker, 3 * 11)
         model.open.set()
         for one in done:
