@@ -15,11 +15,12 @@ from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.models import Models
 from segagent.annotation.batch.records import ObjectRecord, Outcome, SeenOutline
 from segagent.annotation.batch.second_opinion import tool_outline
-from segagent.annotation.single import checked_text, speaks_against
+from segagent.annotation.single import checked_text
 from segagent.core import Image, Policy, Trajectory, iou
 from segagent.datasets import Sample
 from segagent.environment import Episode, StartSpec
 from segagent.environment.seeds import episode_seed
+from segagent.policies.doubts import speaks_against
 from segagent.policies.mending import MendingPolicy, outline_judge
 from segagent.runs.playing import CANNOT_BE_PLAYED, Asked, Playing, failed
 from segagent.search import SearchConfig, rollout
