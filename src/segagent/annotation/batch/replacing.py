@@ -11,37 +11,50 @@ from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.likely_error import WRONG_BELOW
 from segagent.annotation.batch.models import Models
 from segagent.annotation.batch.records import SeenOutline
-from segagent.core import Trajectory, iou
+from segagent.annotation.batch.second_opinion import redrawn
+from segagent.core import Image, Trajectory, iou
 
 SAME_THING = 0.4
 """An answer of at least this IoU with the given mask is about the same thing."""
 SURE_OUTLINE = 0.85
 """So good an outline, judged without words, may replace a worse one of the same thing where the words say nothing."""
+AGREES_BY = 0.05
+"""By so much IoU the tool must agree better with an answer about the same thing than with the given mask."""
 
 
 def replaces(
-    trajectory: Trajectory, doubts: Collection[str], outline: SeenOutline | None, models: Models, config: RunConfig
+    trajectory: Trajectory,
+    image: Image,
+    doubts: Collection[str],
+    outline: SeenOutline | None,
+    models: Models,
+    config: RunConfig,
 ) -> bool:
     """Whether the answer of a refine's ``trajectory`` takes the given mask's place.
 
-    ``doubts`` of the policy; ``outline``: what is seen of both masks without the words, None where nothing is.
+    ``doubts`` of the policy; ``outline``: what it sees of both masks without the words, None where it judges none.
 
-    - By the words: the predicted IoU rises by more than ``config.margin`` and is then, calibrated, at least
-      ``config.sure``, and the policy has no doubts. Where outlines are judged, another thing than the given one needs
-      more: hardly anything of the given mask is what is meant. A policy that mistakes what is meant is sure of its
-      mistake, and right masks are lost by that alone.
-    - By the outline, whatever the words say: of the same thing the answer is a sure outline, and better by the margin;
-      by half of it where the predicted IoU rises by the margin too.
+    The words speak for the answer where the predicted IoU rises by more than ``config.margin`` and is then, calibrated,
+    at least ``config.sure``, and the policy has no doubts. Where nothing else is known that is enough. Else:
+
+    - *Another thing* than the given one needs the words, and that hardly anything of the given mask is what is meant:
+      a policy that mistakes what is meant is sure of its mistake.
+    - *The same thing* needs the words or an outline that is sure, and better by the margin, whatever is meant; and that
+      the tool agrees, which is told nothing but the given mask's box.
+
+    Raises what the tool raises.
     """
     given, predicted = trajectory.start.predicted_iou, trajectory.predicted_iou_at(trajectory.returned)
     if not trajectory.returned or given is None or predicted is None:
         return False
-    rises = predicted > given + config.margin
-    by_words = rises and models.calibrated(predicted) >= config.sure and not doubts
+    by_words = predicted > given + config.margin and models.calibrated(predicted) >= config.sure and not doubts
     if outline is None or outline.answer_iou is None:
         return by_words
-    if iou(trajectory.mask_at(0), trajectory.mask_at(trajectory.returned)) < SAME_THING:
+    before, answer = trajectory.mask_at(0), trajectory.mask_at(trajectory.returned)
+    if iou(before, answer) < SAME_THING:
         return by_words and given < WRONG_BELOW
-    better_by = config.margin / 2 if rises else config.margin
-    by_outline = outline.answer_iou >= SURE_OUTLINE and outline.answer_iou >= outline.iou + better_by
-    return by_words or by_outline
+    by_outline = outline.answer_iou >= SURE_OUTLINE and outline.answer_iou >= outline.iou + config.margin
+    if not (by_words or by_outline):
+        return False
+    drawn = redrawn(models.tool, image, before)
+    return iou(drawn, answer) >= iou(drawn, before) + AGREES_BY

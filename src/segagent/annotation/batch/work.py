@@ -97,7 +97,7 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
         given = trajectory.start.predicted_iou
         if given is None or predicted is None:
             return failed(sample, no_iou(models.policy.name))
-        if config.job == "refine" and replaces(trajectory, against, outline, models, config):
+        if config.job == "refine" and replaces(trajectory, image, against, outline, models, config):
             outcome = "repaired"
         else:
             outcome = "audited" if config.job == "audit" else "kept"
