@@ -32,7 +32,8 @@ def calibrate(
     """Fit the isotonic calibration of POLICY's predicted IoU on its own episodes and store it in its folder.
 
     'segagent score' and 'annotate' then also give the calibrated IoU: what such masks turn out to be on average. Up to
-    1000 masks are stored beside it, for --accept. Of several data sets every mask counts alike.
+    1000 masks are stored beside it, for --accept. Of several data sets every mask counts alike. Masks of objects that
+    POLICY has doubts about get a curve of their own, from 100 on.
     """
     from segagent.core import InputError
     from segagent.evaluation.calibration import (
