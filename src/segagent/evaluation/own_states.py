@@ -49,9 +49,12 @@ class OwnStates:
     def evidence(self) -> Evidence:
         """The states of objects that the policy does not doubt, as evidence; all where it doubts every one."""
         rows = [row for row, doubted in enumerate(self.doubted) if not doubted] or range(len(self.predicted))
-        lists = (self.predicted, self.true, self.images, self.final)
-        predicted, true, images, final = ([values[row] for row in rows] for values in lists)
-        return Evidence.of(predicted, true, images, final)
+        return Evidence.of(
+            [self.predicted[row] for row in rows],
+            [self.true[row] for row in rows],
+            [self.images[row] for row in rows],
+            [self.final[row] for row in rows],
+        )
 
     def calibration(self) -> Calibration:
         """Fitted on the states, those of doubted objects apart where there are :data:`ENOUGH_DOUBTED` and others.
