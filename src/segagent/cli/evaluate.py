@@ -160,4 +160,6 @@ def _tell(results: dict[str, Any], config: EvaluationConfig, progress: Progress,
     if progress.cost["not_greedy"]:
         count = progress.cost["not_greedy"]
         warn(f"{count:.0f} replies were sampled, for the policy's server takes no temperature")
+    if count := progress.cost["not_structured"]:
+        warn(f"{count:.0f} replies were written freely, for the policy's server takes no JSON schema")
     say(f"results: {one_line(str(path))}")

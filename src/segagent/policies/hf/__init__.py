@@ -20,6 +20,7 @@ from segagent.policies.chat import (
     format_for_name,
     parse_spec,
     recorded_format,
+    refuse_when_tuned,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ def make_hf_policy(rest: str) -> ChatPolicy:
         raise SpecError(f"option dtype={options['dtype']!r:.50}: expected float32, bfloat16 or float16")
     batch = round(spec.number("batch", 8, 1, 4096))
     max_tokens = round(spec.number("max_tokens", 256, 1, 1e6))
-    chosen_format(spec, FORMATS["paper"])  # Unusable options are told before anything large is loaded.
+    # Unusable options are told before anything large is loaded.
+    told = None if "format" in options else recorded_format(spec.target)
+    refuse_when_tuned(spec, told)
+    chosen_format(spec, told or FORMATS["qwen3"])
 
     from segagent.policies.hf.loading import load_checkpoint
     from segagent.policies.hf.model import LocalModel
