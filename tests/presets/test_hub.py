@@ -95,7 +95,7 @@ def test_nothing_is_fetched_offline(hub: FakeHub, monkeypatch: pytest.MonkeyPatc
     assert not offline()
     go_offline()
     assert offline()
-    assert fetch(NAME, COMMIT, pytest.fail) == here(NAME, COMMIT)
+    assert fetch(NAME, COMMIT, pytest.fail) == here(NAME, COMMIT) != fetch(NAME, "main", pytest.fail)
     with pytest.raises(WeightsError, match="nothing is fetched offline; fetch it where there is a connection: hf download"):
         fetch("Qwen/Qwen3-VL-4B-Instruct", COMMIT, pytest.fail)
     with pytest.raises(WeightsError, match="not asked offline"):

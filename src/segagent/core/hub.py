@@ -68,10 +68,10 @@ def here(name: str, revision: str) -> Path | None:
             return None
     hub = _client()
     try:
-        folder = Path(hub.snapshot_download(name, revision=revision, local_files_only=True))
-    except (OSError, ValueError):  # What is not there, and a name that cannot be one.
+        found = hub.try_to_load_from_cache(name, "config.json", revision=revision)
+    except ValueError:  # A name that cannot be one.
         return None
-    return folder if _whole(folder) else None
+    return Path(found).parent if isinstance(found, str) and _whole(Path(found).parent) else None
 
 
 def fetch(name: str, revision: str, tell: Callable[[str], None]) -> Path:
@@ -117,7 +117,8 @@ def fetch(name: str, revision: str, tell: Callable[[str], None]) -> Path:
         _require_space(cache, sum(missing), name)
     names = [file for file, _ in listed.files]
     try:
-        return Path(hub.snapshot_download(name, revision=listed.revision, allow_patterns=names))
+        # By its own name, so that the client remembers which commit a branch was.
+        return Path(hub.snapshot_download(name, revision=revision, allow_patterns=names))
     except (OSError, ValueError) as error:
         raise WeightsError(f"{name}: could not be fetched ({_short(error)}); run the command again to go on") from error
 
@@ -138,12 +139,8 @@ def look_up(name: str, revision: str) -> Listing:
         raise WeightsError(f"{name}: the hub knows no such model, or shows it only after 'hf auth login'") from error
     except hub.errors.OfflineModeIsEnabled as error:
         raise WeightsError(f"{name}: the hub is not asked offline") from error
-    except (OSError, ValueError) as error:
-        raise _unreachable(name, error) from error
     except Exception as error:
-        # The client's own errors and its HTTP library's have no common base that is public.
-        if type(error).__module__.partition(".")[0] not in ("httpx", "httpcore", "huggingface_hub", "requests"):
-            raise
+        # What the client's HTTP library raises changes with its version, and has no common base.
         raise _unreachable(name, error) from error
     files = {one.rfilename: int(one.size or 0) for one in info.siblings or [] if "/" not in one.rfilename}
     wanted = {file: size for file, size in files.items() if file.endswith(_WANTED)}
@@ -168,9 +165,7 @@ def _client() -> Any:
 
 
 def _whole(folder: Path) -> bool:
-    """Whether a snapshot has its configuration and all files that its index of weights names."""
-    if not (folder / "config.json").is_file():
-        return False
+    """Whether a snapshot has weights, and all files that its index of weights names."""
     for index in folder.glob("*.index.json"):
         listed = read_json(index)
         shards = listed.get("weight_map", {}) if isinstance(listed, dict) else {}
