@@ -17,7 +17,7 @@ for _part in ("policies/hf", "policies/openai", "tools/sam", "tools/simpleclick"
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """``llava``, ``qwen`` (Qwen-VL), ``qwen2.5``, ``qwen3``, ``sam``, ``sam2``, ``sam3``: folders; ``simpleclick``: a file."""
+    """Folders by class (``qwen`` is Qwen-VL); ``simpleclick`` is a file."""
     import seeded_simpleclick
     import tiny_checkpoints
     import tiny_sam

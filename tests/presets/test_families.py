@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
-transformers = pytest.importorskip("transformers")
-
 import numpy as np
+import pytest
 from PIL import Image as PillowImage
 from tiny_families import MAKERS
 
@@ -21,7 +18,9 @@ from segagent.policies.chat import BY_MODEL_TYPE, FORMATS, ChatPolicy
 
 pytestmark = pytest.mark.slow
 
-LOOKS = [observation(40 + 30 * n, 90 - 10 * n, text, seed=n) for n, text in enumerate(("the mug", "a longer text", "x"))]
+LOOKS = [
+    observation(40 + 30 * n, 90 - 10 * n, text, seed=n) for n, text in enumerate(("the mug", "a longer text", "x"))
+]
 
 
 @pytest.fixture

@@ -8,10 +8,8 @@ import types
 from collections.abc import Iterator
 from pathlib import Path
 
+import huggingface_hub as hub_client
 import pytest
-
-hub_client = pytest.importorskip("huggingface_hub")
-
 from fake_hub import FakeHub
 
 from segagent.annotation.machine import Gpu, Machine, this_machine
@@ -96,7 +94,9 @@ def test_nothing_is_fetched_offline(hub: FakeHub, monkeypatch: pytest.MonkeyPatc
     go_offline()
     assert offline()
     assert fetch(NAME, COMMIT, pytest.fail) == here(NAME, COMMIT) != fetch(NAME, "main", pytest.fail)
-    with pytest.raises(WeightsError, match="nothing is fetched offline; fetch it where there is a connection: hf download"):
+    with pytest.raises(
+        WeightsError, match="nothing is fetched offline; fetch it where there is a connection: hf download"
+    ):
         fetch("Qwen/Qwen3-VL-4B-Instruct", COMMIT, pytest.fail)
     with pytest.raises(WeightsError, match="not asked offline"):
         look_up(NAME, "main")
@@ -159,7 +159,9 @@ def test_a_model_on_modelscope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(asked) == 3
 
 
-def test_a_preset_is_pinned_to_what_the_hub_says(hub: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_preset_is_pinned_to_what_the_hub_says(
+    hub: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "egm.toml"
     assert main(["presets", "egm-4b+sam2", "--pin", "-o", str(out)]) == 0
     pinned, was = load_preset(str(out)), load_preset("egm-4b+sam2")

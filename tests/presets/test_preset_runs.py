@@ -176,7 +176,9 @@ def test_one_word_fetches_announces_and_runs(weights: dict[str, Path], photo: Pa
         assert "Qwen/Qwen3-VL-4B-Instruct/model.safetensors" in hub.fetched
         assert not any("original.pt" in file for file in hub.fetched)
     record = Trajectory.from_dict(json.loads((tmp_path / "out" / "trajectory.json").read_text()))
-    assert record.policy.startswith(f"hf:{row.policy_weights.hub}?revision={row.policy_weights.revision}&dtype=bfloat16")
+    assert record.policy.startswith(
+        f"hf:{row.policy_weights.hub}?revision={row.policy_weights.revision}&dtype=bfloat16"
+    )
     assert len(record.steps) == 1
 
 

@@ -1,4 +1,4 @@
-"""Tiny random-weight checkpoints of the classes that ``config.model_type`` tells apart, besides ``tiny_checkpoints``."""
+"""Tiny random-weight checkpoints of all classes that ``config.model_type`` tells apart."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ _MIXED = {
 }
 
 
-def _qwen(
-    folder: Path, kind: str, processor: str, text: dict[str, Any], vision: dict[str, Any], patch: int
-) -> Path:
+def _qwen(folder: Path, kind: str, processor: str, text: dict[str, Any], vision: dict[str, Any], patch: int) -> Path:
     """A model of the Qwen-VL line; ``kind`` is the beginning of its classes' names."""
     special = [f"<|{name}|>" for name in _NAMES]
     tokenizer = tiny_checkpoints._tokenizer(special, "<|vision_start|><|image_pad|><|vision_end|>")
@@ -137,7 +135,9 @@ def internvl(folder: Path) -> Path:
             "size": {"height": 28, "width": 28}, "crop_to_patches": False,
         })
     )  # fmt: skip
-    (folder / "processor_config.json").write_text(json.dumps({"processor_class": "InternVLProcessor", "image_seq_length": 4}))
+    (folder / "processor_config.json").write_text(
+        json.dumps({"processor_class": "InternVLProcessor", "image_seq_length": 4})
+    )
     return folder
 
 
@@ -160,7 +160,9 @@ def llava_next(folder: Path) -> Path:
     transformers.LlavaNextForConditionalGeneration(config).save_pretrained(folder)
     processor = transformers.LlavaNextProcessor(
         image_processor=transformers.LlavaNextImageProcessorPil(
-            size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}, image_grid_pinpoints=[[28, 56], [56, 28], [56, 56]]
+            size={"shortest_edge": 28},
+            crop_size={"height": 28, "width": 28},
+            image_grid_pinpoints=[[28, 56], [56, 28], [56, 56]],
         ),
         tokenizer=tokenizer,
         patch_size=14,

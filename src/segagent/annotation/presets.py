@@ -1,7 +1,7 @@
 """Presets: one word for a policy's weights and convention, a tool, a first action and a search.
 
-The files are in ``segagent/presets``; a file of one's own in the same form can be named instead. ``NAME@URL`` is a preset
-whose policy a server runs, under its name on the hub.
+The files are in ``segagent/presets``; a file of one's own in the same form can be named instead. ``NAME@URL`` is a
+preset whose policy a server runs, under its name on the hub.
 """
 
 from __future__ import annotations
@@ -222,7 +222,8 @@ def pinned(preset: Preset) -> str:
     """
     lines = []
     section = ""
-    for line in preset.text.splitlines():
+    for written in preset.text.splitlines():
+        line = written
         if header := re.fullmatch(r"\s*\[(\w+)\]\s*", line):
             section = header[1]
         own = {"policy_weights": preset.policy_weights, "tool_weights": preset.tool_weights}.get(section)

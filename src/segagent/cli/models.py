@@ -121,7 +121,8 @@ class ModelOptions:
         ),
     ] = None
     tool_weights: Annotated[
-        str | None, typer.Option("--tool-weights", metavar="PATH", help="In place of the preset's tool: folder, file or hub name.")
+        str | None,
+        typer.Option("--tool-weights", metavar="PATH", help="In place of the preset's tool: folder, file or hub name."),
     ] = None
     offline: Annotated[
         bool, typer.Option("--offline", help="Fetch no weights; they must be on this machine (as HF_HUB_OFFLINE=1).")

@@ -19,7 +19,8 @@ def presets(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Print this one's file.")] = None,
     *,
     pin: Annotated[
-        bool, typer.Option("--pin", help="Write NAME's file with the commits that the hub names now, for --preset FILE.")
+        bool,
+        typer.Option("--pin", help="Write NAME's file with the commits that the hub names now, for --preset FILE."),
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to, a .toml file.")] = None,
 ) -> None:

@@ -26,7 +26,7 @@ _WANTED = (".json", ".safetensors", ".txt", ".jinja", ".model", ".tiktoken")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the hub says of a model: the full ``revision``, the ``files`` that are needed with their bytes, ``licence``."""
+    """What the hub says of a model: its commit, the files that are needed with their bytes, its licence."""
 
     revision: str
     files: tuple[tuple[str, int], ...]
@@ -92,8 +92,8 @@ def fetch(name: str, revision: str, tell: Callable[[str], None]) -> Path:
         return found
     if offline():
         raise WeightsError(
-            f"{name}: revision {revision:.40} is not on this machine, and nothing is fetched offline; fetch it where there "
-            f"is a connection: hf download {name} --revision {revision}"
+            f"{name}: revision {revision:.40} is not on this machine, and nothing is fetched offline; fetch it where "
+            f"there is a connection: hf download {name} --revision {revision}"
         )
     try:
         listed = look_up(name, revision)
@@ -124,7 +124,7 @@ def fetch(name: str, revision: str, tell: Callable[[str], None]) -> Path:
 
 
 def look_up(name: str, revision: str) -> Listing:
-    """What the hub says of ``name`` at ``revision`` now. Raises ``WeightsError`` where it cannot be asked or refuses."""
+    """What the hub says of ``name`` at ``revision`` now. Raises ``WeightsError`` where it says nothing or refuses."""
     hub = _client()
     try:
         info = hub.HfApi().model_info(name, revision=revision, files_metadata=True)
@@ -152,7 +152,9 @@ def look_up(name: str, revision: str) -> Listing:
 
 
 def _unreachable(name: str, error: BaseException) -> WeightsError:
-    return WeightsError(f"{name}: the hub cannot be asked ({_short(error)}); with the weights on this machine: --offline")
+    return WeightsError(
+        f"{name}: the hub cannot be asked ({_short(error)}); with the weights on this machine: --offline"
+    )
 
 
 def _client() -> Any:
@@ -199,7 +201,9 @@ def _from_modelscope(name: str, revision: str, *, local: bool) -> Path:
         raise WeightsError(f"{name}: ModelScope gives no such folder ({_short(error)})") from error
     found = [path.parent for path in (root / "config.json", *sorted(root.glob("*/config.json"))) if path.is_file()]
     if not found:
-        raise WeightsError(f"{name}: fetched into {root}, which has no config.json; give the folder that has as weights")
+        raise WeightsError(
+            f"{name}: fetched into {root}, which has no config.json; give the folder that has as weights"
+        )
     return found[0]
 
 

@@ -278,7 +278,9 @@ def _why_stop(run: _Run, config: SearchConfig) -> str:
     """Why the run ends in its present state; empty if it goes on."""
     satisfied = why_satisfied(len(run.steps), run.best, run.best_iou, config)
     # A finish that the model was asked about twice goes on record as the step that it is.
-    doubted = bool(run.node.proposals) and isinstance(run.node.proposals[0].action, Finish) and run.node.proposals[0].asides
+    doubted = (
+        bool(run.node.proposals) and isinstance(run.node.proposals[0].action, Finish) and run.node.proposals[0].asides
+    )
     if satisfied and not (satisfied == "confident" and doubted):
         return satisfied
     if len(run.steps) >= config.max_steps:

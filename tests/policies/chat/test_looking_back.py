@@ -248,7 +248,10 @@ def test_schemas_describe_what_is_read(name: str) -> None:
         jsonschema.validate(said, schema)
         assert fmt.parse(json.dumps(said), HEIGHT, WIDTH)[1] == 0.41
         assert type(fmt.parse(json.dumps(said), HEIGHT, WIDTH)[0]) is type(action)
-    for wrong in ({"iou": 0.4, "action": "positive", "point": [1, 2, 3]}, {"iou": 0.4, "action": "undo", "point": None}):
+    for wrong in (
+        {"iou": 0.4, "action": "positive", "point": [1, 2, 3]},
+        {"iou": 0.4, "action": "undo", "point": None},
+    ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, schema)
     box = json.loads(fmt.render(Box(0, 0, WIDTH, HEIGHT), HEIGHT, WIDTH))["box"]

@@ -40,8 +40,8 @@ def parse_reply_in(
 
     ``shown`` and ``size`` are the (height, width) of the picture shown to the model and of the original image, in whose
     pixels the action is. ``boxed``: a box was asked for, so points beside one that have no sign are no action (models
-    that were tuned to give both say where the object is twice). Raises nothing: whatever is not exactly one action inside the image is an ``InvalidAction``
-    whose reason begins with one of :data:`INVALID_KINDS`.
+    that were tuned to give both say where the object is twice). Raises nothing: whatever is not exactly one action
+    inside the image is an ``InvalidAction`` whose reason begins with one of :data:`INVALID_KINDS`.
     """
     evidence = read_reply(reply)
     predicted = None if evidence.problem else predicted_iou(evidence.ious, iou_style)

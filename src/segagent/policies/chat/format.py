@@ -252,7 +252,7 @@ class ChatFormat:
         return templates.VERIFY_EMPTY.format(act=act)
 
     def repeated_words(self, click: Click, number: int, observation: Observation) -> str:
-        """The note in the question that a model is asked where its ``click`` is that of its earlier action ``number``."""
+        """The note in the question that a model is asked where its ``click`` is its earlier action ``number`` again."""
         sign = "positive" if click.positive else "negative"
         point = self._written(click, (observation.image.height, observation.image.width))
         return templates.REPEATED.format(sign=sign, point=point, number=number)

@@ -54,10 +54,13 @@ def draw_numbers(pixels: Pixels, attempts: Sequence[Numbered], size: Size) -> Pi
                 label = f"{number}{'+' if positive else '-'}"
                 right = at[0] + radius + 3 + 26 * scale * len(label) < width
                 left = at[0] + radius + 3 if right else at[0] - radius - 3 - round(20 * scale * len(label))
-                put_label(result, label, (left, min(height - 3, max(round(24 * scale), at[1] + round(8 * scale)))), scale)
+                put_label(
+                    result, label, (left, min(height - 3, max(round(24 * scale), at[1] + round(8 * scale)))), scale
+                )
             case Box(x0, y0, x1, y1):
                 corner, other = (
-                    (round(x * (width - 1) / size[1]), round(y * (height - 1) / size[0])) for x, y in ((x0, y0), (x1, y1))
+                    (round(x * (width - 1) / size[1]), round(y * (height - 1) / size[0]))
+                    for x, y in ((x0, y0), (x1, y1))
                 )
                 for color, thickness in ((_BLACK, 3), (_WHITE, 1)):
                     cv2.rectangle(result, corner, other, color, thickness)

@@ -48,12 +48,12 @@ def parse_spec(text: str, known: tuple[str, ...]) -> ChatSpec:
 
 
 def refuse_when_tuned(spec: ChatSpec, tuned: ChatFormat | None) -> None:
-    """Raise ``SpecError`` where ``spec`` asks for what is for zero-shot models of one that says that it was ``tuned``."""
+    """Raise ``SpecError`` where ``spec`` asks a model that says it was ``tuned`` for what is for zero-shot ones."""
     asked = [name for name in ZERO_SHOT_OPTIONS if spec.options.get(name, "0") not in ("0", "")]
     if tuned is not None and asked:
         raise SpecError(
-            f"option {asked[0]} is for models that were never taught to click; this one says that it was tuned in format "
-            f"{tuned.name!r:.50}, and would be asked what it does not know: leave the option out"
+            f"option {asked[0]} is for models that were never taught to click; this one says that it was tuned in "
+            f"format {tuned.name!r:.50}, and would be asked what it does not know: leave the option out"
         )
 
 
@@ -93,8 +93,8 @@ def chosen_format(spec: ChatSpec, default: ChatFormat) -> ChatFormat:
     asked = [name for name in ZERO_SHOT_OPTIONS if options.get(name, "0") not in ("0", "")]
     if asked and (fmt.notation == "text" or "aids" not in placeholders(fmt.template)):
         raise SpecError(
-            f"option {asked[0]} is for models that were never taught to click; format {fmt.name!r:.50} with this prompt "
-            "is for tuned ones: leave it out, or ask with ?prompt=zero-shot or a template that says {{aids}}"
+            f"option {asked[0]} is for models that were never taught to click; format {fmt.name!r:.50} with this "
+            "prompt is for tuned ones: leave it out, or ask with ?prompt=zero-shot or a template that says {{aids}}"
         )
     fmt = replace(
         fmt,

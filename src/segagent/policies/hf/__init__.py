@@ -37,9 +37,9 @@ def make_hf_policy(rest: str) -> ChatPolicy:
 
     Options besides those of :func:`segagent.policies.chat.chosen_format`: ``device``, ``dtype``, ``batch`` (prompts
     read at once), ``max_tokens`` (per reply), ``base`` (the model an adapter belongs to), ``revision`` (of a hub name,
-    or of ``modelscope://NAME``: it is fetched before it is loaded, see :mod:`segagent.core.hub`). Without ``format`` it is
-    the one that a checkpoint fine-tuned here was trained with, else it follows ``config.model_type``; a family without
-    a convention of its own must be given one.
+    or of ``modelscope://NAME``: it is fetched before it is loaded, see :mod:`segagent.core.hub`). Without ``format`` it
+    is the one that a checkpoint fine-tuned here was trained with, else it follows ``config.model_type``; a family
+    without a convention of its own must be given one.
     """
     spec = parse_spec(rest, OPTIONS)
     if not spec.target:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, cast
 
 from segagent.core import SpecError
 from segagent.policies.chat import (
@@ -57,7 +58,8 @@ def make_openai_policy(rest: str) -> ChatPolicy:
     Options besides those of :func:`segagent.policies.chat.chosen_format`: ``concurrency``, ``timeout`` (seconds per
     call), ``retries``, ``max_tokens`` (per reply); the run's budget ``calls``, ``tokens``, ``seconds``; ``cache`` (a
     folder, or ``off``); ``image`` (``png``, ``jpeg``); ``logprobs=1``; ``max_completion_tokens`` in place of
-    ``max_tokens``; ``reasoning_effort``; ``structured`` (``schema``, ``guided``). Raises ``SpecError`` for anything unusable.
+    ``max_tokens``; ``reasoning_effort``; ``structured`` (``schema``, ``guided``). Raises ``SpecError`` for anything
+    unusable.
 
     Without ``format`` it is the one that the server tells in /v1/models, else that of the family that the model's name
     speaks of. Where neither is known the policy has ``qwen3``, to be examined by, and says so in
@@ -90,7 +92,7 @@ def make_openai_policy(rest: str) -> ChatPolicy:
         max_tokens=round(spec.number(limit, 1024, 1, 1e6)),
         completion_tokens=limit == "max_completion_tokens",
         reasoning_effort=effort,
-        structured=structured,
+        structured=cast(Literal["", "schema", "guided"], structured),
         concurrency=round(spec.number("concurrency", 64, 1, 1024)),
         log_probs=spec.number("logprobs", 0, 0, 1) == 1,
         encoding=PictureEncoding("png" if kind == "png" else "jpeg"),
