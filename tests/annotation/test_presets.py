@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from segagent.annotation.presets import load_preset, preset_names
+from segagent.cli.models import ModelOptions
 from segagent.core import InputError, SpecError
 from segagent.core.hub import is_pinned
 from segagent.policies.chat import FORMAT_FILE, FORMATS, format_to_dict
@@ -101,6 +102,14 @@ def test_one_word_is_all_that_is_needed(name: str) -> None:
         assert preset.search.stop_iou > 1
     else:
         assert preset.search == SearchConfig(max_steps=1, use_prm=False)
+
+
+def test_a_presets_budget_goes_with_its_own_steps() -> None:
+    name = "qwen3-vl-4b+sam2"
+    assert ModelOptions(preset=name).choose().search.max_policy_calls == 10
+    assert ModelOptions(preset=name, steps=20).choose().search.max_policy_calls is None
+    assert ModelOptions(preset=name, candidates=4).choose().search.max_policy_calls is None
+    assert ModelOptions(preset=name, steps=20, max_calls=5).choose().search.max_policy_calls == 5
 
 
 def test_a_preset_behind_a_server() -> None:

@@ -52,9 +52,7 @@ class FakeHub:
                     self._send(404, {}, b"")
 
             def _info(self, name: str, revision: str) -> None:
-                if name in gated:
-                    self._send(403, {"X-Error-Code": "GatedRepo"}, b"{}")
-                elif name not in models:
+                if name not in models:
                     self._send(404, {"X-Error-Code": "RepoNotFound"}, b"{}")
                 elif revision != "main" and not re.fullmatch("[0-9a-f]{40}", revision):
                     self._send(404, {"X-Error-Code": "RevisionNotFound"}, b"{}")
@@ -73,6 +71,9 @@ class FakeHub:
                 return [path for path in sorted(models[name].iterdir()) if path.is_file()]
 
             def _file(self, name: str, revision: str, file: str, *, body: bool) -> None:
+                if name in gated:  # Everybody may see what there is.
+                    self._send(403, {"X-Error-Code": "GatedRepo"}, b"")
+                    return
                 path = models.get(name, Path("/nowhere")) / file
                 if not path.is_file():
                     self._send(404, {"X-Error-Code": "EntryNotFound"}, b"")

@@ -114,7 +114,17 @@ def test_nothing_is_fetched_offline(hub: FakeHub, monkeypatch: pytest.MonkeyPatc
 )
 def test_why_a_model_cannot_be_had(hub: FakeHub, name: str, revision: str, why: str) -> None:
     with pytest.raises(WeightsError, match=why):
-        fetch(name, revision, pytest.fail)
+        fetch(name, revision, lambda told: None)
+
+
+def test_without_the_client_presets_are_listed_still(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert main(["presets"]) == 0
+    assert "8.9 GB to fetch" in capsys.readouterr().out
+    with pytest.raises(MissingExtraError, match=r"pip install 'segagent\[hf\]'"):
+        fetch(NAME, COMMIT, pytest.fail)
 
 
 def test_a_hub_that_is_not_there(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,7 +120,7 @@ def evaluate(
     make = with_tool_alone(choice.make_tool) if simulated else partial(choice.make_models, started=given)
     mine = config.shard.count(opened.num_images)
     specs = choice.specs[-1:] if simulated else choice.specs
-    choice.fetch(quiet=as_json)
+    choice.fetch()
     with watching("evaluation", mine, "samples", out, quiet=as_json) as watch:
         progress = evaluate_with(opened, make, out, config, select=select.value, watch=watch, **run.how(specs, mine))
     results = read_results(out)

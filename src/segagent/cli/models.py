@@ -33,8 +33,8 @@ class Choice:
         others = () if self.first_box in (None, "none", "own") else (str(self.first_box),)
         return (self.policy, *others, self.tool)
 
-    def fetch(self, *, quiet: bool = False) -> None:
-        """Fetch the weights that are named by their place on the hub, saying so first; ``quiet``: without saying."""
+    def fetch(self) -> None:
+        """Fetch the weights that are named with a revision of the hub and are not here, saying so first on stderr."""
         from urllib.parse import parse_qs
 
         from segagent.core.hub import fetch
@@ -43,7 +43,7 @@ class Choice:
             target, _, options = spec.partition(":")[2].partition("?")
             revision = parse_qs(options).get("revision", [""])[0]
             if revision and not spec.startswith("openai:") and not Path(target).is_dir():
-                fetch(target, revision, lambda told: None if quiet else note(told))
+                fetch(target, revision, note)
 
     def make_policy(self, *, started: bool) -> Policy:
         """The policy. ``started``: the episode begins with a mask or box that was given, so none is asked for."""
@@ -191,7 +191,12 @@ class ModelOptions:
             max_steps=config.max_steps if self.steps is None else self.steps,
             num_candidates=config.num_candidates if self.candidates is None else self.candidates,
             max_seconds=self.max_seconds,
-            max_policy_calls=config.max_policy_calls if self.max_calls is None else self.max_calls,
+            # The preset's goes with its own steps and candidates.
+            max_policy_calls=(
+                config.max_policy_calls
+                if self.max_calls is None and self.steps is None and self.candidates is None
+                else self.max_calls
+            ),
             max_money=self.max_money,
             # Without a limit they decide nothing, and may be given later.
             prices=config.prices if self.max_money is None else parse_prices(price),

@@ -51,7 +51,7 @@ def work_on_picture(
     given = None if mask is None else load_mask(mask, picture.height, picture.width)
     if given is not None:
         start = mask_start(given, picture)
-    choice.fetch(quiet=as_json)
+    choice.fetch()
     with waiting("loading the models", quiet=as_json):
         segmenter = choice.make_tool()
         if corners is not None:

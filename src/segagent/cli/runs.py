@@ -118,7 +118,7 @@ def run_dataset(
     config = replace(config, only=chosen, guidelines=rules)
 
     first_box = choice.first_box if config.job == "annotate" else "none"
-    choice.fetch(quiet=as_json)
+    choice.fetch()
     with watching(config.job, opened.num_images, "objects", out, quiet=as_json) as watch:
         progress = run_job(
             opened,

@@ -66,10 +66,9 @@ def here(name: str, revision: str) -> Path | None:
             return _from_modelscope(name, revision, local=True)
         except (MissingExtraError, WeightsError):
             return None
-    hub = _client()
     try:
-        found = hub.try_to_load_from_cache(name, "config.json", revision=revision)
-    except ValueError:  # A name that cannot be one.
+        found = _client().try_to_load_from_cache(name, "config.json", revision=revision)
+    except (MissingExtraError, ValueError):  # Nothing can be here, or a name that cannot be one.
         return None
     return Path(found).parent if isinstance(found, str) and _whole(Path(found).parent) else None
 
@@ -119,7 +118,10 @@ def fetch(name: str, revision: str, tell: Callable[[str], None]) -> Path:
     try:
         # By its own name, so that the client remembers which commit a branch was.
         return Path(hub.snapshot_download(name, revision=revision, allow_patterns=names))
-    except (OSError, ValueError) as error:
+    except hub.errors.GatedRepoError as error:
+        raise _gated(name) from error
+    except Exception as error:
+        # What the client's HTTP library raises changes with its version, and has no common base.
         raise WeightsError(f"{name}: could not be fetched ({_short(error)}); run the command again to go on") from error
 
 
@@ -129,10 +131,7 @@ def look_up(name: str, revision: str) -> Listing:
     try:
         info = hub.HfApi().model_info(name, revision=revision, files_metadata=True)
     except hub.errors.GatedRepoError as error:
-        raise WeightsError(
-            f"{name}: its owners let in only whom they know; ask for access at {hub.constants.ENDPOINT}/{name}, then "
-            "'hf auth login'"
-        ) from error
+        raise _gated(name) from error
     except hub.errors.RevisionNotFoundError as error:
         raise WeightsError(f"{name}: the hub has no revision {revision:.40}") from error
     except hub.errors.RepositoryNotFoundError as error:
@@ -140,8 +139,9 @@ def look_up(name: str, revision: str) -> Listing:
     except hub.errors.OfflineModeIsEnabled as error:
         raise WeightsError(f"{name}: the hub is not asked offline") from error
     except Exception as error:
-        # What the client's HTTP library raises changes with its version, and has no common base.
-        raise _unreachable(name, error) from error
+        raise WeightsError(
+            f"{name}: the hub cannot be asked ({_short(error)}); with the weights on this machine: --offline"
+        ) from error
     files = {one.rfilename: int(one.size or 0) for one in info.siblings or [] if "/" not in one.rfilename}
     wanted = {file: size for file, size in files.items() if file.endswith(_WANTED)}
     if not any(file.endswith(".safetensors") for file in wanted):
@@ -151,9 +151,10 @@ def look_up(name: str, revision: str) -> Listing:
     return Listing(str(info.sha), tuple(sorted(wanted.items())), str(licence))
 
 
-def _unreachable(name: str, error: BaseException) -> WeightsError:
+def _gated(name: str) -> WeightsError:
+    place = f"{_client().constants.ENDPOINT}/{name}"
     return WeightsError(
-        f"{name}: the hub cannot be asked ({_short(error)}); with the weights on this machine: --offline"
+        f"{name}: its owners let in only whom they know; ask for access at {place}, then 'hf auth login'"
     )
 
 
