@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from segagent.envs import AnnotationEnv
@@ -42,16 +43,17 @@ def test_the_tools_of_trl() -> None:
     made = trl_environment(DATA, "disc", reward="iou_gain", max_steps=3)
     env = made()
     row = trl_rows(make())[1]
-    assert env._env.questions[1].text in env.reset(**row)
-    picture, words = env.look()
+    words, picture = env.reset(**row)
+    assert env._env.questions[1].text in words["text"]
     assert picture["image"].size == (env._env.episode.image.width, env._env.episode.image.height)
-    assert words["text"].startswith("3 actions")
-    env.click_object(x=20, y=20)
+    picture, words = env.click_object(x=20, y=20)
+    assert words["text"].startswith("2 actions")
+    assert np.array_equal(np.asarray(picture["image"]), env._turn.picture)
     assert env.get_reward() == pytest.approx(env._env.iou)
     assert "not possible" in env.click_background(x=10**6, y=0)[1]["text"]
     assert env.finish() == "finished"
     with pytest.raises(ValueError, match="over"):
-        env.look() and env.undo()
+        env.undo()
     other = made()
     assert other._env.dataset is env._env.dataset
     assert other._env.tool is env._env.tool
@@ -65,14 +67,7 @@ def test_trl_finds_the_tools() -> None:
 
     names = [name for name in vars(TrlEnvironment) if not name.startswith("_") and name not in ("reset", "get_reward")]
     schemas = [get_json_schema(getattr(TrlEnvironment, name)) for name in names]
-    found = {one["function"]["name"] for one in schemas}
-    assert found == {
-        "look",
-        "click_object",
-        "click_background",
-        "undo",
-        "finish",
-    }
+    assert {one["function"]["name"] for one in schemas} == {"click_object", "click_background", "undo", "finish"}
 
 
 def test_openenv_over_a_web_socket() -> None:

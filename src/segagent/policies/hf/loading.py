@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from safetensors import SafetensorError
 
 from segagent.core import InputError, MissingExtraError, WeightsError
 from segagent.core.texts import read_json, read_text
+from segagent.imaging import write_bytes
 
 _NAMED = 8
 
@@ -139,13 +141,30 @@ def _without_video(root: str, tokens: str) -> Any:
     )
     tokenizer = transformers.AutoTokenizer.from_pretrained(tokens, trust_remote_code=False)
     # The class insists on a video processor; nothing here ever shows it a video.
-    made = type(family.__name__, (family,), {"check_argument_for_proper_class": lambda self, name, given: type(given)})
+    changes = {
+        "check_argument_for_proper_class": lambda self, name, given: type(given),
+        "save_pretrained": _save_without_video,
+    }
+    made = type(family.__name__, (family,), changes)
     return made(
         image_processor=pictures,
         tokenizer=tokenizer,
         video_processor=None,
         chat_template=_chat_template(tokens, tokenizer),
     )
+
+
+def _save_without_video(processor: Any, folder: str | Path, **options: Any) -> None:
+    """Write a processor without its video half, which the library cannot save: its parts one by one."""
+    del options
+    family, place = type(processor).__name__, Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    settings = {**processor.image_processor.to_dict(), "processor_class": family}
+    write_bytes(place / "preprocessor_config.json", (json.dumps(settings, indent=1) + "\n").encode())
+    processor.tokenizer._set_processor_class(family)
+    processor.tokenizer.save_pretrained(place)
+    if isinstance(processor.chat_template, str):
+        (place / "chat_template.jinja").write_text(processor.chat_template, encoding="utf-8")
 
 
 def _chat_template(folder: str, tokenizer: Any) -> str | None:
