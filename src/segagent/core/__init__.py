@@ -44,6 +44,7 @@ from segagent.core.masks import (
     iou,
 )
 from segagent.core.state import Observation, State
+from segagent.core.tokens import ReplyTokens
 from segagent.core.trajectory import SCHEMA, Candidate, Start, Step, Trajectory
 from segagent.core.usage import Usage, total_usage
 
@@ -68,6 +69,7 @@ __all__ = [
     "Prompt",
     "Proposal",
     "RefusedError",
+    "ReplyTokens",
     "Rle",
     "SegAgentError",
     "SegmentRequest",

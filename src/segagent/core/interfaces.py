@@ -10,6 +10,7 @@ from segagent.core.actions import Action, Prompt
 from segagent.core.image import Image
 from segagent.core.masks import BoolMask
 from segagent.core.state import Observation
+from segagent.core.tokens import ReplyTokens
 from segagent.core.usage import Usage
 
 
@@ -68,7 +69,8 @@ class Proposal:
     ``predicted_iou`` in [0, 1] speaks of the observed mask, before ``action``; None where the policy gives none.
     ``log_prob`` is the natural logarithm of the probability of the reply's action tokens, None where unknown.
     ``text`` is the raw reply. ``usage``: what it cost, None where the policy does not tell; a cost that several replies
-    to one observation share lies with one of them. It is no part of what the reply says.
+    to one observation share lies with one of them. It is no part of what the reply says. ``tokens``: the reply as it was
+    written, None where the policy does not keep that; ``log_prob`` is the sum of their log-probabilities.
     """
 
     action: Action
@@ -76,6 +78,7 @@ class Proposal:
     log_prob: float | None
     text: str
     usage: Usage | None = field(default=None, compare=False)
+    tokens: ReplyTokens | None = None
 
 
 class Policy(Protocol):

@@ -15,6 +15,7 @@ from segagent.core.actions import (
     action_to_dict,
 )
 from segagent.core.masks import BoolMask, Rle, decode_rle
+from segagent.core.tokens import ReplyTokens
 from segagent.core.usage import Usage
 
 SCHEMA = "segagent.trajectory/1"
@@ -36,7 +37,8 @@ class Step:
     ``parent`` is the index of the state the action was taken in: the one before, unless a search stepped back.
     ``predicted_iou`` and ``reward`` speak of ``mask``, that is of the state after the action. ``reward`` is the true
     IoU; it is present only where a target was known to the environment (training and evaluation). ``invalid`` says why
-    the action could not be carried out (None: it was). ``candidates`` are the actions tried beside this one.
+    the action could not be carried out (None: it was). ``candidates`` are the actions tried beside this one. ``tokens``:
+    the reply ``text`` as it was written; None where the policy was not told to keep that.
     """
 
     action: Action
@@ -48,6 +50,7 @@ class Step:
     reward: float | None = None
     invalid: str | None = None
     candidates: tuple[Candidate, ...] = ()
+    tokens: ReplyTokens | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,7 @@ class Trajectory:
                         {"action": action_to_dict(c.action), "text": c.text, "predicted_iou": c.predicted_iou}
                         for c in step.candidates
                     ],
+                    **({} if step.tokens is None else {"tokens": step.tokens.to_dict()}),
                 }
                 for step in self.steps
             ],
@@ -240,4 +244,5 @@ def _step_from_dict(step: dict[str, Any]) -> Step:
         candidates=tuple(
             Candidate(action_from_dict(c["action"]), str(c["text"]), c["predicted_iou"]) for c in step["candidates"]
         ),
+        tokens=None if step.get("tokens") is None else ReplyTokens.from_dict(step["tokens"]),
     )

@@ -256,6 +256,7 @@ def _take(run: _Run, family: list[_Child], config: SearchConfig) -> None:
             log_prob=proposal.log_prob,
             invalid=chosen.invalid,
             candidates=tuple(Candidate(c.proposal.action, c.proposal.text, c.node.predicted_iou) for c in others),
+            tokens=proposal.tokens,
         )
     )
     run.node, run.at = node, len(run.steps)

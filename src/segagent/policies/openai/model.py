@@ -41,6 +41,8 @@ class ServedModelConfig:
     """Send seeds of 63 bits, which some servers refuse, instead of 31."""
     log_probs: bool = False
     """Ask for the probabilities of tokens."""
+    keep_tokens: bool = False
+    """Give replies with what the server tells of their tokens; it must be asked for their probabilities."""
     encoding: PictureEncoding = field(default_factory=PictureEncoding)
     """How pictures are sent."""
     patience: Patience = field(default_factory=Patience)
@@ -204,6 +206,8 @@ class ServedModel:
 
     def _keep(self, key: str, reply: Reply, tally: Tally) -> Reply:
         tally.add(replies=1)
+        if not self._config.keep_tokens:
+            reply = replace(reply, tokens=None)
         if self._cache is not None:
             self._cache.put(key, reply)
         return reply
@@ -287,6 +291,8 @@ class ServedModel:
             "seed": seed if index else None,
             "candidate": index,
         }
+        if self._config.keep_tokens:
+            parts["keep_tokens"] = True  # Replies that were stored without are of no use then.
         if self._config.reasoning_effort:
             parts["reasoning_effort"] = self._config.reasoning_effort
         return cache_key(parts)
