@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from segagent.envs import AnnotationEnv
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 DATA = "scenes:4:seed=3,split=train,sentences=1"
 
 
@@ -125,3 +131,48 @@ def test_inspect(tmp_path: Path) -> None:
             env.act("Positive point: (20, 20)")
         assert sample.scores["iou_scorer"].value == pytest.approx(env.iou)
         assert sample.scores["iou_scorer"].metadata["actions"] == 3
+
+
+@pytest.mark.slow  # Its chat runs in an environment that the package makes by uv.
+def test_verifiers(tmp_path: Path) -> None:
+    pytest.importorskip("verifiers.v1")
+    sys.path.append(str(Path(__file__).parents[1] / "policies" / "openai"))
+    from loopback import Scripted
+
+    def answer(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        *_, asked = body["messages"]
+        assert [part["type"] for part in asked["content"]] == ["image_url", "text"]
+        told = "Positive point: (20, 20)" if len(body["messages"]) < 3 else "Finish"
+        common = {"id": "x", "created": 1, "model": "m", "object": "chat.completion.chunk"}
+        choices = [
+            {"index": 0, "delta": {"role": "assistant", "content": told}, "finish_reason": None},
+            {"index": 0, "delta": {}, "finish_reason": "stop"},
+        ]
+        lines = [*(json.dumps({**common, "choices": [one]}) for one in choices), "[DONE]"]
+        return 200, {"content-type": "text/event-stream"}, "".join(f"data: {one}\n\n" for one in lines).encode()
+
+    with Scripted(answer) as server:
+        command = [
+            *(str(Path(sys.executable).with_name("vf-eval")), "segagent-clicks", "-m", "m", "-n", "2"),
+            *("--no-push", "--no-rich", "-o", str(tmp_path), "--client.base-url", server.url),
+            *("--client.api-key-var", "A_KEY", "--env.taskset.steps", "3"),
+            *("--env.taskset.data", DATA, "--env.taskset.tool", "disc"),
+        ]
+        paths = {
+            "PYTHONPATH": os.pathsep.join([str(EXAMPLES), str(EXAMPLES.parent / "src")]),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        }
+        environment = {**os.environ, **paths, "A_KEY": "x"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (file,) = tmp_path.glob("*/traces.jsonl")
+    env = make()
+    episodes = [json.loads(line) for line in file.read_text().splitlines()]
+    assert sorted(one["task"]["data"]["index"] for one in episodes) == [0, 1]
+    for episode in episodes:
+        (trace,) = episode["traces"]
+        assert episode["ok"], trace["errors"]
+        env.reset(episode["task"]["data"]["index"])
+        earned = sum(env.act(reply).reward for reply in ("Positive point: (20, 20)", "Finish"))
+        assert trace["rewards"]["episode_reward"]["score"] == pytest.approx(earned)
+        assert trace["metrics"] == {"iou": pytest.approx(env.iou), "actions": 2.0}
