@@ -100,6 +100,10 @@ def test_openenv_over_a_web_socket() -> None:
             assert client.state().step_count == 1
             result = client.step(ReplyAction(reply="Finish"))
             assert result.done
+        program = str(Path(sys.executable).with_name("openenv"))
+        command = [program, "validate", f"http://127.0.0.1:{port}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        assert json.loads(done.stdout)["passed"], done.stdout
     finally:
         server.should_exit = True
         thread.join(10)
