@@ -105,6 +105,12 @@ class AnnotationEnv:
         made._episode = None
         return made
 
+    def branch(self) -> AnnotationEnv:
+        """Another environment in the same state of the same episode: several actions can be tried in it."""
+        made = copy.copy(self)
+        made._states, made._steps = list(self._states), list(self._steps)
+        return made
+
     @property
     def num_questions(self) -> int:
         """How many questions there are."""
@@ -194,6 +200,11 @@ class AnnotationEnv:
         return self._state
 
     @property
+    def observation(self) -> Observation:
+        """What a policy may see of it."""
+        return observe(self.episode, self._state)
+
+    @property
     def iou(self) -> float:
         """The true IoU of the mask as it is, in [0, 1]: for whoever measures, never for a policy."""
         return self._target.reward(self._state)
@@ -230,7 +241,7 @@ class AnnotationEnv:
     def _turn(
         self, reward: float = 0.0, terminated: bool = False, truncated: bool = False, invalid: str | None = None
     ) -> Turn:
-        seen = observe(self.episode, self._state)
+        seen = self.observation
         return Turn(
             seen,
             self.format.prompt(seen),
