@@ -1,15 +1,15 @@
-"""GRPO by TRL, clicks as the tools of a conversation: ``python train_with_trl.py hf-folder scenes:200:split=train out``.
+"""GRPO by TRL, clicks as the tools of a conversation: ``python train_with_trl.py FOLDER scenes:200:split=train OUT``.
 
-For what is asked and answered as SegAgent's own policies are, without tools and history: ``segagent train grpo hf:DIR``.
+To train a model as SegAgent asks it, without tools and history, there is ``segagent train grpo hf:DIR``.
 """
 
 import sys
 from typing import Any
 
-from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 from trl.chat_template_utils import qwen3_vl_chat_template
 
+from datasets import Dataset
 from segagent.envs import AnnotationEnv
 from segagent.envs.trl_env import trl_environment, trl_rows
 from segagent.policies.hf.loading import load_checkpoint

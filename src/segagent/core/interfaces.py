@@ -69,8 +69,8 @@ class Proposal:
     ``predicted_iou`` in [0, 1] speaks of the observed mask, before ``action``; None where the policy gives none.
     ``log_prob`` is the natural logarithm of the probability of the reply's action tokens, None where unknown.
     ``text`` is the raw reply. ``usage``: what it cost, None where the policy does not tell; a cost that several replies
-    to one observation share lies with one of them. It is no part of what the reply says. ``tokens``: the reply as it was
-    written, None where the policy does not keep that; ``log_prob`` is the sum of their log-probabilities.
+    to one observation share lies with one of them. It is no part of what the reply says. ``tokens``: the reply as it
+    was written, None where the policy does not keep that; their log-probabilities add up to ``log_prob``.
     """
 
     action: Action

@@ -37,8 +37,8 @@ class Step:
     ``parent`` is the index of the state the action was taken in: the one before, unless a search stepped back.
     ``predicted_iou`` and ``reward`` speak of ``mask``, that is of the state after the action. ``reward`` is the true
     IoU; it is present only where a target was known to the environment (training and evaluation). ``invalid`` says why
-    the action could not be carried out (None: it was). ``candidates`` are the actions tried beside this one. ``tokens``:
-    the reply ``text`` as it was written; None where the policy was not told to keep that.
+    the action could not be carried out (None: it was). ``candidates`` are the actions tried beside this one.
+    ``tokens``: the reply ``text`` as it was written; None where the policy was not told to keep that.
     """
 
     action: Action

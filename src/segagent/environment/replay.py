@@ -1,4 +1,4 @@
-"""The states of an episode out of its record, with what the tool remembered in each: any of them can be gone on from."""
+"""The states of an episode out of its record, with what the tool remembered: any of them can be gone on from."""
 
 from __future__ import annotations
 

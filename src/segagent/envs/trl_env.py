@@ -42,9 +42,9 @@ def trl_rows(env: AnnotationEnv) -> list[dict[str, Any]]:
 
 
 INSTRUCTIONS = (
-    "Make a segmentation mask by clicks. Click on parts of the object that the green layer misses (click_object) and on "
-    "parts beside the object that it covers (click_background), and call finish when the layer covers the object and "
-    "nothing else. Coordinates are pixels, x to the right and y down."
+    "Make a segmentation mask by clicks. Click on parts of the object that the green layer misses (click_object) and "
+    "on parts beside the object that it covers (click_background), and call finish when the layer covers the object "
+    "and nothing else. Coordinates are pixels, x to the right and y down."
 )
 
 

@@ -18,7 +18,17 @@ from safetensors.torch import load_file, save_file
 from tiny_checkpoints import make_llava, make_qwen25, make_qwen_vl
 
 from segagent.conformance.policies import PolicyConformance, observation
-from segagent.core import Click, Image, InvalidAction, Observation, SpecError, Trajectory, WeightsError, frozen_mask, total_usage
+from segagent.core import (
+    Click,
+    Image,
+    InvalidAction,
+    Observation,
+    SpecError,
+    Trajectory,
+    WeightsError,
+    frozen_mask,
+    total_usage,
+)
 from segagent.environment import Episode
 from segagent.policies import make_policy
 from segagent.policies.chat import FORMATS, ChatPolicy, Fixed, Multiples, ask

@@ -1,7 +1,7 @@
-"""GRPO for checkpoints of the transformers library, by TRL: states of the model's own episodes, a group of replies each.
+"""GRPO for checkpoints of the transformers library, by TRL: a group of replies to states of the model's own episodes.
 
-The model is asked as it is in use: one picture with the mask, no history. So what is compared are replies to one and the
-same state, each worth its own turn's reward; what a reply makes possible later is not counted.
+The model is asked as it is in use: one picture with the mask, no history. So what is compared are replies to one and
+the same state, each worth its own turn's reward; what a reply makes possible later is not counted.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def train_grpo_checkpoint(
     An update plays an episode about each of ``config.questions`` sentences to a turn drawn by lot, and compares
     ``config.group`` replies there. ``lora_rank`` 0 trains all language weights; else an adapter is, or the one that
     ``rest`` names goes on. ``micro_batch``: replies per pass and device. Goes on where an earlier training in ``out``
-    stopped. Options behind ``rest`` are ``format``, ``prompt``, ``device``, ``base``, ``max_tokens`` (of a reply). Raises
+    stopped. Options behind ``rest``: ``format``, ``prompt``, ``device``, ``base``, ``max_tokens`` (of a reply). Raises
     ``InputError`` for a folder begun with other settings and for what cannot be trained, ``MissingExtraError`` without
     TRL.
     """
@@ -69,7 +69,7 @@ def train_grpo_checkpoint(
     base, max_tokens = spec.options.get("base"), round(spec.number("max_tokens", 256, 1, 1e6))
     cpu = spec.options.get("device", "").startswith("cpu") or not torch.cuda.is_available()
     if lora_rank == 0 and config.kl and adapter_base(spec.target):
-        raise InputError(f"hf:{spec.target}: an adapter; go on with its own rank, or without kl, which would need a copy")
+        raise InputError(f"hf:{spec.target}: an adapter is trained on with its own lora_rank, or without kl")
     replies = config.questions * config.group
     if replies % micro_batch:
         raise InputError(f"{config.questions} questions x {config.group} replies are no multiple of {micro_batch}")
@@ -181,7 +181,7 @@ class _States:
         return self._updates[update][place]
 
     def _played(self, update: int) -> list[AnnotationEnv]:
-        """A state out of an episode about each question of an update; most questions come once before any comes again."""
+        """A state out of an episode about each question of an update; all come once before any comes again."""
         config = self._config
         rng = np.random.default_rng((config.seed, 13, update))
         envs, first = [], update * config.questions
@@ -201,9 +201,7 @@ class _States:
                     break
                 seeds = [int(rng.integers(2**62)) for _ in on]
                 looks = [envs[place].observation for place in on]
-                for place, said in zip(
-                    on, self._policy.propose(looks, 2, temperature=1.0, seeds=seeds), strict=True
-                ):
+                for place, said in zip(on, self._policy.propose(looks, 2, temperature=1.0, seeds=seeds), strict=True):
                     ahead = envs[place].branch()
                     ended = ahead.act(said[1].action)
                     going[place] -= 1
@@ -221,6 +219,11 @@ def _watcher(folder: TrainingFolder, watch: Watch) -> Any:
 
     class Watcher(transformers.TrainerCallback):  # type: ignore[misc]
         """Keeps the log, tells the progress, marks checkpoints as whole."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **other: Any) -> None:
+            """Take up the log where the checkpoint left it."""
+            if state.is_world_process_zero:
+                folder.log([line for line in state.log_history if "reward" in line], anew=True)
 
         def on_log(self, args: Any, state: Any, control: Any, **other: Any) -> None:
             """A step has been made."""

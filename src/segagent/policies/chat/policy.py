@@ -27,8 +27,8 @@ class Reply:
     """What it answered. ``cut``: it was stopped by a limit, so the end is missing. ``greedy``: False for a reply that
     was to be greedy and had to be sampled.
 
-    ``usage``: what it cost; what several replies to one question share lies with one of them. ``tokens``: the text as it
-    was written, where the model was told to keep that.
+    ``usage``: what it cost; what several replies to one question share lies with one of them. ``tokens``: the text
+    as it was written, where the model was told to keep that.
     """
 
     text: str

@@ -34,9 +34,10 @@ def make_hf_policy(rest: str) -> ChatPolicy:
     """The policy that ``hf:REST`` names; REST is a folder or hub name, with ``?name=value&...`` options behind it.
 
     Options besides those of :func:`segagent.policies.chat.chosen_format`: ``device``, ``dtype``, ``batch`` (prompts
-    read at once), ``max_tokens`` (per reply), ``base`` (the model an adapter belongs to), ``keep_tokens=1`` (records keep
-    each reply's token ids and their log-probabilities). Without ``format`` it is the one that a checkpoint fine-tuned here was trained with, else it follows ``config.model_type``; a family without
-    a convention of its own must be given one.
+    read at once), ``max_tokens`` (per reply), ``base`` (the model an adapter belongs to), ``keep_tokens=1`` (records
+    keep each reply's token ids and their log-probabilities). Without ``format`` it is the one that a checkpoint
+    fine-tuned here was trained with, else it follows ``config.model_type``; a family without a convention of its own
+    must be given one.
     """
     spec = parse_spec(rest, OPTIONS)
     if not spec.target:

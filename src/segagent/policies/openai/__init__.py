@@ -49,9 +49,9 @@ def make_openai_policy(rest: str) -> ChatPolicy:
 
     Options besides those of :func:`segagent.policies.chat.chosen_format`: ``concurrency``, ``timeout`` (seconds per
     call), ``retries``, ``max_tokens`` (per reply); the run's budget ``calls``, ``tokens``, ``seconds``; ``cache`` (a
-    folder, or ``off``); ``image`` (``png``, ``jpeg``); ``logprobs=1``; ``keep_tokens=1`` (the same, and records keep what
-    the server tells of each token); ``max_completion_tokens`` in place of ``max_tokens``; ``reasoning_effort``. Raises
-    ``SpecError`` for anything unusable.
+    folder, or ``off``); ``image`` (``png``, ``jpeg``); ``logprobs=1``; ``keep_tokens=1`` (the same, and records keep
+    what the server tells of each token); ``max_completion_tokens`` in place of ``max_tokens``; ``reasoning_effort``.
+    Raises ``SpecError`` for anything unusable.
 
     Without ``format`` it is the one that the server tells in /v1/models, else that of the family that the model's name
     speaks of. Where neither is known the policy has ``qwen3``, to be examined by, and says so in
