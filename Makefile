@@ -35,8 +35,8 @@ test: $(VENV)/.dev  ## the fast suite
 test-all: $(VENV)/.dev  ## everything, slow tests included
 	$(BIN)/pytest
 
-test-faces:  ## the environment's faces, each with the real package in an environment of its own
-	PYTHON=$(PYTHON) scripts/test_integrations.sh gymnasium trl openenv verifiers inspect
+test-faces: $(VENV)/.dev  ## the environment's faces, each with the real package in an environment of its own
+	PYTHON=$(BIN)/python scripts/test_integrations.sh gymnasium trl openenv verifiers inspect
 
 check: $(VENV)/.dev  ## style, paragraphs, types, layers
 	$(BIN)/ruff check .
