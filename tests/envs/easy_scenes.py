@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segagent.core import BoolMask, Image
+from segagent.core import BoolMask, Image, InputError
 from segagent.datasets import SampleGroup
 from segagent.datasets.sample import grouped
 
@@ -32,6 +32,8 @@ class EasySample:
         return f"easy{self.image_name}"
 
     def load_image(self) -> Image:
+        if not self.image_name.isdecimal():
+            raise InputError(f"no picture {self.image_name!r}")
         pixels = np.full((SIDE, SIDE, 3), 60 + 30 * int(self.image_name), np.uint8)
         pixels[self.load_target()[0]] = (200, 30, 30)
         return Image.of(pixels)

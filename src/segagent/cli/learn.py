@@ -307,6 +307,8 @@ def grpo(
     if as_json:
         print_object({"policy": trained.spec, "updates": trained.steps, "seconds": round(trained.seconds, 1)})
     else:
+        if trained.left_out:
+            say(f"{trained.left_out} samples cannot be read and were left out; see {one_line(str(out))}/left_out.json")
         say(f"{trained.steps} updates in {trained.seconds:.0f} s; use it as --policy {one_line(trained.spec)}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,8 @@ import pytest
 pytest.importorskip("trl")
 sys.path.append(str(Path(__file__).parents[2] / "envs"))
 
-from easy_scenes import PLACES, EasyScenes
-from tiny_checkpoints import make_qwen25
+from easy_scenes import PLACES, EasySample, EasyScenes
+from tiny_checkpoints import make_qwen25, make_qwen_vl
 
 from segagent.core import InputError, Observation
 from segagent.envs import AnnotationEnv
@@ -65,6 +66,10 @@ def test_the_reward_rises_and_the_model_is_a_policy(folder: Path, tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_an_adapter_is_trained_and_an_interrupted_training_goes_on(folder: Path, tmp_path: Path) -> None:
+    class OneIsBroken(EasyScenes):
+        def __iter__(self) -> Iterator[EasySample]:
+            return (replace(one, image_name="gone") if one.image_name == "1" else one for one in super().__iter__())
+
     config, out = replace(CONFIG, updates=3, group=4), tmp_path / "out"
     rest = f"{folder}?format=segagent&device=cpu&max_tokens=3"
 
@@ -75,13 +80,21 @@ def test_an_adapter_is_trained_and_an_interrupted_training_goes_on(folder: Path,
 
     seen: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        train_grpo_checkpoint(rest, EasyScenes(), out, config, lora_rank=2, watch=stop)
-    trained = train_grpo_checkpoint(rest, EasyScenes(), out, config, lora_rank=2, watch=stop)
+        train_grpo_checkpoint(rest, OneIsBroken("3"), out, config, lora_rank=2, watch=stop)
+    trained = train_grpo_checkpoint(rest, OneIsBroken("3"), out, config, lora_rank=2, watch=stop)
     assert seen == [1, 2, 2, 3]
     assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == [1, 2, 3]
     assert not (out / "ref").exists()
+    assert trained.left_out == 1
+    assert "'gone'" in json.loads((out / "left_out.json").read_text())["easygone"]
     (reply,) = make_policy(f"{trained.spec}?max_tokens=3").propose([_look()])[0]
     assert reply.log_prob is not None
+
+
+def test_what_trl_cannot_train_is_refused(tmp_path: Path) -> None:
+    folder = make_qwen_vl(tmp_path / "qwen-vl")
+    with pytest.raises(InputError, match="no model of type 'qwen'"):
+        train_grpo_checkpoint(f"{folder}?device=cpu", EasyScenes(), tmp_path / "out", CONFIG)
 
 
 def _look() -> Observation:

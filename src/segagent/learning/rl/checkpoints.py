@@ -6,6 +6,7 @@ the same state, each worth its own turn's reward; what a reply makes possible la
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +17,11 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from segagent.core import InputError, InvalidAction, MissingExtraError
+from segagent.core import InputError, InvalidAction, MissingExtraError, ToolError
+from segagent.core.texts import read_json
 from segagent.datasets import Dataset
 from segagent.envs import AnnotationEnv
+from segagent.imaging import write_bytes
 from segagent.learning.rl.config import GrpoConfig
 from segagent.learning.sft import Recipe, TrainedModel, load_recipe, write_training_note
 from segagent.learning.sft.hf import recipe_name
@@ -34,6 +37,8 @@ from segagent.policies.hf.prompts import end_tokens
 _PICTURE_TOKENS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
 _KEPT = 3
 _CHECKPOINTS = 20
+LEFT_OUT = "left_out.json"
+"""Beside the model: samples that could not be read, and why."""
 
 Watch = Callable[[int, int, dict[str, float]], None]
 """Told (steps done, of how many, what was measured)."""
@@ -64,6 +69,7 @@ def train_grpo_checkpoint(
     except ImportError as error:
         raise MissingExtraError("GRPO for 'hf:...' needs TRL: pip install 'segagent[train]'") from error
     import torch
+    import transformers
 
     spec = parse_spec(rest, ("device", "base", "max_tokens"))
     base, max_tokens = spec.options.get("base"), round(spec.number("max_tokens", 256, 1, 1e6))
@@ -82,10 +88,14 @@ def train_grpo_checkpoint(
     if finished is not None:
         return finished
     checkpoint = load_for_training(spec, recipe, "float32" if cpu else recipe.dtype)
+    if not isinstance(checkpoint.processor, transformers.ProcessorMixin):
+        raise InputError(f"hf:{spec.target}: TRL trains no model of type {checkpoint.model_type!r}; 'train star' does")
     checkpoint.model.to("cpu" if cpu else spec.options.get("device", "cuda"))
     fmt = checkpoint_format(spec, checkpoint)
     env = AnnotationEnv(dataset, config.tool, reward=config.reward, max_steps=config.max_steps, fmt=fmt)
-    states = _States(env, checkpoint, config, max_tokens)
+    if not resume:
+        (folder.path / LEFT_OUT).unlink(missing_ok=True)
+    states = _States(env, checkpoint, config, max_tokens, folder.path / LEFT_OUT)
     steps = config.updates * config.passes
     arguments = trl.GRPOConfig(
         output_dir=str(folder.checkpoints),
@@ -126,10 +136,14 @@ def train_grpo_checkpoint(
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     lines = [line for line in trainer.state.log_history if "reward" in line]
     losses = tuple((int(line["step"]), float(line["loss"])) for line in lines)
-    trained = TrainedModel(f"hf:{folder.path}", steps, env.num_questions, losses, time.perf_counter() - began)
+    left_out = states.left_out
+    asked = env.num_questions - len(left_out)
+    seconds = time.perf_counter() - began
+    trained = TrainedModel(f"hf:{folder.path}", steps, asked, losses, seconds, len(left_out))
     if trainer.accelerator.is_main_process:
         _save(trainer, checkpoint, folder, recipe, states)
-        write_training_note(folder.path, {"kind": "grpo", "scheme": "hf", "dataset": dataset.spec, **told})
+        note = {"kind": "grpo", "scheme": "hf", "dataset": dataset.spec, **told}
+        write_training_note(folder.path, note)
         folder.finish(trained)
     trainer.accelerator.wait_for_everyone()
     return trained
@@ -138,11 +152,16 @@ def train_grpo_checkpoint(
 class _States:
     """The rows that TRL reads: at each position a state that the model, as it is then, has come to by itself."""
 
-    def __init__(self, env: AnnotationEnv, checkpoint: Checkpoint, config: GrpoConfig, max_tokens: int) -> None:
+    def __init__(
+        self, env: AnnotationEnv, checkpoint: Checkpoint, config: GrpoConfig, max_tokens: int, file: Path
+    ) -> None:
         self.env, self._checkpoint, self._config = env, checkpoint, config
         self._policy = ChatPolicy("hf:in training", LocalModel(checkpoint, max_new_tokens=max_tokens), env.format)
         self._ends = end_tokens(checkpoint)
         self._updates: dict[int, list[tuple[AnnotationEnv, Question]]] = {}
+        self._file = file
+        self.left_out: dict[str, str] = read_json(file) if file.exists() else {}
+        """Samples that cannot be read, and why; also those of the part before an interruption."""
 
     def dataset(self) -> Any:
         """A row per update and question; what stands in it is made when it is read."""
@@ -184,12 +203,8 @@ class _States:
         """A state out of an episode about each question of an update; all come once before any comes again."""
         config = self._config
         rng = np.random.default_rng((config.seed, 13, update))
-        envs, first = [], update * config.questions
-        for place in range(first, first + config.questions):
-            turn, index = divmod(place, self.env.num_questions)
-            order = np.random.default_rng((config.seed, 17, turn)).permutation(self.env.num_questions)
-            envs.append(self.env.copy())
-            envs[-1].reset(int(order[index]))
+        first = update * config.questions
+        envs = [self._begun(place) for place in range(first, first + config.questions)]
         going = [int(rng.integers(config.max_steps)) for _ in envs]
         model = self._checkpoint.model
         training = model.training
@@ -212,6 +227,24 @@ class _States:
         finally:
             model.train(training)
         return envs
+
+    def _begun(self, place: int) -> AnnotationEnv:
+        """The episode whose turn it is, of all questions in an order drawn anew each time; one that can be played."""
+        env, number = self.env.copy(), self.env.num_questions
+        for after in range(number):
+            time_through, index = divmod(place + after, number)
+            order = np.random.default_rng((self._config.seed, 17, time_through)).permutation(number)
+            asked = self.env.questions[int(order[index])]
+            if asked.sample_id in self.left_out:
+                continue
+            try:
+                env.reset(asked.index)
+            except (InputError, ToolError) as error:
+                self.left_out[asked.sample_id] = str(error)
+                write_bytes(self._file, (json.dumps(self.left_out, indent=1) + "\n").encode())
+            else:
+                return env
+        raise InputError(f"{self.env.dataset.spec}: no sample can be read: {next(iter(self.left_out.values()))}")
 
 
 def _watcher(folder: TrainingFolder, watch: Watch) -> Any:
