@@ -23,6 +23,7 @@ from segagent.learning.rl.checkpoints import train_grpo_checkpoint
 from segagent.learning.sft import TrainedModel
 from segagent.policies import make_policy
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the packages' own
 CONFIG = GrpoConfig(
     updates=30, questions=1, group=16, max_steps=2, passes=1, learning_rate=2e-2, kl=0.01, tool="disc",
     reward="iou_gain+0.2*format_kept",
@@ -44,7 +45,6 @@ def greedy_ious(policy: str) -> list[float]:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # of the package's own
 def test_the_reward_rises_and_the_model_is_a_policy(folder: Path, tmp_path: Path) -> None:
     out, options = tmp_path / "out", "device=cpu&max_tokens=3"
 
@@ -64,7 +64,6 @@ def test_the_reward_rises_and_the_model_is_a_policy(folder: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_an_adapter_is_trained_and_an_interrupted_training_goes_on(folder: Path, tmp_path: Path) -> None:
     class OneIsBroken(EasyScenes):
         def __iter__(self) -> Iterator[EasySample]:
