@@ -224,11 +224,12 @@ def star(
     epilog=examples(
         "segagent train grpo embedded scenes:1000:split=train,complexity=hard,sentences=1 -o model",
         "segagent train grpo embedded:model DATASET -o model2 --updates 200 --reward iou_gain+0.1*final_iou",
+        "segagent train grpo hf:model DATASET -o model2 --lora-rank 16",
     ),
 )
 @reporting_errors
 def grpo(
-    model: Annotated[str, typer.Argument(metavar="POLICY", help="embedded or embedded:DIR.")],
+    model: Annotated[str, typer.Argument(metavar="POLICY", help="embedded, embedded:DIR or hf:DIR.")],
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="As for 'segagent trajectories'.")],
     *,
     out: OutOption,
@@ -236,44 +237,78 @@ def grpo(
     questions: Annotated[int, typer.Option("--questions", min=1, help="Sentences of an update.")] = 8,
     group: Annotated[int, typer.Option("--group", min=2, help="Episodes about each, compared with each other.")] = 8,
     max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="Clicks of an episode.")] = 4,
-    reward: Annotated[str, typer.Option("--reward", help="Of a click; a weighted sum by names.")] = "iou_gain",
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="At its peak.")] = 1e-4,
+    reward: Annotated[
+        str | None,
+        typer.Option(
+            "--reward",
+            help="Of a click; a weighted sum by names. [default: iou_gain; hf: also format_kept and stopping]",
+            show_default=False,
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option("--learning-rate", help="At its peak. [default: 1e-4; hf: 1e-5]", show_default=False),
+    ] = None,
     kl: Annotated[float, typer.Option("--kl", min=0.0, help="Weight of the distance from POLICY.")] = 0.02,
     tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
+    lora_rank: Annotated[
+        int, typer.Option("--lora-rank", min=0, help="hf: an adapter of this rank; 0 trains all language weights.")
+    ] = 16,
+    micro_batch: Annotated[int, typer.Option("--micro-batch", min=1, help="hf: replies per pass and device.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws questions and clicks.")] = 0,
     resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Improve the embedded policy by the reward of its own clicks (GRPO): what is meant, and where to click."""
+    """Improve a policy by the reward of its own clicks (GRPO).
+
+    embedded: what is meant and where to click, each click worth all that comes after it. hf: by TRL; replies to the
+    same state are compared, each worth what it gains itself.
+    """
+    from functools import partial
+
     from segagent.core import SpecError
+    from segagent.environment.rewards import DEFAULT
     from segagent.learning.rl import GrpoConfig, train_grpo
 
     scheme, _, folder = model.partition(":")
-    if scheme != "embedded":
-        raise SpecError(f"policy {model!r:.200}: expected embedded or embedded:DIR")
+    if scheme not in ("embedded", "hf"):
+        raise SpecError(f"policy {model!r:.200}: expected embedded, embedded:DIR or hf:DIR")
+    local = scheme == "hf"
     config = GrpoConfig(
         updates=updates,
         questions=questions,
         group=group,
         max_steps=max_steps,
-        reward=reward,
-        learning_rate=learning_rate,
+        reward=reward or (DEFAULT if local else "iou_gain"),
+        learning_rate=learning_rate or (1e-5 if local else 1e-4),
         kl=kl,
         tool=tool,
         seed=seed,
     )
+    train = train_grpo
+    if local:
+        from segagent.learning.rl.checkpoints import train_grpo_checkpoint
+
+        train = partial(train_grpo_checkpoint, lora_rank=lora_rank, micro_batch=micro_batch)
+    # In a checkpoint's training an update is as many steps as it has passes.
+    per = config.passes if local else 1
+    word, name = ("reward", "reward") if local else ("IoU", "last_iou")
     with counting("playing and learning", updates, unit="updates", quiet=as_json) as update:
-        trained = train_grpo(
+        trained = train(
             folder,
             open_data(dataset),
             out,
             config,
             resume=resume,
-            watch=lambda done, total, measured: update(done, f"IoU {measured['last_iou']:.3f}"),
+            watch=lambda done, total, measured: update(done // per, f"{word} {measured[name]:.3f}"),
         )
+    if os.environ.get("RANK", "0") != "0":  # Under a launcher one process speaks for all.
+        return
     if as_json:
         print_object({"policy": trained.spec, "updates": trained.steps, "seconds": round(trained.seconds, 1)})
     else:
+        if trained.left_out:
+            say(f"{trained.left_out} samples cannot be read and were left out; see {one_line(str(out))}/left_out.json")
         say(f"{trained.steps} updates in {trained.seconds:.0f} s; use it as --policy {one_line(trained.spec)}")
 
 

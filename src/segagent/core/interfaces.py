@@ -10,6 +10,7 @@ from segagent.core.actions import Action, Prompt
 from segagent.core.image import Image
 from segagent.core.masks import BoolMask
 from segagent.core.state import Observation
+from segagent.core.tokens import ReplyTokens
 from segagent.core.usage import Usage
 
 
@@ -79,7 +80,8 @@ class Proposal:
     ``log_prob`` is the natural logarithm of the probability of the reply's action tokens, None where unknown.
     ``text`` is the raw reply. ``usage``: what it cost, None where the policy does not tell; a cost that several replies
     to one observation share lies with one of them. It is no part of what the reply says. ``asides``: earlier replies to
-    the same observation, oldest first, after which the model was asked again.
+    the same observation, oldest first, after which the model was asked again. ``tokens``: the reply as it was written,
+    None where the policy does not keep that; their log-probabilities add up to ``log_prob``.
     """
 
     action: Action
@@ -88,6 +90,7 @@ class Proposal:
     text: str
     usage: Usage | None = field(default=None, compare=False)
     asides: tuple[Aside, ...] = ()
+    tokens: ReplyTokens | None = None
 
 
 class Policy(Protocol):

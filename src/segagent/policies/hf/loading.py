@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from safetensors import SafetensorError
 
 from segagent.core import InputError, MissingExtraError, WeightsError
 from segagent.core.texts import read_json, read_text
+from segagent.imaging import write_bytes
 
 _NAMED = 8
 
@@ -145,7 +147,11 @@ def _without_video(root: str, tokens: str) -> Any:
     parts = ("image_processor", "tokenizer", "video_processor", "chat_template")
     settings = {name: value for name, value in told.items() if name in known and name not in parts}
     # The class insists on a video processor; nothing here ever shows it a video.
-    made = type(family.__name__, (family,), {"check_argument_for_proper_class": lambda self, name, given: type(given)})
+    changes = {
+        "check_argument_for_proper_class": lambda self, name, given: type(given),
+        "save_pretrained": _save_without_video,
+    }
+    made = type(family.__name__, (family,), changes)
     return made(
         image_processor=pictures,
         tokenizer=tokenizer,
@@ -153,6 +159,19 @@ def _without_video(root: str, tokens: str) -> Any:
         chat_template=_chat_template(tokens, tokenizer),
         **settings,
     )
+
+
+def _save_without_video(processor: Any, folder: str | Path, **options: Any) -> None:
+    """Write a processor without its video half, which the library cannot save: its parts one by one."""
+    del options
+    family, place = type(processor).__name__, Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    settings = {**processor.image_processor.to_dict(), "processor_class": family}
+    write_bytes(place / "preprocessor_config.json", (json.dumps(settings, indent=1) + "\n").encode())
+    processor.tokenizer._set_processor_class(family)
+    processor.tokenizer.save_pretrained(place)
+    if isinstance(processor.chat_template, str):
+        (place / "chat_template.jinja").write_text(processor.chat_template, encoding="utf-8")
 
 
 def _chat_template(folder: str, tokenizer: Any) -> str | None:

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from segagent.core import InputError
+from segagent.core import InputError, ReplyTokens
 from segagent.policies.chat import Reply
 
 
@@ -59,10 +59,11 @@ class ReplyCache:
         try:
             data = json.loads(row[0])
             greedy = data.get("greedy") is not False
-            reply = Reply(str(data["text"]), data["log_prob"], bool(data["cut"]), greedy=greedy)
+            tokens = None if data.get("tokens") is None else ReplyTokens.from_dict(data["tokens"])
+            reply = Reply(str(data["text"]), data["log_prob"], bool(data["cut"]), greedy=greedy, tokens=tokens)
             if reply.text.strip() or reply.cut:
                 return reply
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             pass
         with self._lock:
             self._database.execute("DELETE FROM replies WHERE key = ? AND reply = ?", (key, row[0]))
@@ -70,8 +71,10 @@ class ReplyCache:
 
     def put(self, key: str, reply: Reply) -> None:
         """Store ``reply`` under ``key``; the first one stored stays."""
-        data = {"text": reply.text, "log_prob": reply.log_prob, "cut": reply.cut}
-        value = json.dumps(data if reply.greedy else {**data, "greedy": False})
+        data: dict[str, object] = {"text": reply.text, "log_prob": reply.log_prob, "cut": reply.cut}
+        data |= {} if reply.greedy else {"greedy": False}
+        data |= {} if reply.tokens is None else {"tokens": reply.tokens.to_dict()}
+        value = json.dumps(data)
         with self._lock:
             self._database.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, value))
 

@@ -44,6 +44,8 @@ class ServedModelConfig:
     """Hold replies to the question's JSON schema: by ``response_format``, or by vLLM's own two parameters for it."""
     log_probs: bool = False
     """Ask for the probabilities of tokens."""
+    keep_tokens: bool = False
+    """Give replies with what the server tells of their tokens; it must be asked for their probabilities."""
     encoding: PictureEncoding = field(default_factory=PictureEncoding)
     """How pictures are sent."""
     patience: Patience = field(default_factory=Patience)
@@ -207,6 +209,8 @@ class ServedModel:
 
     def _keep(self, key: str, reply: Reply, tally: Tally) -> Reply:
         tally.add(replies=1, not_structured=int(bool(self._config.structured and STRUCTURED & self._refused)))
+        if not self._config.keep_tokens:
+            reply = replace(reply, tokens=None)
         if self._cache is not None:
             self._cache.put(key, reply)
         return reply
@@ -296,6 +300,8 @@ class ServedModel:
             "seed": seed if index else None,
             "candidate": index,
         }
+        if self._config.keep_tokens:
+            parts["keep_tokens"] = True  # Replies that were stored without are of no use then.
         if self._config.reasoning_effort:
             parts["reasoning_effort"] = self._config.reasoning_effort
         if self._config.structured and question.schema is not None:
