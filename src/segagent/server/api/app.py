@@ -16,6 +16,7 @@ from segagent.core import InputError, Policy, SegAgentError
 from segagent.core.versions import __version__
 from segagent.server.api import wire
 from segagent.server.api.desk import GONE, Desk
+from segagent.server.api.files import Files
 from segagent.server.api.limits import Limits
 from segagent.server.api.metrics import KIND, Metrics
 from segagent.server.api.pictures import KINDS, PictureGoneError, Pictures, UnknownKindError
@@ -24,6 +25,11 @@ from segagent.server.api.work import Work
 from segagent.server.app import add_chat, error_object
 from segagent.server.ascii import Ascii
 from segagent.server.guard import Access, Door, Guard
+from segagent.server.label_studio.backend import Backend
+from segagent.server.label_studio.corrections import Corrections
+from segagent.server.label_studio.pictures import Allowed, FetchError, Source
+from segagent.server.label_studio.routes import add_label_studio
+from segagent.server.mcp.inputs import Inputs
 from segagent.server.requests import ServerLimits
 from segagent.server.worker import OverdueError, Patience
 
@@ -43,10 +49,16 @@ class ClientGoneError(Exception):
     """Nobody waits for the answer."""
 
 
-def create_api(models: Models, access: Access = Access(), limits: Limits = Limits()) -> FastAPI:  # noqa: B008 - frozen
+def create_api(
+    models: Models,
+    access: Access = Access(),  # noqa: B008 - frozen
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    files: Files = Files(),  # noqa: B008 - frozen
+) -> FastAPI:
     """The application around ``models``. Its interface is told at ``/v1/openapi.json``.
 
-    Raises ``InputError`` for a policy and a tool that do not go together.
+    ``app.state.kept`` is to be closed one by one when it has ended. Raises ``InputError`` for a policy and a tool that
+    do not go together, and for folders that cannot be used.
     """
     work = Work(Room(models), Pictures(limits.pictures, limits.max_pixels))
     jobs, metrics = Jobs(limits), Metrics()
@@ -92,6 +104,12 @@ def create_api(models: Models, access: Access = Access(), limits: Limits = Limit
     @app.get("/metrics", include_in_schema=False)
     def get_metrics() -> Response:
         return Response(metrics.text(_now(work, jobs)), media_type=KIND)
+
+    inputs = None if files.root is None else Inputs.below(files.root, ServerLimits(limits.max_body, limits.max_pixels))
+    source = Source(Allowed(files.studio, files.key, files.hosts, inputs, limits.max_body))
+    kept = None if files.corrections is None else Corrections(files.corrections, source.read, limits.max_pixels)
+    app.state.kept = [] if kept is None else [kept]
+    add_label_studio(app, Backend(work, source, kept), jobs.done, refused)
 
     async def ask(request: Request, job: Callable[[Policy], dict[str, Any]]) -> dict[str, Any]:
         return await jobs.done(request, lambda patience: job(work.room.models(patience).policy))
@@ -200,6 +218,7 @@ def _answer_errors(app: FastAPI) -> None:
         (UnknownKindError, 415, "wrong_type"),
         (InputError, 422, "bad_input"),
         (OverdueError, 504, "timeout"),
+        (FetchError, 424, "picture_failed"),
         # A model that has no answer: the server is as it should be.
         (SegAgentError, 424, "model_failed"),
     ]

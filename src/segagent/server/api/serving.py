@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from segagent.annotation.batch import Models
 from segagent.core import MissingExtraError
+from segagent.server.api.files import Files
 from segagent.server.api.limits import Limits
 from segagent.server.listening import listen
 
@@ -19,6 +20,7 @@ def serve_api(
     token: str | None,
     public: str | None,
     limits: Limits,
+    files: Files,
     log: bool,
     ready: Callable[[str, str | None], None],
 ) -> None:
@@ -31,6 +33,7 @@ def serve_api(
         token: the secret that every request must bring.
         public: a name by which people reach the server through another one, which adds TLS; needs a token too.
         limits: see :class:`Limits`.
+        files: see :class:`Files`.
         log: whether each request is told on stderr.
         ready: see above.
 
@@ -49,5 +52,9 @@ def serve_api(
         handler.setFormatter(logging.Formatter('{"time": "%(asctime)s", "request": %(message)s}'))
         LOG.addHandler(handler)
         LOG.propagate = False
-    app = create_api(models, access, limits)
-    listen(app, host, port, lambda url: ready(url, access.token), grace=max(1, round(limits.seconds)))
+    app = create_api(models, access, limits, files)
+    try:
+        listen(app, host, port, lambda url: ready(url, access.token), grace=max(1, round(limits.seconds)))
+    finally:
+        for one in app.state.kept:
+            one.close()
