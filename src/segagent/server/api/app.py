@@ -32,6 +32,7 @@ from segagent.server.label_studio.routes import add_label_studio
 from segagent.server.mcp.inputs import Inputs
 from segagent.server.requests import ServerLimits
 from segagent.server.worker import OverdueError, Patience
+from segagent.server.xanylabeling import Remote, add_xanylabeling
 
 _T = TypeVar("_T")
 
@@ -110,6 +111,7 @@ def create_api(
     kept = None if files.corrections is None else Corrections(files.corrections, source.read, limits.max_pixels)
     app.state.kept = [] if kept is None else [kept]
     add_label_studio(app, Backend(work, source, kept), jobs.done, refused)
+    add_xanylabeling(app, Remote(work), jobs.done, refused)
 
     async def ask(request: Request, job: Callable[[Policy], dict[str, Any]]) -> dict[str, Any]:
         return await jobs.done(request, lambda patience: job(work.room.models(patience).policy))
