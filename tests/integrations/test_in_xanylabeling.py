@@ -1,4 +1,4 @@
-"""X-AnyLabeling itself, its windows without a screen: the server chosen, words sent, a point clicked, the file saved."""
+"""X-AnyLabeling itself, without a screen: the server chosen, words sent, a point clicked, the file saved."""
 
 from __future__ import annotations
 

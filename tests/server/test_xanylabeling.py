@@ -15,13 +15,14 @@ from fastapi.testclient import TestClient
 
 from cheap_models import CheapPolicy
 from segagent.annotation.batch import Models
+from segagent.annotation.interop.finding import FOUND
 from segagent.annotation.python_api import annotate
 from segagent.core import Box, Click, Image, Observation, Proposal, RefusedError, State, empty_mask
 from segagent.environment import step
 from segagent.imaging import encode_png
 from segagent.server.api.app import create_api
 from segagent.server.guard import Access
-from segagent.server.xanylabeling import FINENESS, FOUND, OBJECT, ParamsAsked, _shape
+from segagent.server.xanylabeling import FINENESS, OBJECT, ParamsAsked, _shape
 from segagent.tools.fake import DiscTool
 
 HEIGHT, WIDTH = 48, 64

@@ -20,19 +20,18 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from segagent.annotation.interop.finding import FOUND, find
 from segagent.annotation.interop.polygons import outline
-from segagent.annotation.python_api import annotate
-from segagent.core import BoolMask, Box, Click, Image, InputError, SegAgentError
+from segagent.core import BoolMask, Box, Click, Image, InputError
+from segagent.search import SearchConfig
 from segagent.server.api.work import Work
 from segagent.server.ascii import Ascii
 from segagent.server.label_studio.routes import Done
 from segagent.server.wire import Writable
-from segagent.server.worker import OverdueError, Patience
+from segagent.server.worker import Patience
 
 PREFIX = "/xanylabeling"
 MODEL = "segagent"
-FOUND = 0.3
-"""Below this calibrated IoU nothing counts as found, unless a threshold is set in the program."""
 FINENESS = 0.001
 """How far a polygon may be off, as a share of the outline's length, unless that is set in the program."""
 STAIRS = 0.75
@@ -113,7 +112,7 @@ class Remote:
             raise InputError(f"text_prompt: {len(texts)} sentences, more than {MOST_SENTENCES} at once")
         image = self._work.pictures.take(_content(asked.image))[1]
         if texts:
-            shapes = self._found(image, list(dict.fromkeys(texts)), params, patience)
+            shapes = self._found(image, texts, params, patience)
             # The program's own setting says whether they take the place of what is there; nothing never does.
             return {"shapes": shapes, "description": "", **({} if shapes else {"replace": False})}
         masks = self._marked(image, params.marks, patience)
@@ -124,24 +123,17 @@ class Remote:
         self, image: Image, texts: Sequence[str], params: ParamsAsked, patience: Patience
     ) -> list[dict[str, Any]]:
         """What the sentences find. One without an answer takes no other with it."""
-        shapes: list[dict[str, Any]] = []
-        failed: SegAgentError | None = None
-        for text in texts:
-            try:
-                record = annotate(image, text, models=self._work.room.models(patience), found=params.conf_threshold)
-            except OverdueError:
-                raise
-            except SegAgentError as error:
-                failed = error
-                _log.warning("X-AnyLabeling, %r: %s", text, error)
-                continue
-            if record.outcome == "not_found" or not record.mask.any():
-                continue
-            predicted = record.predicted_iou
-            score = None if predicted is None else self._work.room.calibrated(predicted)
-            shapes.append(_shape(text, record.mask, params, score, "; ".join(record.doubts) or None))
-        if failed is not None and not shapes:
-            raise failed
+        failures: list[Exception] = []
+
+        def failed(label: str, text: str, error: Exception) -> None:
+            _log.warning("X-AnyLabeling, %r: left out: %s", text, error)
+            failures.append(error)
+
+        models = self._work.room.models(patience)
+        found = find(image, {text: (text,) for text in texts}, models, SearchConfig(), params.conf_threshold, failed)
+        shapes = [_shape(one.label, one.mask, params, one.expected_iou, "; ".join(one.doubts) or None) for one in found]
+        if failures and not shapes:
+            raise failures[0]
         return shapes
 
     def _marked(self, image: Image, marks: Sequence[MarkAsked], patience: Patience) -> list[BoolMask]:
