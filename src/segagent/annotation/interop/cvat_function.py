@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from segagent.annotation.batch import Models, make_models
-from segagent.annotation.interop.cvat import mask_runs
+from segagent.annotation.interop.cvat import mask_points
 from segagent.annotation.interop.finding import FOUND, find, read_sentences
 from segagent.annotation.interop.polygons import outline
 from segagent.annotation.single import checked_text
@@ -71,7 +71,7 @@ class DetectionFunction:
         self, texts: Mapping[str, Sequence[str]], models: Models, search: SearchConfig, found: float = FOUND
     ) -> None:
         self._texts, self._models, self._search, self._found = texts, models, search, found
-        self._sdk = _auto_annotation()
+        self._sdk = auto_annotation()
 
     @property
     def spec(self) -> Any:
@@ -96,11 +96,11 @@ class DetectionFunction:
     def _shape(self, number: int, mask: BoolMask, *, as_polygon: bool) -> Any:
         if as_polygon:
             return self._sdk.polygon(number, outline(mask, _TOLERANCE).ravel().tolist())
-        runs, left, top, width, height = mask_runs(mask)
-        return self._sdk.mask(number, [*runs, left, top, left + width - 1, top + height - 1])
+        return self._sdk.mask(number, mask_points(mask))
 
 
-def _auto_annotation() -> Any:
+def auto_annotation() -> Any:
+    """CVAT's module. Raises ``MissingExtraError`` without it."""
     try:
         from cvat_sdk import auto_annotation
     except ImportError as error:
