@@ -52,7 +52,9 @@ def test_supervision_from_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_
     pixels[40:80, 60:110] = (30, 30, 200)
     cv2.imwrite(str(tmp_path / "photo.png"), pixels)
     _run("with_supervision.py", tmp_path, "photo.png", "the red square")
-    assert not np.array_equal(cv2.imread(str(tmp_path / "photo.segagent.png"))[45:75, 65:105], pixels[45:75, 65:105])
+    assert not np.array_equal(
+        cv2.imread(str(tmp_path / "photo.png.segagent.png"))[45:75, 65:105], pixels[45:75, 65:105]
+    )
 
 
 def test_datasets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
