@@ -62,7 +62,8 @@ def test_the_function_is_loaded_and_its_shapes_are_cvats(tmp_path: Path, monkeyp
     assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
 
     task = [
-        models.Label(id=number, name=name, type="mask", attributes=[]) for number, name in ((17, "cup"), (18, "mug"))
+        models.Label(id=number, name=name, type="mask", attributes=[], sublabels=[])
+        for number, name in ((17, "cup"), (18, "mug"))
     ]
     mapper = _AnnotationMapper(
         logging.getLogger(), function.spec.labels, task, allow_unmatched_labels=False, conv_mask_to_poly=False
