@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,10 @@ def serve(
         Path | None,
         typer.Option("--root", metavar="DIR", help="Files that requests name are read below this folder alone."),
     ] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option("--runs", metavar="DIR", help="Carry out runs over data sets for clients, into folders here."),
+    ] = None,
     label_studio: Annotated[
         str | None,
         typer.Option(
@@ -105,12 +110,21 @@ def serve(
     with waiting("loading the models", quiet=False):
         models = make_models(policy, tool)
     key = os.environ.get("LABEL_STUDIO_API_KEY") if label_studio is not None else None
-    files = Files(root, label_studio, key, tuple(allow_host or ()), corrections)
+    files = Files(root, label_studio, key, tuple(allow_host or ()), corrections, runs)
     limits = Limits(waiting=queue, seconds=timeout, pictures=megabytes << 20)
     # Ctrl-C is how a server is meant to be stopped.
     with contextlib.suppress(KeyboardInterrupt):
         serve_api(
-            models, host=host, port=port, token=token, public=public, limits=limits, files=files, log=log, ready=ready
+            models,
+            host=host,
+            port=port,
+            token=token,
+            public=public,
+            limits=limits,
+            files=files,
+            make=partial(make_models, policy, tool),
+            log=log,
+            ready=ready,
         )
     say("stopped")
 

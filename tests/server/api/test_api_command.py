@@ -39,7 +39,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What would have been served; the command goes on as after Ctrl-C."""
     found: list[dict[str, Any]] = []
 
-    def listen(app: Any, host: str, port: int, ready: Any, grace: int) -> None:
+    def listen(app: Any, host: str, port: int, ready: Any, grace: int, ending: Any) -> None:
+        del ending
         found.append({"app": app, "host": host, "port": port, "grace": grace})
         ready(f"http://{host}:{port}")
         raise KeyboardInterrupt

@@ -10,7 +10,8 @@ from pathlib import Path
 class Files:
     """``root``: the folder below which files that requests name are read. ``studio``, ``key``: the address of Label
     Studio, and an access token of its, for the pictures of its tasks; ``hosts``: other servers that these may be on.
-    ``corrections``: the folder that keeps what people submit in Label Studio.
+    ``corrections``: the folder that keeps what people submit in Label Studio. ``runs``: the folder of runs over data
+    sets.
     """
 
     root: Path | None = None
@@ -18,3 +19,4 @@ class Files:
     key: str | None = None
     hosts: tuple[str, ...] = ()
     corrections: Path | None = None
+    runs: Path | None = None

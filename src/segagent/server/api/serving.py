@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from segagent.annotation.batch import Models
+from segagent.annotation.batch.models import MakeModels
 from segagent.core import MissingExtraError
 from segagent.server.api.files import Files
 from segagent.server.api.limits import Limits
@@ -21,6 +22,7 @@ def serve_api(
     public: str | None,
     limits: Limits,
     files: Files,
+    make: MakeModels,
     log: bool,
     ready: Callable[[str, str | None], None],
 ) -> None:
@@ -34,6 +36,7 @@ def serve_api(
         public: a name by which people reach the server through another one, which adds TLS; needs a token too.
         limits: see :class:`Limits`.
         files: see :class:`Files`.
+        make: makes the models anew, for the processes of runs.
         log: whether each request is told on stderr.
         ready: see above.
 
@@ -52,9 +55,12 @@ def serve_api(
         handler.setFormatter(logging.Formatter('{"time": "%(asctime)s", "request": %(message)s}'))
         LOG.addHandler(handler)
         LOG.propagate = False
-    app = create_api(models, access, limits, files)
+    app = create_api(models, access, limits, files, make)
     try:
-        listen(app, host, port, lambda url: ready(url, access.token), grace=max(1, round(limits.seconds)))
+        listen(
+            app, host, port, lambda url: ready(url, access.token), grace=max(1, round(limits.seconds)),
+            ending=app.state.ending,
+        )  # fmt: skip
     finally:
         for one in app.state.kept:
             one.close()
