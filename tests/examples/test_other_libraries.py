@@ -46,6 +46,7 @@ def test_supervision(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(example.found(PIXELS, [], models)) == 0
 
 
+@pytest.mark.slow
 def test_supervision_from_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     imported(monkeypatch, "with_supervision", "supervision")
     pixels = np.full((120, 160, 3), 200, np.uint8)

@@ -156,7 +156,7 @@ def test_an_agent_looks_for_sentences(server: Server, tmp_path: Path) -> None:
     assert server.function["labels_v2"] == [{"name": "red square", "attributes": [], "type": "mask"}]
     # As CVAT's server gives a function back.
     server.function["labels_v2"] = [{"name": "red square", "attributes": [], "type": "mask", "sublabels": []}]
-    how = {"mapping": {"red square": {"name": "red square", "attributes": []}}}
+    how = {"mapping": {"red square": {"name": "red square", "attributes": {}}}}
     server.waiting = [
         request("all", "annotate_task", **how, threshold=None, conv_mask_to_poly=False),
         request("frame", "annotate_frame", frame=0, **how, threshold=0.0, conv_mask_to_poly=False),
