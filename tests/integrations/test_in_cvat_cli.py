@@ -35,7 +35,7 @@ pytest.importorskip("cvat_cli", reason="needs cvat-cli: pip install cvat-cli")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 HEIGHT, WIDTH = 120, 160
 WHEN = "2026-11-27T00:00:00.000000Z"
-LABEL = {"id": 41, "name": "red square", "color": "#ff0000", "attributes": [], "type": "mask", "sublabels": [],
+LABEL = {"id": 41, "name": "red square", "color": "#ff0000", "attributes": [], "type": "any", "sublabels": [],
          "task_id": 1, "has_parent": False}  # fmt: skip
 TASK = {"id": 1, "url": "http://127.0.0.1/api/tasks/1", "name": "task", "size": 2, "data": 1, "mode": "annotation",
         "data_chunk_size": 2, "data_original_chunk_type": "imageset", "data_compressed_chunk_type": "imageset",
