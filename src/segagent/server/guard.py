@@ -164,6 +164,9 @@ class Guard:
             return True
         if scheme.lower() == "basic" and self._access.knows(_password(given)):
             return True
+        # What X-AnyLabeling sends; a page of another site cannot.
+        if self._access.knows(headers.get("token", "")):
+            return True
         if self._door.cookie is None:
             return False
         try:

@@ -36,6 +36,7 @@ from segagent.server.requests import ServerLimits
 from segagent.server.runs.keeping import NoRunError, RunBusyError, Runs
 from segagent.server.runs.routes import add_runs
 from segagent.server.worker import OverdueError, Patience
+from segagent.server.x_anylabeling.routes import add_x_anylabeling
 
 _T = TypeVar("_T")
 
@@ -119,6 +120,7 @@ def create_api(
     app.state.ending = [] if runs is None else [runs.ending]
     add_runs(app, runs, jobs.done, refused)
     add_label_studio(app, Backend(work, source, kept), jobs.done, refused)
+    add_x_anylabeling(app, work, jobs.done, limits.max_body, refused)
 
     async def ask(request: Request, job: Callable[[Policy], dict[str, Any]]) -> dict[str, Any]:
         return await jobs.done(request, lambda patience: job(work.room.models(patience).policy))

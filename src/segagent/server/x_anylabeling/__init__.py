@@ -1,0 +1,1 @@
+"""X-AnyLabeling's remote server, within ``segagent serve``."""
