@@ -15,6 +15,7 @@ verifiers  verifiers,uv  tests/envs/test_env_faces.py -k verifiers
 inspect    inspect-ai    tests/envs/test_env_faces.py -k inspect
 mcp        mcp           tests/server/test_mcp_server.py tests/server/test_mcp_inputs.py
 cvat       cvat-sdk,cvat-cli  tests/annotation/interop/test_cvat_sdk.py
+x-anylabeling  x-anylabeling-cvhub  tests/server/test_x_anylabeling_client.py
 label-studio  label-studio  tests/server/label_studio/test_studio_real.py
 "
 

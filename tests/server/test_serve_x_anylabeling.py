@@ -50,7 +50,7 @@ def test_models_are_told(client: TestClient) -> None:
     assert client.get(f"{BASE}/health").json()["status"] == "healthy"
     (info,) = client.get(f"{BASE}/v1/models").json()["data"].values()
     assert info["batch_processing_mode"] == "text_prompt"
-    assert {"edit_text", "add_point", "add_rectangle"} <= {one["name"] for one in info["widgets"]}
+    assert {"edit_text", "button_add_point", "button_add_rect"} <= {one["name"] for one in info["widgets"]}
     assert client.get(f"{BASE}/v1/models/segagent/info").json()["data"]["model_id"] == "segagent"
     assert client.get(f"{BASE}/v1/models/other/info").json()["error"]["code"] == "MODEL_NOT_FOUND"
 
@@ -95,7 +95,7 @@ def test_marks_give_the_tools_mask(client: TestClient) -> None:
 )
 def test_what_cannot_be_used_is_told(client: TestClient, more: dict[str, Any], code: str) -> None:
     answer = asked(client, **more)
-    assert answer.status_code == 200
+    assert answer.status_code == 422
     assert (answer.json()["success"], answer.json()["error"]["code"]) == (False, code)
 
 

@@ -1,13 +1,14 @@
 """What X-AnyLabeling asks of a remote server, below ``/x-anylabeling``: its ``/v1/models`` would be another one's else.
 
-Refusals have status 200 and ``success: false``, as the client's own server has them, and a message for people.
+Refusals say ``success: false`` and why, as the client's own server has them, but with the status of an error: at 200
+the client takes them for a picture without objects and says nothing.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
@@ -28,11 +29,13 @@ MOST_WORDS = 50
 _MARKED = "AUTOLABEL_OBJECT"
 """What the client takes for an object that the person names next."""
 _WIDGETS = (
-    "edit_text", "button_send", "add_point", "remove_point", "add_rectangle", "button_clear",
+    "edit_text", "button_send", "button_add_point", "button_remove_point", "button_add_rect", "button_clear",
     "button_finish_object", "input_conf", "edit_conf", "mask_fineness_slider", "mask_fineness_value_label",
     "toggle_preserve_existing_annotations",
 )  # fmt: skip
 _VALUES: dict[str, Any] = {"edit_conf": 0.3, "mask_fineness_slider": 10, "toggle_preserve_existing_annotations": False}
+
+_STATUSES = {"MODEL_NOT_FOUND": 404, "INVALID_IMAGE": 422, "INFERENCE_ERROR": 422}
 
 Done = Callable[[Request, Callable[[Patience], dict[str, Any]]], Awaitable[dict[str, Any]]]
 """Has a job done for a request, in a thread, as long as its client waits."""
@@ -55,8 +58,8 @@ class Params(_Told):
 
     text_prompt: str = ""
     marks: list[Mark] = Field(default_factory=list, max_length=MOST_MARKS)
-    conf_threshold: float = Field(0.3, ge=0, le=1)
-    epsilon_factor: float = Field(0.001, ge=0, le=1)
+    conf_threshold: Annotated[float, Field(ge=0, le=1)] = 0.3
+    epsilon_factor: Annotated[float, Field(ge=0, le=1)] = 0.001
 
 
 class PredictAsked(_Told):
@@ -93,7 +96,7 @@ def add_x_anylabeling(
     def get_info(model: str) -> Response:
         """X-AnyLabeling: about one of them."""
         if model != MODEL:
-            return Ascii(_no_model(model))
+            return _told(_no_model(model))
         return Ascii({"success": True, "data": {"model_id": MODEL, **info}})
 
     @app.post(f"{BASE}/v1/predict", responses=refused)
@@ -114,7 +117,11 @@ def add_x_anylabeling(
                 return _failed("INFERENCE_ERROR", error)
             return {"success": True, "data": {"shapes": shapes, "description": ""}}
 
-        return Ascii(await done(request, answer))
+        return _told(await done(request, answer))
+
+
+def _told(answer: dict[str, Any]) -> Response:
+    return Ascii(answer, status_code=200 if answer["success"] else _STATUSES[answer["error"]["code"]])
 
 
 def _address(image: str) -> str:
