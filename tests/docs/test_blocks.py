@@ -17,6 +17,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import typer
@@ -26,7 +27,7 @@ from segagent.cli.main import app
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]*) -->\n+)?^ *```(?P<kind>\S*)\n(?P<text>.*?)^ *```$", re.M | re.S)
-OTHER_PROGRAMS = ("accelerate", "curl", "cvat-cli", "modelscope", "pip", "torchrun")
+OTHER_PROGRAMS = ("accelerate", "curl", "cvat-cli", "label-studio", "modelscope", "pip", "torchrun")
 """Commands of somebody else's, which are not looked at."""
 
 
@@ -75,12 +76,14 @@ def test_blocks_are_found() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_blocks_are_of_a_known_kind(block: Block) -> None:
-    assert block.kind in ("", "python", "json", "toml", "text"), "use 'text' for what is neither code nor a command"
+    assert block.kind in ("", "python", "json", "toml", "xml", "text"), "'text' is for what is no code and no command"
     assert block.mark in ("", "run") or re.fullmatch(r"not run: \S.{9,}|after: segagent .*", block.mark)
     if block.kind == "json":
         json.loads(block.text)
     if block.kind == "toml":
         tomllib.loads(block.text)
+    if block.kind == "xml":
+        ElementTree.fromstring(block.text.strip())
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=str)

@@ -37,7 +37,7 @@ def address() -> Iterator[str]:
         try:
             for line in server.stdout:
                 if found := re.search(r"(http://[\d.:]+)/v1$", line.strip()):
-                    yield f"{found[1]}/xanylabeling"
+                    yield f"{found[1]}/x-anylabeling"
                     break
             else:
                 pytest.fail("the server did not start")

@@ -40,7 +40,7 @@ def asked(client: TestClient, picture: str = PICTURE, model: str = "segagent", *
     """As X-AnyLabeling 4.2.1 asks."""
     params = {"conf_threshold": 0.0, "iou_threshold": 0.0, "epsilon_factor": 0.0, **params}
     body = {"model": model, "image": picture, "params": params}
-    return client.post("/xanylabeling/v1/predict", json=body, headers={"Token": ""})
+    return client.post("/x-anylabeling/v1/predict", json=body, headers={"Token": ""})
 
 
 def shapes(client: TestClient, **params: Any) -> list[dict[str, Any]]:
@@ -76,16 +76,16 @@ def point(x: float, y: float, label: int = 1) -> dict[str, Any]:
 
 
 def test_the_program_finds_one_model_and_its_controls(client: TestClient) -> None:
-    told = client.get("/xanylabeling/v1/models", headers={"Token": ""}).json()
+    told = client.get("/x-anylabeling/v1/models", headers={"Token": ""}).json()
     assert told["success"] is True
     (name, model) = next(iter(told["data"].items()))
     values = {widget["name"]: widget["value"] for widget in model["widgets"]}
     assert (name, model["batch_processing_mode"], values["edit_conf"]) == ("segagent", "text_prompt", FOUND)
     assert values["toggle_preserve_existing_annotations"] is True
-    alone = client.get("/xanylabeling/v1/models/segagent/info").json()
+    alone = client.get("/x-anylabeling/v1/models/segagent/info").json()
     assert alone == {"success": True, "data": {"model_id": "segagent", **model}}
-    assert client.get("/xanylabeling/v1/models/other/info").status_code == 404
-    assert client.get("/xanylabeling/health").json()["models_loaded"] == 1
+    assert client.get("/x-anylabeling/v1/models/other/info").status_code == 404
+    assert client.get("/x-anylabeling/health").json()["models_loaded"] == 1
 
 
 def test_words_are_looked_for_one_by_one(client: TestClient) -> None:
@@ -189,7 +189,7 @@ def test_a_sentence_without_an_answer_takes_no_other_with_it() -> None:
 def test_the_key_is_the_token() -> None:
     token = "0123456789abcdef"
     client = TestClient(create_api(Models(CheapPolicy(), DiscTool()), Access(token)), base_url=BASE)
-    for path in ("/xanylabeling/v1/models", "/xanylabeling/health", "/metrics"):
+    for path in ("/x-anylabeling/v1/models", "/x-anylabeling/health", "/metrics"):
         assert client.get(path, headers={"Token": token}).status_code == 200
         for wrong in ("", token[:-1], "ä"):
             assert client.get(path, headers={"Token": wrong.encode()}).status_code == 401

@@ -1,7 +1,7 @@
 """The protocol of X-AnyLabeling's own server, so that its model "Remote-Server" can be this one: words, points, boxes.
 
 X-AnyLabeling puts ``/v1/...`` behind the address that it is given. Those paths are taken here by others, so its address
-ends in ``/xanylabeling``. A shape of its is one polygon: parts and holes are joined by bridges of no width.
+ends in ``/x-anylabeling``. A shape of its is one polygon: parts and holes are joined by bridges of no width.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from segagent.server.label_studio.routes import Done
 from segagent.server.wire import Writable
 from segagent.server.worker import Patience
 
-PREFIX = "/xanylabeling"
+PREFIX = "/x-anylabeling"
 MODEL = "segagent"
 FINENESS = 0.001
 """How far a polygon may be off, as a share of the outline's length, unless that is set in the program."""

@@ -126,6 +126,7 @@ def test_several_at_once_and_other_events(client: TestClient) -> None:
         {"project": None},
         {"annotation": {"id": 1, "task": 3}},
         {"annotation": {"task": 9}},
+        {"annotation": {"id": 1}, "task": {"data": {}}},
     ],
 )
 def test_events_without_what_they_are_about_are_refused(client: TestClient, without: dict[str, Any]) -> None:

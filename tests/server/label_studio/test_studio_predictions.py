@@ -142,7 +142,7 @@ def test_a_task_that_fails_takes_no_other_with_it(client: TestClient, caplog: py
 
 
 def point(x: float, y: float, label: str = "Cup", **more: Any) -> dict[str, Any]:
-    value = {"x": 100 * x / WIDTH, "y": 100 * y / HEIGHT, "width": 0.3, "keypointlabels": [label]}
+    value = {"x": x if x > 1e9 else 100 * x / WIDTH, "y": 100 * y / HEIGHT, "width": 0.3, "keypointlabels": [label]}
     size = {"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0}
     return {"type": "keypointlabels", "to_name": "img", "from_name": "points", "value": value, **size, **more}
 
@@ -197,7 +197,9 @@ def test_typed_words_are_looked_for(client: TestClient) -> None:
         point(1, 1, image_rotation=90),
         point(1, 1, original_width=61),
         point(70, 1),
+        point(10**400, 1),
         {"type": "rectanglelabels", "value": {"x": 0, "y": 0}},
+        {**point(0, 0), "type": "rectanglelabels", "value": {"x": 10**400, "y": 0, "width": 1, "height": 1}},
         {
             **point(0, 0),
             "type": "brushlabels",

@@ -33,6 +33,8 @@ _SAID = (
 """What is said about a region or a task. Its value may repeat the region's."""
 _GEOMETRY = ("x", "points", "vertices", "rle", "imageDataURL")
 
+_FAR = 1e6
+"""Percent that no person draws; larger whole numbers are none that a fraction can be."""
 _SNAP = 1e-3
 """Pixels. Points on the border of two pixels belong to the one that begins there, whatever a percentage rounds to."""
 
@@ -164,7 +166,7 @@ def mask_of(parts: Sequence[dict[str, Any]], height: int, width: int) -> BoolMas
 def _in_pixels(point: Any, height: int, width: int) -> tuple[float, float]:
     """A point in percent of the picture."""
     match point:
-        case [int() | float() as x, int() | float() as y]:
+        case [int() | float() as x, int() | float() as y] if max(abs(x), abs(y)) < _FAR:
             return float(x) * width / 100, float(y) * height / 100
         case _:
             raise ValueError(f"a point must be [x, y] in percent, got {point!r:.80}")

@@ -134,9 +134,9 @@ class Backend:
         if not all(isinstance(one.get("id"), int | str) for one in annotations):
             raise InputError("an annotation has no id")
         if told.action in CREATED:
-            tasks = _listed(told.task)
-            ids = {str(task.get("id")) for task in tasks if isinstance(task.get("data"), dict)}
-            if told.project is None or not all(str(one.get("task")) in ids for one in annotations):
+            tasks = [task for task in _listed(told.task) if isinstance(task.get("data"), dict) and "id" in task]
+            ids = {str(task["id"]) for task in tasks}
+            if told.project is None or not all("task" in one and str(one["task"]) in ids for one in annotations):
                 raise InputError("an event about annotations needs 'project' and 'task'; send the payload along")
             event |= {"tasks": tasks, "project": told.project.model_dump()}
         self._corrections.submitted(event)

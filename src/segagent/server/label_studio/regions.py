@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segagent.annotation.interop.brush_rle import encode_brush
+from segagent.annotation.interop.entries import length
 from segagent.annotation.interop.from_label_studio import click_of, label_of, mask_of
 from segagent.annotation.interop.polygons import outline
 from segagent.core import BoolMask, Box, Click, Image, InputError
@@ -22,6 +23,8 @@ _WORDS = ("textarea",)
 _ON_PICTURE = (*_POINTS, *_BOXES, *_MASKS)
 _TOLERANCE = 1.0
 """Pixels by which a polygon may be off the mask's outline."""
+_FAR = 1e6
+"""Percent or degrees that no person draws."""
 _SNAP = 1e-3
 """Pixels. A border that a percentage moves by less than this is where it was."""
 
@@ -124,17 +127,12 @@ def region(
 
 def _box(result: dict[str, Any]) -> Box:
     """The pixels that a rectangle touches, a turned one by its corners. Raises ``ValueError``."""
-    value = result.get("value")
-    sides = [value.get(key) for key in ("x", "y", "width", "height")] if isinstance(value, dict) else []
-    turned = value.get("rotation", 0) if isinstance(value, dict) else 0
-    numbers = [*sides, turned]
-    if len(numbers) != 5 or not all(_is_number(one) for one in numbers):
-        raise ValueError("a rectangle needs x, y, width, height in percent, and rotation in degrees")
-    height, width = result.get("original_height"), result.get("original_width")
-    if not isinstance(height, int) or not isinstance(width, int) or not (0 < height < 2**20 and 0 < width < 2**20):
-        raise ValueError("a rectangle needs original_width and original_height in pixels")
-    x, y = sides[0] * width / 100, sides[1] * height / 100
-    wide, high = sides[2] * width / 100, sides[3] * height / 100
+    told = result.get("value")
+    value = told if isinstance(told, dict) else {}
+    numbers = [_number(value.get(key)) for key in ("x", "y", "width", "height")]
+    turned = _number(value.get("rotation", 0))
+    height, width = length(result.get("original_height"), "height"), length(result.get("original_width"), "width")
+    x, y, wide, high = (one * side / 100 for one, side in zip(numbers, (width, height) * 2, strict=True))
     cos, sin = math.cos(math.radians(turned)), math.sin(math.radians(turned))
     # Label Studio turns rectangles about their first corner.
     corners = [(x + u * cos - v * sin, y + u * sin + v * cos) for u in (0, wide) for v in (0, high)]
@@ -145,8 +143,11 @@ def _box(result: dict[str, Any]) -> Box:
     return Box(x0, y0, x1, y1)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _number(value: Any) -> float:
+    """A finite number. Raises ``ValueError``."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _FAR:
+        return float(value)
+    raise ValueError("a rectangle needs x, y, width, height in percent, and rotation in degrees")
 
 
 def _words(result: dict[str, Any]) -> str | None:
