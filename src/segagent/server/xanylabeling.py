@@ -70,8 +70,8 @@ class ParamsAsked(_Asked):
 
     text_prompt: Writable = ""
     marks: Annotated[list[MarkAsked], Field(max_length=100)] = []
-    conf_threshold: float = Field(FOUND, ge=0, le=1)
-    epsilon_factor: float = Field(FINENESS, ge=0, le=0.1)
+    conf_threshold: Annotated[float, Field(ge=0, le=1)] = FOUND
+    epsilon_factor: Annotated[float, Field(ge=0, le=0.1)] = FINENESS
 
 
 class PredictAsked(_Asked):
@@ -144,7 +144,8 @@ class Remote:
             raise InputError("marks: points and several rectangles; finish one object before the next")
         if not boxes and not clicks:
             return []
-        return [self._work.clicked(image, None, box, clicks, patience) for box in boxes or [None]]
+        objects: list[Box | None] = [*boxes] or [None]
+        return [self._work.clicked(image, None, box, clicks, patience) for box in objects]
 
 
 def add_xanylabeling(app: FastAPI, remote: Remote, done: Done, refused: dict[int | str, dict[str, Any]]) -> None:
