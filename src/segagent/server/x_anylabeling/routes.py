@@ -17,9 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from segagent.annotation.interop.polygons import outline
 from segagent.annotation.python_api import annotate
 from segagent.core import BoolMask, Box, Click, Image, InputError, SegAgentError
+from segagent.server.api.wire import Refused
 from segagent.server.api.work import Work
 from segagent.server.ascii import Ascii
 from segagent.server.label_studio.pictures import Allowed, Source
+from segagent.server.wire import Told
 from segagent.server.worker import Patience
 
 BASE = "/x-anylabeling"
@@ -41,11 +43,11 @@ Done = Callable[[Request, Callable[[Patience], dict[str, Any]]], Awaitable[dict[
 """Has a job done for a request, in a thread, as long as its client waits."""
 
 
-class _Told(BaseModel):
+class _Asked(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class Mark(_Told):
+class Mark(_Asked):
     """A point, [x, y], or a rectangle, [x0, y0, x1, y1], in pixels; ``label`` 1 is on the object, 0 beside it."""
 
     type: Literal["point", "rectangle"]
@@ -53,7 +55,7 @@ class Mark(_Told):
     data: list[float] = Field(min_length=2, max_length=4)
 
 
-class Params(_Told):
+class Params(_Asked):
     """``epsilon_factor``: by how much of its length an outline may be off."""
 
     text_prompt: str = ""
@@ -62,7 +64,7 @@ class Params(_Told):
     epsilon_factor: Annotated[float, Field(ge=0, le=1)] = 0.001
 
 
-class PredictAsked(_Told):
+class PredictAsked(_Asked):
     """A picture, as a data URI or in base64 alone, and what to look for in it."""
 
     model: str
@@ -70,11 +72,19 @@ class PredictAsked(_Told):
     params: Params = Params()
 
 
+class RefusalTold(Told):
+    """Why a request was not done, as the client's own server tells it."""
+
+    success: Literal[False]
+    error: dict[str, str]
+
+
 def add_x_anylabeling(
     app: FastAPI, work: Work, done: Done, max_bytes: int, refused: dict[int | str, dict[str, Any]]
 ) -> None:
     """Have ``app`` answer X-AnyLabeling. ``max_bytes``: of a picture."""
     source = Source(Allowed(max_bytes=max_bytes))
+    refused = {**refused, **{code: {"model": RefusalTold | Refused} for code in (404, 422)}}
     models = work.room.models(Patience())
     info = {
         "display_name": f"SegAgent ({models.policy.name}, {models.tool.name})",
@@ -96,7 +106,7 @@ def add_x_anylabeling(
     def get_info(model: str) -> Response:
         """X-AnyLabeling: about one of them."""
         if model != MODEL:
-            return _told(_no_model(model))
+            return _answered(_no_model(model))
         return Ascii({"success": True, "data": {"model_id": MODEL, **info}})
 
     @app.post(f"{BASE}/v1/predict", responses=refused)
@@ -117,10 +127,10 @@ def add_x_anylabeling(
                 return _failed("INFERENCE_ERROR", error)
             return {"success": True, "data": {"shapes": shapes, "description": ""}}
 
-        return _told(await done(request, answer))
+        return _answered(await done(request, answer))
 
 
-def _told(answer: dict[str, Any]) -> Response:
+def _answered(answer: dict[str, Any]) -> Response:
     return Ascii(answer, status_code=200 if answer["success"] else _STATUSES[answer["error"]["code"]])
 
 
