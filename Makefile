@@ -64,5 +64,10 @@ wheel: $(VENV)/.dev  ## wheel and sdist in dist, looked into
 dist: wheel  ## the same, installed into a fresh environment elsewhere and used there
 	$(BIN)/python checks/dist.py install dist $(foreach python,$(PYTHONS),--python $(python))
 
+# NAMES="cvat mcp" tries some; scripts/test_integrations.sh lists them.
+.PHONY: test-integrations
+test-integrations: $(VENV)/.dev  ## other people's programs, each in an environment of its own
+	PYTHON=$(BIN)/python scripts/test_integrations.sh $(NAMES)
+
 clean:
 	rm -rf $(VENV) demo build dist

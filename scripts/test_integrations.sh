@@ -13,6 +13,13 @@ trl        trl           tests/envs/test_trl_training.py tests/policies/hf/test_
 openenv    openenv-core  tests/envs/test_env_faces.py -k openenv
 verifiers  verifiers,uv  tests/envs/test_env_faces.py -k verifiers
 inspect    inspect-ai    tests/envs/test_env_faces.py -k inspect
+mcp        mcp           tests/server/test_mcp_server.py tests/server/test_mcp_inputs.py
+cvat       cvat-sdk,cvat-cli  tests/annotation/interop/test_cvat_sdk.py tests/annotation/interop/test_other_programs.py tests/integrations/test_in_cvat_cli.py -k cvat
+label-studio  label-studio  tests/server/label_studio/test_studio_real.py
+x-anylabeling x-anylabeling-cvhub  tests/integrations/test_in_xanylabeling.py
+fiftyone      fiftyone,mongomock   tests/integrations/test_in_fiftyone.py
+supervision   supervision   tests/examples/test_other_libraries.py -k supervision
+datasets      datasets      tests/examples/test_other_libraries.py -k test_datasets
 "
 
 # NAME PACKAGES TEST... Its caller asks how it went, so it has to say itself where it ends.
