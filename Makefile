@@ -7,7 +7,7 @@ WRAPPED := src tests benchmarks examples checks
 export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: demo test test-all test-faces check bench docs wheel dist clean
+.PHONY: demo test test-all test-integrations check bench docs wheel dist clean
 .DELETE_ON_ERROR:
 
 # What a user needs.
@@ -34,9 +34,6 @@ test: $(VENV)/.dev  ## the fast suite
 
 test-all: $(VENV)/.dev  ## everything, slow tests included
 	$(BIN)/pytest
-
-test-faces: $(VENV)/.dev  ## the environment's faces, each with the real package in an environment of its own
-	PYTHON=$(BIN)/python scripts/test_integrations.sh gymnasium trl openenv verifiers inspect
 
 check: $(VENV)/.dev  ## style, paragraphs, types, layers
 	$(BIN)/ruff check .
@@ -65,7 +62,6 @@ dist: wheel  ## the same, installed into a fresh environment elsewhere and used 
 	$(BIN)/python checks/dist.py install dist $(foreach python,$(PYTHONS),--python $(python))
 
 # NAMES="cvat mcp" tries some; scripts/test_integrations.sh lists them.
-.PHONY: test-integrations
 test-integrations: $(VENV)/.dev  ## other people's programs, each in an environment of its own
 	PYTHON=$(BIN)/python scripts/test_integrations.sh $(NAMES)
 
