@@ -277,4 +277,7 @@ def _log_prob(data: object) -> float | None:
     values = [token.get("logprob") if isinstance(token, dict) else None for token in tokens]
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
         return None
-    return min(0.0, float(sum(value for value in values if value is not None)))
+    try:
+        return min(0.0, math.fsum(value for value in values if value is not None))
+    except OverflowError:
+        return None
