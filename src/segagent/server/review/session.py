@@ -13,7 +13,7 @@ from typing import Any
 
 from segagent.annotation.batch import Run
 from segagent.annotation.people import Event, Standing
-from segagent.annotation.review.entries import Entry
+from segagent.annotation.review.entries import WorkItem
 from segagent.core import (
     BoolMask,
     InputError,
@@ -213,7 +213,7 @@ class ReviewSession:
                 self._number = event.number
                 served = self._by_id.get(event.object_id)
                 if served is None and event.kind == "added" and self._is_meant(event.object_id):
-                    served = self._serve(Entry(len(self._objects), event.object_id, event.image, ADDED))
+                    served = self._serve(WorkItem(len(self._objects), event.object_id, event.image, ADDED))
                 if served is None:
                     continue  # Of an object that is not among those that are served.
                 served.take(event)
@@ -226,7 +226,7 @@ class ReviewSession:
         chosen = self.run.chosen
         return chosen is None or object_id in chosen or self._writer is not None
 
-    def _serve(self, entry: Entry) -> Served:
+    def _serve(self, entry: WorkItem) -> Served:
         served = Served(entry.index, entry.object_id, entry.image, entry)
         self._objects.append(served)
         self._by_id[entry.object_id] = served
