@@ -65,7 +65,7 @@ def write_review(
         InputError: for a damaged run, a decision that cannot be made, and where nothing can be written.
     """
     folder = Path(out)
-    dataset = _opened(run, data)
+    dataset = data_of(run, data)
     decision = None if accept is None else decide(run, accept, accept_iou, checked)
     total = num_records(run)
     found = []
@@ -122,7 +122,7 @@ def write_review(
     return Review(result, missing, decision)
 
 
-def _opened(run: Run, data: str | None) -> Dataset | str:
+def data_of(run: Run, data: str | None) -> Dataset | str:
     """Where pictures are read, or why they cannot be."""
     if data is not None:
         return open_dataset(data)
