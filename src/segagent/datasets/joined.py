@@ -146,5 +146,5 @@ class JoinedDataset(GroupsAtHand):
         return {name: _JoinedGroup(name, tuple(groups)) for name, groups in found.items()}
 
     @cached_property
-    def _groups(self) -> list[_JoinedGroup]:
+    def _groups(self) -> Sequence[SampleGroup]:  # type: ignore[override]  # made when it is needed
         return list(self._by_name.values())
