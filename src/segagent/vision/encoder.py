@@ -31,6 +31,7 @@ _STAGES = (
 _STEM = 32
 CHANNELS = (16, 24, 40, 112, 320)
 """Channels of :class:`Pyramid`, finest first."""
+STRIDES = (2, 4, 8, 16, 32)
 
 
 class Pyramid(NamedTuple):
