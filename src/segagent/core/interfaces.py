@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from segagent.core.actions import Action, Prompt
+from segagent.core.errors import InputError
 from segagent.core.image import Image
 from segagent.core.masks import BoolMask
 from segagent.core.state import Observation
@@ -148,6 +149,18 @@ class OutlineJudge(Protocol):
     def judge_outline(self, image: Image, mask: BoolMask) -> JudgedOutline | None:
         """Judge ``mask``, bool (height, width) of ``image``. None where it is empty or the weights cannot."""
         ...
+
+
+def check_asked(
+    observations: Sequence[Observation], num_proposals: int, temperature: float, seeds: Sequence[int] | None
+) -> None:
+    """Raise ``InputError`` where :meth:`Policy.propose` cannot be asked for that."""
+    if num_proposals < 1:
+        raise InputError(f"at least one proposal must be asked for, not {num_proposals}")
+    if not temperature >= 0:
+        raise InputError(f"a temperature is 0 or more, not {temperature}")
+    if seeds is not None and len(seeds) != len(observations):
+        raise InputError(f"{len(seeds)} seeds for {len(observations)} observations")
 
 
 def predicts_iou(policy: Policy) -> bool:

@@ -27,6 +27,14 @@ class ReplyTokens:
             if told and len(told) != len(self.log_probs):
                 raise ValueError(f"{len(told)} tokens with {len(self.log_probs)} log-probabilities")
 
+    @property
+    def log_prob(self) -> float | None:
+        """The whole reply's: their exact sum; None where that is too large for a number."""
+        try:
+            return math.fsum(self.log_probs)
+        except OverflowError:
+            return None
+
     def to_dict(self) -> dict[str, Any]:
         """JSON form; what is empty is left out."""
         told: dict[str, Any] = {"log_probs": list(self.log_probs)}

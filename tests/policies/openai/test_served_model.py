@@ -21,6 +21,8 @@ from segagent.imaging import write_bytes
 from segagent.policies import with_known_format
 from segagent.policies.chat import FORMAT_FILE, FORMATS, Picture, Question, format_to_dict
 from segagent.policies.openai import (
+    Budget,
+    BudgetError,
     Patience,
     PictureEncoding,
     PolicyServerError,
@@ -269,6 +271,33 @@ def test_cache_survives_damage(tmp_path: Path) -> None:
     (tmp_path / "replies.sqlite").write_bytes(b"this is no database, whatever its name says" * 50)
     with pytest.raises(SegAgentError, match="cache=off"):
         ReplyCache(tmp_path)
+
+
+def test_a_call_under_way_when_the_budget_ends_is_kept(made: list[ServedModel], tmp_path: Path) -> None:
+    def answer(_: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        time.sleep(0.2)
+        return completion(TEXT)
+
+    with Scripted(answer) as server:
+        served = model(server, made, ServedModelConfig(budget=Budget(calls=1)), cache=ReplyCache(tmp_path))
+        other = Question((PICTURE,), "another click")
+        with pytest.raises(BudgetError):
+            served.reply([QUESTION, other], 1, temperature=0.0, seeds=None)
+        again = model(server, made, cache=ReplyCache(tmp_path))
+        again.reply([QUESTION, other], 1, temperature=0.0, seeds=None)
+    assert (again.usage.cached, len(server.requests)) == (1, 2)
+
+
+def test_an_answer_that_arrives_while_stopping_is_kept(made: list[ServedModel], tmp_path: Path) -> None:
+    def answer(_: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        made[-1]._transport.stop()
+        return completion(TEXT)
+
+    with Scripted(answer) as server:
+        served = model(server, made, cache=ReplyCache(tmp_path))
+        assert texts(served.reply([QUESTION], 1, temperature=0.0, seeds=None)) == [[TEXT]]
+        with pytest.raises(PolicyServerError, match="stopped"):
+            served.reply([QUESTION], 2, temperature=0.5, seeds=[1])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from segagent.core import InputError, InvalidAction, Observation, Proposal, ReplyTokens, Usage
+from segagent.core import InvalidAction, Observation, Proposal, ReplyTokens, Usage
+from segagent.core.interfaces import check_asked
 from segagent.policies.chat.asking_again import Again, scored_as_seen, settled
 from segagent.policies.chat.format import ChatFormat, Picture
 from segagent.policies.chat.guidelines import before_prompt
@@ -107,12 +108,7 @@ class ChatPolicy:
         seeds: Sequence[int] | None = None,
     ) -> list[list[Proposal]]:
         """See :class:`segagent.core.Policy`."""
-        if num_proposals < 1:
-            raise InputError(f"at least one proposal must be asked for, not {num_proposals}")
-        if not temperature >= 0:
-            raise InputError(f"a temperature is 0 or more, not {temperature}")
-        if seeds is not None and len(seeds) != len(observations):
-            raise InputError(f"{len(seeds)} seeds for {len(observations)} observations")
+        check_asked(observations, num_proposals, temperature, seeds)
         if not observations:
             return []
         if self.format_is_guessed:

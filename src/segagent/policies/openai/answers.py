@@ -143,7 +143,7 @@ def reply_of(choice: object) -> Reply | Fault:
         thought = any(message.get(name) for name in ("reasoning_content", "reasoning", "thinking"))
         return Fault("empty", "the reply is empty" + (", all there is stands in its reasoning" if thought else ""))
     tokens = _tokens(fields.get("logprobs"), fields.get("token_ids"))
-    return Reply(text, None if tokens is None else sum(tokens.log_probs), cut, tokens=tokens)
+    return Reply(text, None if tokens is None else tokens.log_prob, cut, tokens=tokens)
 
 
 def usage_of(data: Mapping[str, Any]) -> dict[str, float]:

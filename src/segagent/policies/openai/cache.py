@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 from segagent.core import InputError, ReplyTokens
@@ -35,13 +36,16 @@ class ReplyCache:
 
     def __init__(self, folder: Path) -> None:
         path = folder / "replies.sqlite"
+        opened = ExitStack()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+            opened.callback(self._database.close)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
         except (OSError, sqlite3.Error) as error:
+            opened.close()
             raise InputError(
                 f"{path}: the reply cache cannot be opened ({error}); "
                 "give another folder with ?cache=FOLDER, or ?cache=off"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -16,7 +16,7 @@ from segagent.policies.openai.answers import STRUCTURED
 from segagent.policies.openai.budget import Budget, Tally
 from segagent.policies.openai.cache import ReplyCache, cache_key
 from segagent.policies.openai.encoding import EncodedPictures, PictureEncoding, UrlMarks
-from segagent.policies.openai.errors import PolicyServerError, QuestionRefusedError
+from segagent.policies.openai.errors import BudgetError, PolicyServerError, QuestionRefusedError
 from segagent.policies.openai.transport import Patience, Transport, UnsupportedParameterError, is_loopback
 
 _DISPENSABLE = STRUCTURED | {"n", "seed", "temperature", "logprobs", "max_tokens", "max_completion_tokens"}
@@ -177,9 +177,12 @@ class ServedModel:
         futures = [self._workers.submit(self._answer, job) for job in jobs]
         try:
             return [future.result() for future in futures]
-        except BaseException:
+        except BaseException as error:
             for future in futures:
                 future.cancel()
+            if isinstance(error, BudgetError):
+                # Calls under way are paid for; whoever goes on at once finds their replies in the cache.
+                wait(futures)
             raise
 
     def _answer(self, job: _Job) -> tuple[dict[str, Reply], Usage]:
