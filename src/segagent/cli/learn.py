@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -95,12 +94,13 @@ def sft(
     as_json: JsonOption = False,
 ) -> None:
     """Teach a policy what the simulated annotator did, and the IoU of every mask it saw (process reward model)."""
+    from segagent.learning.launcher import is_first
     from segagent.learning.sft import default_recipe, load_recipe, train_sft
 
     begun: Fresh = "bare" if fresh_bare else fresh
     recipe, changes = training.recipe, training.changes()
     settings = load_recipe(recipe, **changes) if recipe is not None else default_recipe(policy, **changes)
-    with phases(unit="steps", quiet=as_json) as update:
+    with phases(unit="steps", quiet=as_json or not is_first()) as update:
         trained = train_sft(
             policy,
             trajectories,
@@ -110,7 +110,7 @@ def sft(
             resume=resume,
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
         )
-    if os.environ.get("RANK", "0") == "0":  # Under a launcher one process speaks for all.
+    if is_first():
         _tell(trained, as_json=as_json)
 
 
@@ -120,6 +120,7 @@ def sft(
     epilog=examples(
         "segagent train star model scenes:500:split=train,sentences=2 -o model2",
         "segagent train star model DATASET OTHER_DATASET -o model2 --rounds 2 --temperature 1",
+        "torchrun --nproc-per-node 8 -m segagent train star model --rollouts part1 --rollouts part2 -o model2",
     ),
 )
 @reporting_errors
@@ -128,14 +129,23 @@ def sft(
 def star(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="S_0: a folder of 'segagent train sft'.")],
     datasets: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="DATASET...",
+            metavar="[DATASET...]",
             help="As for 'segagent trajectories'; several are rolled out on alike.",
             show_default=False,
         ),
-    ],
+    ] = None,
     *,
+    made: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--rollouts",
+            metavar="DIR",
+            help="Learn from these of 'segagent rollouts' (repeatable), instead of rolling out on DATASET.",
+            show_default=False,
+        ),
+    ] = None,
     crowds: CrowdsOption = False,
     out: OutOption,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="N.")] = 1,
@@ -182,6 +192,7 @@ def star(
     from typing import cast
 
     from segagent.core import InputError
+    from segagent.learning.launcher import is_first
     from segagent.learning.sft import load_recipe, load_recipe_from, read_training_note
     from segagent.learning.star import StarConfig, run_star
     from segagent.learning.star.config import Variant
@@ -196,22 +207,29 @@ def star(
     if "recipe" not in note:
         raise InputError(f"{model}: its training note names no recipe; expected a model of 'segagent train sft'")
     recipe = load_recipe(training.recipe) if training.recipe is not None else load_recipe_from(note["recipe"])
-    opened = [open_data(one, crowds=crowds) for one in datasets]
-    how = run.how((str(note.get("scheme", "")) + ":", tool), max(one.num_images for one in opened))
+    opened = [open_data(one, crowds=crowds) for one in datasets or []]
+    if made and (opened or run.given() or config.rollout_settings() != StarConfig(seed=config.seed).rollout_settings()):
+        raise InputError(
+            "--rollouts were played before: DATASET and the options of playing (--starts, --max-steps, --tool, "
+            "--temperature, --workers, ...) belong to 'segagent rollouts'"
+        )
+    how = run.how((str(note.get("scheme", "")) + ":", tool), max((one.num_images for one in opened), default=1))
     failed: list[tuple[Path, str, str]] = []
-    with stopping(), told_where(out), phases(unit="steps", quiet=as_json) as update:
+    with stopping(), told_where(out), phases(unit="steps", quiet=as_json or not is_first()) as update:
         trained = run_star(
             model,
             opened,
             out,
             config,
             recipe=replace(recipe, **training.changes()),
+            rollouts=made or (),
             on_failures=lambda file, failures: failed.extend((file, one.sample_id, one.reason) for one in failures),
             resume=resume,
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
             **how,
         )
-    _tell(trained, as_json=as_json)
+    if is_first():
+        _tell(trained, as_json=as_json)
     if failed:
         files = ", ".join(dict.fromkeys(str(file.with_suffix(SUMMARY_ENDING)) for file, _, _ in failed))
         tell_failures([(name, reason) for _, name, reason in failed], "sample", f"{files} list all")

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from segagent.core import InputError, SpecError
+from segagent.learning.launcher import by_the_first, is_first, num_processes
 from segagent.learning.sft.data import TrainingSet, load_annotator_set
 from segagent.learning.sft.recipe import Recipe, load_recipe, load_recipe_from
 from segagent.learning.sft.trained import Fresh, TrainedModel, TrainingWatch, read_training_note, write_training_note
@@ -107,7 +108,12 @@ def train_policy_on(
         )
     if not any(one.examples for one in sets):
         raise InputError("nothing to train on: the trajectories hold no example")
-    return trainer(rest, sets, Path(out), recipe, fresh=fresh, resume=resume, progress=progress)
+    if policy.partition(":")[0] == "hf" or num_processes() == 1:
+        return trainer(rest, sets, Path(out), recipe, fresh=fresh, resume=resume, progress=progress)
+    # Small enough for one process: the first one trains, the others are given what it made.
+    train = partial(trainer, rest, sets, Path(out), recipe, fresh=fresh, progress=progress)
+    by_the_first(partial(train, resume=resume))
+    return train(resume=True)
 
 
 def train_sft(
@@ -126,7 +132,7 @@ def train_sft(
     """
     sets = [load_annotator_set(path) for path in trajectories]
     trained = train_policy_on(policy, sets, out, recipe, fresh=fresh, resume=resume, progress=progress)
-    if os.environ.get("RANK", "0") == "0":  # Under a launcher one process speaks for all.
+    if is_first():
         note = {"kind": "sft", "scheme": policy.partition(":")[0], "policy": policy, "fresh": fresh}
         files = [str(Path(path).resolve()) for path in trajectories]
         write_training_note(out, {**note, "trajectories": files, "recipe": recipe.to_dict()})
