@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 @reporting_errors
 @takes(RunOptions, "batch_episodes")
 def rollouts(
-    policy: Annotated[
-        str, typer.Argument(metavar="POLICY", help="Who plays: embedded, hf:DIR, openai:MODEL@URL ...")
-    ],
+    policy: Annotated[str, typer.Argument(metavar="POLICY", help="Who plays: embedded, hf:DIR, openai:MODEL@URL ...")],
     datasets: Annotated[
         list[str],
         typer.Argument(metavar="DATASET...", help="As for 'segagent trajectories'; several are played alike."),
@@ -57,16 +55,14 @@ def rollouts(
     from segagent.learning.trajectories import parse_starts
     from segagent.runs.models import make_models
 
-    config = StarConfig(
-        max_steps=max_steps, temperature=temperature, tool=tool, seed=seed, starts=parse_starts(starts)
-    )
+    config = StarConfig(max_steps=max_steps, temperature=temperature, tool=tool, seed=seed, starts=parse_starts(starts))
     opened = [open_data(one, crowds=crowds) for one in datasets]
     shard = run.part()
     sizes = [shard.count(one.num_images) for one in opened]
     with told_where(out), phases(unit="images", quiet=as_json) as update:
 
         def watch(what: str, made: Progress) -> None:
-            update(what, made.num_images, sizes[int(what.split()[-1]) - 1], made.note())
+            update(what, made.num_images, sizes[int(what.rsplit(maxsplit=1)[-1]) - 1], made.note())
 
         made = make_rollouts(
             partial(make_models, policy, tool),

@@ -17,10 +17,15 @@ from segagent.runs.journal import read_journal
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """``examples`` whose ``image`` and ``sample_id`` are those of ``dataset``."""
+    """``examples`` whose ``image`` and ``sample_id`` are those of ``dataset``.
+
+    ``weight``: how often they are drawn, compared with those of other sets; None for all sets draws each example of any
+    once an epoch.
+    """
 
     dataset: Dataset
     examples: Sequence[Example]
+    weight: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +61,9 @@ def dataset_of(header: Mapping[str, Any], path: str | Path) -> Dataset:
     notes, config = header.get("notes"), header.get("config")
     spec = notes.get("dataset") if isinstance(notes, dict) else None
     if not isinstance(spec, str):
-        raise InputError(f"{path}: its header names no data set; expected a file of 'segagent trajectories' or 'rollouts'")
+        raise InputError(
+            f"{path}: its header names no data set; expected a file of 'segagent trajectories' or 'rollouts'"
+        )
     dataset = open_dataset(from_record(spec, path))
     if not isinstance(config, dict) or config.get("dataset") != dataset.fingerprint:
         raise InputError(f"{path}: {spec} has changed since the trajectories were made; make them again")

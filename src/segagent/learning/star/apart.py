@@ -81,7 +81,9 @@ def make_rollouts(
                 watch(f"rollouts {number}", made)
 
             budgeted = replace(session, spent=spent)
-            made = roll_out(ask, dataset, path, config, settings, budgeted, told, shard=shard, batch_images=batch_images)
+            made = roll_out(
+                ask, dataset, path, config, settings, budgeted, told, shard=shard, batch_images=batch_images
+            )
             spent.update(made.cost)
             found.files[path] = made
             if made.stopped:

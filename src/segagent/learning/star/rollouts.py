@@ -67,7 +67,8 @@ def roll_out(
 
     Episodes have ``config.max_steps`` steps without any stop: rewards need no PRM. Units are images; a sample that
     cannot be used is recorded as failed. What came of it is told beside it (``.summary.json``). ``ask`` runs what needs
-    the models; ``settings`` decide the records besides ``config``, and ``shard`` which images there are. Raises as :func:`segagent.runs.run.carry_out` does.
+    the models; ``settings`` decide the records besides ``config``, and ``shard`` which images there are. Raises as
+    :func:`segagent.runs.run.carry_out` does.
     """
     plan = Plan(
         dataset,

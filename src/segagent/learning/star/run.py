@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,19 +13,20 @@ from segagent.core import InputError
 from segagent.core.extensions import from_record
 from segagent.core.failures import Failure
 from segagent.datasets import Dataset
-from segagent.learning.examples import fates
+from segagent.learning.examples import Example, fates
 from segagent.learning.launcher import by_the_first, is_first
 from segagent.learning.sft import (
+    Extras,
     Recipe,
     TrainedModel,
     TrainingSet,
     TrainingWatch,
-    load_annotator_set,
     load_recipe_from,
     read_training_note,
     train_policy_on,
     write_training_note,
 )
+from segagent.learning.sft.sets import DATA, annotator_sets, num_examples, streamed_set, streams, write_examples
 from segagent.learning.star.apart import Rollouts, corrections_beside, open_rollouts, rollout_files
 from segagent.learning.star.config import StarConfig
 from segagent.learning.star.corrections import correct_rollouts
@@ -49,6 +50,7 @@ def run_star(
     rollouts_in: Path | None = None,
     on_failures: Callable[[Path, Sequence[Failure]], None] = lambda journal, failures: None,
     resume: bool = True,
+    extras: Extras = Extras(),  # noqa: B008 - frozen
     progress: TrainingWatch = lambda what, done, total, loss: None,
     **how: Unpack[How],
 ) -> TrainedModel:
@@ -83,7 +85,7 @@ def run_star(
     recipe = recipe or load_recipe_from(note["recipe"])
     config = as_in_d_0(config, d0_files)
     s_0 = from_record(f"{scheme}:{model}", model)
-    d_0 = [load_annotator_set(path) for path in d0_files] if config.variant == "star+" else []
+    d_0 = annotator_sets(s_0, d0_files, folder, boxes=recipe.first_box) if config.variant == "star+" else []
     trained: TrainedModel | None = None
     spent: Counter[str] = Counter()
     play = config.rollout_settings()
@@ -99,20 +101,20 @@ def run_star(
             told = partial(_in_round, progress, number, loss=float("nan"))
             roll = partial(_roll_out, previous, made, config, session, spent, on_failures, told)
             by_the_first(roll)  # For hours, perhaps, while the others wait.
-        d_n = [TrainingSet(one.dataset, [e for found in one.judged(config) for e in found]) for one in made]
-        examples = [example for one_set in d_n for example in one_set.examples]
-        if not examples:
+        d_n, actions = _learnt_from(s_0, made, config, into)
+        if not d_n:
             raise InputError(
                 f"round {number}: no episode reached an IoU of {config.min_reward}, so there is nothing to train on; "
                 "lower the threshold or train S_0 longer"
             )
         trained = train_policy_on(
             s_0,
-            [*d_0, *(one_set for one_set in d_n if one_set.examples)],
+            [*d_0, *d_n],
             into,
             recipe,
             resume=resume,
             progress=partial(_in_round, progress, number),
+            **({"extras": extras} if extras.wanted else {}),
         )
         if not is_first():
             continue
@@ -128,8 +130,8 @@ def run_star(
                 "round": number,
                 "config": config.to_dict(),
                 "recipe": recipe.to_dict(),
-                "examples": {"d_0": sum(len(s.examples) for s in d_0), "d_n": len(examples)},
-                "actions": fates(examples),
+                "examples": {"d_0": num_examples(d_0), "d_n": num_examples(d_n)},
+                "actions": dict(actions),
             },
         )
     assert trained is not None
@@ -159,6 +161,28 @@ def _rule(name: str, made: Sequence[dict[str, Any]]) -> float | None:
         values = " and ".join(f"{value:g}" for value in found)
         raise InputError(f"the trajectories of S_0 were made with {name} {values}; say which one StaR is to use")
     return found[0] if found else None
+
+
+def _learnt_from(
+    policy: str, made: Sequence[Rollouts], config: StarConfig, into: Path
+) -> tuple[list[TrainingSet], Counter[str]]:
+    """D_n, those of its sets that hold an example, and what became of the policy's own actions."""
+    actions: Counter[str] = Counter({"kept": 0, "replaced": 0, "dropped": 0})
+
+    def judged(one: Rollouts) -> Iterator[list[Example]]:
+        for examples in one.judged(config):
+            actions.update(fates(examples))
+            yield examples
+
+    if not streams(policy):
+        sets = [TrainingSet(one.dataset, [e for found in judged(one) for e in found]) for one in made]
+        return [one for one in sets if one.examples], actions
+    sets = []
+    for place, one in enumerate(made, 1):
+        file = made_folder(into / DATA) / f"examples_{place}.jsonl"
+        by_the_first(lambda file=file, one=one: write_examples(file, one.dataset, judged(one)))
+        sets.append(streamed_set(file, one.dataset))
+    return [one for one in sets if len(one.examples)], actions
 
 
 def _file_name(folder: Path, number: int, place: int) -> Path:

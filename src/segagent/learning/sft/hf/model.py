@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -84,13 +84,22 @@ def recompute_activations(model: Any) -> None:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
 
 
-@contextmanager
-def without_cache(model: Any) -> Iterator[None]:
+def without_cache(model: Any) -> AbstractContextManager[None]:
     """Keys and values are not kept while training; afterwards the configuration is as it was, fit to be saved."""
+    return _caching(model, used=False)
+
+
+def with_cache(model: Any) -> AbstractContextManager[None]:
+    """Keys and values are kept while the model writes replies in between."""
+    return _caching(model, used=True)
+
+
+@contextmanager
+def _caching(model: Any, *, used: bool) -> Iterator[None]:
     configs = {id(config): config for config in (model.config, model.config.get_text_config())}.values()
     before = [vars(config).get("use_cache") for config in configs]
     for config in configs:
-        config.use_cache = False
+        config.use_cache = used
     try:
         yield
     finally:
@@ -119,7 +128,7 @@ def _choose_weights(model: Any, *, freeze_vision: bool) -> None:
 
 
 def _with_lora(model: Any, recipe: Recipe) -> Any:
-    """``model`` with a new adapter at the linear layers of its language model's blocks."""
+    """``model`` with a new adapter at the linear layers of its language model's blocks, and its projector if wanted."""
     try:
         import peft
     except ImportError as error:
@@ -127,8 +136,10 @@ def _with_lora(model: Any, recipe: Recipe) -> Any:
     linear = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and _BLOCK.search(f".{name}") and not is_vision(name) and not _projects(name)
+        if isinstance(module, nn.Linear) and (_adapted(name) or (recipe.lora_projector and _projects(name)))
     ]
+    if recipe.lora_projector and not any(_projects(name) for name in linear):
+        raise InputError(f"no projector's layers found in a model of type {model.config.model_type!r}")
     if not linear:
         raise InputError(f"no language model's layers found in a model of type {model.config.model_type!r}")
     # One pattern: block numbers left open, all else spelled out.
@@ -136,6 +147,11 @@ def _with_lora(model: Any, recipe: Recipe) -> Any:
     torch.manual_seed(recipe.seed)
     settings = peft.LoraConfig(r=recipe.lora_rank, lora_alpha=recipe.lora_alpha, target_modules="|".join(shapes))
     return peft.get_peft_model(model, settings)
+
+
+def _adapted(name: str) -> bool:
+    """Whether a linear layer belongs to the blocks of the language model."""
+    return _BLOCK.search(f".{name}") is not None and not is_vision(name) and not _projects(name)
 
 
 def _projects(name: str) -> bool:
