@@ -7,16 +7,16 @@ as is asked for; each is shown with two questions: what to do next, and whether 
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from segagent.core import Action, BoolMask, Click, Finish, encode_rle, iou
 from segagent.datasets import Sample
-from segagent.datasets.corruption import spoil
 from segagent.datasets.faults import degraded
 from segagent.environment import Target, next_click
 from segagent.learning.examples import Asks, Example
 
-_TRIES = 6
+_QUESTIONS: tuple[Asks, Asks] = ("action", "good")
 
 
 def auxiliary_examples(sample: Sample, target: Target, number: int, tau_stop: float, seed: int) -> list[Example]:
@@ -39,17 +39,21 @@ def auxiliary_examples(sample: Sample, target: Target, number: int, tau_stop: fl
     return made
 
 
-_QUESTIONS: tuple[Asks, Asks] = ("action", "good")
-
-
 def _good_enough(target: Target, tau_stop: float, rng: np.random.Generator) -> BoolMask:
-    """A mask that reaches ``tau_stop``; the true one where no other is found, as for an object of a few pixels."""
-    for _ in range(_TRIES):
-        kind = ("dilate", "erode", "coarse")[int(rng.integers(3))]
-        mask = spoil(kind, target.mask, (), rng, strength=(tau_stop, 1.0))
-        if mask is not None and mask.any() and iou(mask, target.mask, target.ignore) >= tau_stop:
-            return mask
-    return target.mask
+    """A mask that reaches ``tau_stop``: some pixels at one place of the edge are missing, or too many."""
+    solid = target.mask.astype(np.uint8)
+    add = bool(rng.random() < 0.5)
+    changed = cv2.dilate(solid, np.ones((3, 3), np.uint8)) if add else cv2.erode(solid, np.ones((3, 3), np.uint8))
+    rows, columns = np.nonzero(changed != solid)
+    area = int(target.mask.sum())
+    most = int(area * (1 / tau_stop - 1)) if add and tau_stop else int(area * (1 - tau_stop))
+    wrong = min(int(rng.integers(0, most + 1)), rows.size)
+    mask = target.mask.copy()
+    if wrong:
+        at = int(rng.integers(rows.size))
+        near = np.argsort(np.hypot(rows - rows[at], columns - columns[at]), kind="stable")[:wrong]
+        mask[rows[near], columns[near]] = add
+    return mask if iou(mask, target.mask, target.ignore) >= tau_stop else target.mask
 
 
 def _example(sample: Sample, mask: BoolMask, reached: float, action: Action, asks: Asks) -> Example:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,15 +15,18 @@ import pytest
 pytest.importorskip("transformers")
 pytest.importorskip("peft")
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from sft_examples import short_format
 from tiny_checkpoints import make_llava
 
 from segagent.cli.main import main
+from segagent.learning.sft import load_recipe, train_sft
 
 SCENES = "scenes:3:seed=8,split=train,sentences=1,size=64"
 PLAY = ["--tool", "disc", "--max-steps", "2", "--workers", "1", "--starts", "empty", "--json"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "segagent"]
 
 
@@ -48,16 +52,18 @@ def test_star_in_two_processes_killed_and_resumed_is_star_in_one(tmp_path: Path)
     star = ["train", "star", str(s_0), "--rollouts", str(played), "--recipe", str(recipe), "--json"]
     assert main([*star, "-o", str(tmp_path / "one")]) == 0
     command = [*TORCHRUN, *star, "-o", str(tmp_path / "two")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    begun = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    begun = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     checkpoint = tmp_path / "two" / "checkpoints" / "checkpoint-2" / "whole"
     while not checkpoint.exists():
         assert begun.poll() is None
         time.sleep(0.02)
-    os.killpg(begun.pid, signal.SIGKILL)
+    # Both workers, then the launcher: they are in sessions of their own.
+    for worker in Path(f"/proc/{begun.pid}/task/{begun.pid}/children").read_text().split():
+        os.kill(int(worker), signal.SIGKILL)
+    begun.kill()
     begun.wait()
     assert not (tmp_path / "two" / "model.safetensors").exists()
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert ended.stdout.count('"policy"') == 1  # One process speaks.
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
@@ -65,3 +71,26 @@ def test_star_in_two_processes_killed_and_resumed_is_star_in_one(tmp_path: Path)
     assert max(float((one[key] - before[key]).abs().max()) for key in one) > 1e-4
     for key, value in two.items():
         torch.testing.assert_close(value, one[key], rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_weights_spread_over_two_processes_learn_the_same(tmp_path: Path) -> None:
+    """FSDP with recomputed activations, and weights that only the first process reads."""
+    llava, traj = make_llava(tmp_path / "llava"), tmp_path / "traj.jsonl"
+    assert main(["trajectories", SCENES, "-o", str(traj), *PLAY]) == 0
+    start, recipe = f"hf:{llava}?device=cpu", recipe_file(tmp_path, steps=3, gradient_checkpointing=True)
+    alone = train_sft(start, [traj], tmp_path / "alone", load_recipe(str(recipe)))
+    script = Path(__file__).with_name("train_sharded.py")
+    command = [*TORCHRUN[:-2], str(script), start, str(traj), str(tmp_path / "both"), str(recipe)]
+    run = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False)
+    assert run.returncode == 0, run.stderr[-3000:]
+    told = [json.loads(line.removeprefix("told ")) for line in run.stdout.splitlines() if line.startswith("told ")]
+    assert len(told) == 2
+    for one in told:
+        np.testing.assert_allclose(one["losses"], alone.losses, rtol=1e-4)
+        assert one["spread"] == one["all"]
+        assert 0.4 < one["here"] / one["all"] < 0.6
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("alone", "both"))
+    assert one.keys() == two.keys()
+    for key, value in two.items():
+        torch.testing.assert_close(value, one[key], rtol=0, atol=1e-5)

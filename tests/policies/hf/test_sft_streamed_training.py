@@ -31,6 +31,9 @@ from segagent.learning.sft.sets import annotator_sets, streamed_set, write_examp
 from segagent.policies.chat import FORMATS
 from segagent.policies.hf.loading import Checkpoint, load_checkpoint
 
+# The library that adds adapters still asks models by a name that they call old.
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+
 SCENES = "scenes:3:seed=8,split=train,sentences=1,size=64"
 
 

@@ -80,8 +80,7 @@ def train_hf(
     options = {name: value for name, value in spec.options.items() if name != "device"}
     config |= {"model": _located(spec.target), "options": options, "data": data_fingerprint(sets)}
     config["order"] = 2  # Of the examples; earlier versions shuffled them otherwise.
-    if extras.validation is not None:
-        config["validation"] = extras.validation.to_dict()
+    config["validation"] = None if extras.validation is None else extras.validation.to_dict()
     with arguments.main_process_first():
         if arguments.process_index == 0:
             folder.begin(config, resume=resume)
