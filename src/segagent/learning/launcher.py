@@ -60,6 +60,6 @@ def by_the_first(work: Callable[[], object]) -> None:
 @cache
 def _store() -> Any:
     """What the launcher's processes have in common. It needs no process group, which a training makes for itself."""
-    from torch.distributed import rendezvous
+    from torch.distributed.rendezvous import rendezvous
 
     return next(iter(rendezvous("env://")))[0]

@@ -90,6 +90,7 @@ def test_weights_spread_over_two_processes_learn_the_same(tmp_path: Path) -> Non
         np.testing.assert_allclose(one["losses"], alone.losses, rtol=1e-4)
         assert one["spread"] == one["all"]
         assert 0.4 < one["here"] / one["all"] < 0.6
+    assert sorted(one["read"] for one in told) == [0, 1]  # The other one is handed its part.
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("alone", "both"))
     assert one.keys() == two.keys()
     for key, value in two.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def as_trajectories(files: Sequence[str | Path], images: Path | None, out: str |
         if images is None:
             raise InputError(f"{path}: a file of the published project holds no pictures; say where they are: --images")
         made = made_folder(Path(out) / DATA) / f"published_{number}.jsonl"
-        by_the_first(lambda path=path, made=made: write_published_as_trajectories(path, images, made))
+        by_the_first(partial(write_published_as_trajectories, path, images, made))
         found.append(made)
     if images is not None and found == [Path(path) for path in files]:
         raise InputError("--images is for files of the published project; other trajectories name their data set")

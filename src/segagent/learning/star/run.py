@@ -114,7 +114,7 @@ def run_star(
             recipe,
             resume=resume,
             progress=partial(_in_round, progress, number),
-            **({"extras": extras} if extras.wanted else {}),
+            extras=extras,
         )
         if not is_first():
             continue
@@ -180,7 +180,7 @@ def _learnt_from(
     sets = []
     for place, one in enumerate(made, 1):
         file = made_folder(into / DATA) / f"examples_{place}.jsonl"
-        by_the_first(lambda file=file, one=one: write_examples(file, one.dataset, judged(one)))
+        by_the_first(partial(write_examples, file, one.dataset, judged(one)))
         sets.append(streamed_set(file, one.dataset))
     return [one for one in sets if len(one.examples)], actions
 

@@ -105,6 +105,7 @@ def _train(
         limit_pictures,
         load_for_training,
         recompute_activations,
+        spread_blocks,
         without_cache,
     )
     from segagent.learning.sft.hf.order import training_order
@@ -112,7 +113,9 @@ def _train(
     from segagent.learning.sft.hf.validation import Validator
     from segagent.policies.hf import checkpoint_format
 
-    checkpoint = load_for_training(spec, recipe, computed_in(recipe, cpu=_on_cpu(spec)))
+    # Where weights are spread, one process of a machine reads them and hands the others their parts.
+    empty = extras.sharded and arguments.local_process_index != 0
+    checkpoint = load_for_training(spec, recipe, computed_in(recipe, cpu=_on_cpu(spec)), empty=empty)
     # Pictures stay as large as they were when the training began, whatever max_length has become.
     limit_pictures(checkpoint, int(folder.begun_with("max_length")))
     fmt = checkpoint_format(spec, checkpoint)
@@ -125,6 +128,8 @@ def _train(
         validator = Validator(extras.validation, checkpoint, fmt, *part)
     if recipe.gradient_checkpointing and not extras.sharded:  # FSDP does it itself, or it would gather weights twice.
         recompute_activations(checkpoint.model)
+    if extras.sharded:
+        arguments.fsdp_plugin_args["transformer_cls_names_to_wrap"] = ",".join(spread_blocks(checkpoint.model))
     watcher = Watcher(folder, progress)
     with without_cache(checkpoint.model):
         trainer = InOrderTrainer(

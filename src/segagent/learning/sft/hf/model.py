@@ -22,10 +22,11 @@ _TEXT_TOKENS = 640
 """Room for prompt and reply; the rest of ``max_length`` is the pictures'."""
 
 
-def load_for_training(spec: ChatSpec, recipe: Recipe, dtype: str) -> Checkpoint:
+def load_for_training(spec: ChatSpec, recipe: Recipe, dtype: str, *, empty: bool = False) -> Checkpoint:
     """The checkpoint ``spec`` names, on the CPU, its weights to be trained requiring gradients, in float32.
 
-    ``dtype``: of those that are not, beside an adapter.
+    ``dtype``: of those that are not, beside an adapter. ``empty``: the weights are another process's to read, see
+    :func:`segagent.policies.hf.loading.load_checkpoint`; adapters and their base are read all the same.
 
     Full training: language model, projector, and the vision encoder unless frozen; an adapter among the inputs is
     merged first. LoRA: a new adapter, or the one that ``spec`` names is trained on. Raises ``WeightsError`` for what
@@ -34,7 +35,8 @@ def load_for_training(spec: ChatSpec, recipe: Recipe, dtype: str) -> Checkpoint:
     name, base = spec.target, spec.options.get("base")
     if recipe.lora_rank == 0:
         # Small updates to bfloat16 weights would be lost: they are kept in float32 and only computed with in bfloat16.
-        checkpoint = load_checkpoint(name, device="cpu", dtype="float32", base=base)
+        empty = empty and adapter_base(name) is None
+        checkpoint = load_checkpoint(name, device="cpu", dtype="float32", base=base, empty=empty)
         _choose_weights(checkpoint.model, freeze_vision=recipe.freeze_vision)
         return checkpoint
     continued = adapter_base(name) is not None
@@ -82,6 +84,21 @@ def recompute_activations(model: Any) -> None:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs=settings)
     else:  # Its name in earlier versions of the library.
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
+
+
+def spread_blocks(model: Any) -> list[str]:
+    """The classes of a model's blocks, each of which is gathered as a whole where weights are spread over processes.
+
+    Models also name classes that are not in them, LLaVA for example, at which accelerate stops. Raises ``InputError``
+    where none is left.
+    """
+    inside = {type(module).__name__ for module in model.modules()}
+    found = sorted(inside & set(getattr(model, "_no_split_modules", None) or ()))
+    if not found:
+        raise InputError(
+            f"a model of type {model.config.model_type!r} names no blocks to spread; train it without --fsdp"
+        )
+    return found
 
 
 def without_cache(model: Any) -> AbstractContextManager[None]:

@@ -139,6 +139,8 @@ class InOrderTrainer(transformers.Trainer):  # type: ignore[misc]
     models' own losses are.
     """
 
+    control: Any
+
     def __init__(self, *, validator: Validator | None = None, **settings: Any) -> None:
         super().__init__(**settings)
         self._validator = validator
