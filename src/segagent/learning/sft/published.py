@@ -33,7 +33,12 @@ def write_published_as_trajectories(path: Path, images: Path, out: Path) -> None
     """
     dataset, episodes = published_set(path, images)
     rules = GenerationConfig()
-    config: dict[str, Any] = {"what": "trajectories", "dataset": dataset.fingerprint, "tool": "published", "starts": ["empty"]}
+    config: dict[str, Any] = {
+        "what": "trajectories",
+        "dataset": dataset.fingerprint,
+        "tool": "published",
+        "starts": ["empty"],
+    }
     config |= {"tau_stop": rules.tau_stop, "tau_diff": rules.tau_diff}
     out.unlink(missing_ok=True)
     with Journal(out, config, {"dataset": dataset.spec, "num_images": dataset.num_images}) as journal:
