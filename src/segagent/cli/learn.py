@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -17,7 +16,7 @@ from segagent.cli.options import given, takes
 from segagent.cli.running import RunOptions, stopping, tell_failures, told_where
 
 if TYPE_CHECKING:
-    from segagent.learning.sft import Fresh, TrainedModel
+    from segagent.learning.sft import Extras, Fresh, TrainedModel
 
 learn = typer.Typer(
     cls=HelpfulGroup,
@@ -48,11 +47,61 @@ class TrainingOptions:
     lora_rank: Annotated[
         int | None, typer.Option("--lora-rank", min=0, help="hf: models: adapters of this rank; 0 trains all weights.")
     ] = None
+    lora_projector: Annotated[
+        bool,
+        typer.Option("--lora-projector", help="hf: models: adapters at the projector too, not only in the blocks."),
+    ] = False
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Drives order and initialisation.")] = None
 
     def changes(self) -> dict[str, Any]:
         """What was given besides the recipe, by name."""
         return {name: value for name, value in given(self).items() if name != "recipe"}
+
+
+@dataclass(frozen=True)
+class ExtraOptions:
+    """What a training of an ``hf:`` model does beside learning; see :class:`segagent.learning.sft.Extras`."""
+
+    PANEL: ClassVar[str] = "Large models (hf:)"
+
+    validate: Annotated[
+        str | None,
+        typer.Option(
+            "--validate",
+            metavar="DATASET",
+            help="Play samples of it whenever a checkpoint is written; the best one becomes the model.",
+            show_default=False,
+        ),
+    ] = None
+    validate_samples: Annotated[int, typer.Option("--validate-samples", min=1, help="How many.")] = 32
+    validate_tool: Annotated[str, typer.Option("--validate-tool", help="What turns clicks into masks there.")] = (
+        "embedded"
+    )
+    report: Annotated[
+        str,
+        typer.Option(
+            "--report", help="Where figures are told too, separated by commas: tensorboard, wandb, wandb-offline."
+        ),
+    ] = ""
+    fsdp: Annotated[
+        bool, typer.Option("--fsdp", help="Spread weights, gradients and optimizer over the launcher's processes.")
+    ] = False
+    deepspeed: Annotated[
+        Path | None, typer.Option("--deepspeed", metavar="FILE", help="The same by DeepSpeed, with these settings.")
+    ] = None
+
+    def extras(self) -> Extras:
+        """As one value. Raises ``InputError``."""
+        from segagent.core import InputError
+        from segagent.learning.sft import Extras, Validation
+
+        if self.deepspeed is not None and not self.deepspeed.is_file():
+            raise InputError(f"{self.deepspeed}: no such file; expected DeepSpeed's settings as JSON")
+        validation = None
+        if self.validate is not None:
+            validation = Validation(open_data(self.validate), self.validate_tool, self.validate_samples)
+        names = tuple(name.strip() for name in self.report.split(",") if name.strip())
+        return Extras(validation, names, self.fsdp, str(self.deepspeed or ""))
 
 
 @learn.command(
@@ -67,13 +116,41 @@ class TrainingOptions:
 )
 @reporting_errors
 @takes(TrainingOptions)
+@takes(ExtraOptions)
 def sft(
     trajectories: Annotated[
-        list[Path], typer.Argument(metavar="TRAJ...", help="Files of 'segagent trajectories'.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="TRAJ...",
+            help="Files of 'segagent trajectories', or trajectory files of the published project.",
+            show_default=False,
+        ),
     ],
     *,
     out: OutOption,
     policy: Annotated[str, typer.Option("--policy", help="embedded, embedded:DIR or hf:DIR.")] = "embedded",
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="The pictures of files of the published project.")
+    ] = None,
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--weight",
+            help="hf: models: how often a TRAJ's examples are drawn, one for each. [default: each once an epoch]",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            help="hf: models: teach what this preset asks: its format, and its own first box.",
+            show_default=False,
+        ),
+    ] = None,
+    first_box: Annotated[
+        bool, typer.Option("--first-box", help="hf: models: teach the first box of trajectories that begin with one.")
+    ] = False,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -91,16 +168,20 @@ def sft(
         ),
     ] = False,
     training: TrainingOptions,
+    extra: ExtraOptions,
     resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
     """Teach a policy what the simulated annotator did, and the IoU of every mask it saw (process reward model)."""
+    from segagent.learning.launcher import is_first
     from segagent.learning.sft import default_recipe, load_recipe, train_sft
 
     begun: Fresh = "bare" if fresh_bare else fresh
     recipe, changes = training.recipe, training.changes()
+    policy, boxes = _as_preset(policy, preset) if preset is not None else (policy, False)
+    changes |= {"first_box": True} if first_box or boxes else {}
     settings = load_recipe(recipe, **changes) if recipe is not None else default_recipe(policy, **changes)
-    with phases(unit="steps", quiet=as_json) as update:
+    with phases(unit="steps", quiet=as_json or not is_first()) as update:
         trained = train_sft(
             policy,
             trajectories,
@@ -108,9 +189,12 @@ def sft(
             settings,
             fresh=begun,
             resume=resume,
+            weights=weight or (),
+            images=images,
+            extras=extra.extras(),
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
         )
-    if os.environ.get("RANK", "0") == "0":  # Under a launcher one process speaks for all.
+    if is_first():
         _tell(trained, as_json=as_json)
 
 
@@ -120,22 +204,33 @@ def sft(
     epilog=examples(
         "segagent train star model scenes:500:split=train,sentences=2 -o model2",
         "segagent train star model DATASET OTHER_DATASET -o model2 --rounds 2 --temperature 1",
+        "torchrun --nproc-per-node 8 -m segagent train star model --rollouts part1 --rollouts part2 -o model2",
     ),
 )
 @reporting_errors
 @takes(TrainingOptions)
+@takes(ExtraOptions)
 @takes(RunOptions, "shard", "retry_failed", "batch_images", "batch_episodes", panel="Rollouts")
 def star(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="S_0: a folder of 'segagent train sft'.")],
     datasets: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="DATASET...",
+            metavar="[DATASET...]",
             help="As for 'segagent trajectories'; several are rolled out on alike.",
             show_default=False,
         ),
-    ],
+    ] = None,
     *,
+    made: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--rollouts",
+            metavar="DIR",
+            help="Learn from these of 'segagent rollouts' (repeatable), instead of rolling out on DATASET.",
+            show_default=False,
+        ),
+    ] = None,
     crowds: CrowdsOption = False,
     out: OutOption,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="N.")] = 1,
@@ -170,6 +265,7 @@ def star(
     ] = None,
     tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
     training: TrainingOptions,
+    extra: ExtraOptions,
     run: RunOptions,
     resume: ResumeOption = True,
     as_json: JsonOption = False,
@@ -182,6 +278,7 @@ def star(
     from typing import cast
 
     from segagent.core import InputError
+    from segagent.learning.launcher import is_first
     from segagent.learning.sft import load_recipe, load_recipe_from, read_training_note
     from segagent.learning.star import StarConfig, run_star
     from segagent.learning.star.config import Variant
@@ -196,22 +293,30 @@ def star(
     if "recipe" not in note:
         raise InputError(f"{model}: its training note names no recipe; expected a model of 'segagent train sft'")
     recipe = load_recipe(training.recipe) if training.recipe is not None else load_recipe_from(note["recipe"])
-    opened = [open_data(one, crowds=crowds) for one in datasets]
-    how = run.how((str(note.get("scheme", "")) + ":", tool), max(one.num_images for one in opened))
+    opened = [open_data(one, crowds=crowds) for one in datasets or []]
+    if made and (opened or run.given() or config.rollout_settings() != StarConfig(seed=config.seed).rollout_settings()):
+        raise InputError(
+            "--rollouts were played before: DATASET and the options of playing (--starts, --max-steps, --tool, "
+            "--temperature, --workers, ...) belong to 'segagent rollouts'"
+        )
+    how = run.how((str(note.get("scheme", "")) + ":", tool), max((one.num_images for one in opened), default=1))
     failed: list[tuple[Path, str, str]] = []
-    with stopping(), told_where(out), phases(unit="steps", quiet=as_json) as update:
+    with stopping(), told_where(out), phases(unit="steps", quiet=as_json or not is_first()) as update:
         trained = run_star(
             model,
             opened,
             out,
             config,
             recipe=replace(recipe, **training.changes()),
+            rollouts=made or (),
+            extras=extra.extras(),
             on_failures=lambda file, failures: failed.extend((file, one.sample_id, one.reason) for one in failures),
             resume=resume,
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
             **how,
         )
-    _tell(trained, as_json=as_json)
+    if is_first():
+        _tell(trained, as_json=as_json)
     if failed:
         files = ", ".join(dict.fromkeys(str(file.with_suffix(SUMMARY_ENDING)) for file, _, _ in failed))
         tell_failures([(name, reason) for _, name, reason in failed], "sample", f"{files} list all")
@@ -312,6 +417,17 @@ def grpo(
         say(f"{trained.steps} updates in {trained.seconds:.0f} s; use it as --policy {one_line(trained.spec)}")
 
 
+def _as_preset(policy: str, name: str) -> tuple[str, bool]:
+    """``policy`` with the format of a preset, and whether that begins with a box of its own."""
+    from segagent.annotation.presets import load_preset
+    from segagent.core import SpecError
+
+    if policy.partition(":")[0] != "hf":
+        raise SpecError(f"policy {policy!r:.200}: --preset is for hf: models")
+    preset = load_preset(name)
+    return preset.policy_spec(policy), preset.first_box == "own"
+
+
 def _loss(loss: float) -> str:
     """A note for a progress bar; nothing before there is a loss."""
     return f"loss {loss:.3f}" if isfinite(loss) else ""
@@ -325,6 +441,7 @@ def _tell(trained: TrainedModel, *, as_json: bool) -> None:
                 "steps": trained.steps,
                 "examples": trained.examples,
                 "left_out": trained.left_out,
+                "best": trained.best,
                 "losses": [list(pair) for pair in trained.losses],
                 "seconds": round(trained.seconds, 1),
             }
@@ -333,6 +450,8 @@ def _tell(trained: TrainedModel, *, as_json: bool) -> None:
     if trained.left_out:
         why = "longer than max_length" if trained.spec.startswith("hf:") else "their objects are not found"
         say(f"{trained.left_out} more examples were left out: {why}")
+    if trained.best is not None:
+        say(f"the model is that of step {trained.best[0]}, with mIoU {trained.best[1]:.3f} after 7 clicks")
     first, last = trained.losses[0][1], trained.losses[-1][1]
     say(
         f"{trained.steps} steps on {trained.examples} examples in {trained.seconds:.0f} s, "

@@ -22,6 +22,7 @@ from segagent.datasets.lvis import TAKEN_AS, LvisDataset, coco_file, open_coco
 from segagent.datasets.manifest_stream import LARGE_MANIFEST_BYTES, StreamedFolder
 from segagent.datasets.parquet import ParquetDataset
 from segagent.datasets.prompts import open_prompts
+from segagent.datasets.published_set import open_published
 from segagent.datasets.reasonseg import open_reasonseg
 from segagent.datasets.refer import KINDS, open_refer
 from segagent.datasets.sample import Dataset, Sample, SampleGroup
@@ -58,6 +59,7 @@ _SCHEMES: dict[str, Callable[..., Dataset]] = {
     "davis": open_davis,
     "parquet": ParquetDataset,
     "prompts": open_prompts,
+    "published": open_published,
 }
 """What comes before the first colon of a specification, and what opens it (and what was given beside it)."""
 
@@ -101,6 +103,7 @@ def open_dataset(
     - ``davis:ROOT``: :func:`open_davis`, with ``by=2016|2017``, ``split=``, ``text=``
     - ``parquet:FILE_OR_FOLDER``: :class:`ParquetDataset`; ``image=``, ``mask=``, ``text=`` name the columns
     - ``prompts:FILE``: :func:`open_prompts`, a CSV of images and sentences without masks, with ``images=``
+    - ``published:FILE``: :func:`open_published`, a trajectory file of the published project, with ``images=``
     - ``joined:[...]``: :class:`JoinedDataset`, as ``segagent merge`` writes it into a run
     - ``python:MODULE:FACTORY``, or the name of an installed one: a data set of your own, with ``name=value,...`` as it
       takes them, see docs/extend.md; a file or folder of such a name goes before it

@@ -28,15 +28,22 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    name: str, *, device: str | None, dtype: str | None, base: str | None = None, trainable_adapter: bool = False
+    name: str,
+    *,
+    device: str | None,
+    dtype: str | None,
+    base: str | None = None,
+    trainable_adapter: bool = False,
+    empty: bool = False,
 ) -> Checkpoint:
     """Load ``name``, a folder or a hub name.
 
     ``device``: "cpu", "cuda:1"; None takes a GPU where there is one. ``dtype``: "float32", "bfloat16", "float16"; None
     takes float32 on a CPU, bfloat16 elsewhere. A folder with ``adapter_config.json`` is a LoRA adapter: the model that
     it names, or ``base``, is loaded and the adapter merged into it; with ``trainable_adapter`` it is left beside the
-    model, and its weights alone require gradients, in float32. No code of a checkpoint is ever run. Raises
-    ``WeightsError`` if something cannot be loaded, ``MissingExtraError`` without transformers.
+    model, and its weights alone require gradients, in float32. With ``empty`` the weights are not read: a process that
+    is handed its part by another one has room set aside for them, which nothing fills. No code of a checkpoint is ever
+    run. Raises ``WeightsError`` if something cannot be loaded, ``MissingExtraError`` without transformers.
     """
     try:
         import torch
@@ -53,6 +60,9 @@ def load_checkpoint(
     if is_qwen_vl(root):
         model, found = load_model(root, device=place, dtype=number)
         processor: Any = load_processor(model, source)
+    elif empty:
+        model, found = _empty_model(root, number), {"missing_keys": ()}
+        processor = _processor(root, source)
     else:
         try:
             model, found = transformers.AutoModelForImageTextToText.from_pretrained(
@@ -79,6 +89,27 @@ def load_checkpoint(
     if not (trainable_adapter and adapter is not None):
         model.requires_grad_(False)
     return Checkpoint(model.eval().to(place), processor, tokenizer, model_type)
+
+
+def _empty_model(root: str, number: Any) -> Any:
+    """The model of a checkpoint's configuration with parameters that hold whatever was in memory.
+
+    Memory that is never written is not taken from the machine. accelerate tells parameters apart by their addresses, so
+    they need some. Buffers, which a model computes, are as they ought to be.
+    """
+    import torch
+    import transformers
+    from accelerate import init_empty_weights
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(root, trust_remote_code=False)
+        with init_empty_weights(include_buffers=False):
+            model = transformers.AutoModelForImageTextToText.from_config(config, dtype=number)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"{root}: no vision-language model that can be made here: {_short(error)}") from error
+    model._apply(lambda values: torch.empty_like(values, device="cpu") if values.is_meta else values)
+    model.tie_weights()
+    return model
 
 
 def adapter_base(name: str) -> str | None:

@@ -73,7 +73,7 @@ class TrainingFolder:
     def finish(self, model: TrainedModel) -> None:
         """Put on record that ``model`` lies here; checkpoints are no longer needed."""
         state = self._read() or {}
-        told = {name: getattr(model, name) for name in ("steps", "examples", "losses", "seconds", "left_out")}
+        told = {name: getattr(model, name) for name in ("steps", "examples", "losses", "seconds", "left_out", "best")}
         self._write({**state, "finished": told})
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
