@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -374,6 +373,7 @@ def grpo(
 
     from segagent.core import SpecError
     from segagent.environment.rewards import DEFAULT
+    from segagent.learning.launcher import is_first
     from segagent.learning.rl import GrpoConfig, train_grpo
 
     scheme, _, folder = model.partition(":")
@@ -408,7 +408,7 @@ def grpo(
             resume=resume,
             watch=lambda done, total, measured: update(done // per, f"{word} {measured[name]:.3f}"),
         )
-    if os.environ.get("RANK", "0") != "0":  # Under a launcher one process speaks for all.
+    if not is_first():  # Under a launcher one process speaks for all.
         return
     if as_json:
         print_object({"policy": trained.spec, "updates": trained.steps, "seconds": round(trained.seconds, 1)})
