@@ -22,6 +22,7 @@ from segagent.core.errors import (
 )
 from segagent.core.image import Image, Pixels
 from segagent.core.interfaces import (
+    Diverse,
     JudgedOutline,
     OutlineJudge,
     Outliner,
@@ -54,6 +55,7 @@ __all__ = [
     "Box",
     "Candidate",
     "Click",
+    "Diverse",
     "Finish",
     "Image",
     "InputError",

@@ -1,0 +1,124 @@
+"""The experiment about gains from end to end; whatever is slow is kept in the folder and not done twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from segagent.core.settings import claim
+from segagent.core.versions import package_versions
+from segagent.imaging.writing import write_bytes
+from segagent.reproduce.config import SPLITS
+from segagent.reproduce.episodes import Played, RunPlan, play
+from segagent.reproduce.gains.config import GainsConfig
+from segagent.reproduce.gains.models import FOLDERS, GRPO, JUDGED, MODELS, SFT, STAR_PLUS, Laboratory
+from segagent.reproduce.gains.page import make_page
+from segagent.reproduce.gains.tables import findings, gains_tables
+from segagent.reproduce.masks import KINDS, MaskPlan, judge_masks
+from segagent.reproduce.players import Player
+from segagent.reproduce.reading import endless
+from segagent.reproduce.run import finite
+from segagent.reproduce.work import Watch, Workers, watch_nothing
+from segagent.search import SearchConfig
+
+RES, HRES = SPLITS
+SCHEMA = "segagent.gains/1"
+Way: TypeAlias = Literal["greedy", "search", "sampled search", "true search"]
+_OPTIONS = {
+    name: f"--{name.replace('_', '-')}"
+    for name in (
+        "seed", "seeds", "d_0_scenes", "hard_scenes", "test_scenes", "max_steps", "sft_steps", "star_steps",
+        "prm_steps", "updates", "quick",
+    )
+}  # fmt: skip
+
+
+def reproduce_gains(
+    out: str | Path, config: GainsConfig, *, workers: int = 1, watch: Watch = watch_nothing, command: str = ""
+) -> dict[str, Any]:
+    """Run the experiment, or go on with it, in the folder ``out``; returns what ``out/results.json`` holds.
+
+    Also writes ``out/gains.md``. ``command`` is what the page says it was made by. Raises ``InputError`` where ``out``
+    was begun with other settings.
+    """
+    folder = Path(out).resolve()
+    claim(folder / "config.json", config.to_dict(), _OPTIONS)
+    with Workers(workers) as pool:
+        made = _Experiment(config, folder, pool, watch)
+        tables = gains_tables(config, *made.everything())
+    results: dict[str, Any] = {
+        "schema": SCHEMA,
+        "command": command,
+        "config": config.to_dict(),
+        "versions": package_versions(),
+        "tables": tables,
+    }
+    results = dict(finite(results))
+    results["findings"] = [one.to_dict() for one in findings(results)]
+    write_bytes(folder / "results.json", json.dumps(results, indent=1, allow_nan=False).encode("ascii") + b"\n")
+    write_bytes(folder / "gains.md", make_page(results).encode("utf-8"))
+    return results
+
+
+class _Experiment:
+    """One experiment in its folder. Episodes are asked for by name and made where the folder lacks them."""
+
+    def __init__(self, config: GainsConfig, folder: Path, pool: Workers, watch: Watch) -> None:
+        self._config, self._folder, self._pool, self._watch = config, folder, pool, watch
+        self._models = Laboratory(config, folder, watch)
+
+    def everything(self) -> tuple[dict[tuple[str, str, str], list[list[Played]]], dict[tuple[str, str], list[Any]]]:
+        """Episodes by (split, model, way), of each seed; judged masks by (split, model), of all seeds."""
+        config = self._config
+        seeds = [config.seed + number for number in range(config.seeds)]
+        played: dict[tuple[str, str, str], list[list[Played]]] = {}
+        masks: dict[tuple[str, str], list[Any]] = {}
+        for seed in seeds:
+            for model in MODELS:
+                # The judged model clicks as the one without: its PRM only tells more of every mask.
+                for way in ("greedy", "search", "sampled search", "true search"):
+                    if way == "greedy" or model in JUDGED or (model == GRPO and way == "search"):
+                        one = self.play(model, seed, HRES, way)
+                        played.setdefault((HRES, model, way), []).append(one)
+            for model in (SFT, STAR_PLUS):
+                played.setdefault((RES, model, "greedy"), []).append(self.play(model, seed, RES, "greedy"))
+                masks.setdefault((HRES, model), []).extend(self.judged_masks(model, seed, HRES))
+        for split in SPLITS:
+            played[split, "outline", ""] = [self._play(f"{split}-outline", Player("embedded", box="outline"), 1, split)]
+            played[split, "simulated", ""] = [self._play(f"{split}-simulated", Player("simulated"), 0, split)]
+        return played, masks
+
+    def play(self, model: str, seed: int, split: str, way: Way) -> list[Played]:
+        """Test episodes of one model."""
+        trained = self._models.judged(model, seed) if model in JUDGED else self._models.model(model, seed)
+        player = Player(trained.spec, judge="truth" if way == "true search" else "")
+        name = f"seed{seed}/{split}-{FOLDERS[model]}-{way.replace(' ', '-')}"
+        return self._play(name, player, 0, split, self._search(way), seed)
+
+    def judged_masks(self, model: str, seed: int, split: str) -> list[Any]:
+        """Masks of random clicks with their predicted and true IoU."""
+        config, spec = self._config, self._models.judged(model, seed).spec
+        name = f"seed{seed}/masks-{split}-{FOLDERS[model]}"
+        plan = MaskPlan(name, spec, config.test_dataset(split), config.tool, config.mask_draws, seed)
+        found = judge_masks(plan, self._journal(name), self._pool.of(config.tool), self._watch)
+        return [one for one in found if one.kind == KINDS[0]]
+
+    def _search(self, way: Way) -> SearchConfig:
+        config = self._config
+        if way == "greedy":
+            return endless(config.max_steps)
+        searched = replace(endless(config.max_steps, config.candidates), temperature=config.temperature)
+        return searched if way == "sampled search" else replace(searched, diversity=config.diversity)
+
+    def _play(
+        self, name: str, player: Player, steps: int, split: str, search: SearchConfig | None = None, seed: int = 0
+    ) -> list[Played]:
+        config = self._config
+        how = search or (SearchConfig(steps, use_prm=False) if steps else endless(config.max_steps))
+        plan = RunPlan(name, player, how, config.test_dataset(split), config.tool, seed)
+        return play(plan, self._journal(name), self._pool.of(config.tool), self._watch)
+
+    def _journal(self, name: str) -> Path:
+        return self._folder / "runs" / f"{name}.jsonl"
