@@ -60,7 +60,9 @@ def test_an_object_that_two_outlines_fit_is_softly_either(rows: Rows) -> None:
     assert fitting(twice, np.zeros_like(solid.numpy())) is None
 
 
-def test_grounding_and_state_head_learn_and_what_sees_does_not(network: PolicyNetwork, d_0: Path, tmp_path: Path) -> None:
+def test_grounding_and_state_head_learn_and_what_sees_does_not(
+    network: PolicyNetwork, d_0: Path, tmp_path: Path
+) -> None:
     trained = train_policy_on("embedded", [load_annotator_set(d_0)], tmp_path, recipe(steps=3))
     before, after = network.state_dict(), load_network(tmp_path / SHIPPED.name).state_dict()
     assert not any(name.startswith("prm.") for name in after)

@@ -29,7 +29,9 @@ SFT, LONGER, HARD, STAR_PLUS, GRPO = "SFT", "SFT, trained on", "SFT on hard scen
 MODELS = (SFT, STAR_PLUS, LONGER, GRPO, HARD)
 """In the order in which they are made. "SFT, trained on" is S_0 trained on D_0 again for as many steps as StaR+ gets;
 "SFT on hard scenes too" the same on D_0 and the annotator's own trajectories on the pictures of the rollouts."""
-FOLDERS = {SFT: "sft", LONGER: "longer", HARD: "hard", STAR_PLUS: "star", GRPO: "grpo"}
+FOLDERS = {SFT: "sft", LONGER: "longer", HARD: "hard", STAR_PLUS: "star", GRPO: "grpo", "shipped": "shipped"}
+SHIPPED = "shipped"
+"""The weights that come with the package, which no training here has made."""
 JUDGED = (SFT, STAR_PLUS)
 """Models that a process reward model of their own is fitted to."""
 

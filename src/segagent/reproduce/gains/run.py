@@ -13,7 +13,7 @@ from segagent.imaging.writing import write_bytes
 from segagent.reproduce.config import SPLITS
 from segagent.reproduce.episodes import Played, RunPlan, play
 from segagent.reproduce.gains.config import GainsConfig
-from segagent.reproduce.gains.models import FOLDERS, GRPO, JUDGED, MODELS, SFT, STAR_PLUS, Laboratory
+from segagent.reproduce.gains.models import FOLDERS, GRPO, JUDGED, MODELS, SFT, SHIPPED, STAR_PLUS, Laboratory
 from segagent.reproduce.gains.page import make_page
 from segagent.reproduce.gains.tables import findings, gains_tables
 from segagent.reproduce.masks import KINDS, MaskPlan, judge_masks
@@ -82,6 +82,8 @@ class _Experiment:
                     if way == "greedy" or model in JUDGED or (model == GRPO and way == "search"):
                         one = self.play(model, seed, HRES, way)
                         played.setdefault((HRES, model, way), []).append(one)
+            for way in ("greedy", "search", "true search"):
+                played.setdefault((HRES, SHIPPED, way), []).append(self.play(SHIPPED, seed, HRES, way))
             for model in (SFT, STAR_PLUS):
                 played.setdefault((RES, model, "greedy"), []).append(self.play(model, seed, RES, "greedy"))
                 masks.setdefault((HRES, model), []).extend(self.judged_masks(model, seed, HRES))
@@ -92,8 +94,10 @@ class _Experiment:
 
     def play(self, model: str, seed: int, split: str, way: Way) -> list[Played]:
         """Test episodes of one model."""
-        trained = self._models.judged(model, seed) if model in JUDGED else self._models.model(model, seed)
-        player = Player(trained.spec, judge="truth" if way == "true search" else "")
+        spec = "embedded"
+        if model != SHIPPED:
+            spec = (self._models.judged if model in JUDGED else self._models.model)(model, seed).spec
+        player = Player(spec, judge="truth" if way == "true search" else "")
         name = f"seed{seed}/{split}-{FOLDERS[model]}-{way.replace(' ', '-')}"
         return self._play(name, player, 0, split, self._search(way), seed)
 
