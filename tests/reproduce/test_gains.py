@@ -1,25 +1,29 @@
-"""The experiment about gains: its figures from episodes made up, its bounds, and its command end to end."""
+"""The experiment about gains: its figures from episodes made up, its bounds, and its order end to end."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from made_up import episodes
-from typer.testing import CliRunner
+from made_up import Guessing, episodes
 
-from segagent.cli.main import app
-from segagent.core import Image, InputError, Observation, empty_mask
+from segagent.core import Image, InputError, Observation, Proposal, empty_mask
 from segagent.environment import SimulatedAnnotator, Target
+from segagent.learning.sft import TrainedModel
 from segagent.policies import ScriptedPolicy
+from segagent.reproduce import episodes as played_episodes
+from segagent.reproduce import masks
 from segagent.reproduce.findings import FAILS, HOLDS, OPEN, TOO_FEW
+from segagent.reproduce.gains import models
 from segagent.reproduce.gains.config import GainsConfig, quick_gains
 from segagent.reproduce.gains.models import GRPO, LONGER, SFT, STAR_PLUS
 from segagent.reproduce.gains.page import make_page
+from segagent.reproduce.gains.run import reproduce_gains
 from segagent.reproduce.gains.tables import findings, gains_tables
 from segagent.reproduce.masks import JudgedMask
 from segagent.reproduce.players import Player, TrulyJudged
@@ -35,11 +39,11 @@ def results(levels: dict[tuple[str, str], float], number: int = 30, noise: float
     }
     rng = np.random.default_rng(0)
     true = rng.random(200)
-    masks = [
+    judged = [
         JudgedMask(float(np.clip(t + rng.normal(0, noise), 0, 1)), t, f"image {i % 30}", "") for i, t in enumerate(true)
     ]
-    tables = gains_tables(CONFIG, played, {("mini-HRES", SFT): masks})
-    return {"config": CONFIG.to_dict(), "command": "it", "versions": {"segagent": "0"}, "tables": tables}
+    tables = gains_tables(CONFIG, played, {("mini-HRES", SFT): judged})
+    return {"config": CONFIG.to_dict(), "seeds": [0], "command": "it", "versions": {"segagent": "0"}, "tables": tables}
 
 
 LEVELS = {
@@ -113,15 +117,55 @@ def test_meaningless_settings_are_refused() -> None:
             quick_gains(**change)
 
 
-@pytest.mark.slow
-def test_the_command_end_to_end_and_nothing_is_done_twice(tmp_path: Path) -> None:
-    small = ["--quick", "--d-0-scenes", "2", "--hard-scenes", "2", "--test-scenes", "1", "--max-steps", "1"]
-    made = CliRunner().invoke(app, ["reproduce", "gains", "-o", str(tmp_path), *small])
-    assert made.exit_code == 0, made.output
-    first = json.loads((tmp_path / "results.json").read_text())
+class GuessingApart(Guessing):
+    """One that proposes distinct clicks when asked to."""
+
+    def propose_apart(
+        self, observations: Sequence[Observation], num_proposals: int, apart: float, **how: Any
+    ) -> list[list[Proposal]]:
+        return self.propose(observations, num_proposals, **how)
+
+
+def stub(folder: Path, name: str, made: list[str]) -> TrainedModel:
+    folder.mkdir(parents=True, exist_ok=True)
+    made.append(name)
+    return TrainedModel(f"embedded:{folder}", 1, 2, ((1, 0.5),), 1.0)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was trained: trainings that do nothing stand for the real ones, and a policy that guesses plays."""
+    policy, told = GuessingApart(), []  # type: tuple[GuessingApart, list[str]]
+    for place in (played_episodes, masks):
+        monkeypatch.setattr(place, "load_player", lambda player: policy)
+    trainings = {
+        "train_sft": lambda policy, files, out, *_, fresh, **__: stub(out, f"sft {fresh}", told),
+        "run_star": lambda model, data, out, *_, **__: stub(
+            out, "star on " + data.spec.split("complexity=")[1][:4], told
+        ),
+        "train_policy_on": lambda policy, sets, out, *_, **__: stub(out, f"sft on {len(sets)}", told),
+        "train_own_prm": lambda model, data, out, *_, **__: stub(out, f"prm of {Path(model).name}", told),
+        "train_grpo": lambda model, data, out, *_, **__: stub(Path(out), f"grpo from {Path(model).name}", told),
+        "generate_dataset": lambda data, tool, path, *_, **__: None,
+        "load_annotator_set": lambda path: path,
+    }
+    for name, training in trainings.items():
+        monkeypatch.setattr(models, name, training)
+    return told
+
+
+def test_everything_is_made_in_order_and_nothing_is_played_twice(tmp_path: Path, made: list[str]) -> None:
+    config = quick_gains(tool="disc", test_scenes=1, max_steps=1)
+    first = reproduce_gains(tmp_path, config, command="it")
+    trained = ["sft bare", "prm of sft", "star on hard", "prm of star", "sft on 1", "grpo from star-prm", "sft on 2"]
+    assert made == trained
     assert (tmp_path / "gains.md").read_text().startswith("# Gains")
-    journals = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.jsonl")}
-    again = CliRunner().invoke(app, ["reproduce", "gains", "-o", str(tmp_path), *small])
-    assert again.exit_code == 0, again.output
     assert json.loads((tmp_path / "results.json").read_text()) == first
+    assert {one["verdict"] for one in first["findings"]} == {TOO_FEW}
+    assert {"shipped, search", "SFT, search, true PRM", "StaR+, then GRPO, no PRM"} <= set(first["tables"]["rows"])
+    journals = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.jsonl")}
+    assert len(journals) == 21
+    assert reproduce_gains(tmp_path, config, command="it") == first
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.jsonl")} == journals
+    with pytest.raises(InputError, match="other settings"):
+        reproduce_gains(tmp_path, replace(config, updates=7))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from segagent.core import InputError
 from segagent.learning.policy.loop import StageBudget
 from segagent.learning.sft import Recipe, default_recipe, embedded, load_annotator_set, train_policy_on
 from segagent.learning.sft.embedded import _split
@@ -111,6 +112,12 @@ def test_the_weights_that_do_best_on_pictures_kept_apart_are_the_result(
     train_policy_on("embedded", sets, tmp_path / "cut", settings, fresh=True)
     whole, cut = ((tmp_path / name / SHIPPED.name).read_bytes() for name in ("whole", "cut"))
     assert whole == cut
+
+
+def test_other_policies_are_told_that_they_know_no_such_setting(d_0: Path, tmp_path: Path) -> None:
+    for setting in ({"object_weight": 0.5}, {"held_out": 0.1}):
+        with pytest.raises(InputError, match="settings of the embedded model"):
+            train_policy_on(f"hf:{tmp_path}", [load_annotator_set(d_0)], tmp_path, Recipe(**setting))
 
 
 def test_recipes_of_before_say_the_same() -> None:

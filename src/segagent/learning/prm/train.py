@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from segagent.core import InputError, SegmentationTool
 from segagent.core.settings import claim
+from segagent.core.texts import read_json
 from segagent.datasets import Dataset, Sample
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.train_quality import correlation, mean_iou, ranking_loss
@@ -77,7 +78,7 @@ def train_own_prm(
     claim(folder / _SETTINGS, settings, anew=not resume)
     spec = f"embedded:{folder}"
     if resume and (folder / _RESULT).exists():
-        return TrainedModel.recorded(spec, json.loads((folder / _RESULT).read_text()))
+        return TrainedModel.recorded(spec, read_json(folder / _RESULT, "remove the folder or choose another"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

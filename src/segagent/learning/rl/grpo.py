@@ -1,7 +1,7 @@
 """GRPO for the embedded model: episodes of sampled clicks, each worth what it gained over the others of its group.
 
 What learns is which object is meant (the grounding) and where to click (the state head); what sees stays as it is, and
-so does the predicted IoU, which ``train-embedded policy --prm-only`` or ``calibrate`` fits to the new clicks.
+so does the predicted IoU, which :mod:`segagent.learning.prm` or ``calibrate`` fits to the new clicks.
 """
 
 from __future__ import annotations

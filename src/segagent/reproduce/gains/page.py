@@ -20,10 +20,11 @@ def _lines(results: Mapping[str, Any]) -> Iterator[str]:
     yield from ("# Gains of self-training, of the process reward model and of search", "")
     if config["quick"]:
         yield from ("**A quick run: far too few scenes and steps to tell anything.**", "")
+    seeds = ", ".join(map(str, results["seeds"]))
     yield (
         f"Made by `{results['command']}`. D_0: the simulated annotator on {config['d_0_scenes']} *simple* scenes. "
         f"StaR+, GRPO and the process reward models learn on {config['hard_scenes']} *hard* ones, and hard ones test: "
-        f"{config['test_scenes']} scenes, {config['seeds']} training seed(s), {config['max_steps']} clicks, "
+        f"{config['test_scenes']} scenes, training seeds {seeds}, {config['max_steps']} clicks, "
         f"K = {config['candidates']}. The state head starts bare (`--fresh-bare`), and the grounding learns with it "
         f"(`object_weight` {config['object_weight']}), so what is meant is the policy's own guess throughout. All "
         "trainings keep the weights with the lowest loss on the pictures they do not learn from."

@@ -13,10 +13,10 @@ from segagent.imaging.writing import write_bytes
 from segagent.reproduce.config import SPLITS
 from segagent.reproduce.episodes import Played, RunPlan, play
 from segagent.reproduce.gains.config import GainsConfig
-from segagent.reproduce.gains.models import FOLDERS, GRPO, JUDGED, MODELS, SFT, SHIPPED, STAR_PLUS, Laboratory
+from segagent.reproduce.gains.models import FOLDERS, GRPO, JUDGED, MODELS, SHIPPED, Laboratory
 from segagent.reproduce.gains.page import make_page
 from segagent.reproduce.gains.tables import findings, gains_tables
-from segagent.reproduce.masks import KINDS, MaskPlan, judge_masks
+from segagent.reproduce.masks import KINDS, JudgedMask, MaskPlan, judge_masks
 from segagent.reproduce.players import Player
 from segagent.reproduce.reading import endless
 from segagent.reproduce.run import finite
@@ -40,57 +40,69 @@ def reproduce_gains(
 ) -> dict[str, Any]:
     """Run the experiment, or go on with it, in the folder ``out``; returns what ``out/results.json`` holds.
 
-    Also writes ``out/gains.md``. ``command`` is what the page says it was made by. Raises ``InputError`` where ``out``
-    was begun with other settings.
+    Also writes ``out/gains.md``; both after each seed, with what there is. ``command`` is what the page says it was
+    made by. Raises ``InputError`` where ``out`` was begun with other settings.
     """
     folder = Path(out).resolve()
     claim(folder / "config.json", config.to_dict(), _OPTIONS)
+    results: dict[str, Any] = {}
     with Workers(workers) as pool:
         made = _Experiment(config, folder, pool, watch)
-        tables = gains_tables(config, *made.everything())
-    results: dict[str, Any] = {
-        "schema": SCHEMA,
-        "command": command,
-        "config": config.to_dict(),
-        "versions": package_versions(),
-        "tables": tables,
-    }
-    results = dict(finite(results))
-    results["findings"] = [one.to_dict() for one in findings(results)]
-    write_bytes(folder / "results.json", json.dumps(results, indent=1, allow_nan=False).encode("ascii") + b"\n")
-    write_bytes(folder / "gains.md", make_page(results).encode("utf-8"))
+        made.references()
+        for number in range(config.seeds):
+            made.with_seed(config.seed + number)
+            results = {
+                "schema": SCHEMA,
+                "command": command,
+                "config": config.to_dict(),
+                "seeds": [config.seed + done for done in range(number + 1)],
+                "versions": package_versions(),
+                "tables": gains_tables(config, made.played, made.masks),
+            }
+            results = dict(finite(results))
+            results["findings"] = [one.to_dict() for one in findings(results)]
+            text = json.dumps(results, indent=1, allow_nan=False)
+            write_bytes(folder / "results.json", text.encode("ascii") + b"\n")
+            write_bytes(folder / "gains.md", make_page(results).encode("utf-8"))
     return results
 
 
 class _Experiment:
-    """One experiment in its folder. Episodes are asked for by name and made where the folder lacks them."""
+    """One experiment in its folder. Episodes are asked for by name and made where the folder lacks them.
+
+    ``played``: those of each seed by (split, model, way). ``masks``: judged ones by (split, model), of all seeds.
+    """
 
     def __init__(self, config: GainsConfig, folder: Path, pool: Workers, watch: Watch) -> None:
         self._config, self._folder, self._pool, self._watch = config, folder, pool, watch
         self._models = Laboratory(config, folder, watch)
+        self.played: dict[tuple[str, str, str], list[list[Played]]] = {}
+        self.masks: dict[tuple[str, str], list[JudgedMask]] = {}
 
-    def everything(self) -> tuple[dict[tuple[str, str, str], list[list[Played]]], dict[tuple[str, str], list[Any]]]:
-        """Episodes by (split, model, way), of each seed; judged masks by (split, model), of all seeds."""
-        config = self._config
-        seeds = [config.seed + number for number in range(config.seeds)]
-        played: dict[tuple[str, str, str], list[list[Played]]] = {}
-        masks: dict[tuple[str, str], list[Any]] = {}
-        for seed in seeds:
-            for model in MODELS:
-                # The judged model clicks as the one without: its PRM only tells more of every mask.
-                for way in ("greedy", "search", "sampled search", "true search"):
-                    if way == "greedy" or model in JUDGED or (model == GRPO and way == "search"):
-                        one = self.play(model, seed, HRES, way)
-                        played.setdefault((HRES, model, way), []).append(one)
-            for way in ("greedy", "search", "true search"):
-                played.setdefault((HRES, SHIPPED, way), []).append(self.play(SHIPPED, seed, HRES, way))
-            for model in (SFT, STAR_PLUS):
-                played.setdefault((RES, model, "greedy"), []).append(self.play(model, seed, RES, "greedy"))
-                masks.setdefault((HRES, model), []).extend(self.judged_masks(model, seed, HRES))
+    def references(self) -> None:
+        """What needs no training: the outline without a click, and the simulated annotator."""
+        once, annotated = SearchConfig(1, use_prm=False), endless(self._config.max_steps)
         for split in SPLITS:
-            played[split, "outline", ""] = [self._play(f"{split}-outline", Player("embedded", box="outline"), 1, split)]
-            played[split, "simulated", ""] = [self._play(f"{split}-simulated", Player("simulated"), 0, split)]
-        return played, masks
+            outline = self._play(f"{split}-outline", Player("embedded", box="outline"), once, split, 0)
+            self.played[split, "outline", ""] = [outline]
+            self.played[split, "simulated", ""] = [
+                self._play(f"{split}-simulated", Player("simulated"), annotated, split, 0)
+            ]
+
+    def with_seed(self, seed: int) -> None:
+        """All models of one seed, and all ways of playing them."""
+        ways: dict[str, tuple[Way, ...]] = {
+            **dict.fromkeys(MODELS, ("greedy",)),
+            **dict.fromkeys(JUDGED, ("greedy", "search", "sampled search", "true search")),
+            GRPO: ("greedy", "search"),
+            SHIPPED: ("greedy", "search", "true search"),
+        }
+        for model, asked in ways.items():
+            for way in asked:
+                self.played.setdefault((HRES, model, way), []).append(self.play(model, seed, HRES, way))
+        for model in JUDGED:
+            self.played.setdefault((RES, model, "greedy"), []).append(self.play(model, seed, RES, "greedy"))
+            self.masks.setdefault((HRES, model), []).extend(self.judged_masks(model, seed, HRES))
 
     def play(self, model: str, seed: int, split: str, way: Way) -> list[Played]:
         """Test episodes of one model."""
@@ -99,9 +111,9 @@ class _Experiment:
             spec = (self._models.judged if model in JUDGED else self._models.model)(model, seed).spec
         player = Player(spec, judge="truth" if way == "true search" else "")
         name = f"seed{seed}/{split}-{FOLDERS[model]}-{way.replace(' ', '-')}"
-        return self._play(name, player, 0, split, self._search(way), seed)
+        return self._play(name, player, self._search(way), split, seed)
 
-    def judged_masks(self, model: str, seed: int, split: str) -> list[Any]:
+    def judged_masks(self, model: str, seed: int, split: str) -> list[JudgedMask]:
         """Masks of random clicks with their predicted and true IoU."""
         config, spec = self._config, self._models.judged(model, seed).spec
         name = f"seed{seed}/masks-{split}-{FOLDERS[model]}"
@@ -116,12 +128,9 @@ class _Experiment:
         searched = replace(endless(config.max_steps, config.candidates), temperature=config.temperature)
         return searched if way == "sampled search" else replace(searched, diversity=config.diversity)
 
-    def _play(
-        self, name: str, player: Player, steps: int, split: str, search: SearchConfig | None = None, seed: int = 0
-    ) -> list[Played]:
+    def _play(self, name: str, player: Player, search: SearchConfig, split: str, seed: int) -> list[Played]:
         config = self._config
-        how = search or (SearchConfig(steps, use_prm=False) if steps else endless(config.max_steps))
-        plan = RunPlan(name, player, how, config.test_dataset(split), config.tool, seed)
+        plan = RunPlan(name, player, search, config.test_dataset(split), config.tool, seed)
         return play(plan, self._journal(name), self._pool.of(config.tool), self._watch)
 
     def _journal(self, name: str) -> Path:

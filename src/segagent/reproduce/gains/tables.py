@@ -166,7 +166,8 @@ def _filtered(judged: Sequence[JudgedMask], confidence: float) -> dict[str, Any]
     said, true = (np.array([getattr(one, name) for one in judged]) for name in ("predicted", "true"))
 
     def statistics(rows: npt.NDArray[np.int64]) -> dict[str, float]:
-        with np.errstate(invalid="ignore"):
+        pearson = float("nan")
+        if min(np.ptp(said[rows]), np.ptp(true[rows])) > 0:
             pearson = float(np.corrcoef(said[rows], true[rows])[0, 1])
         return {_PEARSON: pearson, _MAE: float(100 * np.abs(said[rows] - true[rows]).mean())}
 
