@@ -19,7 +19,7 @@ from segagent.policies import ScriptedPolicy
 from segagent.reproduce import episodes as played_episodes
 from segagent.reproduce import masks
 from segagent.reproduce.findings import FAILS, HOLDS, OPEN, TOO_FEW
-from segagent.reproduce.gains import models
+from segagent.reproduce.gains import models, tables
 from segagent.reproduce.gains.config import GainsConfig, quick_gains
 from segagent.reproduce.gains.models import GRPO, LONGER, SFT, STAR_PLUS
 from segagent.reproduce.gains.page import make_page
@@ -42,8 +42,8 @@ def results(levels: dict[tuple[str, str], float], number: int = 30, noise: float
     judged = [
         JudgedMask(float(np.clip(t + rng.normal(0, noise), 0, 1)), t, f"image {i % 30}", "") for i, t in enumerate(true)
     ]
-    tables = gains_tables(CONFIG, played, {("mini-HRES", SFT): judged})
-    return {"config": CONFIG.to_dict(), "seeds": [0], "command": "it", "versions": {"segagent": "0"}, "tables": tables}
+    made = gains_tables(CONFIG, played, {("mini-HRES", SFT): judged})
+    return {"config": CONFIG.to_dict(), "seeds": [0], "command": "it", "versions": {"segagent": "0"}, "tables": made}
 
 
 LEVELS = {
@@ -117,6 +117,11 @@ def test_meaningless_settings_are_refused() -> None:
             quick_gains(**change)
 
 
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_RESAMPLES", 200)
+
+
 class GuessingApart(Guessing):
     """One that proposes distinct clicks when asked to."""
 
@@ -164,7 +169,7 @@ def test_everything_is_made_in_order_and_nothing_is_played_twice(tmp_path: Path,
     assert {one["verdict"] for one in first["findings"]} == {TOO_FEW}
     assert {"shipped, search", "SFT, search, true PRM", "StaR+, then GRPO, no PRM"} <= set(first["tables"]["rows"])
     journals = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.jsonl")}
-    assert len(journals) == 21
+    assert len(journals) == 23
     assert reproduce_gains(tmp_path, config, command="it") == first
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.jsonl")} == journals
     with pytest.raises(InputError, match="other settings"):

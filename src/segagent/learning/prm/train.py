@@ -172,7 +172,7 @@ def _joined(parts: list[JudgedRows]) -> JudgedRows:
 
 def _split(rows: JudgedRows, config: PrmConfig) -> tuple[JudgedRows, JudgedRows]:
     """What is learnt from and what only measures, by picture; the same where there is but one picture."""
-    pictures = rows.picture.unique().tolist()
+    pictures = sorted(set(rows.picture.tolist()))
     order = np.random.default_rng((config.seed, 8)).permutation(len(pictures))
     num = min(len(pictures) - 1, round(config.held_out * len(pictures)))
     apart = torch.isin(rows.picture, torch.tensor([pictures[int(n)] for n in order[:num]], dtype=torch.long))
@@ -218,7 +218,8 @@ def _loss(logits: Tensor, rows: JudgedRows) -> Tensor:
 def _quality(judge: OwnJudge, rows: JudgedRows) -> dict[str, float]:
     """Loss, Pearson's correlation and mean absolute error of the predicted IoU."""
     judge.eval()
-    logits = torch.cat([judge(rows.at(part)) for part in torch.arange(len(rows.iou)).split(128)])
+    parts = torch.split(torch.arange(len(rows.iou)), 128)
+    logits = torch.cat([judge(rows.at(part)) for part in parts])
     means = mean_iou(logits)
     return {
         "loss": round(float(_loss(logits, rows)), 4),

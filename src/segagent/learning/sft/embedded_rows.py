@@ -139,7 +139,7 @@ def fitting(percept: Percept, coverage: npt.NDArray[np.float32]) -> npt.NDArray[
     if share.max() <= MATCH_IOU:
         return None
     fits = np.where(share > MATCH_IOU, share, 0.0) ** 2
-    return (fits / fits.sum()).astype(np.float32)
+    return np.asarray(fits / fits.sum(), np.float32)
 
 
 def _binned(example: Example) -> tuple[bool, int, int] | None:

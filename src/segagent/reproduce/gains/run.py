@@ -13,7 +13,7 @@ from segagent.imaging.writing import write_bytes
 from segagent.reproduce.config import SPLITS
 from segagent.reproduce.episodes import Played, RunPlan, play
 from segagent.reproduce.gains.config import GainsConfig
-from segagent.reproduce.gains.models import FOLDERS, GRPO, JUDGED, MODELS, SHIPPED, Laboratory
+from segagent.reproduce.gains.models import FOLDERS, GRPO, HARD, JUDGED, LONGER, SFT, SHIPPED, STAR_PLUS, Laboratory
 from segagent.reproduce.gains.page import make_page
 from segagent.reproduce.gains.tables import findings, gains_tables
 from segagent.reproduce.masks import KINDS, JudgedMask, MaskPlan, judge_masks
@@ -26,6 +26,7 @@ from segagent.search import SearchConfig
 RES, HRES = SPLITS
 SCHEMA = "segagent.gains/1"
 Way: TypeAlias = Literal["greedy", "search", "sampled search", "true search"]
+WAYS: tuple[Way, ...] = ("greedy", "search", "sampled search", "true search")
 _OPTIONS = {
     name: f"--{name.replace('_', '-')}"
     for name in (
@@ -92,9 +93,11 @@ class _Experiment:
     def with_seed(self, seed: int) -> None:
         """All models of one seed, and all ways of playing them."""
         ways: dict[str, tuple[Way, ...]] = {
-            **dict.fromkeys(MODELS, ("greedy",)),
-            **dict.fromkeys(JUDGED, ("greedy", "search", "sampled search", "true search")),
+            SFT: WAYS,
+            STAR_PLUS: WAYS,
+            LONGER: ("greedy",),
             GRPO: ("greedy", "search"),
+            HARD: ("greedy",),
             SHIPPED: ("greedy", "search", "true search"),
         }
         for model, asked in ways.items():

@@ -27,6 +27,9 @@ PlayedBy = Mapping[tuple[str, str, str], list[list[Played]]]
 """Episodes of each seed by (split, model, way)."""
 
 
+_RESAMPLES = 2000
+
+
 def truly_best(played: Played, steps: int) -> Choice:
     """The state with the best true IoU: a bound."""
     ious = [a / b if b else 1.0 for a, b in played.overlaps[: min(steps, len(played.trajectory.steps)) + 1]]
@@ -158,7 +161,7 @@ def _bootstrapped(
             values[claim] = (gained - base) / (possible - base) if possible > base else float("nan")
         return values
 
-    found = bootstrap_statistics(statistics, images, confidence=confidence, num_resamples=2000)
+    found = bootstrap_statistics(statistics, images, confidence=confidence, num_resamples=_RESAMPLES)
     return {name: one.to_dict() for name, one in found.items()}
 
 
@@ -172,7 +175,7 @@ def _filtered(judged: Sequence[JudgedMask], confidence: float) -> dict[str, Any]
         return {_PEARSON: pearson, _MAE: float(100 * np.abs(said[rows] - true[rows]).mean())}
 
     images = [one.image for one in judged]
-    found = bootstrap_statistics(statistics, images, confidence=confidence, num_resamples=2000)
+    found = bootstrap_statistics(statistics, images, confidence=confidence, num_resamples=_RESAMPLES)
     return {name: one.to_dict() for name, one in found.items()}
 
 
