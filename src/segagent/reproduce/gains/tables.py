@@ -18,14 +18,8 @@ from segagent.reproduce.reading import Choice, Choose, Scores, best_mask, last_m
 
 NO_PRM, PRM, SEARCH, SAMPLED = "no PRM", "PRM", "search", "sampled search"
 TRUE_PRM, TRUE_SEARCH, TRUE_STATE = "true PRM", "search, true PRM", "search, best state"
-HOWS = (NO_PRM, PRM, TRUE_PRM, SEARCH, SAMPLED, TRUE_STATE, TRUE_SEARCH)
-"""How a model is played: the last of T masks of the greedy episode; the one with the best predicted IoU; the one with
-the best true IoU; the search, over distinct objects first and over samples alone, with the best predicted IoU; the
-state on the search's path with the best true IoU; and the search with the true IoU as process reward model."""
-
 PlayedBy = Mapping[tuple[str, str, str], list[list[Played]]]
 """Episodes of each seed by (split, model, way)."""
-
 
 _RESAMPLES = 2000
 
@@ -46,6 +40,10 @@ _READ: dict[str, tuple[str, Choose]] = {
     TRUE_STATE: ("search", truly_best),
     TRUE_SEARCH: ("true search", best_mask),
 }
+"""How a model is played, and what is read off: the last of T masks of the greedy episode, the one with the best
+predicted IoU, the one with the best true IoU; the search, over distinct objects first or over samples alone, with the
+best predicted IoU; the state on the search's path with the best true IoU; the search that the true IoU guides.
+"""
 
 
 def gains_tables(
