@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,8 @@ def test_the_model_keeps_its_clicks_and_gets_a_judge_of_its_own(
 ) -> None:
     trained = train_own_prm("", open_dataset(DATA), tmp_path, SMALL)
     assert trained.spec == f"embedded:{tmp_path}"
+    held_out = json.loads((tmp_path / "prm.json").read_text())["held_out"]
+    assert held_out["after"]["loss"] <= held_out["before"]["loss"]
     made = make_policy(trained.spec)
     assert isinstance(made, EmbeddedPolicy)
     before, after = load_network(SHIPPED).state_dict(), made.network.state_dict()

@@ -182,11 +182,11 @@ def _split(rows: JudgedRows, config: PrmConfig) -> tuple[JudgedRows, JudgedRows]
 def _train(
     judge: OwnJudge, rows: JudgedRows, apart: JudgedRows, folder: Path, config: PrmConfig, watch: Watch, *, resume: bool
 ) -> OwnJudge:
-    """Train; returns the averaged weights that did best on the rows kept apart."""
+    """Train; returns the averaged weights that did best on the rows kept apart, those of the beginning among them."""
     budget = StageBudget(minutes=1e9, steps=config.steps, learning_rate=config.learning_rate, warmup_steps=20)
     stage = Stage("own_prm", judge.requires_grad_(True), folder, budget, resume=resume)
-    if not resume:
-        (folder / _BEST).unlink(missing_ok=True)
+    if not stage.step:
+        _keep(folder, stage.average, _quality(judge, apart)["loss"])
     every = max(1, config.steps // _LOOKS_BACK)
     for step in stage.batches():
         stage.network.train()
@@ -199,14 +199,18 @@ def _train(
             now = _quality(stage.average, apart)
             stage.log({"held_out": now, "loss": float(loss.detach())})
             watch("training", step + 1, config.steps, float(loss.detach()))
-            path = folder / _BEST
-            if not path.exists() or now["loss"] < torch.load(path, weights_only=True)["loss"]:
-                partial = path.with_suffix(".tmp")
-                torch.save({"loss": now["loss"], "weights": stage.average.state_dict()}, partial)
-                partial.replace(path)
+            if now["loss"] < torch.load(folder / _BEST, weights_only=True)["loss"]:
+                _keep(folder, stage.average, now["loss"])
     assert isinstance(stage.average, OwnJudge)
     stage.average.load_state_dict(torch.load(folder / _BEST, weights_only=True)["weights"])
     return stage.average
+
+
+def _keep(folder: Path, judge: nn.Module, loss: float) -> None:
+    path = folder / _BEST
+    partial = path.with_suffix(".tmp")
+    torch.save({"loss": loss, "weights": judge.state_dict()}, partial)
+    partial.replace(path)
 
 
 def _loss(logits: Tensor, rows: JudgedRows) -> Tensor:
