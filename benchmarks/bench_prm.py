@@ -11,8 +11,10 @@ AUROC of each kind of spoiled mask against the clean ones, by what is asked for 
 "tool, box" and "tool, click": IoU of the mask with what the tool makes of its box, of one click at its deepest point
 (no policy and no words); "hypotheses": the embedded policy's IoU without its process reward model; "outline": its
 text-free part alone; "predicted IoU": as the audit has it, calibrated; "audit's order": what an audit sorts by.
-Then what the refine gained, and the Pearson correlation of predicted and true IoU over the states of the policy's own
-episodes, on the expressions and on made sentences about the photographs. Intervals are 95 % bootstrap by picture.
+Then what the refine gained, and how predicted and true IoU agree over the states of the policy's own episodes, on the
+expressions and on made sentences about the photographs: their Pearson correlation, and the expected calibration error
+and share accepted at IoU 0.8 of what was predicted, and of what is expected of it (calibrated, by doubts too).
+Intervals are 95 % bootstrap by picture.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ from segagent.datasets import CocoDataset, Dataset, FolderDataset, open_dataset
 from segagent.datasets.corrupted import Spoiling, read_truth, write_corrupted
 from segagent.datasets.loading import load_samples
 from segagent.evaluation.bootstrap import Interval, bootstrap_statistic
-from segagent.evaluation.filtering import auroc
+from segagent.evaluation.calibration import Calibration, expected_calibration_error
+from segagent.evaluation.filtering import accepted_share, auroc
 from segagent.evaluation.own_states import OwnStates, own_states
 from segagent.imaging import encode_png, write_bytes
 from segagent.learning.photographs.views import load_photos
@@ -201,8 +204,8 @@ def tell_mended(masks: Sequence[Mended]) -> dict[str, object]:
     return found.to_dict()
 
 
-def tell_states(title: str, states: OwnStates, report: dict[str, object]) -> None:
-    """Pearson of the predicted IoU over own states."""
+def tell_states(title: str, states: OwnStates, calibration: Calibration | None, report: dict[str, object]) -> None:
+    """How predicted, expected and true IoU agree over own states."""
     said, true = np.array(states.predicted), np.array(states.true)
 
     def pearson(rows: np.ndarray) -> float:
@@ -212,7 +215,20 @@ def tell_states(title: str, states: OwnStates, report: dict[str, object]) -> Non
     print(
         f"own states on {title}: {len(said)}, Pearson {value}, mean error {np.abs(said - true).mean():.3f}", flush=True
     )
-    report[f"own states on {title}"] = {"n": len(said), "pearson": value.to_dict()}
+    told: dict[str, object] = {"n": len(said), "doubted": sum(states.doubted), "pearson": value.to_dict()}
+    expected = said if calibration is None else np.array(states.corrected(calibration))
+    for name, values in (("predicted", said), ("expected", expected)):
+        for which, rows in (("all", np.arange(len(said))), ("final", np.flatnonzero(states.final))):
+            error = partial(_calibration_error, values[rows], true[rows])
+            interval = bootstrap_statistic(error, [states.images[row] for row in rows])
+            accepted = accepted_share(values[rows].tolist(), true[rows].tolist(), threshold=0.8)
+            print(f"  {name}, {which} {len(rows)}: ECE {interval}, accepted@80 {accepted:.3f}", flush=True)
+            told[f"{name}, {which}"] = {"ece": interval.to_dict(), "accepted@80": accepted}
+    report[f"own states on {title}"] = told
+
+
+def _calibration_error(said: np.ndarray, true: np.ndarray, rows: np.ndarray) -> float:
+    return expected_calibration_error(said[rows].tolist(), true[rows].tolist())
 
 
 def main() -> None:
@@ -255,7 +271,8 @@ def main() -> None:
             )
         print()
         for name, dataset in said.items():
-            tell_states(name, own_states(made.policy, made.tool, dataset, max_steps=options.steps), report)
+            states = own_states(made.policy, made.tool, dataset, max_steps=options.steps)
+            tell_states(name, states, made.calibration, report)
     if options.json is not None:
         options.json.write_text(json.dumps(report, indent=1) + "\n")
 

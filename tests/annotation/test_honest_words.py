@@ -1,6 +1,7 @@
 """What must be known before all figures is said first: doubts, missing images, nothing found, nothing made."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from made_runs import annotation, coco, record, run_folder, square
 from segagent.annotation.batch import Models, RunConfig, decide, open_run, run_job, summarise_run
 from segagent.annotation.batch.folder import JOURNAL_FILE
 from segagent.annotation.diff import write_diff
+from segagent.annotation.interop.provenance import provenance_of
+from segagent.annotation.review.entries import entries_of
 from segagent.cli.main import main
 from segagent.core import Image, InputError
 from segagent.core.failures import Failure
@@ -85,6 +88,26 @@ def test_accepted_masks_that_the_policy_doubts_are_named(tmp_path: Path) -> None
     decided = decide(run, 0.9)
     assert len(decided.accepted) == 4
     assert decided.warnings[0].startswith("the policy doubts 3 of the 4 accepted objects")
+
+
+def test_scores_of_doubted_objects_are_corrected_by_their_own_curve(tmp_path: Path) -> None:
+    knots = Calibration((0.0, 1.0), (0.0, 1.0), Calibration((0.0, 1.0), (0.0, 0.5)))
+    for policy, expected in ((ScriptedPolicy, 0.5), (Doubting, 0.25)):
+        made = partial(policy, ["Current IoU: 50. Positive point: (5, 5)"] * 100)
+        out = tmp_path / policy.__name__
+        run_job(
+            open_dataset("scenes:1:size=64,sentences=1"),
+            lambda made=made: Models(made(), DiscTool(), knots),  # type: ignore[misc]
+            out,
+            RunConfig("audit"),
+        )
+        run = open_run(out)
+        assert run.calibration == knots
+        assert summarise_run(run)["expected_iou_given"] == expected
+        (entry,) = entries_of(run)
+        assert (entry.expected_iou_given, entry.expected_iou) == (expected, expected)
+        (record,) = run.objects()
+        assert provenance_of(run, record, None)["calibrated_iou"] == expected
 
 
 def unfinished_run(folder: Path) -> Path:

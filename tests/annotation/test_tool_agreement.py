@@ -81,7 +81,7 @@ def test_the_mask_that_the_tool_draws_otherwise_comes_first(accepts_box: bool, t
     assert (whole.outline.iou, whole.outline.missing, whole.outline.spill) == (1.0, 0.0, 0.0)
     assert (half.outline.iou, half.outline.missing, half.outline.spill) == (0.5, 1.0, 0.0)
     assert whole.outline.by == half.outline.by == "tool"
-    assert (audit_score(whole), audit_score(half)) == (1.0, 0.75)
+    assert (audit_score(whole), audit_score(half)) == (0.75, 0.625)
 
 
 def test_agreement_is_no_expected_iou_and_names_no_error(tmp_path: Path) -> None:

@@ -104,3 +104,15 @@ def test_nothing_to_measure_is_an_error():
     for function in (filtering_metrics, fit_calibration, reliability):
         with pytest.raises(ValueError, match="at least one"):
             function([], [])
+
+
+def test_doubted_masks_have_a_curve_of_their_own_where_there_is_one():
+    plain = Calibration((0.0, 1.0), (0.0, 1.0))
+    both = Calibration(plain.predicted, plain.expected, Calibration((0.0, 1.0), (0.0, 0.5)))
+    assert (plain(0.8), plain(0.8, True)) == (0.8, 0.8)
+    assert (both(0.8), both(0.8, True)) == pytest.approx((0.8, 0.4))
+    assert Calibration.from_dict(json.loads(json.dumps(both.to_dict()))) == both
+    assert "doubted" not in plain.to_dict()  # As files and runs of before have it.
+    for damaged in ({"predicted": [0.1], "expected": [7]}, [0.5], "x"):
+        with pytest.raises(ValueError, match="damaged"):
+            Calibration.from_dict({**plain.to_dict(), "doubted": damaged})

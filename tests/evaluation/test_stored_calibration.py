@@ -20,7 +20,7 @@ from segagent.evaluation.calibration import (
     save_calibration,
 )
 from segagent.evaluation.evidence import Evidence
-from segagent.evaluation.own_states import own_states
+from segagent.evaluation.own_states import ENOUGH_DOUBTED, OwnStates, own_states
 from segagent.tools import make_tool
 
 DATA = "scenes:2:seed=4,split=val,sentences=2,size=96"
@@ -74,6 +74,39 @@ def test_own_states_pair_what_was_said_with_the_truth():
         assert any(states.final[row] for row in rows if states.predicted[row] == best)
     fitted = fit_calibration(states.predicted, states.true)
     assert np.mean([abs(fitted(p) - t) for p, t in zip(states.predicted, states.true, strict=True)]) < 0.05
+
+
+def test_states_of_doubted_objects_are_told_apart():
+    dataset = open_dataset(DATA)
+    doubted = {sample.text for sample in list(dataset)[:2]}
+
+    class Doubting(Boastful):
+        def doubts(self, image, text):
+            return ["sees nothing"] if text in doubted else []
+
+    states = own_states(Doubting(dataset), make_tool("disc"), dataset, max_steps=2)
+    assert len(states.doubted) == len(states.predicted)
+    assert 0 < sum(states.doubted) < len(states.doubted)
+    assert len(states.evidence()) == len(states.doubted) - sum(states.doubted)
+
+
+def test_doubted_objects_are_calibrated_apart_once_there_are_enough():
+    num = ENOUGH_DOUBTED
+    sure = OwnStates([0.2, 0.8] * num, [0.2, 0.8] * num, ["a"] * 2 * num, [True] * 2 * num, [False] * 2 * num)
+    few = OwnStates([0.2, 0.8], [0.0, 0.2], ["b"] * 2, [True] * 2, [True] * 2)
+    both = OwnStates()
+    both.add(sure)
+    both.add(few)
+    assert both.calibration().doubted is None
+    for _ in range(num):
+        both.add(few)
+    fitted = both.calibration()
+    assert (fitted(0.8), fitted(0.8, True)) == pytest.approx((0.8, 0.2))
+    assert fitted == Calibration(sure.calibration().predicted, sure.calibration().expected, fitted.doubted)
+    assert both.corrected(fitted)[-1] == fitted(0.8, True)
+    only = OwnStates([0.2, 0.8] * num, [0.0, 0.2] * num, ["b"] * 2 * num, [True] * 2 * num, [True] * 2 * num)
+    assert only.calibration().doubted is None
+    assert len(only.evidence()) == 2 * num
 
 
 def test_a_sample_that_the_policy_refuses_takes_no_other_with_it():

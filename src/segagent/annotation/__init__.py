@@ -6,12 +6,11 @@ from segagent.annotation.single import (
     annotate_image,
     box_start,
     checked_text,
-    doubts,
     mask_start,
     refine_image,
     score_mask,
-    unknown_words,
 )
+from segagent.policies.doubts import doubts, unknown_words
 
 __all__ = [
     "MAX_TEXT_LENGTH",

@@ -14,13 +14,14 @@ import numpy.typing as npt
 from segagent.annotation.batch import Models, ObjectRecord, Run, RunConfig, make_models, open_run, run_job
 from segagent.annotation.batch.records import Outcome
 from segagent.annotation.batch.work import made_or_not_found, objects_played
-from segagent.annotation.single import annotate_image, refine_image, speaks_against
+from segagent.annotation.single import annotate_image, refine_image
 from segagent.core import BoolMask, Image, InputError, Trajectory
 from segagent.core.failures import Failure
 from segagent.datasets import Dataset, ListedDataset, open_dataset
 from segagent.datasets.sample import ListedGroup
 from segagent.imaging import load_image, load_mask
 from segagent.policies import require_predicted_iou
+from segagent.policies.doubts import speaks_against
 from segagent.runs.playing import ImageTask
 from segagent.search import SearchConfig
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 from segagent.core import (
     BoolMask,
     Box,
@@ -19,30 +17,13 @@ from segagent.core import (
 )
 from segagent.environment import Episode, StartSpec
 from segagent.policies import require_predicted_iou, with_first_box
+from segagent.policies.doubts import KnowsItsDoubts, KnowsItsWords
 from segagent.policies.first_box import FirstBoxPolicy
 from segagent.search import SearchConfig, run_search
 from segagent.tools import make_tool
 
 MAX_TEXT_LENGTH = 2000
 """Longer sentences are refused: no referring expression is that long, so it is a mistake."""
-
-
-@runtime_checkable
-class KnowsItsWords(Protocol):
-    """A policy with a closed vocabulary, which can say what it does not understand."""
-
-    def unknown_words(self, text: str) -> list[str]:
-        """The words of ``text`` that the policy never learnt, in order, each once."""
-        ...
-
-
-@runtime_checkable
-class KnowsItsDoubts(Protocol):
-    """A policy that can tell when a picture and a sentence are not what it has learnt."""
-
-    def doubts(self, image: Image, text: str) -> list[str]:
-        """What speaks against relying on it here, each as a clause about the policy; empty where nothing does."""
-        ...
 
 
 def annotate_image(
@@ -126,18 +107,6 @@ def score_mask(image: Image, text: str, mask: BoolMask, policy: Policy) -> float
     return _require_prediction(policy, reply.predicted_iou)
 
 
-def unknown_words(policy: Policy, text: str) -> list[str]:
-    """The words of ``text`` that ``policy`` says it never learnt; empty for policies that cannot tell."""
-    return policy.unknown_words(text) if isinstance(policy, KnowsItsWords) else []
-
-
-def speaks_against(policy: Policy, image: Image, text: str) -> tuple[str, ...]:
-    """Unknown words and doubts together, each as a clause about the policy."""
-    words = unknown_words(policy, text)
-    unknown = (f"does not know {', '.join(map(repr, words))}",) if words else ()
-    return (*unknown, *doubts(policy, image, text))
-
-
 def require_doubts(policy: Policy) -> None:
     """Refuse a policy that never has doubts, where only what it doubts is wanted. Raises ``InputError``."""
     if not isinstance(getattr(policy, "clicker", policy), KnowsItsDoubts | KnowsItsWords):
@@ -145,11 +114,6 @@ def require_doubts(policy: Policy) -> None:
             f"--only doubtful: policy {policy.name!r:.200} never says that it has doubts; choose by a run of one that "
             "does: segagent review RUN --only doubtful -o todo, then --only id=@todo/worklist.json"
         )
-
-
-def doubts(policy: Policy, image: Image, text: str) -> list[str]:
-    """What ``policy`` itself says against relying on it; empty for policies that cannot tell."""
-    return policy.doubts(image, text) if isinstance(policy, KnowsItsDoubts) else []
 
 
 def checked_text(text: str) -> str:

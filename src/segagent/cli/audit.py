@@ -88,7 +88,7 @@ def _audit_picture(image: Path, text: str, mask: Path, choice: Choice, *, seed: 
     with waiting("looking", quiet=as_json):
         record = audit_one(image, text, mask, models=models, seed=seed)
     assert record.given_iou is not None
-    calibrated = models.calibrated(record.given_iou)
+    calibrated = models.calibrated(record.given_iou, record.doubts)
     likely = likely_error(record, calibrated)
     if as_json:
         print_object(
@@ -137,8 +137,8 @@ def score(
         judge = outline_judge(annotator)
         judged = None if judge is None else judge.judge_outline(picture, given)
     calibration = load_calibration(policy)
-    calibrated = None if calibration is None else calibration(predicted)
     warnings = warnings_about(annotator, picture, text)
+    calibrated = None if calibration is None else calibration(predicted, bool(warnings))
     if as_json:
         print_object(
             {

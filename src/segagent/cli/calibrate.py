@@ -32,13 +32,13 @@ def calibrate(
     """Fit the isotonic calibration of POLICY's predicted IoU on its own episodes and store it in its folder.
 
     'segagent score' and 'annotate' then also give the calibrated IoU: what such masks turn out to be on average. Up to
-    1000 masks are stored beside it, for --accept. Of several data sets every mask counts alike.
+    1000 masks are stored beside it, for --accept. Of several data sets every mask counts alike. Masks of objects that
+    POLICY has doubts about get a curve of their own, from 100 on.
     """
     from segagent.core import InputError
     from segagent.evaluation.calibration import (
         calibration_file,
         expected_calibration_error,
-        fit_calibration,
         load_calibration,
         save_calibration,
         stored_notes,
@@ -73,14 +73,15 @@ def calibrate(
                 raise InputError(f"{one.spec}: no mask with a predicted IoU came out of it; nothing to calibrate on")
             states.add(found, one.spec if len(opened) > 1 else None)
             seen += one.num_images
-    fitted = kept or fit_calibration(states.predicted, states.true)
-    corrected = [fitted(value) for value in states.predicted]
+    fitted = kept or states.calibration()
+    corrected = states.corrected(fitted)
     before, after = (expected_calibration_error(values, states.true) for values in (states.predicted, corrected))
     notes = {
         "dataset": ", ".join(one.spec for one in opened),
         "tool": tool,
         "steps": steps,
         "states": len(states.predicted),
+        "doubted": sum(states.doubted),
         "seed": seed,
     }
     stored = notes if kept is None else {**stored_notes(policy), "evidence": notes}

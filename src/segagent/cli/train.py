@@ -106,6 +106,10 @@ def train_policy_command(
         list[Path] | None,
         typer.Option("--photographs", help="A COCO-format folder (repeatable); without any, generated scenes alone."),
     ] = None,
+    expressions: Annotated[
+        Path | None,
+        typer.Option("--expressions", help="A table (.tsv) of what people said of these photographs."),
+    ] = None,
     encoder: Annotated[
         Path | None,
         typer.Option("--encoder", help="What to see with: published weights (.pth) or another training's encoder."),
@@ -115,6 +119,9 @@ def train_policy_command(
     ] = None,
     perception_only: Annotated[
         bool, typer.Option("--perception-only", help="Train what finds, names and grounds; keep the other heads.")
+    ] = False,
+    grounding_only: Annotated[
+        bool, typer.Option("--grounding-only", help="Train what sentences mean alone, on the weights of --from.")
     ] = False,
     prm_only: Annotated[
         bool, typer.Option("--prm-only", help="Train the process reward model alone, on the weights of --from.")
@@ -130,10 +137,12 @@ def train_policy_command(
     from segagent.learning.policy.config import PolicyTraining
     from segagent.learning.policy.recipe import train_policy
 
-    if perception_only and start is None:
-        raise InputError("--perception-only keeps heads of trained weights; say which with --from")
-    if prm_only and (start is None or not photographs or perception_only):
-        raise InputError("--prm-only needs --from and --photographs, and does not go with --perception-only")
+    if (perception_only or grounding_only) and start is None:
+        raise InputError("--perception-only and --grounding-only keep parts of trained weights; say which with --from")
+    if expressions is not None and not photographs:
+        raise InputError("--expressions are about the photographs of a folder; give it with --photographs")
+    if prm_only and (start is None or not photographs or perception_only or grounding_only):
+        raise InputError("--prm-only needs --from and --photographs, and goes with no other part alone")
     config = PolicyTraining(
         minutes=minutes,
         steps=steps,
@@ -142,9 +151,11 @@ def train_policy_command(
         device=device,
         tool=tool,
         photographs=tuple(photographs or ()),
+        expressions=expressions,
         encoder=encoder,
         start=start,
-        perception_only=perception_only,
+        perception_only=perception_only or grounding_only,
+        grounding_only=grounding_only,
         prm_only=prm_only,
     )
     with stages(quiet=as_json) as report:

@@ -28,31 +28,40 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A monotone piecewise linear map of predicted IoU to expected IoU, both in [0, 1], given by its knots."""
+    """A monotone piecewise linear map of predicted IoU to expected IoU, both in [0, 1], given by its knots.
+
+    ``doubted``: another map for masks of which the policy itself has doubts, where it was fitted; else this one is
+    used for those too.
+    """
 
     predicted: tuple[float, ...]
     expected: tuple[float, ...]
+    doubted: Calibration | None = None
 
-    def __call__(self, predicted_iou: float) -> float:
+    def __call__(self, predicted_iou: float, doubted: bool = False) -> float:
         """The expected true IoU of masks that were given ``predicted_iou``; beyond the outer knots it is constant."""
+        if doubted and self.doubted is not None:
+            return self.doubted(predicted_iou)
         return float(np.interp(predicted_iou, self.predicted, self.expected))
 
-    def to_dict(self) -> dict[str, list[float]]:
+    def to_dict(self) -> dict[str, Any]:
         """JSON form."""
-        return {"predicted": list(self.predicted), "expected": list(self.expected)}
+        doubted = {} if self.doubted is None else {"doubted": self.doubted.to_dict()}
+        return {"predicted": list(self.predicted), "expected": list(self.expected), **doubted}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Calibration:
         """Inverse of :meth:`to_dict`. Raises ``ValueError`` for knots that are no monotone map of [0, 1]."""
         try:
             knots = tuple(tuple(float(v) for v in data[name]) for name in ("predicted", "expected"))
-        except (KeyError, TypeError, ValueError) as error:
+            doubted = None if data.get("doubted") is None else Calibration.from_dict(data["doubted"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"calibration is damaged: {type(error).__name__} {error}") from error
         predicted, expected = knots
         rising = all(a < b for a, b in itertools.pairwise(predicted)) and sorted(expected) == list(expected)
         if not predicted or len(predicted) != len(expected) or not rising or not 0 <= expected[0] <= expected[-1] <= 1:
             raise ValueError("calibration is damaged: expected as many rising knots in 'predicted' as in 'expected'")
-        return Calibration(predicted, expected)
+        return Calibration(predicted, expected, doubted)
 
 
 CALIBRATION_FILE = "calibration.json"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segagent.annotation.single import KnowsItsDoubts, KnowsItsWords
 from segagent.core import (
     BoolMask,
     Image,
@@ -16,6 +15,7 @@ from segagent.core import (
     predicts_iou,
 )
 from segagent.core.extensions import keep_origin
+from segagent.policies.doubts import KnowsItsDoubts, KnowsItsWords
 from segagent.server.worker import Patience, Worker
 
 MOST_THREADS = 8

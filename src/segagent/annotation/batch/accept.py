@@ -148,7 +148,7 @@ class _Mask:
     """``good`` and ``iou``: what a person said of the run's mask, None where nobody did; ``from_record``: by what was
     done in the run's record, and ``came_to`` where that was not about a drawn sample. ``final``: whether a person takes
     the mask as it is now, None where the predicted IoU decides. ``own``: whether that is the person's own mask;
-    ``gone``: whether people have removed the object.
+    ``gone``: whether people have removed the object. ``doubted``: whether the policy has doubts about it.
     """
 
     object_id: str
@@ -160,6 +160,7 @@ class _Mask:
     came_to: bool = False
     own: bool = False
     gone: bool = False
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class _Known:
             return mask.iou
         if mask.predicted is None:
             return None
-        return mask.predicted if self.calibration is None else self.calibration(mask.predicted)
+        return mask.predicted if self.calibration is None else self.calibration(mask.predicted, mask.doubted)
 
 
 def _masks(run: Run, told: Checked, iou_bar: float) -> tuple[list[_Mask], list[str]]:
@@ -192,7 +193,8 @@ def _masks(run: Run, told: Checked, iou_bar: float) -> tuple[list[_Mask], list[s
         final = word.final if word.final is not None or word.check is not None else good
         from_record = word.check is not None
         came_to = from_record and not word.drawn
-        masks.append(_Mask(name, predicted, good, iou, final, from_record, came_to, word.own, word.gone))
+        doubted = record is not None and bool(record.doubts)
+        masks.append(_Mask(name, predicted, good, iou, final, from_record, came_to, word.own, word.gone, doubted))
     return masks, absent
 
 

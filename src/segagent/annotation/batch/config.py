@@ -20,11 +20,12 @@ class RunConfig:
 
     ``job``: ``audit`` scores the given masks, ``refine`` clicks on those scored low, ``annotate`` makes new ones.
     ``search``: how is clicked; an audit looks at one step, to see what the policy would mend.
-    ``below``: refine leaves masks alone whose calibrated predicted IoU is at least this.
+    ``below``: refine leaves masks alone whose calibrated predicted IoU, doubts left aside, is at least this.
     ``margin`` and ``sure``: refine replaces a mask where the predicted IoU rises by more than ``margin`` and is then,
-    calibrated, at least ``sure``. What the policy likes little better, is not sure of, or has doubts about, is left to
-    people.
-    ``found``: annotate answers "not found" where the calibrated predicted IoU of its mask is below this.
+    calibrated, at least ``sure``; see :func:`segagent.annotation.batch.replacing.replaces` for what else is asked. What
+    the policy likes little better, is not sure of, or has doubts about, is left to people.
+    ``found``: annotate answers "not found" where the calibrated predicted IoU of its mask, doubts left aside, is below
+    this.
     ``seed``: each object's own seed comes of it and the object's id.
     ``tool_opinion``: of an audit, whether the tool draws each mask anew where the policy cannot judge outlines.
     ``only``: which objects. ``guidelines``: the project's rules, told to policies that read them.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice, takewhile
@@ -50,11 +50,11 @@ class Run:
         except ValueError as error:
             raise InputError(f"{self.folder / JOURNAL_FILE}: {error}") from error
 
-    def calibrated(self, predicted_iou: float | None) -> float | None:
-        """The expected IoU of masks that are predicted ``predicted_iou``; None for None."""
+    def calibrated(self, predicted_iou: float | None, doubts: Collection[str] = ()) -> float | None:
+        """The expected IoU of masks that are predicted ``predicted_iou`` under these ``doubts``; None for None."""
         if predicted_iou is None or self.calibration is None:
             return predicted_iou
-        return self.calibration(predicted_iou)
+        return self.calibration(predicted_iou, bool(doubts))
 
     def dataset(self) -> Dataset:
         """The data set that was worked on. Raises ``InputError`` if it is not there any more or has changed."""

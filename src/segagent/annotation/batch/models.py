@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -25,9 +25,9 @@ class Models(PlayingModels):
     calibration: Calibration | None = None
     evidence: Evidence | None = None
 
-    def calibrated(self, predicted_iou: float) -> float:
-        """The expected IoU of masks that are predicted ``predicted_iou``."""
-        return predicted_iou if self.calibration is None else self.calibration(predicted_iou)
+    def calibrated(self, predicted_iou: float, doubts: Collection[str] = ()) -> float:
+        """The expected IoU of masks that are predicted ``predicted_iou`` while the policy has these ``doubts``."""
+        return predicted_iou if self.calibration is None else self.calibration(predicted_iou, bool(doubts))
 
     def predicted_for(self, calibrated_iou: float) -> float:
         """The lowest predicted IoU, in hundredths, whose calibrated value is at least ``calibrated_iou``.

@@ -10,18 +10,24 @@ from segagent.core import BoolMask, Box, Click, Image, Prompt, SegmentationTool,
 
 
 def tool_outline(tool: SegmentationTool, image: Image, mask: BoolMask) -> SeenOutline | None:
-    """``mask``, bool (height, width) of ``image``, against what ``tool`` outlines when it is told no more than the
-    mask's box (where it takes none, its deepest place): an independent segmentation, so they agree where the mask
-    follows what is to be seen. None of an empty mask. Errors are the tool's.
+    """``mask``, bool (height, width) of ``image``, against what the tool makes of its box (:func:`redrawn`): an
+    independent segmentation, so they agree where the mask follows what is to be seen. None of an empty mask.
     """
     if not mask.any():
         return None
-    prompt = _box(mask) if tool.accepts_box else _deepest(mask)
-    request = SegmentRequest(tool.embed([image])[0], empty_mask(*mask.shape), None, (prompt,))
-    drawn = tool.segment([request])[0].mask
+    drawn = redrawn(tool, image, mask)
     area = np.count_nonzero(mask)
     missing, spill = (np.count_nonzero(part) / area for part in (drawn & ~mask, mask & ~drawn))
     return SeenOutline(iou(drawn, mask), missing, spill, by="tool")
+
+
+def redrawn(tool: SegmentationTool, image: Image, mask: BoolMask) -> BoolMask:
+    """What ``tool`` outlines, bool (height, width), when it is told no more than the box of ``mask``, which is not
+    empty (where it takes no box, its deepest place). Errors are the tool's.
+    """
+    prompt = _box(mask) if tool.accepts_box else _deepest(mask)
+    request = SegmentRequest(tool.embed([image])[0], empty_mask(*mask.shape), None, (prompt,))
+    return tool.segment([request])[0].mask
 
 
 def _box(mask: BoolMask) -> Prompt:

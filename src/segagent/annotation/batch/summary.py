@@ -44,9 +44,9 @@ def summarise_run(run: Run, *, judge: bool = True) -> dict[str, Any]:
         doubted += bool(record.doubts)
         unscored += record.predicted_iou is None
         if judged:
-            errors[likely_error(record, run.calibrated(record.given_iou)).label] += 1
+            errors[likely_error(record, run.calibrated(record.given_iou, record.doubts)).label] += 1
         for values, predicted in ((before, record.given_iou), (after, record.predicted_iou)):
-            calibrated = run.calibrated(predicted)
+            calibrated = run.calibrated(predicted, record.doubts)
             if calibrated is not None and record.outcome != "not_found":
                 values.append(calibrated)
     summary: dict[str, Any] = {

@@ -14,20 +14,17 @@ import numpy as np
 from segagent.annotation.batch.config import RunConfig
 from segagent.annotation.batch.models import Models
 from segagent.annotation.batch.records import ObjectRecord, Outcome, SeenOutline
+from segagent.annotation.batch.replacing import replaces
 from segagent.annotation.batch.second_opinion import tool_outline
-from segagent.annotation.single import checked_text, speaks_against
-from segagent.core import Image, Policy, Trajectory, iou
+from segagent.annotation.single import checked_text
+from segagent.core import Image, Policy, Trajectory
 from segagent.datasets import Sample
 from segagent.environment import Episode, StartSpec
 from segagent.environment.seeds import episode_seed
+from segagent.policies.doubts import speaks_against
 from segagent.policies.mending import MendingPolicy, outline_judge
 from segagent.runs.playing import CANNOT_BE_PLAYED, Asked, Playing, failed
 from segagent.search import SearchConfig, rollout
-
-SAME_THING = 0.4
-"""A refined mask of at least this IoU with the given one is about the same thing."""
-SURE_OUTLINE = 0.85
-"""So good an outline, judged without words, may replace a worse one of the same thing where the words say nothing."""
 
 
 def objects_played(config: RunConfig) -> Playing[Models]:
@@ -100,12 +97,7 @@ def _record(sample: Sample, image: Image, trajectory: Trajectory, models: Models
         given = trajectory.start.predicted_iou
         if given is None or predicted is None:
             return failed(sample, no_iou(models.policy.name))
-        better = predicted > given + config.margin and models.calibrated(predicted) >= config.sure
-        if (
-            config.job == "refine"
-            and trajectory.returned
-            and ((better and not against) or _better_outline(outline, trajectory, config))
-        ):
+        if config.job == "refine" and replaces(trajectory, image, against, outline, models, config):
             outcome = "repaired"
         else:
             outcome = "audited" if config.job == "audit" else "kept"
@@ -123,14 +115,6 @@ def seen_outline(policy: Policy, image: Image, trajectory: Trajectory) -> SeenOu
     missing, spill = (np.count_nonzero(part) / area for part in (judged.outline & ~given, given & ~judged.outline))
     after = judge.judge_outline(image, trajectory.mask_at(trajectory.returned)) if trajectory.returned else None
     return SeenOutline(judged.iou, missing, spill, None if after is None else after.iou)
-
-
-def _better_outline(outline: SeenOutline | None, trajectory: Trajectory, config: RunConfig) -> bool:
-    """Whether the answer is a better outline of the same thing: then it is better, whatever is meant."""
-    if outline is None or outline.answer_iou is None:
-        return False
-    same = iou(trajectory.mask_at(0), trajectory.mask_at(trajectory.returned)) >= SAME_THING
-    return same and outline.answer_iou >= outline.iou + config.margin and outline.answer_iou >= SURE_OUTLINE
 
 
 def no_iou(policy: str) -> str:

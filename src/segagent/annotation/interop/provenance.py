@@ -31,9 +31,11 @@ def provenance_of(run: Run, record: ObjectRecord, accepted: bool | None, *, best
         "outcome": record.outcome,
         "text": record.text,
         "predicted_iou": _rounded(record.predicted_iou),
-        "calibrated_iou": _rounded(run.calibrated(record.predicted_iou)),
+        "calibrated_iou": _rounded(run.calibrated(record.predicted_iou, record.doubts)),
         "given_predicted_iou": _rounded(record.given_iou) if record.outcome == "repaired" else None,
-        "given_calibrated_iou": _rounded(run.calibrated(record.given_iou)) if record.outcome == "repaired" else None,
+        "given_calibrated_iou": _rounded(run.calibrated(record.given_iou, record.doubts))
+        if record.outcome == "repaired"
+        else None,
         "accepted": accepted,
         "clicks": [[click.x, click.y, click.positive] for click in prompts if isinstance(click, Click)] or None,
         "box": [boxes[0].x0, boxes[0].y0, boxes[0].x1, boxes[0].y1] if boxes else None,

@@ -117,7 +117,7 @@ def drawn(entries: Sequence[Entry], most: int) -> list[Entry]:
 
 
 def _entry(index: int, record: ObjectRecord, run: Run) -> Entry:
-    expected_given, expected = run.calibrated(record.given_iou), run.calibrated(record.predicted_iou)
+    expected_given, expected = (run.calibrated(iou, record.doubts) for iou in (record.given_iou, record.predicted_iou))
     label = evidence = ""
     if record.outcome != "not_found":
         likely = likely_error(record, expected if record.outcome == "made" else expected_given)

@@ -33,6 +33,9 @@ from segagent.learning.policy.scene_store import ABSENT_TARGET, StoredExpression
 _NOTED = 0.004
 """Things that cover less of the picture are not meant by anybody, and do not make a sentence ambiguous."""
 _LEAST_TARGET = 0.01
+_PROMINENT, _OUTSHINES = 0.06, 2.5
+"""A thing that covers so much of the picture, and so many times the area of any other that its name fits, is meant by
+the bare name."""
 _KINDS = ("attribute", "position", "position", "superlative", "relation", "superlative")
 
 
@@ -65,10 +68,21 @@ class _Phrase:
 
 
 class PhotoWriter:
-    """Writes verified sentences about ``things``, drawing its choices from ``rng``; ``told`` as in ``Photo``."""
+    """Writes verified sentences about ``things``, drawing its choices from ``rng``; ``told`` as in ``Photo``.
 
-    def __init__(self, rng: np.random.Generator, things: Sequence[Thing], told: frozenset[str] = frozenset()) -> None:
+    ``as_people``: rather about what is large, and where one thing outshines all others of its name, that name may do.
+    """
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        things: Sequence[Thing],
+        told: frozenset[str] = frozenset(),
+        *,
+        as_people: bool = False,
+    ) -> None:
         self._rng = rng
+        self._as_people = as_people
         self._things = things
         self._told = told
         self._facts = [thing.fact for thing in things]
@@ -82,11 +96,14 @@ class PhotoWriter:
         """
         found: dict[str, StoredExpression] = {}
         told = np.zeros(len(self._targets))
+        areas = np.array([self._facts[i].area for i in self._targets])
+        # A thing of a tenth of another's area waits for about two sentences about that.
+        small = -0.9 * np.log(areas) * self._as_people
         first = int(self._rng.integers(len(_KINDS)))
         for turn in range(first, first + 2 * limit):
             if len(found) == limit:
                 break
-            order = np.argsort(told + 1.5 * self._rng.random(len(told)))
+            order = np.argsort(told + 1.5 * self._rng.random(len(told)) + small)
             for place in (*order, *order):
                 written = self._attempt(_KINDS[turn % len(_KINDS)], self._targets[int(place)])
                 if written is not None and written.text not in found:
@@ -263,9 +280,16 @@ class PhotoWriter:
     def _attribute(self, target: int) -> StoredExpression | None:
         phrase = self._phrase(target, colored=0.55, bare=0.05)
         fitting = self._fitting(phrase, sure_of=target)
-        if self._noted_of(fitting) != [target]:
+        noted = self._noted_of(fitting)
+        if noted != [target] and not (self._as_people and self._outshines(target, noted)):
             return None
         return self._written(self._words(phrase, target), target, "attribute", fitting)
+
+    def _outshines(self, target: int, noted: list[int]) -> bool:
+        """Whether ``target`` is so much larger than the others of ``noted`` that nobody needs to say which."""
+        area = self._facts[target].area
+        others = [self._facts[i].area for i in noted if i != target]
+        return target in noted and area >= max(_PROMINENT, _OUTSHINES * max(others, default=0.0))
 
     def _position(self, target: int) -> StoredExpression | None:
         phrase = self._phrase(target, colored=0.25, bare=0.06, nounless=0.12)

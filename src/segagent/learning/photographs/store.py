@@ -14,6 +14,7 @@ from segagent.core import Image
 from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
 from segagent.learning.photographs.expressions import PhotoWriter
 from segagent.learning.photographs.facts import Thing, see_things
+from segagent.learning.photographs.said import Said, said_scene
 from segagent.learning.photographs.views import (
     CutOuts,
     Names,
@@ -46,9 +47,19 @@ class PhotoSets:
         self._folders = folders
 
     @cached_property
+    def training_of(self) -> dict[str, list[Photo]]:
+        """The training photographs by the name of their folder."""
+        return {folder.name: load_photos(folder, validation=False) for folder in self._folders}
+
+    @cached_property
+    def held_out_of(self) -> dict[str, list[Photo]]:
+        """The photographs kept for validation by the name of their folder."""
+        return {folder.name: load_photos(folder, validation=True) for folder in self._folders}
+
+    @cached_property
     def training(self) -> list[list[Photo]]:
         """The training photographs of each folder that has any."""
-        return [photos for f in self._folders if (photos := load_photos(f, validation=False))]
+        return [photos for photos in self.training_of.values() if photos]
 
     @cached_property
     def cut_outs(self) -> CutOuts:
@@ -64,7 +75,15 @@ class PhotoSets:
     @cached_property
     def held_out(self) -> list[Photo]:
         """The photographs kept for validation, of all folders."""
-        return [photo for folder in self._folders for photo in load_photos(folder, validation=True)]
+        return [photo for photos in self.held_out_of.values() for photo in photos]
+
+    def said(self, said: Said, purpose: Purpose) -> Iterator[tuple[Image, StoredScene]]:
+        """The training or held-out photographs that something is ``said`` of; see :func:`said_scene`."""
+        for name, photos in (self.training_of if purpose == "train" else self.held_out_of).items():
+            for photo in photos:
+                expressions = said.by_image.get((name, photo.image_id))
+                if expressions and (found := said_scene(photo, expressions))[1].expressions:
+                    yield found
 
     def photo(self, rng: np.random.Generator) -> Photo:
         """A random training photograph."""
@@ -147,7 +166,7 @@ def _training_scene(sets: PhotoSets, number: int) -> StoredScene:
 
 def _scene(rng: np.random.Generator, number: int, view: Photo, sentences: int) -> StoredScene:
     things = see_things(view)
-    written = PhotoWriter(rng, things, view.told).write(sentences, _ABSENT_SHARE)
+    written = PhotoWriter(rng, things, view.told, as_people=True).write(sentences, _ABSENT_SHARE)
     return StoredScene(PHOTO_SPLIT, number, view.pixels, view.labels, _names(things), written, view.told)
 
 

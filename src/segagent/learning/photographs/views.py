@@ -32,7 +32,7 @@ class Photo:
     """``pixels`` uint8 (h, w, 3); ``labels`` uint8 (h, w), thing i drawn as i + 1 or ``NOT_ASKED``; ``names`` of each
     thing as (category, color, pattern, size), empty where unknown. ``told``: the categories of which ``names`` has all
     that the picture shows, so that another one of them is surely not there. Of a whole photograph: ``path``, its file,
-    and ``image_id``.
+    and ``image_id``; and of each thing the id of its annotation, ``ids``, where it has one.
     """
 
     pixels: Pixels
@@ -41,6 +41,7 @@ class Photo:
     told: frozenset[str] = frozenset()
     path: Path | None = None
     image_id: int = 0
+    ids: tuple[int, ...] = ()
 
 
 def load_photos(folder: Path, *, validation: bool) -> list[Photo]:
@@ -72,7 +73,8 @@ def load_photos(folder: Path, *, validation: bool) -> list[Photo]:
             labels[source.of(annotation)[1]] = label
         names = tuple((coco_name(source.category(a)), UNKNOWN, UNKNOWN, UNKNOWN) for a in drawn)
         told = (of_set | {name[0] for name in names}) - {coco_name(source.category(a)) for a in rest}
-        photos.append(Photo(pixels, labels, names, told, source.path(drawn[0]), image))
+        ids = tuple(int(annotation["id"]) for annotation in drawn)
+        photos.append(Photo(pixels, labels, names, told, source.path(drawn[0]), image, ids))
     return photos
 
 
@@ -88,7 +90,9 @@ def kept_things(photo: Photo, areas: npt.NDArray[np.float64]) -> Photo:
     table[1 : len(keep) + 1][keep] = np.arange(1, keep.sum() + 1)
     names = tuple(name for name, kept in zip(photo.names, keep, strict=True) if kept)
     half_seen = {name[0] for name, kept, count in zip(photo.names, keep, counts, strict=True) if count and not kept}
-    return Photo(photo.pixels, np.asarray(table[photo.labels], np.uint8), names, photo.told - half_seen)
+    ids = tuple(number for number, kept in zip(photo.ids, keep, strict=True) if kept) if photo.ids else ()
+    labels = np.asarray(table[photo.labels], np.uint8)
+    return Photo(photo.pixels, labels, names, photo.told - half_seen, photo.path, photo.image_id, ids)
 
 
 def whole_view(photo: Photo, side: int) -> Photo:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from segagent.datasets.scenes import CATEGORIES, COLORS, PATTERNS, SIZES, vocabulary
 from segagent.learning.photographs.words import COCO_NOUNS, photo_vocabulary
 from segagent.policies.embedded.network import Architecture
@@ -14,12 +16,13 @@ UNKNOWN_CLASS = -1
 """Class number of an attribute that nobody knows; no loss or accuracy counts it."""
 
 
-def architecture(*, photographs: bool) -> Architecture:
-    """Words and classes of a network trained on generated scenes alone or on photographs too."""
+def architecture(*, photographs: bool, words: Iterable[str] = ()) -> Architecture:
+    """Words and classes of a network trained on generated scenes alone or on photographs too, and more ``words``."""
     sizes = (len(COLORS), len(PATTERNS), len(SIZES))
     if photographs:
-        return Architecture(tuple(sorted({*vocabulary(), *photo_vocabulary()})), (len(ALL_CATEGORIES), *sizes))
-    return Architecture(vocabulary(), (len(CATEGORIES), *sizes))
+        taught = {*vocabulary(), *photo_vocabulary(), *words}
+        return Architecture(tuple(sorted(taught)), (len(ALL_CATEGORIES), *sizes))
+    return Architecture(tuple(sorted({*vocabulary(), *words})), (len(CATEGORIES), *sizes))
 
 
 def class_numbers(names: tuple[str, str, str, str]) -> list[int]:

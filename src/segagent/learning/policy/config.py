@@ -65,6 +65,8 @@ class PolicyTraining:
     """Multiplies all batch sizes."""
     photographs: tuple[Path, ...] = ()
     """COCO-format folders, drawn from in proportion to the square root of their number of things."""
+    expressions: Path | None = None
+    """A table of what people said of these photographs (:func:`~segagent.learning.photographs.said.read_said`)."""
     encoder: Path | None = None
     """What the network sees with: published ImageNet weights of EfficientNet-Lite0 (.pth) or an
     ``encoder.safetensors``; None: that of ``start`` or the packaged one. It stays as it is."""
@@ -81,5 +83,7 @@ class PolicyTraining:
     perception_only: bool = False
     """Keep the state and reward heads of ``start`` and train stages 1 to 3; the time of the states goes to the
     detector."""
+    grounding_only: bool = False
+    """Of stages 1 to 3 of ``perception_only`` the last alone, with all the time: what sentences mean."""
     prm_only: bool = False
     """Train nothing but the PRM, on the weights of ``start``."""

@@ -12,7 +12,8 @@ import numpy as np
 from segagent.core import Image
 from segagent.cpu import autocast
 from segagent.datasets.scenes.model import Split
-from segagent.learning.photographs.store import PHOTO_SPLIT, PhotoSets, draw_photographs
+from segagent.learning.photographs.said import Said, read_said
+from segagent.learning.photographs.store import PHOTO_SPLIT, PhotoSets, Purpose, draw_photographs
 from segagent.learning.policy.absence import accuracies, doubted, operating_point
 from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.loop import StageBudget, put_channels_last
@@ -73,16 +74,17 @@ def _draw(
     return _Pictures(scenes, draw_photographs(folder, sets, "train", num_views, first))
 
 
-def train_perception(
-    config: PolicyTraining, out: Path, network: PolicyNetwork, say: Say, *, resume: bool
-) -> dict[str, float]:
-    """Train detector, object encoder and grounding of ``network`` in place; returns what was measured on pictures
-    held out.
-    """
+def _fewer(config: PolicyTraining) -> float:
+    """What share of the scenes is drawn."""
+    return 1.0 if config.start is None else config.tuning_scenes
+
+
+def _train_sight(
+    config: PolicyTraining, sets: PhotoSets | None, out: Path, network: PolicyNetwork, say: Say, *, resume: bool
+) -> None:
+    """Stages 1 and 2: detector and object encoder of ``network``, in place."""
     say("drawing scenes")
-    sets = PhotoSets(config.photographs) if config.photographs else None
-    fewer = 1.0 if config.start is None else config.tuning_scenes
-    pictures = _draw(config, sets, out, "scenes", round(config.scenes * fewer), config.photo_views)
+    pictures = _draw(config, sets, out, "scenes", round(config.scenes * _fewer(config)), config.photo_views)
     say("stage 1: finding objects")
     assert network.sight is not None
     assert isinstance(network.detector, Detector)
@@ -110,22 +112,37 @@ def train_perception(
     )
     network.encoder.load_state_dict(encoder.state_dict())
     network.eval()
+
+
+def train_perception(
+    config: PolicyTraining, out: Path, network: PolicyNetwork, say: Say, *, resume: bool
+) -> dict[str, float]:
+    """Train detector, object encoder and grounding of ``network`` in place; returns what was measured on pictures
+    held out.
+    """
+    sets = PhotoSets(config.photographs) if config.photographs else None
+    if not config.grounding_only:
+        _train_sight(config, sets, out, network, say, resume=resume)
     say("stage 3: which object a sentence means")
-    num_scenes = round(config.grounding_scenes * fewer)
+    num_scenes = round(config.grounding_scenes * _fewer(config))
     pictures = _draw(config, sets, out, "grounding", num_scenes, config.grounding_photo_views)
     scenes = perceive_all(network, pictures.first(num_scenes, config.grounding_photo_views))
+    said = Said() if config.expressions is None else read_said(config.expressions)
+    scenes += perceive_said(network, sets, said, "train")
     held_out = {"": perceive_all(network, draw_scenes(out, "held_out", "val", 0, config.held_out_scenes))}
     if sets is not None:
         folder = out / "held_out_photographs"
         store = draw_photographs(folder, sets, "validation", config.held_out_scenes)
         held_out["photographs_"] = perceive_all(network, store)
+    if said_held_out := perceive_said(network, sets, said, "validation"):
+        held_out["said_"] = said_held_out
     grounding = train_grounding(
         out,
         network.grounding,
         scenes,
         held_out,
         network.vocabulary,
-        stage_budget(config, "grounding", config.grounding_share),
+        stage_budget(config, "grounding", 1.0 if config.grounding_only else config.grounding_share),
         config.seed,
         resume=resume,
         batch_scale=config.batch_scale,
@@ -181,6 +198,14 @@ def stage_budget(config: PolicyTraining, stage: str, share: float, learning_rate
     rate = learning_rate or (_RATES if config.start is None else _TUNING_RATES).get(stage, 2e-3)
     device = config.device if stage in ("detector", "objects") else "cpu"
     return StageBudget(minutes=config.minutes * share, steps=steps, learning_rate=rate, device=device)
+
+
+def perceive_said(network: PolicyNetwork, sets: PhotoSets | None, said: Said, purpose: Purpose) -> list[PerceivedScene]:
+    """The training or held-out photographs that people said something of, each seen at its own size."""
+    put_channels_last(network.detector)
+    found = () if sets is None else sets.said(said, purpose)
+    with autocast():
+        return [perceive_scene(network, scene, image, familiar=purpose == "train") for image, scene in found]
 
 
 def perceive_all(network: PolicyNetwork, scenes: SceneStore | Iterator[StoredScene]) -> list[PerceivedScene]:

@@ -14,6 +14,7 @@ import torch
 from segagent.core import Image, SegmentationTool
 from segagent.cpu import precision, usable_device
 from segagent.datasets.scenes import GENERATOR_VERSION
+from segagent.learning.photographs.said import read_said
 from segagent.learning.policy.classes import architecture
 from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.perception_recipe import Say, draw_scenes, stage_budget, train_perception
@@ -78,8 +79,11 @@ def train_policy(config: PolicyTraining, out: Path, *, resume: bool = True, repo
 def starting_network(config: PolicyTraining, out: Path) -> PolicyNetwork:
     """An untrained network, or the one to start from made larger where photographs need more words and categories."""
     torch.manual_seed(config.seed)
-    wanted = architecture(photographs=bool(config.photographs))
     old = None if config.start is None else load_network(config.start)
+    wanted = architecture(photographs=bool(config.photographs))
+    said = () if config.expressions is None else read_said(config.expressions).words(wanted.words)
+    known = () if old is None else old.architecture.words
+    wanted = architecture(photographs=bool(config.photographs), words=(*said, *known))
     sight = _sight(config, old, out)
     network = PolicyNetwork(wanted, sight).eval() if old is None else grown(old, wanted, sight)
     if config.prm_only and old is not None:
@@ -113,6 +117,7 @@ def card(config: PolicyTraining, measured: dict[str, float]) -> dict[str, object
             "start": config.start is not None,
             "tool": config.tool.partition(":")[0],
             "encoder": None if config.encoder is None else config.encoder.name,
+            "expressions": None if config.expressions is None else config.expressions.name,
         },
         "measured_on": "val split" + (", held-out photographs" if config.photographs else ""),
         "measured": measured,
@@ -124,9 +129,11 @@ def _command(config: PolicyTraining) -> str:
     """The command line, without the names of this machine's folders."""
     parts = ["segagent train-embedded policy", f"--minutes {config.minutes:g} --seed {config.seed}"]
     parts += [f"--photographs {folder.name}" for folder in config.photographs]
+    parts += [f"--expressions {config.expressions.name}"] if config.expressions else []
     parts += ["--encoder ENCODER"] if config.encoder else []
     parts += ["--from WEIGHTS"] if config.start else []
-    parts += ["--perception-only"] if config.perception_only else []
+    parts += ["--grounding-only"] if config.grounding_only else []
+    parts += ["--perception-only"] if config.perception_only and not config.grounding_only else []
     parts += ["--prm-only"] if config.prm_only else []
     return " ".join(parts)
 

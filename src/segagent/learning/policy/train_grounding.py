@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from segagent.core import Image
 from segagent.cpu import autocast
+from segagent.learning.photographs.said import ABSENT_SAID, SAID
 from segagent.learning.photographs.words import missing_nouns, nouns_in
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.scene_store import ABSENT_TARGET, StoredExpression, StoredScene
@@ -26,8 +27,10 @@ from segagent.policies.embedded.tokens import MAX_WORDS, PADDING, UNKNOWN, Vocab
 
 KIND_WEIGHTS = {"attribute": 1.5, "position": 2.5, "superlative": 2.0, "relation": 3.0}
 """How likely a sentence of each kind is to be drawn; of what is absent, 1.5."""
+SAID_SHARE = 0.3
+"""Share of the sentences drawn that people said, where there are any: they are few, and what is asked in the end."""
 _EXTRA_WORDS, _BORROWED, _SAID_TWICE = 0.25, 0.25, 0.2
-_MOST_EXTRA = 3
+_MOST_EXTRA = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +199,7 @@ def with_unknown_words(rng: np.random.Generator, numbers: Tensor) -> Tensor:
     longer = room.clone()
     lengths = (numbers != PADDING).sum(1)
     for row in np.flatnonzero(rng.random(len(numbers)) < _EXTRA_WORDS):
-        place, more = int(rng.integers(int(lengths[row]) + 1)), int(rng.integers(1, _MOST_EXTRA + 1))
+        place, more = int(rng.integers(int(lengths[row]) + 1)), min(int(rng.geometric(0.4)), _MOST_EXTRA)
         longer[row, place + more :] = room[row, place : room.shape[1] - more]
         longer[row, place : place + more] = UNKNOWN
     return longer[:, :MAX_WORDS]
@@ -255,8 +258,7 @@ def train_grounding(
     torch.manual_seed(seed)
     stage = Stage("grounding", deepcopy(start).requires_grad_(True), work, budget, resume=resume)
     pool = [(s, e) for s, scene in enumerate(scenes) for e in range(len(scene.expressions))]
-    chances = np.array([KIND_WEIGHTS.get(scenes[s].expressions[e].kind, 1.5) for s, e in pool])
-    chances /= chances.sum()
+    chances = draw_chances([scenes[s].expressions[e].kind for s, e in pool])
     stage.network.train()
     for step in stage.batches():
         rng = np.random.default_rng((seed, 3, step))
@@ -272,6 +274,15 @@ def train_grounding(
                 stage.log({f"{name}val": grounding_accuracy(stage.average, measuring, vocabulary)})
     assert isinstance(stage.average, Grounding)
     return stage.average
+
+
+def draw_chances(kinds: Sequence[str]) -> npt.NDArray[np.float64]:
+    """How likely a sentence of each of ``kinds`` is to be drawn; those that people said make up ``SAID_SHARE``."""
+    chances = np.array([KIND_WEIGHTS.get(kind, 1.5) for kind in kinds])
+    said = np.array([kind in (SAID, ABSENT_SAID) for kind in kinds])
+    if said.any() and not said.all():
+        chances[said] *= SAID_SHARE / (1 - SAID_SHARE) * chances[~said].sum() / chances[said].sum()
+    return chances / chances.sum()
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -90,9 +90,9 @@ class Room:
         known = [kept[0] for kept in found if kept is not None]
         return known if len(known) == len(found) else None
 
-    def calibrated(self, predicted_iou: float) -> float:
-        """The expected IoU of masks that are predicted ``predicted_iou``."""
-        return self._models.calibrated(predicted_iou)
+    def calibrated(self, predicted_iou: float, doubts: Collection[str] = ()) -> float:
+        """The expected IoU of masks that are predicted ``predicted_iou`` under these ``doubts``."""
+        return self._models.calibrated(predicted_iou, doubts)
 
     @property
     def given_tool(self) -> SegmentationTool:

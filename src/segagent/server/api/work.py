@@ -83,7 +83,7 @@ class Work:
         record = audit(image, asked.text, asked.mask.mask(image), models=self.room.models(patience, started=True))
         predicted = record.given_iou
         assert predicted is not None, "an audit without a prediction is no record"
-        calibrated = self.room.calibrated(predicted)
+        calibrated = self.room.calibrated(predicted, record.doubts)
         error, outline = likely_error(record, calibrated), record.outline
         return {
             "picture": name,
@@ -111,7 +111,7 @@ class Work:
             "mask": record.trajectory.rle_at(record.trajectory.returned),
             "png": _png(record.mask) if png else None,
             "predicted_iou": predicted,
-            "calibrated_iou": None if predicted is None else self.room.calibrated(predicted),
+            "calibrated_iou": None if predicted is None else self.room.calibrated(predicted, record.doubts),
             "doubts": list(record.doubts),
             "trajectory": record.trajectory.to_dict(),
         }

@@ -10,7 +10,6 @@ from threading import RLock
 from segagent.annotation import checked_text
 from segagent.annotation.batch import Models, ObjectRecord
 from segagent.annotation.python_api import annotate, refine
-from segagent.annotation.single import speaks_against
 from segagent.core import (
     BoolMask,
     Click,
@@ -31,6 +30,7 @@ from segagent.core.trajectory import Start
 from segagent.environment import Episode as Asked
 from segagent.environment import StartSpec, reset, step, why_invalid
 from segagent.policies import with_first_box
+from segagent.policies.doubts import speaks_against
 from segagent.search import SearchConfig
 from segagent.search.versions import versions_with
 from segagent.server.mcp.records import EpisodeRecords

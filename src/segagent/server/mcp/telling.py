@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ def told_episode(episode: OpenEpisode, models: Models) -> Told:
         mask=MaskRle(**encode_rle(mask)),
         area=int(mask.sum()),
         predicted_iou=episode.predicted_iou,
-        calibrated_iou=_calibrated(models, episode.predicted_iou),
+        calibrated_iou=_calibrated(models, episode.predicted_iou, episode.doubts),
         doubts=list(episode.doubts),
         clicks=[ClickMade(x=one.x, y=one.y, positive=one.positive) for one in clicks],
         num_steps=len(trajectory.steps),
@@ -62,7 +63,7 @@ def told_episode(episode: OpenEpisode, models: Models) -> Told:
 def told_score(record: ObjectRecord, image: Image, name: str, models: Models) -> Told:
     """An audited mask of ``image``, which is called ``name``."""
     assert record.given_iou is not None
-    likely = likely_error(record, models.calibrated(record.given_iou))
+    likely = likely_error(record, models.calibrated(record.given_iou, record.doubts))
     shown, scale = _shown(image, record.trajectory.mask_at(0))
     answer = ScoreAnswer(
         text=record.text,
@@ -70,7 +71,7 @@ def told_score(record: ObjectRecord, image: Image, name: str, models: Models) ->
         height=image.height,
         width=image.width,
         predicted_iou=record.given_iou,
-        calibrated_iou=_calibrated(models, record.given_iou),
+        calibrated_iou=_calibrated(models, record.given_iou, record.doubts),
         outline_iou=None if record.outline is None else record.outline.iou,
         likely_error=likely.label,
         reason=likely.reason,
@@ -94,7 +95,7 @@ def told_audit(run: Run, dataset: Dataset, spec: str, models: Models, *, worst: 
             category=entry.category,
             outcome=entry.outcome,
             predicted_iou=entry.predicted_iou_given,
-            calibrated_iou=_calibrated(models, entry.predicted_iou_given),
+            calibrated_iou=_calibrated(models, entry.predicted_iou_given, entry.doubts),
             likely_error=entry.likely_error,
             evidence=entry.evidence,
             doubts=list(entry.doubts),
@@ -139,8 +140,8 @@ def told_audit(run: Run, dataset: Dataset, spec: str, models: Models, *, worst: 
     return Told("\n".join(lines), tuple(pictures), answer)
 
 
-def _calibrated(models: Models, predicted: float | None) -> float | None:
-    return None if predicted is None or models.calibration is None else models.calibrated(predicted)
+def _calibrated(models: Models, predicted: float | None, doubts: Collection[str]) -> float | None:
+    return None if predicted is None or models.calibration is None else models.calibrated(predicted, doubts)
 
 
 def _shown(image: Image, mask: BoolMask) -> tuple[bytes, float]:
