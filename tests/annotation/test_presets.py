@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from segagent.annotation.presets import load_preset, preset_names
+from segagent.cli.models import ModelOptions
 from segagent.core import InputError, SpecError
+from segagent.core.hub import is_pinned
 from segagent.policies.chat import FORMAT_FILE, FORMATS, format_to_dict
 from segagent.search import SearchConfig
 
-ROWS = (
+PAPER = (
     "box+sam",
     "segagent-llava+sam",
     "segagent-llava+simpleclick",
@@ -21,17 +23,27 @@ ROWS = (
 )
 
 
-def test_the_papers_rows_are_there() -> None:
-    assert tuple(preset_names()) == ROWS
+ONE_WORD = (
+    "egm-4b+sam2",
+    "qwen3-vl-4b+sam2",
+    "qwen3-vl-8b+sam2",
+    "sam3-agent",
+    "visionreasoner-7b+sam2",
+)
 
 
-@pytest.mark.parametrize("name", ROWS)
+def test_all_are_there() -> None:
+    assert preset_names() == sorted(PAPER + ONE_WORD)
+
+
+@pytest.mark.parametrize("name", PAPER)
 def test_each_row_sets_what_it_is_named_for(name: str) -> None:
     preset = load_preset(name)
     policy, _, tool = name.partition("+")
     assert preset.tool == tool
     assert preset.text.startswith("# ")
     assert f"--preset {name}" in preset.text
+    assert "history" not in dict(preset.policy_options), "tuned models are asked as they were tuned"
     if policy == "box":
         assert preset.search == SearchConfig(max_steps=1, use_prm=False)
         assert preset.first_box == "own"
@@ -70,6 +82,50 @@ def test_a_preset_gives_way_to_the_format_that_weights_were_trained_in(tmp_path:
     assert load_preset("box+sam").gives_way_to(str(tmp_path)) is None
 
 
+@pytest.mark.parametrize("name", ONE_WORD)
+def test_one_word_is_all_that_is_needed(name: str) -> None:
+    preset = load_preset(name)
+    policy, tool = preset.policy_weights, preset.tool_weights
+    assert policy is not None
+    assert tool is not None
+    options = dict(preset.policy_options)
+    assert preset.policy_spec().startswith(f"hf:{policy.hub}?revision={policy.revision}&dtype=bfloat16&batch=")
+    assert preset.tool_spec() == f"{preset.tool}:{tool.hub}?revision={tool.revision}"
+    assert f"format={options['format']}" in preset.policy_spec()
+    assert is_pinned(tool.revision)
+    assert is_pinned(policy.revision) or f"segagent presets {name} --pin" in preset.text
+    assert policy.gigabytes + tool.gigabytes < preset.gigabytes
+    assert f"--preset {name}@server" in preset.text
+    assert f"vllm serve {policy.hub}" in preset.text
+    if "history" in options:
+        assert {"history": "4", "verify": "1"}.items() <= options.items()
+        assert preset.search.stop_iou > 1
+    else:
+        assert preset.search == SearchConfig(max_steps=1, use_prm=False)
+
+
+def test_a_presets_budget_goes_with_its_own_steps() -> None:
+    name = "qwen3-vl-4b+sam2"
+    assert ModelOptions(preset=name).choose().search.max_policy_calls == 10
+    assert ModelOptions(preset=name, steps=20).choose().search.max_policy_calls is None
+    assert ModelOptions(preset=name, candidates=4).choose().search.max_policy_calls is None
+    assert ModelOptions(preset=name, steps=20, max_calls=5).choose().search.max_policy_calls == 5
+
+
+def test_a_preset_behind_a_server() -> None:
+    served = load_preset("qwen3-vl-8b+sam2@https://gpu.example:8443/v1")
+    spec = "openai:Qwen/Qwen3-VL-8B-Instruct@https://gpu.example:8443/v1"
+    assert served._policy(None) == spec
+    assert served._policy("mine?timeout=5") == "openai:mine@https://gpu.example:8443/v1?timeout=5"
+    assert served._policy("hf:folder") == "hf:folder"
+    assert load_preset("sam3-agent@server").server == "http://127.0.0.1:8000/v1"
+    options = dict(load_preset("sam3-agent@server").served_options)
+    assert options == {"structured": "schema"}
+    for odd in ("sam3-agent@", "sam3-agent@ftp://x", "@server", "none@server"):
+        with pytest.raises(SpecError):
+            load_preset(odd)
+
+
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(
@@ -93,6 +149,8 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ("[tool]\nkind = 'sam'\n[search]\nspeed = 3", "knows steps"),
         ("[tool]\nkind = 'sam'\n[colour]\nspeed = 3", "unknown part"),
         ("tool = 'sam'", "must be a section"),
+        ("[tool]\nkind = 'sam'\n[policy]\nverify = 1", "wrong type"),
+        ("[tool]\nkind = 'sam'\n[tool_weights]\nhub = 'a/b'", "lacks revision, licence, gigabytes"),
     ],
 )
 def test_unusable_files(tmp_path: Path, text: str, why: str) -> None:
@@ -103,7 +161,7 @@ def test_unusable_files(tmp_path: Path, text: str, why: str) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(SpecError, match=r"expected a \.toml file or one of: box\+sam, segagent"):
+    with pytest.raises(SpecError, match=r"expected a \.toml file or one of: box\+sam, egm-4b"):
         load_preset("segagent-gpt+sam")
     with pytest.raises(SpecError):
         load_preset("../presets/box+sam")

@@ -17,7 +17,7 @@ for _part in ("policies/hf", "policies/openai", "tools/sam", "tools/simpleclick"
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """``llava``, ``qwen`` (Qwen-VL), ``box`` (Qwen2.5-VL), ``sam``: folders; ``simpleclick``: a file."""
+    """Folders by class (``qwen`` is Qwen-VL); ``simpleclick`` is a file."""
     import seeded_simpleclick
     import tiny_checkpoints
     import tiny_sam
@@ -37,7 +37,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "llava": tiny_checkpoints.make_llava(folder / "llava"),
         "qwen": tiny_checkpoints.make_qwen_vl(folder / "qwen"),
-        "box": tiny_checkpoints.make_qwen25(folder / "box"),
-        "sam": tiny_sam.save("sam", folder / "sam"),
+        "qwen2.5": tiny_checkpoints.make_qwen25(folder / "qwen25"),
+        "qwen3": tiny_checkpoints.make_qwen3(folder / "qwen3"),
+        **{kind: tiny_sam.save(kind, folder / kind) for kind in ("sam", "sam2", "sam3")},
         "simpleclick": simpleclick,
     }

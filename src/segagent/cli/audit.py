@@ -83,6 +83,7 @@ def _audit_picture(image: Path, text: str, mask: Path, choice: Choice, *, seed: 
     from segagent.annotation.batch import likely_error, make_models
     from segagent.annotation.python_api import audit as audit_one
 
+    choice.fetch()
     with waiting("loading the models", quiet=as_json):
         models = make_models(choice.policy, choice.tool, "none")
     with waiting("looking", quiet=as_json):

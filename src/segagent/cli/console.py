@@ -30,6 +30,11 @@ def complain(message: str) -> None:
     typer.echo(f"error: {one_line(message)}", err=True)
 
 
+def note(message: str) -> None:
+    """One line on stderr: what goes on, no warning."""
+    typer.echo(one_line(message), err=True)
+
+
 def warn(message: str) -> None:
     """One line ``warning: ...`` on stderr."""
     typer.echo(f"warning: {one_line(message)}", err=True)

@@ -120,6 +120,7 @@ def evaluate(
     make = with_tool_alone(choice.make_tool) if simulated else partial(choice.make_models, started=given)
     mine = config.shard.count(opened.num_images)
     specs = choice.specs[-1:] if simulated else choice.specs
+    choice.fetch()
     with watching("evaluation", mine, "samples", out, quiet=as_json) as watch:
         progress = evaluate_with(opened, make, out, config, select=select.value, watch=watch, **run.how(specs, mine))
     results = read_results(out)
@@ -160,4 +161,6 @@ def _tell(results: dict[str, Any], config: EvaluationConfig, progress: Progress,
     if progress.cost["not_greedy"]:
         count = progress.cost["not_greedy"]
         warn(f"{count:.0f} replies were sampled, for the policy's server takes no temperature")
+    if count := progress.cost["not_structured"]:
+        warn(f"{count:.0f} replies were written freely, for the policy's server takes no JSON schema")
     say(f"results: {one_line(str(path))}")

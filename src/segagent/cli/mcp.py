@@ -49,6 +49,7 @@ def mcp(
 
     choice = models.choose()
     inputs = Inputs.below(root)
+    choice.fetch()
     made = make_models(choice.policy, choice.tool, choice.first_box)
     episodes = Episodes(made, choice.search, None if record is None else EpisodeRecords(record), seed)
     try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from segagent.cli.console import warn
+from segagent.cli.console import note, warn
 
 if TYPE_CHECKING:
     from segagent.core import Policy, SegmentationTool
@@ -31,6 +32,18 @@ class Choice:
         """Of the models: who clicks, who gives the first box where that is another one, and the tool."""
         others = () if self.first_box in (None, "none", "own") else (str(self.first_box),)
         return (self.policy, *others, self.tool)
+
+    def fetch(self) -> None:
+        """Fetch the weights that are named with a revision of the hub and are not here, saying so first on stderr."""
+        from urllib.parse import parse_qs
+
+        from segagent.core.hub import fetch
+
+        for spec in self.specs:
+            target, _, options = spec.partition(":")[2].partition("?")
+            revision = parse_qs(options).get("revision", [""])[0]
+            if revision and not spec.startswith("openai:") and not Path(target).is_dir():
+                fetch(target, revision, note)
 
     def make_policy(self, *, started: bool) -> Policy:
         """The policy. ``started``: the episode begins with a mask or box that was given, so none is asked for."""
@@ -97,17 +110,23 @@ class ModelOptions:
     ] = None
     preset: Annotated[
         str | None,
-        typer.Option("--preset", metavar="NAME", help="A row of the paper, see 'segagent presets'; then give weights."),
+        typer.Option("--preset", metavar="NAME", help="Both and more by one word, see 'segagent presets'."),
     ] = None
     policy_weights: Annotated[
         str | None,
         typer.Option(
-            "--policy-weights", metavar="DIR", help="The preset's policy: folder, hub name, or openai:MODEL@URL."
+            "--policy-weights",
+            metavar="DIR",
+            help="In place of the preset's policy: folder, hub name, or openai:MODEL@URL.",
         ),
     ] = None
     tool_weights: Annotated[
-        str | None, typer.Option("--tool-weights", metavar="PATH", help="The preset's tool: folder, file or hub name.")
+        str | None,
+        typer.Option("--tool-weights", metavar="PATH", help="In place of the preset's tool: folder, file or hub name."),
     ] = None
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Fetch no weights; they must be on this machine (as HF_HUB_OFFLINE=1).")
+    ] = False
     first_box: Annotated[
         str | None,
         typer.Option(
@@ -154,7 +173,8 @@ class ModelOptions:
     def choose(self, price: str | None = None) -> Choice:
         """The choice that the options amount to; ``price`` as ``--price`` has it.
 
-        Raises ``InputError`` for weights without a preset, a preset without weights, and two answers to one question.
+        Raises ``InputError`` for weights without a preset, a preset that has no weights where none are given, and two
+        answers to one question.
         """
         from segagent.core import InputError
         from segagent.search import SearchConfig
@@ -167,18 +187,20 @@ class ModelOptions:
                 raise InputError(f"--{name}-weights belong to a --preset; without one give --{name}")
             if given is not None and whole is not None:
                 raise InputError(f"--{name} and --{name}-weights say the same thing twice; give one of them")
-            if self.preset is not None and given is None and whole is None:
-                raise InputError(f"the preset {self.preset!r:.100} has no weights of its own; give --{name}-weights")
+        if self.offline:
+            from segagent.core.hub import go_offline
+
+            go_offline()
         policy, tool, config, box = self.policy, self.tool, SearchConfig(), self.first_box
         if self.preset is not None:
             from segagent.annotation.presets import load_preset
 
             row = load_preset(self.preset)
-            told = None if policy is not None else row.gives_way_to(self.policy_weights or "")
+            told = None if policy is not None else row.gives_way_to(self.policy_weights)
             if told is not None:
                 warn(f"the model was trained in format {told.name!r:.80} and is asked in that, not in the preset's")
-            policy = policy if policy is not None else row.policy_spec(self.policy_weights or "")
-            tool = tool if tool is not None else row.tool_spec(self.tool_weights or "")
+            policy = policy if policy is not None else row.policy_spec(self.policy_weights)
+            tool = tool if tool is not None else row.tool_spec(self.tool_weights)
             config, box = row.search, self.first_box if self.first_box is not None else row.first_box
         config = replace(
             config,
@@ -187,7 +209,12 @@ class ModelOptions:
             temperature=config.temperature if self.temperature is None else self.temperature,
             diversity=self.diversity,
             max_seconds=self.max_seconds,
-            max_policy_calls=self.max_calls,
+            # The preset's goes with its own steps and candidates.
+            max_policy_calls=(
+                config.max_policy_calls
+                if self.max_calls is None and self.steps is None and self.candidates is None
+                else self.max_calls
+            ),
             max_money=self.max_money,
             # Without a limit they decide nothing, and may be given later.
             prices=config.prices if self.max_money is None else parse_prices(price),

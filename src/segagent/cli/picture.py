@@ -51,6 +51,7 @@ def work_on_picture(
     given = None if mask is None else load_mask(mask, picture.height, picture.width)
     if given is not None:
         start = mask_start(given, picture)
+    choice.fetch()
     with waiting("loading the models", quiet=as_json):
         segmenter = choice.make_tool()
         if corners is not None:
@@ -109,6 +110,8 @@ def summarise(trajectory: Trajectory, out: Path) -> None:
         )
         if usage.not_greedy:
             say(f"  {usage.not_greedy} replies were sampled, for the policy's server takes no temperature")
+        if usage.not_structured:
+            say(f"  {usage.not_structured} replies were written freely, for the policy's server takes no JSON schema")
     if trajectory.num_invalid:
         say(f"  {trajectory.num_invalid} replies of the policy were not valid actions; see the film strip")
     say(f"  film strip  {out / 'steps.png'}")

@@ -118,6 +118,7 @@ def run_dataset(
     config = replace(config, only=chosen, guidelines=rules)
 
     first_box = choice.first_box if config.job == "annotate" else "none"
+    choice.fetch()
     with watching(config.job, opened.num_images, "objects", out, quiet=as_json) as watch:
         progress = run_job(
             opened,
@@ -155,6 +156,8 @@ def tell_summary(summary: dict[str, Any]) -> None:
     say(f"cost: {cost.get('seconds', 0):.1f} s, {cost.get('policy_calls', 0):.0f} policy calls{money}")
     if cost.get("not_greedy"):
         warn(f"{cost['not_greedy']:.0f} replies were sampled, for the policy's server takes no temperature")
+    if cost.get("not_structured"):
+        warn(f"{cost['not_structured']:.0f} replies were written freely, for the policy's server takes no JSON schema")
     if "people" in summary:
         tell_people(summary["people"])
     tell_stopped(summary.get("stopped", ""))

@@ -22,6 +22,7 @@ from segagent.core.errors import (
 )
 from segagent.core.image import Image, Pixels
 from segagent.core.interfaces import (
+    Aside,
     Diverse,
     JudgedOutline,
     OutlineJudge,
@@ -44,13 +45,15 @@ from segagent.core.masks import (
     intersection_and_union,
     iou,
 )
-from segagent.core.state import Observation, State
+from segagent.core.state import Attempt, Observation, State
 from segagent.core.trajectory import SCHEMA, Candidate, Start, Step, Trajectory
 from segagent.core.usage import Usage, total_usage
 
 __all__ = [
     "SCHEMA",
     "Action",
+    "Aside",
+    "Attempt",
     "BoolMask",
     "Box",
     "Candidate",

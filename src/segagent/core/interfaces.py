@@ -62,13 +62,24 @@ class SegmentationTool(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """A reply, ``text``, that was not taken as it stood: the model was asked again. ``why`` begins with one word for
+    the reason: "verify" (it wanted to finish) or "repeated" (a click that had been tried).
+    """
+
+    text: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """One reply of a policy.
 
     ``predicted_iou`` in [0, 1] speaks of the observed mask, before ``action``; None where the policy gives none.
     ``log_prob`` is the natural logarithm of the probability of the reply's action tokens, None where unknown.
     ``text`` is the raw reply. ``usage``: what it cost, None where the policy does not tell; a cost that several replies
-    to one observation share lies with one of them. It is no part of what the reply says.
+    to one observation share lies with one of them. It is no part of what the reply says. ``asides``: earlier replies to
+    the same observation, oldest first, after which the model was asked again.
     """
 
     action: Action
@@ -76,6 +87,7 @@ class Proposal:
     log_prob: float | None
     text: str
     usage: Usage | None = field(default=None, compare=False)
+    asides: tuple[Aside, ...] = ()
 
 
 class Policy(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from segagent.core.actions import Prompt
+from segagent.core.actions import Action, Prompt
 from segagent.core.image import Image
 from segagent.core.masks import BoolMask
 
@@ -28,12 +28,29 @@ class State:
 
 
 @dataclass(frozen=True, eq=False)
-class Observation:
-    """All that a policy may see: picture, sentence, current mask. Never the target, never earlier actions.
+class Attempt:
+    """Something done earlier in an episode: ``action``, taken when the mask was ``mask``, bool (height, width).
 
-    The history is left out on purpose (paper section 3): the same policy then refines any mask.
+    ``predicted_iou``: what the policy thought of that mask, in [0, 1] or None. ``invalid``: why the action could not be
+    carried out, None where it was.
+    """
+
+    action: Action
+    mask: BoolMask
+    predicted_iou: float | None = None
+    invalid: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """All that a policy may see: picture, sentence, current mask. Never the target.
+
+    The history is left out on purpose (paper section 3): the same policy then refines any mask. ``past`` is for models
+    that were never taught to click and are asked to look back (``?history=N``): what led from the episode's start to
+    this mask, oldest first. Everyone else leaves it alone.
     """
 
     image: Image
     text: str
     mask: BoolMask
+    past: tuple[Attempt, ...] = ()

@@ -14,6 +14,7 @@ from segagent.core.actions import (
     action_from_dict,
     action_to_dict,
 )
+from segagent.core.interfaces import Aside
 from segagent.core.masks import BoolMask, Rle, decode_rle
 from segagent.core.usage import Usage
 
@@ -22,11 +23,15 @@ SCHEMA = "segagent.trajectory/1"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An action that a search tried and did not take, with the predicted IoU of the mask it led to."""
+    """An action that a search tried and did not take, with the predicted IoU of the mask it led to.
+
+    ``asides``: see :class:`segagent.core.Aside`.
+    """
 
     action: Action
     text: str
     predicted_iou: float | None
+    asides: tuple[Aside, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,8 @@ class Step:
     ``parent`` is the index of the state the action was taken in: the one before, unless a search stepped back.
     ``predicted_iou`` and ``reward`` speak of ``mask``, that is of the state after the action. ``reward`` is the true
     IoU; it is present only where a target was known to the environment (training and evaluation). ``invalid`` says why
-    the action could not be carried out (None: it was). ``candidates`` are the actions tried beside this one.
+    the action could not be carried out (None: it was). ``candidates`` are the actions tried beside this one. ``asides``
+    are replies after which the model was asked again, until it gave ``text``.
     """
 
     action: Action
@@ -48,6 +54,7 @@ class Step:
     reward: float | None = None
     invalid: str | None = None
     candidates: tuple[Candidate, ...] = ()
+    asides: tuple[Aside, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +171,15 @@ class Trajectory:
                     "reward": step.reward,
                     "invalid": step.invalid,
                     "candidates": [
-                        {"action": action_to_dict(c.action), "text": c.text, "predicted_iou": c.predicted_iou}
+                        {
+                            "action": action_to_dict(c.action),
+                            "text": c.text,
+                            "predicted_iou": c.predicted_iou,
+                            **_asides_to_dict(c.asides),
+                        }
                         for c in step.candidates
                     ],
+                    **_asides_to_dict(step.asides),
                 }
                 for step in self.steps
             ],
@@ -238,6 +251,17 @@ def _step_from_dict(step: dict[str, Any]) -> Step:
         reward=step["reward"],
         invalid=step["invalid"],
         candidates=tuple(
-            Candidate(action_from_dict(c["action"]), str(c["text"]), c["predicted_iou"]) for c in step["candidates"]
+            Candidate(action_from_dict(c["action"]), str(c["text"]), c["predicted_iou"], _asides_from_dict(c))
+            for c in step["candidates"]
         ),
+        asides=_asides_from_dict(step),
     )
+
+
+def _asides_to_dict(asides: tuple[Aside, ...]) -> dict[str, Any]:
+    """Nothing where there are none, so that records of everyone else are what they always were."""
+    return {"asides": [{"text": one.text, "why": one.why} for one in asides]} if asides else {}
+
+
+def _asides_from_dict(data: dict[str, Any]) -> tuple[Aside, ...]:
+    return tuple(Aside(str(one["text"]), str(one["why"])) for one in data.get("asides", ()))

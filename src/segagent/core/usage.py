@@ -16,7 +16,8 @@ class Usage:
     ``prompt_tokens`` and ``completion_tokens`` as far as the model reports them; ``cached_tokens`` are those of the
     first that its server had read before. ``seconds`` of waiting for it; calls that were under way side by side each
     count in full. ``money``: what the server itself says that it took, in its currency. ``not_greedy``: replies meant
-    to be greedy that the server sampled, because it takes no temperature.
+    to be greedy that the server sampled, because it takes no temperature. ``not_structured``: replies that were to be
+    held to a JSON schema and were written freely, because the server takes none.
     """
 
     calls: int = 0
@@ -29,6 +30,7 @@ class Usage:
     cached_tokens: int = 0
     money: float = 0.0
     not_greedy: int = 0
+    not_structured: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         """Both costs together."""

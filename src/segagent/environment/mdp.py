@@ -15,6 +15,7 @@ from typing import Literal
 
 from segagent.core import (
     Action,
+    Attempt,
     BoolMask,
     Box,
     Click,
@@ -79,9 +80,9 @@ def embed_images(tool: SegmentationTool, images: Sequence[Image]) -> list[object
     return [embeddings[image.key] for image in images]
 
 
-def observe(episode: Episode, state: State) -> Observation:
-    """What a policy may see of ``state``."""
-    return Observation(episode.image, episode.text, state.mask)
+def observe(episode: Episode, state: State, past: tuple[Attempt, ...] = ()) -> Observation:
+    """What a policy may see of ``state``; ``past``: what led to it, see :class:`segagent.core.Observation`."""
+    return Observation(episode.image, episode.text, state.mask, past)
 
 
 def reset(episodes: Sequence[Episode], embeddings: Sequence[object], tool: SegmentationTool) -> list[State]:

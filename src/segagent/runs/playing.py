@@ -253,7 +253,7 @@ def _results(
 
 def _cost(played: Sequence[Trajectory], seconds: float) -> dict[str, Any]:
     used = total_usage([one.usage for one in played]) or Usage()
-    told = {name: getattr(used, name) for name in ("cached_tokens", "money", "not_greedy")}
+    told = {name: getattr(used, name) for name in ("cached_tokens", "money", "not_greedy", "not_structured")}
     return {
         "objects": len(played),
         "seconds": round(seconds, 4),

@@ -22,6 +22,7 @@ import numpy as np
 
 from segagent.core import (
     Action,
+    Attempt,
     Candidate,
     Diverse,
     Finish,
@@ -46,12 +47,13 @@ from segagent.search.versions import versions_with
 
 @dataclass(frozen=True, eq=False)
 class _Node:
-    """A state with what the policy said of it in one reply, and what that cost."""
+    """A state with what the policy said of it in one reply, what that cost, and what led to the state."""
 
     state: State
     proposals: list[Proposal]
     predicted_iou: float | None
     usage: Usage | None = None
+    past: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +71,14 @@ class _Child:
 
 
 class _Question(NamedTuple):
-    """A state to be scored; ``stuck`` if the last action changed nothing."""
+    """A state to be scored; ``stuck`` if the last action changed nothing. ``past``: what led to it."""
 
     episode: Episode
     state: State
     step: int
     candidate: int
     stuck: bool
+    past: tuple[Attempt, ...] = ()
 
 
 @dataclass(eq=False)
@@ -190,6 +193,11 @@ def _advance(
         for index, proposal in enumerate(_candidates(run, tool, config)):
             tried.append((run, proposal, index))
     children = step_batch([(run.embedding, run.node.state, proposal.action) for run, proposal, _ in tried], tool)
+    invalid = [why_invalid(run.node.state, proposal.action, tool) for run, proposal, _ in tried]
+    pasts = [
+        (*run.node.past, Attempt(proposal.action, run.node.state.mask, run.node.predicted_iou, why))
+        for (run, proposal, _), why in zip(tried, invalid, strict=True)
+    ]
     questions, asked = [], []
     for position, ((run, proposal, index), child) in enumerate(zip(tried, children, strict=True)):
         if child.mask is not run.node.state.mask:
@@ -198,7 +206,7 @@ def _advance(
         if isinstance(proposal.action, Finish) or (last and not config.use_prm):
             continue
         stuck = config.num_candidates == 1 and np.array_equal(child.mask, run.node.state.mask)
-        questions.append(_Question(run.episode, child, len(run.steps) + 1, index, stuck))
+        questions.append(_Question(run.episode, child, len(run.steps) + 1, index, stuck, pasts[position]))
         asked.append(position)
         run.policy_calls += 1
     answers = _ask(policy, [*first, *questions], config)
@@ -208,11 +216,9 @@ def _advance(
         node = replies.get(position)
         if node is None:  # not asked about: its score is not needed, or after Finish known already
             known = run.node.predicted_iou if isinstance(proposal.action, Finish) else None
-            node = _Node(state, [], known)
+            node = _Node(state, [], known, past=pasts[position])
         run.usage = total_usage([run.usage, node.usage])
-        families.setdefault(id(run), []).append(
-            _Child(proposal, run.at, node, why_invalid(run.node.state, proposal.action, tool))
-        )
+        families.setdefault(id(run), []).append(_Child(proposal, run.at, node, invalid[position]))
     for run in runs:
         _take(run, families[id(run)], config)
     return answers[: len(first)]
@@ -258,7 +264,10 @@ def _take(run: _Run, family: list[_Child], config: SearchConfig) -> None:
             predicted_iou=node.predicted_iou,
             log_prob=proposal.log_prob,
             invalid=chosen.invalid,
-            candidates=tuple(Candidate(c.proposal.action, c.proposal.text, c.node.predicted_iou) for c in others),
+            candidates=tuple(
+                Candidate(c.proposal.action, c.proposal.text, c.node.predicted_iou, c.proposal.asides) for c in others
+            ),
+            asides=proposal.asides,
         )
     )
     run.node, run.at = node, len(run.steps)
@@ -271,7 +280,11 @@ def _take(run: _Run, family: list[_Child], config: SearchConfig) -> None:
 def _why_stop(run: _Run, config: SearchConfig) -> str:
     """Why the run ends in its present state; empty if it goes on."""
     satisfied = why_satisfied(len(run.steps), run.best, run.best_iou, config)
-    if satisfied:
+    # A finish that the model was asked about twice goes on record as the step that it is.
+    doubted = (
+        bool(run.node.proposals) and isinstance(run.node.proposals[0].action, Finish) and run.node.proposals[0].asides
+    )
+    if satisfied and not (satisfied == "confident" and doubted):
         return satisfied
     if len(run.steps) >= config.max_steps:
         return "max_steps"
@@ -290,8 +303,8 @@ def _why_stop(run: _Run, config: SearchConfig) -> str:
 def _ask(policy: Policy, questions: Sequence[_Question], config: SearchConfig) -> list[_Node]:
     """Score states and get their next actions, one model reply each.
 
-    A policy sees no history, so where the last action changed nothing its greedy reply would be the same again: with a
-    single candidate, such a state is asked for a sampled reply.
+    Most policies see no history, so where the last action changed nothing the greedy reply would be the same again:
+    with a single candidate, such a state is asked for a sampled reply.
     """
     nodes: dict[int, _Node] = {}
     for stuck in (False, True):
@@ -299,7 +312,7 @@ def _ask(policy: Policy, questions: Sequence[_Question], config: SearchConfig) -
         if not group:
             continue
         temperature = config.temperature if stuck or config.num_candidates > 1 else 0.0
-        shown = [observe(questions[i].episode, questions[i].state) for i in group]
+        shown = [observe(questions[i].episode, questions[i].state, questions[i].past) for i in group]
         seeds = [_seed(questions[i]) for i in group]
         if config.diversity is not None and config.num_candidates > 1 and isinstance(policy, Diverse):
             replies = policy.propose_apart(
@@ -309,7 +322,8 @@ def _ask(policy: Policy, questions: Sequence[_Question], config: SearchConfig) -
             replies = policy.propose(shown, config.num_candidates + stuck, temperature=temperature, seeds=seeds)
         for i, proposals in zip(group, replies, strict=True):
             spent = total_usage([proposal.usage for proposal in proposals])
-            nodes[i] = _Node(questions[i].state, proposals[stuck:], proposals[0].predicted_iou, spent)
+            node = _Node(questions[i].state, proposals[stuck:], proposals[0].predicted_iou, spent, questions[i].past)
+            nodes[i] = node
     return [nodes[i] for i in range(len(questions))]
 
 

@@ -9,7 +9,7 @@ from segagent.policies.chat.guidelines import read_guidelines
 from segagent.policies.chat.policy import ChatModel, ChatPolicy, Question, Reply, ask, read_answer
 from segagent.policies.chat.resizing import Fixed, Keep, Multiples, Resize, Within
 from segagent.policies.chat.space import Space
-from segagent.policies.chat.spec import ChatSpec, chosen_format, parse_spec
+from segagent.policies.chat.spec import ChatSpec, chosen_format, parse_spec, refuse_when_tuned
 
 __all__ = [
     "BY_MODEL_TYPE",
@@ -40,4 +40,5 @@ __all__ = [
     "read_answer",
     "read_guidelines",
     "recorded_format",
+    "refuse_when_tuned",
 ]

@@ -1,4 +1,4 @@
-"""Optional drawn aid for models that were never taught to click: a labelled grid."""
+"""Drawn aids for models that were never taught to click: a labelled grid, and lettering."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ def draw_grid(pixels: Pixels, labels: Sequence[tuple[str, str]]) -> Pixels:
                 shift = 0 if color is _BLACK else 1
                 cv2.line(result, (x + shift, 0), (x + shift, height - 1), color, thickness)
                 cv2.line(result, (0, y + shift), (width - 1, y + shift), color, thickness)
-            _label(result, across, (x + 3, round(22 * scale) + 2), scale)
-            _label(result, down, (3, y - 3), scale)
+            put_label(result, across, (x + 3, round(22 * scale) + 2), scale)
+            put_label(result, down, (3, y - 3), scale)
     return result
 
 
-def _label(pixels: Pixels, text: str, corner: tuple[int, int], scale: float) -> None:
+def put_label(pixels: Pixels, text: str, corner: tuple[int, int], scale: float) -> None:
+    """Write ``text`` into ``pixels``, white with a black rim, its left bottom ``corner`` at (x, y)."""
     for color, thickness in ((_BLACK, 3), (_WHITE, 1)):
         cv2.putText(pixels, text, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA)

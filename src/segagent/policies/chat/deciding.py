@@ -24,8 +24,9 @@ INVALID_KINDS = (
     "wrong scale",
     "ambiguous",
     "negated",
+    "repeated",
 )
-"""What the reason of every ``InvalidAction`` made here begins with, followed by a colon and the detail."""
+"""What the reason of every ``InvalidAction`` of a chat policy begins with, followed by a colon and the detail."""
 
 
 class _RefusedError(Exception):
@@ -33,26 +34,29 @@ class _RefusedError(Exception):
 
 
 def parse_reply_in(
-    reply: str, space: Space, iou_style: IouStyle, shown: Size, size: Size
+    reply: str, space: Space, iou_style: IouStyle, shown: Size, size: Size, *, boxed: bool = False
 ) -> tuple[Action, float | None]:
     """The action that ``reply`` names in the coordinates of ``space``, and the IoU in 0..1 that it predicts or None.
 
     ``shown`` and ``size`` are the (height, width) of the picture shown to the model and of the original image, in whose
-    pixels the action is. Raises nothing: whatever is not exactly one action inside the image is an ``InvalidAction``
-    whose reason begins with one of :data:`INVALID_KINDS`.
+    pixels the action is. ``boxed``: a box was asked for, so points beside one that have no sign are no action (models
+    that were tuned to give both say where the object is twice). Raises nothing: whatever is not exactly one action
+    inside the image is an ``InvalidAction`` whose reason begins with one of :data:`INVALID_KINDS`.
     """
     evidence = read_reply(reply)
     predicted = None if evidence.problem else predicted_iou(evidence.ious, iou_style)
     try:
-        return _decide(evidence, space, shown, size), predicted
+        return _decide(evidence, space, shown, size, boxed), predicted
     except _RefusedError as refusal:
         return InvalidAction(reply, str(refusal)), predicted
 
 
-def _decide(evidence: Evidence, space: Space, shown: Size, size: Size) -> Action:
+def _decide(evidence: Evidence, space: Space, shown: Size, size: Size, boxed: bool) -> Action:
     if evidence.problem:
         raise _RefusedError(evidence.problem)
-    points = {_pixel(pair, space, shown, size) for pair in evidence.points}
+    signed = bool(evidence.data_signs | evidence.prose_signs)
+    beside = boxed and bool(evidence.boxes) and not signed
+    points = set() if beside else {_pixel(pair, space, shown, size) for pair in evidence.points}
     # "<ref>the dog</ref><box>(...),(...)</box> Positive point: (...)": a Qwen-VL says where the object is, then acts.
     named_first = bool(points and evidence.prose_signs) and evidence.tagged_boxes == len(evidence.boxes)
     boxes = set() if named_first else {_box(numbers, space, shown, size) for numbers in evidence.boxes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 from segagent.policies.chat import templates
@@ -28,6 +29,10 @@ def _zero_shot(name: str, space: Space, resize: Multiples | Within | Fixed | Non
 
 QWEN25 = _zero_shot("qwen2.5", Space(None), Multiples(28, 56 * 56, 16384 * 28 * 28))
 QWEN3 = _zero_shot("qwen3", Space(1000, closed=True))
+EGM = replace(QWEN3, name="egm", box_template=templates.EGM_BOX, quoting="bare")
+VISIONREASONER = replace(
+    QWEN25, name="visionreasoner", resize=Fixed(840, 840), box_template=templates.VISIONREASONER_BOX, quoting="bare"
+)
 INTERNVL = _zero_shot("internvl", Space(1000, closed=True))
 GEMINI = _zero_shot("gemini", Space(1000, axes="yx", closed=True))
 MOLMO = ChatFormat("molmo", Space(100, decimals=1, closed=True), notation="point_tag", template=templates.CLICK_TEXT)
@@ -45,6 +50,8 @@ FORMATS: MappingProxyType[str, ChatFormat] = MappingProxyType(
             SEGAGENT_QWEN,
             QWEN25,
             QWEN3,
+            EGM,
+            VISIONREASONER,
             INTERNVL,
             GEMINI,
             MOLMO,
@@ -76,6 +83,8 @@ BY_MODEL_TYPE: MappingProxyType[str, str] = MappingProxyType(
 
 _BY_NAME_PART = (
     ("segagent-qwen", "segagent-qwen"),
+    ("visionreasoner", "visionreasoner"),
+    ("egm-", "egm"),
     ("qwen2.5-vl", "qwen2.5"),
     ("qwen2_5_vl", "qwen2.5"),
     ("qwen3", "qwen3"),

@@ -17,6 +17,7 @@ from segagent.imaging import MASK_COLORS, draw_overlay
 from segagent.policies.chat import templates
 from segagent.policies.chat.aids import draw_grid
 from segagent.policies.chat.deciding import IouStyle, parse_reply_in
+from segagent.policies.chat.looking_back import Numbered, cut_out, draw_numbers, recalled, thumbnails, words_for
 from segagent.policies.chat.resizing import KEEP, Resize, resized
 from segagent.policies.chat.space import Size, Space
 
@@ -69,6 +70,12 @@ class ChatFormat:
     """Also send the picture without overlay, first."""
     color: MaskColor = "green"
     """Of the mask's layer, in the picture and in the prompt's words."""
+    history: int = 0
+    """How many earlier attempts are shown; above 0, a click that was tried before is noticed and asked about."""
+    verify: bool = False
+    """Ask once more where the model wants to finish."""
+    most_pictures: int = 2
+    """Pictures in a question: above 1, earlier masks are shown as thumbnails, and what is to be verified cut out."""
 
     def shown(self, size: Size) -> Size:
         """(height, width) of the picture that the model is shown for an original of ``size``."""
@@ -78,8 +85,8 @@ class ChatFormat:
         """Whether the prompt for ``observation`` is the one for a box."""
         return self.first_box and not observation.mask.any()
 
-    def prompt(self, observation: Observation) -> str:
-        """The text that goes with the picture of ``observation``."""
+    def prompt(self, observation: Observation, note: str = "", *, verifying: bool = False) -> str:
+        """The text that goes with the pictures of ``observation``, with a ``note`` where aids are told of."""
         size = observation.image.height, observation.image.width
         shown = self.shown(size)
         boxed = self.asks_for_box(observation)
@@ -92,14 +99,15 @@ class ChatFormat:
                 "example": self._example(boxed, size),
                 "width": str(shown[1]),
                 "height": str(shown[0]),
-                "aids": self._aids_words(),
+                "aids": self._aids_words(observation, verifying) + note,
             },
         )
 
-    def pictures(self, observation: Observation) -> tuple[Picture, ...]:
+    def pictures(self, observation: Observation, *, verifying: bool = False) -> tuple[Picture, ...]:
         """What the model is shown for ``observation``: the picture with the mask drawn in, after a clean one if wanted.
 
-        The mask is drawn on the original and then resized with it, so that its outline is as soft as all others.
+        The mask is drawn on the original and then resized with it, so that its outline is as soft as all others. With
+        a :attr:`history` a sheet of thumbnails follows, or where the model is ``verifying`` what it has cut out.
         """
         image = observation.image
         size = image.height, image.width
@@ -112,18 +120,25 @@ class ChatFormat:
         if self.grid:
             drawn = draw_grid(drawn, self._grid_labels(size, shown))
             key = Image(drawn).key
+        if past := self._recalled(observation):
+            drawn = draw_numbers(drawn, past, size)
+            key = Image(drawn).key
         overlaid = Picture(drawn, key, lossless=self.send_clean)
         if not self.send_clean:
-            return (overlaid,)
+            second = self._second(observation, verifying)
+            return (overlaid,) if second is None else (overlaid, Picture(second, Image(second).key))
         return (Picture(resized(pixels, shown), f"{image.key}@{shown}", lossless=True), overlaid)
 
-    def parse(self, reply: str, height: int, width: int) -> tuple[Action, float | None]:
+    def parse(self, reply: str, height: int, width: int, *, boxed: bool = False) -> tuple[Action, float | None]:
         """The action that ``reply`` names, in pixels of the original of ``height`` x ``width``, and the predicted IoU.
+
+        ``boxed``: it answers the prompt for a box, see :meth:`asks_for_box`.
 
         The action is ``InvalidAction(reply, reason)`` unless the reply names exactly one action inside the image; the
         reason begins with one of :data:`segagent.policies.chat.deciding.INVALID_KINDS`. Raises nothing.
         """
-        return parse_reply_in(reply, self.space, self.iou_style, self.shown((height, width)), (height, width))
+        size = height, width
+        return parse_reply_in(reply, self.space, self.iou_style, self.shown(size), size, boxed=boxed)
 
     def render(self, action: Action, height: int, width: int, predicted_iou: float | None = None) -> str:
         """The reply that says ``action`` in this format; ``parse`` reads it back up to the space's resolution."""
@@ -204,8 +219,86 @@ class ChatFormat:
             return json.dumps(fields)
         return self.render(Click(width // 3, 2 * height // 3, positive=True), height, width, 0.35)
 
-    def _aids_words(self) -> str:
-        return " Grid lines in the picture are labelled with their coordinates." if self.grid else ""
+    def reply_schema(self, observation: Observation) -> dict[str, object] | None:
+        """The JSON schema of a reply for ``observation``, for servers that hold a model to one; None without JSON."""
+        if self.notation != "json":
+            return None
+        far = [self.space.scale] * 2 if self.space.scale is not None else list(self._shown_width_height(observation))
+        number = {"type": "integer" if self.space.decimals == 0 else "number", "minimum": 0, "maximum": max(far)}
+
+        def numbers(count: int) -> dict[str, object]:
+            return {"type": "array", "items": number, "minItems": count, "maxItems": count}
+
+        if self.asks_for_box(observation):
+            fields: dict[str, object] = {"box": numbers(4)}
+        else:
+            fields = {
+                "iou": {"type": "number", "minimum": 0, "maximum": 1 if self.iou_style == "unit" else 100},
+                "action": {"type": "string", "enum": ["positive", "negative", "finish"]},
+                "point": {"anyOf": [numbers(2), {"type": "null"}]},
+            }
+        return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+
+    def takes_notes(self, observation: Observation) -> bool:
+        """Whether the prompt for ``observation`` has a place where more can be said."""
+        template = self.box_template if self.asks_for_box(observation) else self.template
+        return "aids" in templates.placeholders(template)
+
+    def verifying_words(self, observation: Observation) -> str:
+        """The note in the question that a model is asked where it wants to finish."""
+        if observation.mask.any():
+            return templates.VERIFY
+        act = "give its box" if self.asks_for_box(observation) else "place a positive click on it"
+        return templates.VERIFY_EMPTY.format(act=act)
+
+    def repeated_words(self, click: Click, number: int, observation: Observation) -> str:
+        """The note in the question that a model is asked where its ``click`` is its earlier action ``number`` again."""
+        sign = "positive" if click.positive else "negative"
+        point = self._written(click, (observation.image.height, observation.image.width))
+        return templates.REPEATED.format(sign=sign, point=point, number=number)
+
+    def _written(self, place: Click | Box, size: Size) -> str:
+        if isinstance(place, Box):
+            return f"[{', '.join(self._corners(place, size))}]"
+        if self.notation == "point_tag":
+            return self._point(place.x, place.y, size)
+        pair = self.space.pair(*self.space.pixel_to_point(place.x, place.y, self.shown(size), size))
+        return f"[{', '.join(self.space.number(value) for value in pair)}]"
+
+    def _recalled(self, observation: Observation) -> list[Numbered]:
+        return recalled(observation.past, self.history) if self.history else []
+
+    def _second(self, observation: Observation, verifying: bool) -> Pixels | None:
+        """The second picture: what is to be verified, or the sheet of earlier masks; None where there is none."""
+        if self.most_pictures < 2:
+            return None
+        pixels = observation.image.pixels
+        if verifying:
+            return cut_out(pixels, observation.mask)
+        return thumbnails(pixels, self._recalled(observation), MASK_COLORS[self.color])
+
+    def _aids_words(self, observation: Observation, verifying: bool) -> str:
+        words = " Grid lines in the picture are labelled with their coordinates." if self.grid else ""
+        past = self._recalled(observation)
+        if past:
+            size = observation.image.height, observation.image.width
+            told = words_for(
+                past,
+                observation.mask,
+                lambda place: self._written(place, size),
+                lambda iou: f"{self._iou_value(iou):.2g}" if self.iou_style == "unit" else self._iou_number(iou),
+            )
+            words += templates.HISTORY.format(told=told)
+        second = self.most_pictures > 1 and not self.send_clean
+        if second and verifying and observation.mask.any():
+            return words + templates.CUT_OUT
+        if second and not verifying and any(one.mask.any() for _, one in past):
+            return words + templates.THUMBNAILS
+        return words
+
+    def _shown_width_height(self, observation: Observation) -> tuple[int, int]:
+        height, width = self.shown((observation.image.height, observation.image.width))
+        return width, height
 
     def _grid_labels(self, size: Size, shown: Size) -> list[tuple[str, str]]:
         labels = []

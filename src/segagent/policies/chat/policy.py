@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from segagent.core import InputError, InvalidAction, Observation, Proposal, Usage
+from segagent.policies.chat.asking_again import Again, scored_as_seen, settled
 from segagent.policies.chat.format import ChatFormat, Picture
 from segagent.policies.chat.guidelines import before_prompt
 from segagent.policies.chat.templates import WIRE
@@ -16,10 +17,11 @@ from segagent.policies.chat.templates import WIRE
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a model is asked in one turn: pictures first, then text."""
+    """What a model is asked in one turn: pictures first, then text. ``schema``: of the reply, where it is JSON."""
 
     pictures: tuple[Picture, ...]
     prompt: str
+    schema: Mapping[str, object] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +125,41 @@ class ChatPolicy:
             copies = num_proposals - len(read)
             # Copies of a reply cost nothing more.
             proposals.append(read + [replace(read[0], usage=None)] * copies)
-        return proposals
+        if not (self.format.history or self.format.verify):
+            return proposals
+        rows = settled(self.format, observations, proposals, self._asked_again)
+        return [[scored_as_seen(look, one) for one in row] for look, row in zip(observations, rows, strict=True)]
+
+    def _asked_again(self, asked: Sequence[Again]) -> list[Proposal]:
+        questions = [
+            ask(self.format, again.observation, self.guidelines, again.note, verifying=again.kind == "verify")
+            for again in asked
+        ]
+        replies = self.model.reply(questions, 1, temperature=0.0, seeds=[0] * len(questions))
+        return [
+            read_answer(self.format, again.observation, reply) for again, (reply,) in zip(asked, replies, strict=True)
+        ]
 
 
-def ask(fmt: ChatFormat, observation: Observation, guidelines: str = "") -> Question:
+def ask(
+    fmt: ChatFormat, observation: Observation, guidelines: str = "", note: str = "", *, verifying: bool = False
+) -> Question:
     """What a model of that format is shown and told for ``observation``, after the ``guidelines`` where there are any.
 
-    The same for all questions, so they go first, where a server's prefix cache finds them.
+    The same for all questions, so they go first, where a server's prefix cache finds them. ``note``: see
+    :meth:`ChatFormat.prompt`.
     """
-    return Question(fmt.pictures(observation), before_prompt(guidelines) + fmt.prompt(observation))
+    return Question(
+        fmt.pictures(observation, verifying=verifying),
+        before_prompt(guidelines) + fmt.prompt(observation, note, verifying=verifying),
+        fmt.reply_schema(observation),
+    )
 
 
 def read_answer(fmt: ChatFormat, observation: Observation, reply: Reply) -> Proposal:
     """The proposal that a reply makes. A reply whose end is missing names no action, whatever stands in it."""
-    action, predicted = fmt.parse(reply.text, observation.image.height, observation.image.width)
+    boxed = fmt.asks_for_box(observation)
+    action, predicted = fmt.parse(reply.text, observation.image.height, observation.image.width, boxed=boxed)
     if reply.cut:
         action = InvalidAction(reply.text, "truncated: the reply was stopped by a length limit")
     return Proposal(action, predicted, reply.log_prob, reply.text, reply.usage)

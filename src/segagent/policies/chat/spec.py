@@ -11,9 +11,11 @@ from segagent.core import SpecError
 from segagent.policies.chat.files import load_format
 from segagent.policies.chat.format import ChatFormat, MaskColor
 from segagent.policies.chat.resizing import Fixed
-from segagent.policies.chat.templates import CLICK_JSON, CLICK_TEXT, load_template
+from segagent.policies.chat.templates import CLICK_JSON, CLICK_TEXT, load_template, placeholders
 
-FORMAT_OPTIONS = ("format", "prompt", "grid", "box", "square", "color")
+FORMAT_OPTIONS = ("format", "prompt", "grid", "box", "square", "color", "history", "verify", "pictures")
+ZERO_SHOT_OPTIONS = ("history", "verify", "structured")
+"""For models that were never taught to click."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,24 @@ def parse_spec(text: str, known: tuple[str, ...]) -> ChatSpec:
     return ChatSpec(target, options)
 
 
+def refuse_when_tuned(spec: ChatSpec, tuned: ChatFormat | None) -> None:
+    """Raise ``SpecError`` where ``spec`` asks a model that says it was ``tuned`` for what is for zero-shot ones."""
+    asked = [name for name in ZERO_SHOT_OPTIONS if spec.options.get(name, "0") not in ("0", "")]
+    if tuned is not None and asked:
+        raise SpecError(
+            f"option {asked[0]} is for models that were never taught to click; this one says that it was tuned in "
+            f"format {tuned.name!r:.50}, and would be asked what it does not know: leave the option out"
+        )
+
+
 def chosen_format(spec: ChatSpec, default: ChatFormat) -> ChatFormat:
     """The format that the options ask for, ``default`` where they name none.
 
     ``format``: a family or a file; ``prompt``: ``tuned`` (text reply, as the paper), ``zero-shot`` (JSON reply), or a
     template file; ``grid``: cells per side; ``box=first``: begin with a box; ``square``: squeeze pictures to a square
     of so many pixels a side, for models whose processor would cut out the middle; ``color`` of the mask's layer.
+    ``history``: so many earlier attempts are shown; ``verify=1``: a finish is asked about once more; ``pictures``: the
+    most pictures in a question. These three are for zero-shot prompts only.
     """
     options = spec.options
     fmt = load_format(options["format"]) if "format" in options else default
@@ -76,6 +90,18 @@ def chosen_format(spec: ChatSpec, default: ChatFormat) -> ChatFormat:
                 "and a format that sends one picture"
             )
         fmt = replace(fmt, color=cast(MaskColor, options["color"]))
+    asked = [name for name in ZERO_SHOT_OPTIONS if options.get(name, "0") not in ("0", "")]
+    if asked and (fmt.notation == "text" or "aids" not in placeholders(fmt.template)):
+        raise SpecError(
+            f"option {asked[0]} is for models that were never taught to click; format {fmt.name!r:.50} with this "
+            "prompt is for tuned ones: leave it out, or ask with ?prompt=zero-shot or a template that says {{aids}}"
+        )
+    fmt = replace(
+        fmt,
+        history=round(spec.number("history", fmt.history, 0, 100)),
+        verify=spec.number("verify", fmt.verify, 0, 1) == 1,
+        most_pictures=round(spec.number("pictures", fmt.most_pictures, 1, 2)),
+    )
     if options.get("box", "none") not in ("first", "none"):
         raise SpecError(f"option box={options['box']!r:.50}: expected 'first' or 'none'")
     return replace(fmt, first_box=options.get("box") == "first")

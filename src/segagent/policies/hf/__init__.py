@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from segagent.core import SpecError
+from segagent.core.hub import located
 from segagent.policies.chat import (
     BY_MODEL_TYPE,
     FORMAT_FILE,
@@ -20,6 +21,7 @@ from segagent.policies.chat import (
     format_for_name,
     parse_spec,
     recorded_format,
+    refuse_when_tuned,
 )
 
 if TYPE_CHECKING:
@@ -27,16 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT_FILE", "checkpoint_format", "fit_to_processor", "make_hf_policy"]
 
-OPTIONS = ("device", "dtype", "batch", "max_tokens", "base")
+OPTIONS = ("device", "dtype", "batch", "max_tokens", "base", "revision")
 
 
 def make_hf_policy(rest: str) -> ChatPolicy:
     """The policy that ``hf:REST`` names; REST is a folder or hub name, with ``?name=value&...`` options behind it.
 
     Options besides those of :func:`segagent.policies.chat.chosen_format`: ``device``, ``dtype``, ``batch`` (prompts
-    read at once), ``max_tokens`` (per reply), ``base`` (the model an adapter belongs to). Without ``format`` it is
-    the one that a checkpoint fine-tuned here was trained with, else it follows ``config.model_type``; a family without
-    a convention of its own must be given one.
+    read at once), ``max_tokens`` (per reply), ``base`` (the model an adapter belongs to), ``revision`` (of a hub name,
+    or of ``modelscope://NAME``: it is fetched before it is loaded, see :mod:`segagent.core.hub`). Without ``format`` it
+    is the one that a checkpoint fine-tuned here was trained with, else it follows ``config.model_type``; a family
+    without a convention of its own must be given one.
     """
     spec = parse_spec(rest, OPTIONS)
     if not spec.target:
@@ -46,7 +49,10 @@ def make_hf_policy(rest: str) -> ChatPolicy:
         raise SpecError(f"option dtype={options['dtype']!r:.50}: expected float32, bfloat16 or float16")
     batch = round(spec.number("batch", 8, 1, 4096))
     max_tokens = round(spec.number("max_tokens", 256, 1, 1e6))
-    chosen_format(spec, FORMATS["paper"])  # Unusable options are told before anything large is loaded.
+    chosen_format(spec, FORMATS["qwen3"])  # Unusable options are told before anything large is fetched or loaded.
+    if "revision" in options:
+        spec = replace(spec, target=located(spec.target, options["revision"]))
+    refuse_when_tuned(spec, None if "format" in options else recorded_format(spec.target))
 
     from segagent.policies.hf.loading import load_checkpoint
     from segagent.policies.hf.model import LocalModel

@@ -59,7 +59,8 @@ def write_replies(
         kwargs = model._update_model_kwargs_for_generation(outputs, kwargs)
         cache = kwargs["past_key_values"]
         if num_replies > 1:
-            cache.batch_repeat_interleave(num_replies)
+            # Every kind of cache can be put in another order, those of linear attention too, which cannot be repeated.
+            cache.reorder_cache(torch.arange(rows, device=input_ids.device).repeat_interleave(num_replies))
             input_ids = input_ids.repeat_interleave(num_replies, dim=0)
             for name in _PER_ROW:
                 if isinstance(kwargs.get(name), torch.Tensor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,11 @@ def _without_video(root: str, tokens: str) -> Any:
         tokens if own else root, backend="pil", trust_remote_code=False
     )
     tokenizer = transformers.AutoTokenizer.from_pretrained(tokens, trust_remote_code=False)
+    # What the processor is told besides its halves, such as how many tokens a picture takes.
+    told, _ = family.get_processor_dict(tokens if own else root)
+    known = inspect.signature(family.__init__).parameters
+    parts = ("image_processor", "tokenizer", "video_processor", "chat_template")
+    settings = {name: value for name, value in told.items() if name in known and name not in parts}
     # The class insists on a video processor; nothing here ever shows it a video.
     made = type(family.__name__, (family,), {"check_argument_for_proper_class": lambda self, name, given: type(given)})
     return made(
@@ -145,6 +151,7 @@ def _without_video(root: str, tokens: str) -> Any:
         tokenizer=tokenizer,
         video_processor=None,
         chat_template=_chat_template(tokens, tokenizer),
+        **settings,
     )
 
 

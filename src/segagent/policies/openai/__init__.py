@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, cast
 
 from segagent.core import SpecError
-from segagent.policies.chat import FORMATS, ChatPolicy, chosen_format, format_for_name, parse_spec
+from segagent.policies.chat import (
+    FORMATS,
+    ChatPolicy,
+    chosen_format,
+    format_for_name,
+    parse_spec,
+    refuse_when_tuned,
+)
 from segagent.policies.openai.budget import Budget
 from segagent.policies.openai.cache import ReplyCache, default_cache_folder
 from segagent.policies.openai.encoding import PictureEncoding
@@ -39,6 +47,7 @@ OPTIONS = (
     "logprobs",
     "max_completion_tokens",
     "reasoning_effort",
+    "structured",
 )
 _MANY = 1e12
 
@@ -49,7 +58,8 @@ def make_openai_policy(rest: str) -> ChatPolicy:
     Options besides those of :func:`segagent.policies.chat.chosen_format`: ``concurrency``, ``timeout`` (seconds per
     call), ``retries``, ``max_tokens`` (per reply); the run's budget ``calls``, ``tokens``, ``seconds``; ``cache`` (a
     folder, or ``off``); ``image`` (``png``, ``jpeg``); ``logprobs=1``; ``max_completion_tokens`` in place of
-    ``max_tokens``; ``reasoning_effort``. Raises ``SpecError`` for anything unusable.
+    ``max_tokens``; ``reasoning_effort``; ``structured`` (``schema``, ``guided``). Raises ``SpecError`` for anything
+    unusable.
 
     Without ``format`` it is the one that the server tells in /v1/models, else that of the family that the model's name
     speaks of. Where neither is known the policy has ``qwen3``, to be examined by, and says so in
@@ -68,6 +78,11 @@ def make_openai_policy(rest: str) -> ChatPolicy:
     effort = spec.options.get("reasoning_effort", "")
     if effort and not (effort.isalpha() and len(effort) <= 20):
         raise SpecError(f"option reasoning_effort={effort!r:.50}: expected a word like 'low', 'medium' or 'high'")
+    structured = spec.options.get("structured", "")
+    if structured not in ("", "schema", "guided"):
+        raise SpecError(
+            f"option structured={structured!r:.50}: expected 'schema' (response_format) or 'guided' (vLLM's own way)"
+        )
     limit = "max_completion_tokens" if "max_completion_tokens" in spec.options else "max_tokens"
     if {"max_completion_tokens", "max_tokens"} <= set(spec.options):
         raise SpecError("options max_tokens and max_completion_tokens are two names of one limit; give one of them")
@@ -77,6 +92,7 @@ def make_openai_policy(rest: str) -> ChatPolicy:
         max_tokens=round(spec.number(limit, 1024, 1, 1e6)),
         completion_tokens=limit == "max_completion_tokens",
         reasoning_effort=effort,
+        structured=cast(Literal["", "schema", "guided"], structured),
         concurrency=round(spec.number("concurrency", 64, 1, 1024)),
         log_probs=spec.number("logprobs", 0, 0, 1) == 1,
         encoding=PictureEncoding("png" if kind == "png" else "jpeg"),
@@ -93,6 +109,7 @@ def make_openai_policy(rest: str) -> ChatPolicy:
     given = "format" in spec.options
     told = None if given else served.told_format()
     known = told or format_for_name(model)
+    refuse_when_tuned(spec, told)
     fmt = chosen_format(spec, known or FORMATS["qwen3"])
     policy = ChatPolicy(f"openai:{rest}", served, fmt)
     policy.format_is_told = told is not None

@@ -60,6 +60,9 @@ _PARAMETERS: Mapping[str, re.Pattern[str]] = {
     "temperature": re.compile(r"\btemperature\b", _FLAGS),
     "seed": re.compile(r"\bseed\b", _FLAGS),
     "logprobs": re.compile(r"\b(?:top_?)?log_?probs\b", _FLAGS),
+    "response_format": re.compile(r"\bresponse_?format\b|json[ _]?schema|structured[ _]?output|grammar", _FLAGS),
+    "structured_outputs": re.compile(r"structured[ _]?outputs?|json[ _]?schema|grammar", _FLAGS),
+    "guided_json": re.compile(r"guided[ _]?(?:json|decoding)|json[ _]?schema|grammar", _FLAGS),
     "n": re.compile(
         r"['\"`]n['\"`]|\bn\b\s{0,3}(?:[=<>:]|(?:must|is|should|to be|cannot|can|greater|larger|parameter)\b)"
         r"|\b(?:parameters?|argument|param|field|value (?:of|for)|range of|supports?|multiple)[ :]{1,3}n\b|\bbest_of\b"
@@ -79,6 +82,9 @@ _OTHER_SUBJECT = re.compile(r"\b(?:image|picture|stream|message|content|model na
 
 SAMPLING = frozenset({"n", "seed", "temperature"})
 """What is left out of a request where a server refuses "a parameter" without saying which."""
+
+STRUCTURED = frozenset({"response_format", "structured_outputs", "guided_json"})
+"""What holds a reply to a JSON schema: known by fewest servers, so left out before :data:`SAMPLING`."""
 
 _CUT = frozenset(
     {"length", "max_tokens", "max_output_tokens", "max_completion_tokens", "model_length", "max_length", "token_limit",
@@ -188,7 +194,7 @@ def _refused(named: str, words: str, sent: frozenset[str]) -> frozenset[str]:
     quoted = {name for name in sent if any(f"{q}{name}{q}" in words for q in "'\"`")}
     found = quoted or {name for name in sent if name in _PARAMETERS and _PARAMETERS[name].search(words)}
     if not found and _ANY_PARAMETER.search(words) and not _OTHER_SUBJECT.search(words):
-        found = set(SAMPLING & sent)
+        found = set(STRUCTURED & sent or SAMPLING & sent)
     if "max_tokens" in found and "max_completion_tokens" in sent:
         found.discard("max_tokens")
     return frozenset(found)

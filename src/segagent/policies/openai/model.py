@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from segagent.policies.chat import ChatFormat, Question, Reply, Usage, format_from_dict, recorded_format
+from segagent.policies.openai.answers import STRUCTURED
 from segagent.policies.openai.budget import Budget, Tally
 from segagent.policies.openai.cache import ReplyCache, cache_key
 from segagent.policies.openai.encoding import EncodedPictures, PictureEncoding, UrlMarks
 from segagent.policies.openai.errors import PolicyServerError, QuestionRefusedError
 from segagent.policies.openai.transport import Patience, Transport, UnsupportedParameterError, is_loopback
 
-_DISPENSABLE = frozenset({"n", "seed", "temperature", "logprobs", "max_tokens", "max_completion_tokens"})
+_DISPENSABLE = STRUCTURED | {"n", "seed", "temperature", "logprobs", "max_tokens", "max_completion_tokens"}
 """Parameters that a request can do without, or say by another name."""
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _MOST_REFUSED = 8
@@ -39,6 +40,8 @@ class ServedModelConfig:
     """Sent as it is where it is not empty."""
     wide_seeds: bool = False
     """Send seeds of 63 bits, which some servers refuse, instead of 31."""
+    structured: Literal["", "schema", "guided"] = ""
+    """Hold replies to the question's JSON schema: by ``response_format``, or by vLLM's own two parameters for it."""
     log_probs: bool = False
     """Ask for the probabilities of tokens."""
     encoding: PictureEncoding = field(default_factory=PictureEncoding)
@@ -203,7 +206,7 @@ class ServedModel:
         return replies, tally.usage
 
     def _keep(self, key: str, reply: Reply, tally: Tally) -> Reply:
-        tally.add(replies=1)
+        tally.add(replies=1, not_structured=int(bool(self._config.structured and STRUCTURED & self._refused)))
         if self._cache is not None:
             self._cache.put(key, reply)
         return reply
@@ -229,6 +232,10 @@ class ServedModel:
                 self._count_refused(failure := QuestionRefusedError(str(error)))
                 raise failure from None
             except QuestionRefusedError as error:
+                if STRUCTURED & set(body) and not error.filtered:
+                    # Servers say in many ways that they know no schemas; without one it is seen whether that was it.
+                    refused |= STRUCTURED
+                    continue
                 self._count_refused(error)
                 raise
             with self._lock:
@@ -268,6 +275,8 @@ class ServedModel:
             body["n"] = count
         if self._config.log_probs:
             body["logprobs"] = True
+        if self._config.structured and question.schema is not None:
+            body |= _structured(self._config.structured, question.schema)
         for name in refused & set(body):
             value = body.pop(name)
             if name in _OTHER_NAME and _OTHER_NAME[name] not in refused:
@@ -289,7 +298,17 @@ class ServedModel:
         }
         if self._config.reasoning_effort:
             parts["reasoning_effort"] = self._config.reasoning_effort
+        if self._config.structured and question.schema is not None:
+            parts["structured"] = [self._config.structured, question.schema]
         return cache_key(parts)
+
+
+def _structured(how: str, schema: Mapping[str, object]) -> dict[str, Any]:
+    """The parameters that hold a reply to ``schema``. vLLM reads the second from 0.12 on, before that the third."""
+    if how == "schema":
+        held = {"name": "action", "schema": schema, "strict": True}
+        return {"response_format": {"type": "json_schema", "json_schema": held}}
+    return {"structured_outputs": {"json": schema}, "guided_json": schema}
 
 
 def _close(transport: Transport, cache: ReplyCache | None) -> None:

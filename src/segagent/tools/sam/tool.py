@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from segagent.core import Image, Segmentation, SegmentRequest, SpecError, ToolError, frozen_mask
+from segagent.core.hub import located
 from segagent.core.recent import Recent
 from segagent.tools.checkpoint_spec import choose_device, parse_checkpoint_spec
 from segagent.tools.sam.checkpoint import load_model, make_preprocess
@@ -223,15 +224,16 @@ class SamTool:
         return frame.low_logits(request.mask, self._low_side)
 
 
-_OPTIONS = {"device": "auto|cpu|cuda|cuda:N", "precision": "auto|half|full"}
+_OPTIONS = {"device": "auto|cpu|cuda|cuda:N", "precision": "auto|half|full", "revision": "COMMIT"}
 
 
 def make_sam(kind: str, rest: str) -> SamTool:
     """The tool ``kind:rest``, for example ``sam2:/models/sam2.1-hiera-large?device=cuda:1``. Raises ``SpecError``."""
     parsed = parse_checkpoint_spec(kind, rest, _OPTIONS)
+    revision = parsed.options.get("revision")
     return SamTool(
         FAMILIES[kind],
-        parsed.source,
+        parsed.source if revision is None else located(parsed.source, revision),
         name=parsed.spec,
         device=parsed.options.get("device", "auto"),
         precision=parsed.options.get("precision", "auto"),
