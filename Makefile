@@ -7,7 +7,7 @@ WRAPPED := src tests benchmarks examples checks
 export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: demo test test-all check bench docs wheel dist clean
+.PHONY: demo test test-slow test-all test-integrations check bench docs wheel dist clean
 .DELETE_ON_ERROR:
 
 # What a user needs.
@@ -29,11 +29,14 @@ $(VENV)/.docs: $(VENV)/.core
 demo: $(VENV)/.core  ## annotate a generated scene and a photograph
 	$(BIN)/segagent demo -o demo
 
+# One process a core, each with one thread; the tests of a file stay together, for they share what is made for them.
 test: $(VENV)/.dev  ## the fast suite
-	$(BIN)/pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow"
 
-test-all: $(VENV)/.dev  ## everything, slow tests included
-	$(BIN)/pytest
+test-slow: $(VENV)/.dev  ## tests that take longer: trainings, killed runs, a browser
+	$(BIN)/pytest -m slow
+
+test-all: test test-slow  ## everything
 
 check: $(VENV)/.dev  ## style, paragraphs, types, layers
 	$(BIN)/ruff check .
@@ -60,6 +63,10 @@ wheel: $(VENV)/.dev  ## wheel and sdist in dist, looked into
 # PYTHONS="python3.11 python3.12" tries several.
 dist: wheel  ## the same, installed into a fresh environment elsewhere and used there
 	$(BIN)/python checks/dist.py install dist $(foreach python,$(PYTHONS),--python $(python))
+
+# NAMES="cvat mcp" tries some; scripts/test_integrations.sh lists them.
+test-integrations: $(VENV)/.dev  ## other people's programs, each in an environment of its own
+	PYTHON=$(BIN)/python scripts/test_integrations.sh $(NAMES)
 
 clean:
 	rm -rf $(VENV) demo build dist

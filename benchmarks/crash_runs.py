@@ -243,7 +243,7 @@ def kill_and_resume(
             else:
                 subprocess.run(case.command(out), check=True, stdout=subprocess.DEVNULL)
             check(case, whole, out, tally)
-            print(f"{tally.kills} kills, {tally.runs} runs", file=sys.stderr, flush=True)
+            print(tally, file=sys.stderr, flush=True)
 
 
 def main() -> int:

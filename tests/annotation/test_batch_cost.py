@@ -63,6 +63,7 @@ def test_the_tools_opinion_embeds_no_image_again(tmp_path: Path) -> None:
     assert sorted(key for key in tool.images if key in pictures) == sorted(pictures)
     # What each click makes, and the tool's own outline of each given mask.
     assert sorted(tool.batches[-15:]) == [1] * 12 + [4] * 3
+    assert open_run(tmp_path / "run").costs()["tool_calls"] == 2 * 12
     assert all(one.outline is not None and one.outline.by == "tool" for one in open_run(tmp_path / "run").objects())
 
 

@@ -16,7 +16,7 @@ from made_runs import HOSTILE, LISTED_ORDER, annotation, coco, record, run_folde
 from segagent.annotation.batch import open_run
 from segagent.annotation.review import write_review
 from segagent.annotation.review.browsing import SCRIPT
-from segagent.annotation.review.entries import Entry, drawn, entries_of, ranked
+from segagent.annotation.review.entries import WorkItem, drawn, entries_of, ranked
 from segagent.annotation.review.page import review_page
 from segagent.cli.main import main
 from segagent.core import InputError
@@ -93,9 +93,9 @@ def test_pictures_go_to_the_worst(tmp_path: Path) -> None:
 
 
 def test_equal_scores_keep_their_order_and_none_goes_first() -> None:
-    entries = [Entry(0, "b", "i", "kept", order=0.6)]
-    entries += [Entry(1, "a", "i", "kept", order=0.6)]
-    entries += [Entry(2, "lower", "i", "kept", order=0.55), Entry(3, "none", "i", "made")]
+    entries = [WorkItem(0, "b", "i", "kept", order=0.6)]
+    entries += [WorkItem(1, "a", "i", "kept", order=0.6)]
+    entries += [WorkItem(2, "lower", "i", "kept", order=0.55), WorkItem(3, "none", "i", "made")]
     assert [entry.object_id for entry in ranked(entries)] == ["none", "lower", "b", "a"]
 
 
@@ -180,7 +180,8 @@ def test_decisions_of_checked_masks_are_shown(tmp_path: Path) -> None:
 
 def test_many_objects_stay_a_small_page() -> None:
     entries = [
-        Entry(n, f"object {n}", "image", "kept", text="some words", expected_iou=0.5, order=0.5) for n in range(30_000)
+        WorkItem(n, f"object {n}", "image", "kept", text="some words", expected_iou=0.5, order=0.5)
+        for n in range(30_000)
     ]
     page = review_page("Review", [], entries, {})
     assert "This page lists 20000 of 30000 objects" in page
@@ -236,11 +237,11 @@ console.log(JSON.stringify(told));
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_filters_sorting_pages_and_keys(tmp_path: Path) -> None:
     entries = [
-        Entry(n, f"o{n}", "i", "kept", text=f"<b>{n}</b>", expected_iou=n / 100, order=n / 100) for n in range(59)
+        WorkItem(n, f"o{n}", "i", "kept", text=f"<b>{n}</b>", expected_iou=n / 100, order=n / 100) for n in range(59)
     ]
     entries += [
-        Entry(59, "needle", "i", "kept", text="it", expected_iou=0.59, order=0.59),
-        Entry(60, "f", "i", "failed"),
+        WorkItem(59, "needle", "i", "kept", text="it", expected_iou=0.59, order=0.59),
+        WorkItem(60, "f", "i", "failed"),
     ]
     page = review_page("Review", [], ranked(entries), {})
     content = json.dumps(

@@ -5,8 +5,16 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from segagent.core import Rle, encode_rle, intersection_and_union
-from segagent.core.rle import encode_ends, rle_areas, rle_iou, rle_overlaps, run_ends, without
+from segagent.core.rle import rle_areas, rle_iou, rle_overlaps, run_ends, without
 from segagent.evaluation.boundary import boundary_distance, boundary_iou, boundary_region
+
+
+def encode_ends(mask: np.ndarray) -> np.ndarray:
+    """The ends of a bool mask (height, width)."""
+    flat = mask.ravel(order="F")
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    ends = np.append(changes, flat.size).astype(np.int64)
+    return np.concatenate([[0], ends]) if flat.size and flat[0] else ends
 
 
 @st.composite

@@ -26,7 +26,7 @@ from segagent.cli.main import app
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]*) -->\n+)?^ *```(?P<kind>\S*)\n(?P<text>.*?)^ *```$", re.M | re.S)
-OTHER_PROGRAMS = ("accelerate", "curl", "cvat-cli", "modelscope", "pip", "torchrun")
+OTHER_PROGRAMS = ("accelerate", "curl", "cvat-cli", "label-studio", "modelscope", "pip", "torchrun")
 """Commands of somebody else's, which are not looked at."""
 
 

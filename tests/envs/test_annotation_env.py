@@ -87,6 +87,17 @@ def test_copies_play_on_their_own(env: AnnotationEnv) -> None:
     assert env.state.num_steps == 0
 
 
+def test_several_actions_can_be_tried_in_one_state(env: AnnotationEnv) -> None:
+    env.reset(0)
+    env.act(Click(20, 20, True))
+    before = env.state
+    tried = [env.branch() for _ in range(2)]
+    turns = [one.act(action) for one, action in zip(tried, (Click(40, 40, True), Undo()), strict=True)]
+    assert [one.observation.mask.any() for one in turns] == [True, False]
+    assert env.state is before
+    assert [len(one.trajectory().steps) for one in (env, *tried)] == [1, 2, 2]
+
+
 @given(st.lists(st.tuples(st.floats(-3, 3).map(lambda v: round(v, 2)), st.sampled_from(sorted(REWARDS))), min_size=1))
 def test_named_rewards_are_weighted_sums(parts: list[tuple[float, str]]) -> None:
     turn = Outcome(Finish(), 0.95, 0.95, None, 0.5, True)

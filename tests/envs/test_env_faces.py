@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from segagent.envs import AnnotationEnv
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 DATA = "scenes:4:seed=3,split=train,sentences=1"
 
 
@@ -42,16 +49,17 @@ def test_the_tools_of_trl() -> None:
     made = trl_environment(DATA, "disc", reward="iou_gain", max_steps=3)
     env = made()
     row = trl_rows(make())[1]
-    assert env._env.questions[1].text in env.reset(**row)
-    picture, words = env.look()
+    words, picture = env.reset(**row)
+    assert env._env.questions[1].text in words["text"]
     assert picture["image"].size == (env._env.episode.image.width, env._env.episode.image.height)
-    assert words["text"].startswith("3 actions")
-    env.click_object(x=20, y=20)
+    picture, words = env.click_object(x=20, y=20)
+    assert words["text"].startswith("2 actions")
+    assert np.array_equal(np.asarray(picture["image"]), env._turn.picture)
     assert env.get_reward() == pytest.approx(env._env.iou)
     assert "not possible" in env.click_background(x=10**6, y=0)[1]["text"]
     assert env.finish() == "finished"
     with pytest.raises(ValueError, match="over"):
-        env.look() and env.undo()
+        env.undo()
     other = made()
     assert other._env.dataset is env._env.dataset
     assert other._env.tool is env._env.tool
@@ -65,14 +73,7 @@ def test_trl_finds_the_tools() -> None:
 
     names = [name for name in vars(TrlEnvironment) if not name.startswith("_") and name not in ("reset", "get_reward")]
     schemas = [get_json_schema(getattr(TrlEnvironment, name)) for name in names]
-    found = {one["function"]["name"] for one in schemas}
-    assert found == {
-        "look",
-        "click_object",
-        "click_background",
-        "undo",
-        "finish",
-    }
+    assert {one["function"]["name"] for one in schemas} == {"click_object", "click_background", "undo", "finish"}
 
 
 def test_openenv_over_a_web_socket() -> None:
@@ -99,6 +100,10 @@ def test_openenv_over_a_web_socket() -> None:
             assert client.state().step_count == 1
             result = client.step(ReplyAction(reply="Finish"))
             assert result.done
+        program = str(Path(sys.executable).with_name("openenv"))
+        command = [program, "validate", f"http://127.0.0.1:{port}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        assert json.loads(done.stdout)["passed"], done.stdout
     finally:
         server.should_exit = True
         thread.join(10)
@@ -130,3 +135,48 @@ def test_inspect(tmp_path: Path) -> None:
             env.act("Positive point: (20, 20)")
         assert sample.scores["iou_scorer"].value == pytest.approx(env.iou)
         assert sample.scores["iou_scorer"].metadata["actions"] == 3
+
+
+@pytest.mark.slow  # Its chat runs in an environment that the package makes by uv.
+def test_verifiers(tmp_path: Path) -> None:
+    pytest.importorskip("verifiers.v1")
+    sys.path.append(str(Path(__file__).parents[1] / "policies" / "openai"))
+    from loopback import Scripted
+
+    def answer(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        *_, asked = body["messages"]
+        assert [part["type"] for part in asked["content"]] == ["image_url", "text"]
+        told = "Positive point: (20, 20)" if len(body["messages"]) < 3 else "Finish"
+        common = {"id": "x", "created": 1, "model": "m", "object": "chat.completion.chunk"}
+        choices = [
+            {"index": 0, "delta": {"role": "assistant", "content": told}, "finish_reason": None},
+            {"index": 0, "delta": {}, "finish_reason": "stop"},
+        ]
+        lines = [*(json.dumps({**common, "choices": [one]}) for one in choices), "[DONE]"]
+        return 200, {"content-type": "text/event-stream"}, "".join(f"data: {one}\n\n" for one in lines).encode()
+
+    with Scripted(answer) as server:
+        command = [
+            *(str(Path(sys.executable).with_name("vf-eval")), "segagent-clicks", "-m", "m", "-n", "2"),
+            *("--no-push", "--no-rich", "-o", str(tmp_path), "--client.base-url", server.url),
+            *("--client.api-key-var", "A_KEY", "--env.taskset.steps", "3"),
+            *("--env.taskset.data", DATA, "--env.taskset.tool", "disc"),
+        ]
+        paths = {
+            "PYTHONPATH": os.pathsep.join([str(EXAMPLES), str(EXAMPLES.parent / "src")]),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        }
+        environment = {**os.environ, **paths, "A_KEY": "x"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (file,) = tmp_path.glob("*/traces.jsonl")
+    env = make()
+    episodes = [json.loads(line) for line in file.read_text().splitlines()]
+    assert sorted(one["task"]["data"]["index"] for one in episodes) == [0, 1]
+    for episode in episodes:
+        (trace,) = episode["traces"]
+        assert episode["ok"], trace["errors"]
+        env.reset(episode["task"]["data"]["index"])
+        earned = sum(env.act(reply).reward for reply in ("Positive point: (20, 20)", "Finish"))
+        assert trace["rewards"]["episode_reward"]["score"] == pytest.approx(earned)
+        assert trace["metrics"] == {"iou": pytest.approx(env.iou), "actions": 2.0}

@@ -18,7 +18,7 @@ TIMES = ("seconds", "seconds per accepted mask")
 
 def command(out: Path, *options: str) -> list[str]:
     run = "import sys; from segagent.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    scenes = "scenes:40:size=96,sentences=2,split=val"
+    scenes = "scenes:40:size=64,sentences=2,split=val"
     return [
         sys.executable,
         "-c",

@@ -138,6 +138,6 @@ def test_the_chat_format_is_read_and_reads() -> None:
     assert (action, predicted) == (Click(30, 20, True), 0.5)
 
 
-@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("my_*")), ids=lambda path: path.name)
+@pytest.mark.parametrize("file", [*EXAMPLES.glob("my_*"), *EXAMPLES.glob("with_*")], ids=lambda path: path.name)
 def test_examples_are_short(file: Path) -> None:
     assert len(file.read_text().splitlines()) <= 40

@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from segagent.core import WeightsError
 from segagent.cpu import Precision, computing_in
 from segagent.learning.policy.config import PolicyTraining
-from segagent.learning.policy.loop import Stage, StageBudget, load_average
+from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.recipe import starting_network, train_policy
 from segagent.learning.policy.scene_store import SceneStore, write_shard
 from segagent.learning.policy.train_objects import match_objects, worn_coverage
@@ -81,11 +80,6 @@ def test_a_stage_goes_on_where_it_stopped(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "toy.jsonl").read_text().splitlines()]
     assert [(line["step"], line["precision"]) for line in lines] == [(3, "bfloat16"), (5, "float32")]
     assert run(1, resume=False).step == 1
-    load_average(tmp_path, "toy", nn.Linear(2, 1))
-    with pytest.raises(WeightsError):
-        load_average(tmp_path, "toy", nn.Linear(3, 1))
-    with pytest.raises(WeightsError):
-        load_average(tmp_path, "other", nn.Linear(2, 1))
 
 
 def test_scenes_come_back_from_disk(tmp_path: Path) -> None:

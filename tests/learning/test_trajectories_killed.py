@@ -69,10 +69,5 @@ def check(tmp_path: Path, scenes: str, tool: str, workers: int, kills: int, seed
 
 
 @pytest.mark.slow
-def test_killed_and_started_again(tmp_path: Path) -> None:
-    check(tmp_path, "scenes:40:size=128", "disc", workers=1, kills=3, seed=int.from_bytes(os.urandom(4)))
-
-
-@pytest.mark.slow
 def test_killed_with_workers(tmp_path: Path) -> None:
-    check(tmp_path, "scenes:40:size=128", "disc", workers=2, kills=3, seed=int.from_bytes(os.urandom(4)))
+    check(tmp_path, "scenes:40:size=64", "disc", workers=2, kills=3, seed=int.from_bytes(os.urandom(4)))

@@ -12,10 +12,11 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image as PillowImage
 
-from segagent.core import Image, Observation, frozen_mask
+from segagent.core import Finish, Image, Observation, Proposal, ReplyTokens, frozen_mask
 from segagent.imaging import draw_overlay, encode_png
 from segagent.policies import CentrePolicy
-from segagent.policies.chat import FORMATS, format_from_dict
+from segagent.policies.chat import FORMATS, Reply, format_from_dict
+from segagent.policies.openai.answers import reply_of
 from segagent.server.app import create_app
 from segagent.server.requests import ServerLimits, mask_between
 
@@ -49,6 +50,30 @@ def test_answers(client: TestClient) -> None:
     assert model["id"] == "centre"
     assert format_from_dict(model["segagent_format"], "models") == FMT
     assert client.get("/health").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "told"),
+    [
+        (None, [("", -0.75)]),
+        (ReplyTokens((-0.5, -0.25), ids=(7, 9)), [("token_id:7", -0.5), ("token_id:9", -0.25)]),
+        (ReplyTokens((-0.5, -0.25), texts=("Fin", "ish")), [("Fin", -0.5), ("ish", -0.25)]),
+    ],
+)
+def test_tokens_are_handed_on_where_the_policy_keeps_them(
+    tokens: ReplyTokens | None, told: list[tuple[str, float]]
+) -> None:
+    class Keeping(CentrePolicy):
+        def propose(self, observations: Any, num_proposals: int = 1, **options: Any) -> list[list[Proposal]]:
+            return [[Proposal(Finish(), None, -0.75, "Finish", None, tokens)] * num_proposals for _ in observations]
+
+    client = TestClient(create_app(Keeping(), ServerLimits()))
+    (choice,) = client.post("/v1/chat/completions", json=body(logprobs=True)).json()["choices"]
+    assert [(one["token"], one["logprob"]) for one in choice["logprobs"]["content"]] == told
+    reply = reply_of(choice)
+    assert isinstance(reply, Reply)
+    assert reply.log_prob == -0.75
+    assert tokens is None or reply.tokens == tokens
 
 
 def test_mask_is_read_exactly() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -17,7 +16,7 @@ from segagent.cli.options import given, takes
 from segagent.cli.running import RunOptions, stopping, tell_failures, told_where
 
 if TYPE_CHECKING:
-    from segagent.learning.sft import Fresh, TrainedModel
+    from segagent.learning.sft import Extras, Fresh, TrainedModel
 
 learn = typer.Typer(
     cls=HelpfulGroup,
@@ -65,11 +64,61 @@ class TrainingOptions:
     lora_rank: Annotated[
         int | None, typer.Option("--lora-rank", min=0, help="hf: models: adapters of this rank; 0 trains all weights.")
     ] = None
+    lora_projector: Annotated[
+        bool,
+        typer.Option("--lora-projector", help="hf: models: adapters at the projector too, not only in the blocks."),
+    ] = False
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Drives order and initialisation.")] = None
 
     def changes(self) -> dict[str, Any]:
         """What was given besides the recipe, by name."""
         return {name: value for name, value in given(self).items() if name != "recipe"}
+
+
+@dataclass(frozen=True)
+class ExtraOptions:
+    """What a training of an ``hf:`` model does beside learning; see :class:`segagent.learning.sft.Extras`."""
+
+    PANEL: ClassVar[str] = "Large models (hf:)"
+
+    validate: Annotated[
+        str | None,
+        typer.Option(
+            "--validate",
+            metavar="DATASET",
+            help="Play samples of it whenever a checkpoint is written; the best one becomes the model.",
+            show_default=False,
+        ),
+    ] = None
+    validate_samples: Annotated[int, typer.Option("--validate-samples", min=1, help="How many.")] = 32
+    validate_tool: Annotated[str, typer.Option("--validate-tool", help="What turns clicks into masks there.")] = (
+        "embedded"
+    )
+    report: Annotated[
+        str,
+        typer.Option(
+            "--report", help="Where figures are told too, separated by commas: tensorboard, wandb, wandb-offline."
+        ),
+    ] = ""
+    fsdp: Annotated[
+        bool, typer.Option("--fsdp", help="Spread weights, gradients and optimizer over the launcher's processes.")
+    ] = False
+    deepspeed: Annotated[
+        Path | None, typer.Option("--deepspeed", metavar="FILE", help="The same by DeepSpeed, with these settings.")
+    ] = None
+
+    def extras(self) -> Extras:
+        """As one value. Raises ``InputError``."""
+        from segagent.core import InputError
+        from segagent.learning.sft import Extras, Validation
+
+        if self.deepspeed is not None and not self.deepspeed.is_file():
+            raise InputError(f"{self.deepspeed}: no such file; expected DeepSpeed's settings as JSON")
+        validation = None
+        if self.validate is not None:
+            validation = Validation(open_data(self.validate), self.validate_tool, self.validate_samples)
+        names = tuple(name.strip() for name in self.report.split(",") if name.strip())
+        return Extras(validation, names, self.fsdp, str(self.deepspeed or ""))
 
 
 @learn.command(
@@ -84,13 +133,41 @@ class TrainingOptions:
 )
 @reporting_errors
 @takes(TrainingOptions)
+@takes(ExtraOptions)
 def sft(
     trajectories: Annotated[
-        list[Path], typer.Argument(metavar="TRAJ...", help="Files of 'segagent trajectories'.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="TRAJ...",
+            help="Files of 'segagent trajectories', or trajectory files of the published project.",
+            show_default=False,
+        ),
     ],
     *,
     out: OutOption,
     policy: Annotated[str, typer.Option("--policy", help="embedded, embedded:DIR or hf:DIR.")] = "embedded",
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="The pictures of files of the published project.")
+    ] = None,
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--weight",
+            help="hf: models: how often a TRAJ's examples are drawn, one for each. [default: each once an epoch]",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            help="hf: models: teach what this preset asks: its format, and its own first box.",
+            show_default=False,
+        ),
+    ] = None,
+    first_box: Annotated[
+        bool, typer.Option("--first-box", help="hf: models: teach the first box of trajectories that begin with one.")
+    ] = False,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -108,16 +185,20 @@ def sft(
         ),
     ] = False,
     training: TrainingOptions,
+    extra: ExtraOptions,
     resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
     """Teach a policy what the simulated annotator did, and the IoU of every mask it saw (process reward model)."""
+    from segagent.learning.launcher import is_first
     from segagent.learning.sft import default_recipe, load_recipe, train_sft
 
     begun: Fresh = "bare" if fresh_bare else fresh
     recipe, changes = training.recipe, training.changes()
+    policy, boxes = _as_preset(policy, preset) if preset is not None else (policy, False)
+    changes |= {"first_box": True} if first_box or boxes else {}
     settings = load_recipe(recipe, **changes) if recipe is not None else default_recipe(policy, **changes)
-    with phases(unit="steps", quiet=as_json) as update:
+    with phases(unit="steps", quiet=as_json or not is_first()) as update:
         trained = train_sft(
             policy,
             trajectories,
@@ -125,9 +206,12 @@ def sft(
             settings,
             fresh=begun,
             resume=resume,
+            weights=weight or (),
+            images=images,
+            extras=extra.extras(),
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
         )
-    if os.environ.get("RANK", "0") == "0":  # Under a launcher one process speaks for all.
+    if is_first():
         _tell(trained, as_json=as_json)
 
 
@@ -137,22 +221,33 @@ def sft(
     epilog=examples(
         "segagent train star model scenes:500:split=train,sentences=2 -o model2",
         "segagent train star model DATASET OTHER_DATASET -o model2 --rounds 2 --temperature 1",
+        "torchrun --nproc-per-node 8 -m segagent train star model --rollouts part1 --rollouts part2 -o model2",
     ),
 )
 @reporting_errors
 @takes(TrainingOptions)
+@takes(ExtraOptions)
 @takes(RunOptions, "shard", "retry_failed", "batch_images", "batch_episodes", panel="Rollouts")
 def star(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="S_0: a folder of 'segagent train sft'.")],
     datasets: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="DATASET...",
+            metavar="[DATASET...]",
             help="As for 'segagent trajectories'; several are rolled out on alike.",
             show_default=False,
         ),
-    ],
+    ] = None,
     *,
+    made: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--rollouts",
+            metavar="DIR",
+            help="Learn from these of 'segagent rollouts' (repeatable), instead of rolling out on DATASET.",
+            show_default=False,
+        ),
+    ] = None,
     crowds: CrowdsOption = False,
     out: OutOption,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="N.")] = 1,
@@ -187,6 +282,7 @@ def star(
     ] = None,
     tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
     training: TrainingOptions,
+    extra: ExtraOptions,
     run: RunOptions,
     resume: ResumeOption = True,
     as_json: JsonOption = False,
@@ -199,6 +295,7 @@ def star(
     from typing import cast
 
     from segagent.core import InputError
+    from segagent.learning.launcher import is_first
     from segagent.learning.sft import load_recipe, load_recipe_from, read_training_note
     from segagent.learning.star import StarConfig, run_star
     from segagent.learning.star.config import Variant
@@ -213,22 +310,30 @@ def star(
     if "recipe" not in note:
         raise InputError(f"{model}: its training note names no recipe; expected a model of 'segagent train sft'")
     recipe = load_recipe(training.recipe) if training.recipe is not None else load_recipe_from(note["recipe"])
-    opened = [open_data(one, crowds=crowds) for one in datasets]
-    how = run.how((str(note.get("scheme", "")) + ":", tool), max(one.num_images for one in opened))
+    opened = [open_data(one, crowds=crowds) for one in datasets or []]
+    if made and (opened or run.given() or config.rollout_settings() != StarConfig(seed=config.seed).rollout_settings()):
+        raise InputError(
+            "--rollouts were played before: DATASET and the options of playing (--starts, --max-steps, --tool, "
+            "--temperature, --workers, ...) belong to 'segagent rollouts'"
+        )
+    how = run.how((str(note.get("scheme", "")) + ":", tool), max((one.num_images for one in opened), default=1))
     failed: list[tuple[Path, str, str]] = []
-    with stopping(), told_where(out), phases(unit="steps", quiet=as_json) as update:
+    with stopping(), told_where(out), phases(unit="steps", quiet=as_json or not is_first()) as update:
         trained = run_star(
             model,
             opened,
             out,
             config,
             recipe=replace(recipe, **training.changes()),
+            rollouts=made or (),
+            extras=extra.extras(),
             on_failures=lambda file, failures: failed.extend((file, one.sample_id, one.reason) for one in failures),
             resume=resume,
             progress=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
             **how,
         )
-    _tell(trained, as_json=as_json)
+    if is_first():
+        _tell(trained, as_json=as_json)
     if failed:
         files = ", ".join(dict.fromkeys(str(file.with_suffix(SUMMARY_ENDING)) for file, _, _ in failed))
         tell_failures([(name, reason) for _, name, reason in failed], "sample", f"{files} list all")
@@ -241,11 +346,12 @@ def star(
     epilog=examples(
         "segagent train grpo embedded scenes:1000:split=train,complexity=hard,sentences=1 -o model",
         "segagent train grpo embedded:model DATASET -o model2 --updates 200 --reward iou_gain+0.1*final_iou",
+        "segagent train grpo hf:model DATASET -o model2 --lora-rank 16",
     ),
 )
 @reporting_errors
 def grpo(
-    model: Annotated[str, typer.Argument(metavar="POLICY", help="embedded or embedded:DIR.")],
+    model: Annotated[str, typer.Argument(metavar="POLICY", help="embedded, embedded:DIR or hf:DIR.")],
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="As for 'segagent trajectories'.")],
     *,
     out: OutOption,
@@ -253,44 +359,78 @@ def grpo(
     questions: Annotated[int, typer.Option("--questions", min=1, help="Sentences of an update.")] = 8,
     group: Annotated[int, typer.Option("--group", min=2, help="Episodes about each, compared with each other.")] = 8,
     max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="Clicks of an episode.")] = 4,
-    reward: Annotated[str, typer.Option("--reward", help="Of a click; a weighted sum by names.")] = "iou_gain",
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="At its peak.")] = 1e-4,
+    reward: Annotated[
+        str | None,
+        typer.Option(
+            "--reward",
+            help="Of a click; a weighted sum by names. [default: iou_gain; hf: also format_kept and stopping]",
+            show_default=False,
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option("--learning-rate", help="At its peak. [default: 1e-4; hf: 1e-5]", show_default=False),
+    ] = None,
     kl: Annotated[float, typer.Option("--kl", min=0.0, help="Weight of the distance from POLICY.")] = 0.02,
     tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
+    lora_rank: Annotated[
+        int, typer.Option("--lora-rank", min=0, help="hf: an adapter of this rank; 0 trains all language weights.")
+    ] = 16,
+    micro_batch: Annotated[int, typer.Option("--micro-batch", min=1, help="hf: replies per pass and device.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws questions and clicks.")] = 0,
     resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Improve the embedded policy by the reward of its own clicks (GRPO): what is meant, and where to click."""
+    """Improve a policy by the reward of its own clicks (GRPO).
+
+    embedded: what is meant and where to click, each click worth all that comes after it. hf: by TRL; replies to the
+    same state are compared, each worth what it gains itself.
+    """
+    from functools import partial
+
     from segagent.core import SpecError
+    from segagent.environment.rewards import DEFAULT
     from segagent.learning.rl import GrpoConfig, train_grpo
 
     scheme, _, folder = model.partition(":")
-    if scheme != "embedded":
-        raise SpecError(f"policy {model!r:.200}: expected embedded or embedded:DIR")
+    if scheme not in ("embedded", "hf"):
+        raise SpecError(f"policy {model!r:.200}: expected embedded, embedded:DIR or hf:DIR")
+    local = scheme == "hf"
     config = GrpoConfig(
         updates=updates,
         questions=questions,
         group=group,
         max_steps=max_steps,
-        reward=reward,
-        learning_rate=learning_rate,
+        reward=reward or (DEFAULT if local else "iou_gain"),
+        learning_rate=learning_rate or (1e-5 if local else 1e-4),
         kl=kl,
         tool=tool,
         seed=seed,
     )
+    train = train_grpo
+    if local:
+        from segagent.learning.rl.checkpoints import train_grpo_checkpoint
+
+        train = partial(train_grpo_checkpoint, lora_rank=lora_rank, micro_batch=micro_batch)
+    # In a checkpoint's training an update is as many steps as it has passes.
+    per = config.passes if local else 1
+    word, name = ("reward", "reward") if local else ("IoU", "last_iou")
     with counting("playing and learning", updates, unit="updates", quiet=as_json) as update:
-        trained = train_grpo(
+        trained = train(
             folder,
             open_data(dataset),
             out,
             config,
             resume=resume,
-            watch=lambda done, total, measured: update(done, f"IoU {measured['last_iou']:.3f}"),
+            watch=lambda done, total, measured: update(done // per, f"{word} {measured[name]:.3f}"),
         )
+    if os.environ.get("RANK", "0") != "0":  # Under a launcher one process speaks for all.
+        return
     if as_json:
         print_object({"policy": trained.spec, "updates": trained.steps, "seconds": round(trained.seconds, 1)})
     else:
+        if trained.left_out:
+            say(f"{trained.left_out} samples cannot be read and were left out; see {one_line(str(out))}/left_out.json")
         say(f"{trained.steps} updates in {trained.seconds:.0f} s; use it as --policy {one_line(trained.spec)}")
 
 
@@ -339,6 +479,17 @@ def prm(
     _tell(trained, as_json=as_json)
 
 
+def _as_preset(policy: str, name: str) -> tuple[str, bool]:
+    """``policy`` with the format of a preset, and whether that begins with a box of its own."""
+    from segagent.annotation.presets import load_preset
+    from segagent.core import SpecError
+
+    if policy.partition(":")[0] != "hf":
+        raise SpecError(f"policy {policy!r:.200}: --preset is for hf: models")
+    preset = load_preset(name)
+    return preset.policy_spec(policy), preset.first_box == "own"
+
+
 def _loss(loss: float) -> str:
     """A note for a progress bar; nothing before there is a loss."""
     return f"loss {loss:.3f}" if isfinite(loss) else ""
@@ -352,6 +503,7 @@ def _tell(trained: TrainedModel, *, as_json: bool) -> None:
                 "steps": trained.steps,
                 "examples": trained.examples,
                 "left_out": trained.left_out,
+                "best": trained.best,
                 "losses": [list(pair) for pair in trained.losses],
                 "seconds": round(trained.seconds, 1),
             }
@@ -360,6 +512,8 @@ def _tell(trained: TrainedModel, *, as_json: bool) -> None:
     if trained.left_out:
         why = "longer than max_length" if trained.spec.startswith("hf:") else "their objects are not found, or not read"
         say(f"{trained.left_out} more examples were left out: {why}")
+    if trained.best is not None:
+        say(f"the model is that of step {trained.best[0]}, with mIoU {trained.best[1]:.3f} after 7 clicks")
     first, last = trained.losses[0][1], trained.losses[-1][1]
     say(
         f"{trained.steps} steps on {trained.examples} examples in {trained.seconds:.0f} s, "

@@ -27,6 +27,7 @@ from segagent.cli.presets import presets
 from segagent.cli.report import report
 from segagent.cli.reproduce import reproduce
 from segagent.cli.review import review
+from segagent.cli.rollouts import rollouts
 from segagent.cli.scenes import scenes
 from segagent.cli.sentences import sentences
 from segagent.cli.serve import serve, serve_policy
@@ -226,6 +227,13 @@ _add(
     "Make training data with the simulated annotator.",
     "segagent trajectories scenes:1000:seed=1,split=train -o traj.jsonl",
     "segagent trajectories coco_small -o traj.jsonl --tool grabcut --starts empty,box --workers 4",
+)
+_add(
+    "Train",
+    rollouts,
+    "Have a policy play training samples, to learn from its own episodes.",
+    "segagent rollouts hf:model DATASET OTHER_DATASET -o rollouts --tool sam:DIR",
+    "segagent rollouts openai:MODEL@URL DATASET -o part1 --shard 1/4 --budget-calls 100000",
 )
 app.add_typer(
     learn, name="train", rich_help_panel="Train", short_help="Fine-tune a policy on trajectories or its own rollouts."

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from segagent.cli.console import reporting_errors, say, waiting
+
+STUDIO = "Label Studio"
 
 
 @reporting_errors
@@ -47,13 +52,51 @@ def serve(
         ),
     ] = 512,
     log: Annotated[bool, typer.Option("--log", help="Tell each request on stderr, a JSON object a line.")] = False,
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", metavar="DIR", help="Files that requests name are read below this folder alone."),
+    ] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option("--runs", metavar="DIR", help="Carry out runs over data sets for clients, into folders here."),
+    ] = None,
+    label_studio: Annotated[
+        str | None,
+        typer.Option(
+            "--label-studio",
+            metavar="URL",
+            help="Label Studio's address, to read the pictures of its tasks; its access token in LABEL_STUDIO_API_KEY.",
+            rich_help_panel=STUDIO,
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            help="Another server that pictures may be fetched from, NAME:PORT where its addresses have a port.",
+            show_default=False,
+            rich_help_panel=STUDIO,
+        ),
+    ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            "--corrections",
+            metavar="DIR",
+            help="Keep what people submit there, as a data set.",
+            rich_help_panel=STUDIO,
+        ),
+    ] = None,
 ) -> None:
     """Serve clicks, annotation and scores over HTTP; stop with Ctrl-C.
 
     POST /v1/pictures, /v1/segment, /v1/annotate, /v1/refine, /v1/score and /v1/chat/completions; GET /metrics. Programs
-    read the whole interface at /v1/openapi.json.
+    read the whole interface at /v1/openapi.json. Label Studio takes the address as that of a model:
+    docs/integrations/label-studio.md.
     """
     from segagent.annotation.batch import make_models
+    from segagent.server.api.files import Files
     from segagent.server.api.limits import Limits
     from segagent.server.api.serving import serve_api
 
@@ -66,10 +109,23 @@ def serve(
 
     with waiting("loading the models", quiet=False):
         models = make_models(policy, tool)
+    key = os.environ.get("LABEL_STUDIO_API_KEY") if label_studio is not None else None
+    files = Files(root, label_studio, key, tuple(allow_host or ()), corrections, runs)
     limits = Limits(waiting=queue, seconds=timeout, pictures=megabytes << 20)
     # Ctrl-C is how a server is meant to be stopped.
     with contextlib.suppress(KeyboardInterrupt):
-        serve_api(models, host=host, port=port, token=token, public=public, limits=limits, log=log, ready=ready)
+        serve_api(
+            models,
+            host=host,
+            port=port,
+            token=token,
+            public=public,
+            limits=limits,
+            files=files,
+            make=partial(make_models, policy, tool),
+            log=log,
+            ready=ready,
+        )
     say("stopped")
 
 

@@ -46,6 +46,15 @@ def trajectories(
         str, typer.Option("--starts", help="What to begin from, separated by commas: empty, box, random.")
     ] = "empty,box,random",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Drives the random clicks.")] = 0,
+    auxiliary: Annotated[
+        int,
+        typer.Option(
+            "--auxiliary",
+            min=0,
+            help="So many spoiled masks of each object, and as many good ones, for hf: models to judge and correct; "
+            "needs the start empty.",
+        ),
+    ] = 0,
     run: RunOptions,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,7 +70,7 @@ def trajectories(
     from segagent.tools import make_tool
 
     rules = GenerationConfig(max_steps, tau_stop, tau_diff)
-    config = TrajectoryConfig(rules, parse_starts(starts), seed, run.batch_images, run.part())
+    config = TrajectoryConfig(rules, parse_starts(starts), seed, run.batch_images, run.part(), auxiliary)
     opened = open_data(dataset, text_template, crowds=crowds)
     mine = config.shard.count(opened.num_images)
     began = time.monotonic()

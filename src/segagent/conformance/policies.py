@@ -52,6 +52,9 @@ class PolicyConformance:
                             assert proposal.action.inside(height, width)
                         assert proposal.predicted_iou is None or 0 <= proposal.predicted_iou <= 1
                         assert proposal.log_prob is None or proposal.log_prob <= 1e-9
+                        if proposal.tokens is not None:
+                            assert proposal.log_prob is not None
+                            assert abs(sum(proposal.tokens.log_probs) - proposal.log_prob) < 1e-6
 
     def test_no_sentence_is_an_error(self, make_policy: MakePolicy) -> None:
         assert len(make_policy().propose([observation(48, 64, text) for text in TEXTS])) == len(TEXTS)

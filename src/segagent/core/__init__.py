@@ -46,6 +46,7 @@ from segagent.core.masks import (
     iou,
 )
 from segagent.core.state import Attempt, Observation, State
+from segagent.core.tokens import ReplyTokens
 from segagent.core.trajectory import SCHEMA, Candidate, Start, Step, Trajectory
 from segagent.core.usage import Usage, total_usage
 
@@ -73,6 +74,7 @@ __all__ = [
     "Prompt",
     "Proposal",
     "RefusedError",
+    "ReplyTokens",
     "Rle",
     "SegAgentError",
     "SegmentRequest",

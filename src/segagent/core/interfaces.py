@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from segagent.core.actions import Action, Prompt
+from segagent.core.errors import InputError
 from segagent.core.image import Image
 from segagent.core.masks import BoolMask
 from segagent.core.state import Observation
+from segagent.core.tokens import ReplyTokens
 from segagent.core.usage import Usage
 
 
@@ -79,7 +81,8 @@ class Proposal:
     ``log_prob`` is the natural logarithm of the probability of the reply's action tokens, None where unknown.
     ``text`` is the raw reply. ``usage``: what it cost, None where the policy does not tell; a cost that several replies
     to one observation share lies with one of them. It is no part of what the reply says. ``asides``: earlier replies to
-    the same observation, oldest first, after which the model was asked again.
+    the same observation, oldest first, after which the model was asked again. ``tokens``: the reply as it was written,
+    None where the policy does not keep that; their log-probabilities add up to ``log_prob``.
     """
 
     action: Action
@@ -88,6 +91,7 @@ class Proposal:
     text: str
     usage: Usage | None = field(default=None, compare=False)
     asides: tuple[Aside, ...] = ()
+    tokens: ReplyTokens | None = None
 
 
 class Policy(Protocol):
@@ -165,6 +169,18 @@ class OutlineJudge(Protocol):
     def judge_outline(self, image: Image, mask: BoolMask) -> JudgedOutline | None:
         """Judge ``mask``, bool (height, width) of ``image``. None where it is empty or the weights cannot."""
         ...
+
+
+def check_asked(
+    observations: Sequence[Observation], num_proposals: int, temperature: float, seeds: Sequence[int] | None
+) -> None:
+    """Raise ``InputError`` where :meth:`Policy.propose` cannot be asked for that."""
+    if num_proposals < 1:
+        raise InputError(f"at least one proposal must be asked for, not {num_proposals}")
+    if not temperature >= 0:
+        raise InputError(f"a temperature is 0 or more, not {temperature}")
+    if seeds is not None and len(seeds) != len(observations):
+        raise InputError(f"{len(seeds)} seeds for {len(observations)} observations")
 
 
 def predicts_iou(policy: Policy) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from segagent.core import BoolMask, Rle
+from segagent.core import Rle
 
 Ends = npt.NDArray[np.int64]
 
@@ -73,14 +73,6 @@ def without(ends: Ends, away: Ends) -> Ends:
     keep = np.append(inside[1:] != inside[:-1], True)
     kept = cuts[keep]
     return np.concatenate([[0], kept]) if inside.size and inside[0] else kept
-
-
-def encode_ends(mask: BoolMask) -> Ends:
-    """The ends of a bool mask (height, width)."""
-    flat = mask.ravel(order="F")
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    ends = np.append(changes, flat.size).astype(np.int64)
-    return np.concatenate([[0], ends]) if flat.size and flat[0] else ends
 
 
 def _same_size(one: Rle, other: Rle) -> None:

@@ -16,6 +16,7 @@ from segagent.core.actions import (
 )
 from segagent.core.interfaces import Aside
 from segagent.core.masks import BoolMask, Rle, decode_rle
+from segagent.core.tokens import ReplyTokens
 from segagent.core.usage import Usage
 
 SCHEMA = "segagent.trajectory/1"
@@ -42,7 +43,8 @@ class Step:
     ``predicted_iou`` and ``reward`` speak of ``mask``, that is of the state after the action. ``reward`` is the true
     IoU; it is present only where a target was known to the environment (training and evaluation). ``invalid`` says why
     the action could not be carried out (None: it was). ``candidates`` are the actions tried beside this one. ``asides``
-    are replies after which the model was asked again, until it gave ``text``.
+    are replies after which the model was asked again, until it gave ``text``. ``tokens``: the reply ``text`` as it was
+    written; None where the policy was not told to keep that.
     """
 
     action: Action
@@ -55,6 +57,7 @@ class Step:
     invalid: str | None = None
     candidates: tuple[Candidate, ...] = ()
     asides: tuple[Aside, ...] = ()
+    tokens: ReplyTokens | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,7 @@ class Trajectory:
                         for c in step.candidates
                     ],
                     **_asides_to_dict(step.asides),
+                    **({} if step.tokens is None else {"tokens": step.tokens.to_dict()}),
                 }
                 for step in self.steps
             ],
@@ -255,6 +259,7 @@ def _step_from_dict(step: dict[str, Any]) -> Step:
             for c in step["candidates"]
         ),
         asides=_asides_from_dict(step),
+        tokens=None if step.get("tokens") is None else ReplyTokens.from_dict(step["tokens"]),
     )
 
 

@@ -18,14 +18,15 @@ from segagent.datasets.interactive import open_interactive
 from segagent.datasets.joined import SCHEME as JOINED
 from segagent.datasets.joined import JoinedDataset
 from segagent.datasets.listed import ListedDataset
-from segagent.datasets.lvis import TAKEN_AS, LvisDataset, open_coco
+from segagent.datasets.lvis import TAKEN_AS, LvisDataset, coco_file, open_coco
 from segagent.datasets.manifest_stream import LARGE_MANIFEST_BYTES, StreamedFolder
 from segagent.datasets.parquet import ParquetDataset
 from segagent.datasets.prompts import open_prompts
+from segagent.datasets.published_set import open_published
 from segagent.datasets.reasonseg import open_reasonseg
 from segagent.datasets.refer import KINDS, open_refer
 from segagent.datasets.sample import Dataset, Sample, SampleGroup
-from segagent.datasets.spec_options import with_option
+from segagent.datasets.spec_options import refuse_untaken
 from segagent.datasets.voc import open_sbd, open_voc
 
 __all__ = [
@@ -44,7 +45,7 @@ __all__ = [
     "open_dataset",
 ]
 
-_SCHEMES: dict[str, Callable[[str], Dataset]] = {
+_SCHEMES: dict[str, Callable[..., Dataset]] = {
     "scenes": ScenesDataset.from_spec,
     **dict.fromkeys(KINDS, open_refer),
     "reasonseg": open_reasonseg,
@@ -58,8 +59,13 @@ _SCHEMES: dict[str, Callable[[str], Dataset]] = {
     "davis": open_davis,
     "parquet": ParquetDataset,
     "prompts": open_prompts,
+    "published": open_published,
 }
-"""What comes before the first colon of a specification, and what opens it."""
+"""What comes before the first colon of a specification, and what opens it (and what was given beside it)."""
+
+
+def _manifest_in(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("manifest.json", "manifest.jsonl"))
 
 
 def _open_manifest(file: Path) -> Dataset:
@@ -97,6 +103,7 @@ def open_dataset(
     - ``davis:ROOT``: :func:`open_davis`, with ``by=2016|2017``, ``split=``, ``text=``
     - ``parquet:FILE_OR_FOLDER``: :class:`ParquetDataset`; ``image=``, ``mask=``, ``text=`` name the columns
     - ``prompts:FILE``: :func:`open_prompts`, a CSV of images and sentences without masks, with ``images=``
+    - ``published:FILE``: :func:`open_published`, a trajectory file of the published project, with ``images=``
     - ``joined:[...]``: :class:`JoinedDataset`, as ``segagent merge`` writes it into a run
     - ``python:MODULE:FACTORY``, or the name of an installed one: a data set of your own, with ``name=value,...`` as it
       takes them, see docs/extend.md; a file or folder of such a name goes before it
@@ -117,17 +124,21 @@ def open_dataset(
 
 
 def _opened(spec: str, text_template: str | None, *, crowds: bool) -> Dataset:
+    values = {"text": text_template, "crowds": TAKEN_AS if crowds else None}
+    beside = {name: value for name, value in values.items() if value is not None}
     scheme, _, rest = spec.partition(":")
-    for name, value in (("text", text_template), ("crowds", TAKEN_AS if crowds else None)):
-        if value is not None:
-            named = scheme if scheme in (*_SCHEMES, SCHEME) and (rest or scheme == "scenes") else None
-            spec = with_option(spec, named, name, value)
-            scheme, _, rest = spec.partition(":")
-    if scheme in _SCHEMES and (rest or scheme == "scenes"):
-        return _SCHEMES[scheme](spec)
+    if scheme in (*_SCHEMES, SCHEME) and (rest or scheme == "scenes"):
+        refuse_untaken(spec, scheme, beside)
+        if scheme != SCHEME:
+            return _SCHEMES[scheme](spec, beside) if beside else _SCHEMES[scheme](spec)
     if "\0" in spec or not spec:
         raise InputError(f"{spec!r:.80}: not a data set")
     path = Path(spec)
+    if beside:
+        file = path / "instances.json" if path.is_dir() and not _manifest_in(path) else path
+        if file.suffix.lower() != ".json" or file.name == "manifest.json" or not file.is_file():
+            refuse_untaken(spec, "a manifest", beside)
+        return coco_file(file, text=text_template, crowds=crowds)
     made: Dataset | None = None if path.exists() else make_extension(DATA, spec)
     if made is not None:
         return made

@@ -11,6 +11,7 @@ DAVIS345, the 345 frames used by interactive segmentation (``ROOT/img``, ``ROOT/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from segagent.core import InputError
@@ -20,10 +21,10 @@ from segagent.datasets.interactive import open_interactive
 from segagent.datasets.listed import ListedDataset, ListedSample, listing_fingerprint
 from segagent.datasets.mask_sources import LabelValue
 from segagent.datasets.sample import path_inside
-from segagent.datasets.spec_options import parse_spec, write_spec
+from segagent.datasets.spec_options import NOTHING, parse_spec, write_spec
 
 
-def open_davis(spec: str) -> ListedDataset:
+def open_davis(spec: str, beside: Mapping[str, str] = NOTHING) -> ListedDataset:
     """The data set of ``davis:ROOT[:by=2016|2017,split=train|val,resolution=480p,text=..]``.
 
     Raises ``InputError`` saying which file is missing, or naming the line of the list that is no sequence.
@@ -36,11 +37,12 @@ def open_davis(spec: str) -> ListedDataset:
             "resolution": ("480p", "1080p", "Full-Resolution"),
             "text": None,
         },
+        beside,
     )
     if (root / "img").is_dir() and (root / "gt").is_dir():
         if options.keys() - {"text"}:
             raise InputError(f"{spec!r:.200}: {root} holds DAVIS345 (img and gt), which has no splits")
-        return open_interactive(spec)
+        return open_interactive(spec, beside)
     split, resolution = options.get("split", "val"), options.get("resolution", "480p")
     wanted = (
         f"DAVIS needs JPEGImages/{resolution}, Annotations/{resolution} and ImageSets in {root}, "

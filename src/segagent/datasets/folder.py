@@ -7,9 +7,8 @@ The manifest is one JSON object whose ``samples`` is a list of objects with ``im
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from segagent.core import BoolMask, Image, InputError, empty_mask
 from segagent.core.texts import parse_json, read_file
 from segagent.datasets.listed import id_of, is_missing
 from segagent.datasets.mask_sources import NoMask
-from segagent.datasets.sample import ListedGroup, content_fingerprint, grouped, path_inside
+from segagent.datasets.sample import GroupsAtHand, content_fingerprint, grouped, path_inside
 from segagent.imaging import load_image, load_mask_with_ignore
 
 
@@ -57,7 +56,7 @@ class FolderSample:
         return load_mask_with_ignore(self.mask, image.height, image.width)
 
 
-class FolderDataset:
+class FolderDataset(GroupsAtHand):
     """The samples of a folder's ``manifest.json``, sized, indexable and lazy; images are opened one at a time."""
 
     def __init__(self, folder: str | Path) -> None:
@@ -65,16 +64,12 @@ class FolderDataset:
         content = read_file(self.folder / "manifest.json", "a data set folder holds a manifest.json")
         self.fingerprint = content_fingerprint(content)
         self._samples = _samples(self.folder, content)
+        self._groups = grouped(self._samples)
 
     @property
     def spec(self) -> str:
         """The folder's absolute path."""
         return str(self.folder.resolve())
-
-    @property
-    def num_images(self) -> int:
-        """How many different images the samples are about."""
-        return len(self._groups)
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -85,17 +80,9 @@ class FolderDataset:
     def __getitem__(self, index: int) -> FolderSample:
         return self._samples[index]
 
-    def groups(self) -> Iterator[ListedGroup]:
-        """See :class:`segagent.datasets.Dataset`."""
-        return iter(self._groups)
-
     def load_image(self, name: str) -> Image:
         """See :class:`segagent.datasets.Dataset`."""
         return load_image(path_inside(self.folder, name, str(self.folder), "image"))
-
-    @cached_property
-    def _groups(self) -> Sequence[ListedGroup]:
-        return grouped(self._samples)
 
 
 def _samples(folder: Path, content: bytes) -> tuple[FolderSample, ...]:

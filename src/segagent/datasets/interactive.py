@@ -17,6 +17,7 @@ Nobody wrote sentences for these. The category is the file name's words before i
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from segagent.core import InputError
@@ -24,19 +25,19 @@ from segagent.datasets.hqseg import paired_names, thin_text
 from segagent.datasets.listed import ListedDataset, ListedSample, listing_fingerprint
 from segagent.datasets.mask_sources import LabelValue, MaskFile
 from segagent.datasets.sample import path_inside
-from segagent.datasets.spec_options import parse_spec, write_spec
+from segagent.datasets.spec_options import NOTHING, parse_spec, write_spec
 
 _FOLDERS = {"grabcut": ("data_GT", "boundary_GT"), "berkeley": ("images", "masks"), "davis": ("img", "gt")}
 _SOURCE = "the data sets that https://github.com/SamsungLabs/ritm_interactive_segmentation links to"
 
 
-def open_interactive(spec: str) -> ListedDataset:
+def open_interactive(spec: str, beside: Mapping[str, str] = NOTHING) -> ListedDataset:
     """The data set of ``grabcut:ROOT[:text=..]`` or ``berkeley:ROOT[:text=..]``; also DAVIS345's ``img`` and ``gt``.
 
     Raises ``InputError`` saying which folder or mask is missing.
     """
     scheme = spec.partition(":")[0]
-    root, options = parse_spec(spec, {"text": None})
+    root, options = parse_spec(spec, {"text": None}, beside)
     images, masks = _FOLDERS[scheme]
     wanted = f"{scheme} needs folders {images!r} and {masks!r} in {root}, from {_SOURCE}"
     names = paired_names(root, images, masks, wanted)

@@ -14,7 +14,7 @@ from functools import cached_property
 from segagent.core import BoolMask, Image, InputError
 from segagent.core.extensions import from_record
 from segagent.datasets.listed import fingerprint_of
-from segagent.datasets.sample import Dataset, Sample, SampleGroup
+from segagent.datasets.sample import Dataset, GroupsAtHand, Sample, SampleGroup
 
 SCHEME = "joined"
 
@@ -82,7 +82,7 @@ class _JoinedGroup:
         return [JoinedSample(one, part) for part, group in self.groups for one in group.samples()]
 
 
-class JoinedDataset:
+class JoinedDataset(GroupsAtHand):
     """The samples of ``parts``, (part, its data set) each, in order. See :class:`segagent.datasets.Dataset`.
 
     ``categories``: those that any part lists, each name once, in the order of the parts.
@@ -119,19 +119,10 @@ class JoinedDataset:
         """See :class:`segagent.datasets.Dataset`."""
         return fingerprint_of(*(told for part, one in self.parts for told in (part.ids, part.images, one.fingerprint)))
 
-    @property
-    def num_images(self) -> int:
-        """See :class:`segagent.datasets.Dataset`."""
-        return len(self._groups)
-
     def __iter__(self) -> Iterator[Sample]:
         for part, dataset in self.parts:
             for sample in dataset:
                 yield JoinedSample(sample, part)
-
-    def groups(self) -> Iterator[SampleGroup]:
-        """See :class:`segagent.datasets.Dataset`."""
-        return iter(self._groups)
 
     def load_image(self, name: str) -> Image:
         """See :class:`segagent.datasets.Dataset`."""
@@ -155,5 +146,5 @@ class JoinedDataset:
         return {name: _JoinedGroup(name, tuple(groups)) for name, groups in found.items()}
 
     @cached_property
-    def _groups(self) -> list[_JoinedGroup]:
+    def _groups(self) -> Sequence[SampleGroup]:  # type: ignore[override]  # made when it is needed
         return list(self._by_name.values())

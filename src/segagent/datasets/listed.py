@@ -7,12 +7,11 @@ import math
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from segagent.core import BoolMask, Image, InputError
-from segagent.datasets.sample import ListedGroup, Sample, SampleGroup, grouped, path_inside
+from segagent.datasets.sample import GroupsAtHand, SampleGroup, grouped, path_inside
 from segagent.imaging import load_image, stored_size
 
 
@@ -69,69 +68,15 @@ class ListedSample:
             raise InputError(f"{self.where}: {error}") from error
 
 
-class ListedDataset:
-    """Samples at hand, sized and indexable. See :class:`segagent.datasets.Dataset`.
+class GroupedDataset(GroupsAtHand):
+    """Images at hand, whose samples are looked up one image at a time. See :class:`segagent.datasets.Dataset`.
 
     Args:
         spec: what ``open_dataset`` makes it from again.
         fingerprint: of the annotations and options.
-        samples: in the data set's order.
+        groups: image by image; they must be cheap, for example one file name each.
         images_dir: the folder below which all images lie.
-        num_skipped: how many annotated objects or sentences were left out on purpose (crowds, say).
         categories: those that the source lists, in its order, whether or not an object has them.
-        notes: what people should be told about the data set, a line each: above all what was left out.
-    """
-
-    def __init__(
-        self,
-        spec: str,
-        fingerprint: str,
-        samples: Sequence[ListedSample],
-        images_dir: Path,
-        num_skipped: int = 0,
-        categories: Sequence[str] = (),
-        notes: Sequence[str] = (),
-    ) -> None:
-        self.spec = spec
-        self.fingerprint = fingerprint
-        self.images_dir = images_dir
-        self.num_skipped = num_skipped
-        self.categories = tuple(categories)
-        self.notes = tuple(notes)
-        self._samples = tuple(samples)
-
-    @property
-    def num_images(self) -> int:
-        """How many different images the samples are about."""
-        return len(self._groups)
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __iter__(self) -> Iterator[ListedSample]:
-        return iter(self._samples)
-
-    def __getitem__(self, index: int) -> ListedSample:
-        return self._samples[index]
-
-    def groups(self) -> Iterator[ListedGroup]:
-        """See :class:`segagent.datasets.Dataset`."""
-        return iter(self._groups)
-
-    def load_image(self, name: str) -> Image:
-        """See :class:`segagent.datasets.Dataset`."""
-        return load_image(path_inside(self.images_dir, name, self.spec, "image"))
-
-    @cached_property
-    def _groups(self) -> Sequence[ListedGroup]:
-        return grouped(self._samples)
-
-
-class GroupedDataset:
-    """Images at hand, whose samples are looked up one image at a time. See :class:`segagent.datasets.Dataset`.
-
-    ``images_dir`` and ``categories`` as in :class:`ListedDataset`; ``groups`` must be cheap, for example one file name
-    each.
     """
 
     def __init__(
@@ -148,22 +93,41 @@ class GroupedDataset:
         self.categories = tuple(categories)
         self._groups = groups
 
-    @property
-    def num_images(self) -> int:
-        """How many groups there are."""
-        return len(self._groups)
-
-    def __iter__(self) -> Iterator[Sample]:
-        for group in self._groups:
-            yield from group.samples()
-
-    def groups(self) -> Iterator[SampleGroup]:
-        """See :class:`segagent.datasets.Dataset`."""
-        return iter(self._groups)
-
     def load_image(self, name: str) -> Image:
         """See :class:`segagent.datasets.Dataset`."""
         return load_image(path_inside(self.images_dir, name, self.spec, "image"))
+
+
+class ListedDataset(GroupedDataset):
+    """Samples at hand, sized and indexable; iterating gives them in the order of ``samples``.
+
+    ``num_skipped``: how many annotated objects or sentences were left out on purpose (crowds, say). ``notes``: what
+    people should be told about the data set, a line each: above all what was left out.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        fingerprint: str,
+        samples: Sequence[ListedSample],
+        images_dir: Path,
+        num_skipped: int = 0,
+        categories: Sequence[str] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
+        super().__init__(spec, fingerprint, grouped(samples), images_dir, categories)
+        self.num_skipped = num_skipped
+        self.notes = tuple(notes)
+        self._samples = tuple(samples)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __iter__(self) -> Iterator[ListedSample]:
+        return iter(self._samples)
+
+    def __getitem__(self, index: int) -> ListedSample:
+        return self._samples[index]
 
 
 def told(value: object) -> str:

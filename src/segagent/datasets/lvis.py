@@ -8,13 +8,14 @@ parentheses to tell two meanings apart is left out ("bow_(weapon)" -> "bow").
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from segagent.core import InputError
 from segagent.datasets.coco import CocoDataset
 from segagent.datasets.listed import first_folder, objects_of, told
-from segagent.datasets.spec_options import parse_spec, write_spec
+from segagent.datasets.spec_options import NOTHING, parse_spec, write_spec
 
 TAKEN_AS = "objects"
 """What ``crowds=`` says: annotations that mark a crowd are objects like others."""
@@ -35,10 +36,10 @@ class LvisDataset(CocoDataset):
                 entry["name"] = re.sub(r"_?\([^)]*\)", "", entry["name"]).replace("_", " ").strip() or entry["name"]
 
 
-def open_coco(spec: str) -> CocoDataset:
+def open_coco(spec: str, beside: Mapping[str, str] = NOTHING) -> CocoDataset:
     """The data set of ``coco:FILE`` or ``lvis:FILE``, each ``[:text=the {category},images=FOLDER,crowds=objects]``."""
     scheme = spec.partition(":")[0]
-    file, options = parse_spec(spec, {"text": None, "images": None, "crowds": (TAKEN_AS,)})
+    file, options = parse_spec(spec, {"text": None, "images": None, "crowds": (TAKEN_AS,)}, beside)
     images, template, crowds = options.get("images"), options.get("text"), "crowds" in options
     if scheme == "coco":
         return coco_file(file, None if images is None else Path(images), template, crowds=crowds)

@@ -110,6 +110,25 @@ class ListedGroup:
         return self.listed
 
 
+class GroupsAtHand:
+    """What data sets share that have their groups in ``_groups``. See :class:`Dataset`."""
+
+    _groups: Sequence[SampleGroup]
+
+    @property
+    def num_images(self) -> int:
+        """How many groups there are."""
+        return len(self._groups)
+
+    def __iter__(self) -> Iterator[Sample]:
+        for group in self._groups:
+            yield from group.samples()
+
+    def groups(self) -> Iterator[SampleGroup]:
+        """See :class:`Dataset`."""
+        return iter(self._groups)
+
+
 def grouped(samples: Iterable[Sample]) -> list[ListedGroup]:
     """``samples`` image by image, in the order that :class:`Dataset` promises."""
     by_image: dict[str, list[Sample]] = {}

@@ -1,6 +1,6 @@
 """Specifications of the form ``scheme:PATH[:name=value,...]``, read strictly and written back.
 
-``--text-template`` and ``--crowds`` are such options, given beside the specification.
+``--text-template`` and ``--crowds`` are such options, which can be given beside the specification.
 """
 
 from __future__ import annotations
@@ -8,34 +8,33 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from segagent.core import SpecError
 
-_OPTIONS: dict[str, tuple[str, ...]] = {
-    "coco": ("text", "images", "crowds"),
-    "lvis": ("text", "images", "crowds"),
-    "voc": ("split", "text"),
-    "sbd": ("split", "text"),
-    "grabcut": ("text",),
-    "berkeley": ("text",),
-    "davis": ("by", "split", "resolution", "text"),
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+_BESIDE = {
+    "text": (
+        "the text template",
+        "the sentences of {} are its own",
+        ("coco", "lvis", "voc", "sbd", "grabcut", "berkeley", "davis"),
+    ),
+    "crowds": ("--crowds", "nothing in {} is left out as a crowd", ("coco", "lvis")),
 }
-"""The options of every scheme that has one of those that can be given beside it."""
-
-_WORDS = {
-    "text": ("the text template", "the sentences of {} are its own"),
-    "crowds": ("--crowds", "nothing in {} is left out as a crowd"),
-}
-"""What each is called, and why a data set has no use for it."""
+"""Options that can be given beside a specification: what each is called, why others have no use for it, who has."""
 
 
-def parse_spec(spec: str, options: Mapping[str, Sequence[str] | None]) -> tuple[Path, dict[str, str]]:
+def parse_spec(
+    spec: str, options: Mapping[str, Sequence[str] | None], beside: Mapping[str, str] = NOTHING
+) -> tuple[Path, dict[str, str]]:
     """Path and options of ``spec``, its scheme left off.
 
     Args:
         spec: the specification. A path may hold colons; values may hold commas and colons as long as what follows them
             does not look like another known option.
         options: known names, each with the values it may have, None for free text.
+        beside: options that were given beside the specification; one that it says too must be the same.
 
     Raises:
         SpecError: saying which options there are.
@@ -61,6 +60,9 @@ def parse_spec(spec: str, options: Mapping[str, Sequence[str] | None]) -> tuple[
         if allowed is not None and value not in allowed:
             raise SpecError(f"{spec!r:.200}: {name} must be one of {', '.join(allowed)}, got {value!r:.80}")
         found[name] = value
+    for name, value in beside.items():
+        if found.setdefault(name, value) != value:
+            raise SpecError(f"{spec!r:.200}: says {name}={found[name]!r:.80}, {_BESIDE[name][0]} is {value!r:.80}")
     return Path(path), found
 
 
@@ -84,30 +86,10 @@ def write_spec(scheme: str, path: Path, options: Mapping[str, str | None]) -> st
     return spec
 
 
-def with_option(spec: str, scheme: str | None, name: str, value: str) -> str:
-    """``spec`` with ``name=value`` among its options.
-
-    ``scheme`` is what stands before its first colon, None where it is a path. Raises ``SpecError`` for data sets
-    without that option, where ``spec`` gives it another value, and for a value that would be read as another option.
-    """
-    called, why_not = _WORDS[name]
-    takers = f"{called} goes with COCO files and with {', '.join(f'{s}:' for s, o in _OPTIONS.items() if name in o)}"
-    if scheme is None:
-        file = Path(spec)
-        if file.is_dir() and not any((file / one).is_file() for one in ("manifest.json", "manifest.jsonl")):
-            file /= "instances.json"
-        if file.suffix.lower() != ".json" or file.name == "manifest.json" or not file.is_file():
-            raise SpecError(f"{spec!r:.200}: {takers}; {why_not.format('a manifest')}")
-        spec, scheme = f"coco:{file}", "coco"
-    if name not in _OPTIONS.get(scheme, ()):
-        raise SpecError(f"{spec!r:.200}: {why_not.format(scheme)}; {takers}")
-    known = dict.fromkeys(_OPTIONS[scheme])
-    options = parse_spec(spec, known)[1]
-    if name in options:
-        if options[name] != value:
-            raise SpecError(f"{spec!r:.200}: says {name}={options[name]!r:.80}, {called} is {value!r:.80}")
-        return spec
-    joined = f"{spec}{',' if options else ':'}{name}={value}"
-    if parse_spec(joined, known)[1] != {**options, name: value}:
-        raise SpecError(f"{called} {value!r:.80} is empty or would be read as another option")
-    return joined
+def refuse_untaken(spec: str, scheme: str, beside: Mapping[str, str]) -> None:
+    """Raise ``SpecError`` where data sets of this scheme (or kind) take not all that was given ``beside`` ``spec``."""
+    for name in beside:
+        called, why_not, takers = _BESIDE[name]
+        if scheme not in takers:
+            others = ", ".join(f"{taker}:" for taker in takers)
+            raise SpecError(f"{spec!r:.200}: {why_not.format(scheme)}; {called} goes with COCO files and with {others}")

@@ -13,7 +13,7 @@ Void pixels are to be ignored. Classes written together are taken apart: "dining
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from segagent.datasets.listed import (
 from segagent.datasets.mask_sources import LabelValue
 from segagent.datasets.matlab import read_struct
 from segagent.datasets.sample import Sample, path_inside
-from segagent.datasets.spec_options import parse_spec, write_spec
+from segagent.datasets.spec_options import NOTHING, parse_spec, write_spec
 from segagent.imaging import load_image
 
 _CLASSES = [
@@ -46,13 +46,13 @@ _MAX_BYTES = 16 << 20
 _SPLITS = ("train", "val", "trainval")
 
 
-def open_voc(spec: str) -> GroupedDataset:
+def open_voc(spec: str, beside: Mapping[str, str] = NOTHING) -> GroupedDataset:
     """The data set of ``voc:ROOT[:split=train|val|trainval,text=..]``, ROOT a folder like ``VOCdevkit/VOC2012``.
 
     ``text=the {category}`` makes the sentences. Raises ``InputError`` for missing lists and lines that are no name; an
     annotation that cannot be used is a sample that fails.
     """
-    root, options = parse_spec(spec, {"split": _SPLITS, "text": None})
+    root, options = parse_spec(spec, {"split": _SPLITS, "text": None}, beside)
     split = options.get("split", "val")
     wanted = (
         f"PASCAL VOC needs JPEGImages, SegmentationObject, Annotations and "
@@ -66,9 +66,9 @@ def open_voc(spec: str) -> GroupedDataset:
     return GroupedDataset(again, _fingerprint("voc", content, options), groups, root / "JPEGImages", _categories())
 
 
-def open_sbd(spec: str) -> GroupedDataset:
+def open_sbd(spec: str, beside: Mapping[str, str] = NOTHING) -> GroupedDataset:
     """The data set of ``sbd:ROOT[:split=train|val,text=..]``, ROOT or ``dataset`` below it. As :func:`open_voc`."""
-    given, options = parse_spec(spec, {"split": _SPLITS[:2], "text": None})
+    given, options = parse_spec(spec, {"split": _SPLITS[:2], "text": None}, beside)
     places = (given, given / "dataset", given / "benchmark_RELEASE" / "dataset")
     root = next((place for place in places if (place / "inst").is_dir()), given)
     split = options.get("split", "val")

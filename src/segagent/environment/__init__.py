@@ -13,6 +13,7 @@ from segagent.environment.mdp import (
     step_batch,
     why_invalid,
 )
+from segagent.environment.replay import replay
 from segagent.environment.simulated import SimulatedAnnotator, box_around, random_clicks_start
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "next_click",
     "observe",
     "random_clicks_start",
+    "replay",
     "reset",
     "step",
     "step_batch",

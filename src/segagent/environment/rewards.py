@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -74,4 +75,4 @@ def reward_named(words: str) -> Reward:
                 f"reward {words!r:.120}: expected names joined by '+', each with a weight like 0.1* before it where "
                 f"wanted; the names are {', '.join(REWARDS)}"
             ) from error
-    return lambda turn: sum(weight * reward(turn) for weight, reward in parts)
+    return lambda turn: math.fsum(weight * reward(turn) for weight, reward in parts)

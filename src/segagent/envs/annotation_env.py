@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from segagent.core import (
     Action,
@@ -12,6 +12,7 @@ from segagent.core import (
     InputError,
     Observation,
     Pixels,
+    ReplyTokens,
     SegmentationTool,
     State,
     Step,
@@ -21,6 +22,7 @@ from segagent.core import (
 from segagent.core.trajectory import Start
 from segagent.datasets import Dataset, Sample, open_dataset
 from segagent.environment import Episode, StartSpec, Target, observe, reset, step, why_invalid
+from segagent.environment.replay import replay, start_of
 from segagent.environment.rewards import DEFAULT, Outcome, Reward, reward_named
 from segagent.environment.seeds import episode_seed
 from segagent.policies.chat import ChatFormat, load_format
@@ -103,6 +105,12 @@ class AnnotationEnv:
         made._episode = None
         return made
 
+    def branch(self) -> AnnotationEnv:
+        """Another environment in the same state of the same episode: several actions can be tried in it."""
+        made = copy.copy(self)
+        made._states, made._steps = list(self._states), list(self._steps)
+        return made
+
     @property
     def num_questions(self) -> int:
         """How many questions there are."""
@@ -122,8 +130,31 @@ class AnnotationEnv:
         self._steps: list[Step] = []
         return self._turn()
 
-    def act(self, action: Action | str) -> Turn:
-        """Carry out an action, or a reply in the environment's chat format. Raises ``ValueError`` after the end."""
+    def resume(self, trajectory: Trajectory, index: int | None = None) -> Turn:
+        """Go on with an episode on record: from its state ``index``, the last one where none is given.
+
+        Steps of other branches than that state's are left out. What comes is what would have come in the episode, byte
+        for byte: prompts in force and the tool's memory are made anew. Raises ``InputError`` for a record of a sample
+        that is not here or whose masks this tool does not make, ``ValueError`` for a state after which nothing comes.
+        """
+        number = next((n for n, one in enumerate(self._samples) if one.sample_id == trajectory.sample_id), None)
+        if number is None:
+            raise InputError(f"{self.dataset.spec}: has no sample {trajectory.sample_id!r:.100}")
+        at = len(trajectory.steps) if index is None else index
+        self.reset(number, start_of(trajectory))
+        path = trajectory.path_to(at)
+        self._states = replay(trajectory, at, self.episode.image, self._embedded[1], self.tool)
+        self._steps = [replace(trajectory.steps[n - 1], parent=place) for place, n in enumerate(path)]
+        self._state = self._states[-1]
+        if self._state.finished or self._state.num_steps >= self.max_steps:
+            raise ValueError(f"state {at} of episode {trajectory.sample_id!r:.100} is its end")
+        return self._turn()
+
+    def act(self, action: Action | str, tokens: ReplyTokens | None = None) -> Turn:
+        """Carry out an action, or a reply in the environment's chat format. Raises ``ValueError`` after the end.
+
+        ``tokens``: the reply as it was written, for the record.
+        """
         image, before = self.episode.image, self._state
         text, predicted = "", None
         if isinstance(action, str):
@@ -141,7 +172,16 @@ class AnnotationEnv:
             self._state.finished,
         )
         self._steps.append(
-            Step(action, text, encode_rle(self._state.mask), len(self._steps), reward=gained.after, invalid=invalid)
+            Step(
+                action,
+                text,
+                encode_rle(self._state.mask),
+                len(self._steps),
+                log_prob=None if tokens is None else sum(tokens.log_probs),
+                reward=gained.after,
+                invalid=invalid,
+                tokens=tokens,
+            )
         )
         # Finish as the last action that there was room for is an end of its own, too.
         finished = isinstance(action, Finish)
@@ -158,6 +198,11 @@ class AnnotationEnv:
     def state(self) -> State:
         """The state that the episode is in."""
         return self._state
+
+    @property
+    def observation(self) -> Observation:
+        """What a policy may see of it."""
+        return observe(self.episode, self._state)
 
     @property
     def iou(self) -> float:
@@ -196,7 +241,7 @@ class AnnotationEnv:
     def _turn(
         self, reward: float = 0.0, terminated: bool = False, truncated: bool = False, invalid: str | None = None
     ) -> Turn:
-        seen = observe(self.episode, self._state)
+        seen = self.observation
         return Turn(
             seen,
             self.format.prompt(seen),

@@ -42,9 +42,9 @@ def trl_rows(env: AnnotationEnv) -> list[dict[str, Any]]:
 
 
 INSTRUCTIONS = (
-    "Make a segmentation mask by clicks. First call look. Then click on parts of the object that the green layer "
-    "misses (click_object) and on parts beside the object that it covers (click_background), and call finish when the "
-    "layer covers the object and nothing else. Coordinates are pixels, x to the right and y down."
+    "Make a segmentation mask by clicks. Click on parts of the object that the green layer misses (click_object) and "
+    "on parts beside the object that it covers (click_background), and call finish when the layer covers the object "
+    "and nothing else. Coordinates are pixels, x to the right and y down."
 )
 
 
@@ -62,20 +62,17 @@ class TrlEnvironment:
         self._turn: Turn | None = None
         self._earned = 0.0
 
-    def reset(self, **row: Any) -> str:
-        """Begin the episode of a row; gives what is added to the prompt."""
+    def reset(self, **row: Any) -> Content:
+        """Begin the episode of a row; gives what is added to the prompt: what is asked, and the picture.
+
+        There is one in every prompt, also because TRL 1.16 ends with an error where some rollouts of a batch have seen
+        pictures and others, which are asked on, have not.
+        """
         self._earned = 0.0
         self._turn = self._env.reset(int(row["index"]))
         image = self._env.episode.image
-        return f"\nThe picture is {image.width} x {image.height}. Object: {quote(self._env.episode.text)}"
-
-    def look(self) -> Content:
-        """Look at the picture with the present mask in green.
-
-        Returns:
-            The picture and what there is to know.
-        """
-        return self._answer()
+        words = f"\nThe picture is {image.width} x {image.height}. Object: {quote(self._env.episode.text)}"
+        return [{"type": "text", "text": words}, {"type": "image", "image": PillowImage.fromarray(self._turn.picture)}]
 
     def click_object(self, x: int, y: int) -> Content:
         """Click on a part of the object that the green layer misses.

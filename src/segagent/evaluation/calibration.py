@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -198,7 +199,7 @@ def reliability(predicted: Sequence[float], true: Sequence[float], *, num_bins: 
 def expected_calibration_error(predicted: Sequence[float], true: Sequence[float], *, num_bins: int = 10) -> float:
     """Mean over samples of the distance between their bin's mean prediction and mean truth (ECE), in [0, 1]."""
     bins = reliability(predicted, true, num_bins=num_bins)
-    return sum(b.count * abs(b.mean_predicted - b.mean_true) for b in bins) / sum(b.count for b in bins)
+    return math.fsum(b.count * abs(b.mean_predicted - b.mean_true) for b in bins) / sum(b.count for b in bins)
 
 
 def _pair(predicted: Sequence[float], true: Sequence[float]) -> tuple[Floats, Floats]:

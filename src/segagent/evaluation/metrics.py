@@ -76,7 +76,7 @@ class Sums:
     def sum_of(self, name: str) -> Ratio:
         """Totals of the metric ``name``, above and below the line."""
         found = [self.images[image].ratios[name] for image in sorted(self.images) if name in self.images[image].ratios]
-        return sum(above for above, _ in found), sum(below for _, below in found)
+        return math.fsum(above for above, _ in found), math.fsum(below for _, below in found)
 
     def value_of(self, name: str) -> float:
         """The metric itself; nan where nothing was counted."""

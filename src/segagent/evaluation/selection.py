@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 from segagent.core import Finish, InvalidAction, Trajectory
 from segagent.search.stopping import best_scored
 
 Selection: TypeAlias = Literal["returned", "published", "last"]
-
-SELECTIONS: tuple[Selection, ...] = get_args(Selection)
 """``returned``: what the search returned. ``published``: see :func:`published_state`. ``last``: the newest mask."""
 
 

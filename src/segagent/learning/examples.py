@@ -7,12 +7,13 @@ them is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from segagent.core import (
     Action,
+    Box,
     Click,
     Finish,
     Image,
@@ -22,10 +23,19 @@ from segagent.core import (
     Rle,
     Trajectory,
     decode_rle,
+    empty_mask,
+    encode_rle,
 )
+from segagent.core.actions import action_from_dict, action_to_dict
 from segagent.environment import GenerationConfig
 
 Origin: TypeAlias = Literal["annotator", "kept", "replaced", "dropped"]
+
+EXAMPLES_SCHEMA = "segagent.examples/1"
+"""Of a record that holds examples about one sample."""
+
+Asks: TypeAlias = Literal["action", "box", "good"]
+"""What the policy is asked in an example: for its next action, for a first box, or whether the mask is good enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,7 @@ class Example:
     ``origin`` tells where the action comes from: the simulated ``annotator``, the policy's own action that was
     ``kept``, one that was ``replaced``, or one that was ``dropped`` because the annotator would have done no better
     (there is no action then).
+    ``asks``: which question it answers. Where that is "good", ``Finish`` says yes and any click no.
     """
 
     sample_id: str
@@ -47,6 +58,7 @@ class Example:
     current_iou: float
     action: Action | None
     origin: Origin
+    asks: Asks = "action"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +97,19 @@ def sft_examples(trajectory: Trajectory) -> list[Example]:
             action = Finish() if trajectory.stopped == "tau_stop" else None
         examples.append(_example(trajectory, index, action, "annotator"))
     return examples
+
+
+def box_example(trajectory: Trajectory) -> Example | None:
+    """The box that a trajectory begins with, as the answer to the question for a first box; None where there is none.
+
+    The policy sees the empty mask then, whose IoU is 0: there is an object to draw a box around.
+    """
+    box = next((prompt for prompt in trajectory.start.prompts if isinstance(prompt, Box)), None)
+    if trajectory.start.kind != "box" or box is None:
+        return None
+    nothing = encode_rle(empty_mask(trajectory.height, trajectory.width))
+    about = trajectory.sample_id, trajectory.image, trajectory.text
+    return Example(*about, nothing, 0.0, box, "annotator", "box")
 
 
 def raised(trajectory: Trajectory, index: int) -> bool:
@@ -142,6 +167,41 @@ def fates(examples: Iterable[Example]) -> dict[Origin, int]:
     origins = [e.origin for e in examples if e.action is not None or e.origin == "dropped"]
     names: tuple[Origin, ...] = ("kept", "replaced", "dropped")
     return {name: origins.count(name) for name in names}
+
+
+def examples_record(examples: Sequence[Example]) -> dict[str, Any]:
+    """Examples, at least one, about one and the same sample as a record; inverse of :func:`examples_of`."""
+    first = examples[0]
+    return {
+        "schema": EXAMPLES_SCHEMA,
+        "sample_id": first.sample_id,
+        "image": first.image,
+        "height": int(first.mask["size"][0]),
+        "width": int(first.mask["size"][1]),
+        "text": first.text,
+        "examples": [
+            {
+                "mask": one.mask["counts"],
+                "iou": one.current_iou,
+                "action": None if one.action is None else action_to_dict(one.action),
+                "origin": one.origin,
+                "asks": one.asks,
+            }
+            for one in examples
+        ],
+    }
+
+
+def examples_of(record: dict[str, Any]) -> list[Example]:
+    """Inverse of :func:`examples_record`. Raises ``ValueError``, ``KeyError`` or ``TypeError`` for a damaged one."""
+    names = str(record["sample_id"]), str(record["image"]), str(record["text"])
+    size = [int(record["height"]), int(record["width"])]
+    found = []
+    for one in record["examples"]:
+        action = None if one["action"] is None else action_from_dict(one["action"])
+        mask = cast(Rle, {"size": size, "counts": one["mask"]})
+        found.append(Example(*names, mask, float(one["iou"]), action, one["origin"], one["asks"]))
+    return found
 
 
 def _example(trajectory: Trajectory, index: int, action: Action | None, origin: Origin) -> Example:

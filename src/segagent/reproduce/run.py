@@ -127,8 +127,8 @@ class _Experiment:
                 name: {"steps": m.steps, "examples": m.examples, "seconds": m.seconds, "losses": m.losses}
                 for name, m in self._models[0].items()
             },
-            "training_seconds": sum(m.seconds for one in self._models for m in one.values()),
-            "episode_seconds": sum(one.trajectory.seconds for many in self._played.values() for one in many),
+            "training_seconds": math.fsum(m.seconds for one in self._models for m in one.values()),
+            "episode_seconds": math.fsum(one.trajectory.seconds for many in self._played.values() for one in many),
             "tables": tables,
         }
 

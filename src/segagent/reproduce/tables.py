@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -38,7 +39,7 @@ def complexity_table(curves: Mapping[str, Sequence[Sequence[float]]], max_clicks
         for name, clicks in needed.items():
             table["splits"].setdefault(name, {})[f"NoC@{level}"] = {
                 **bootstrap_ratio(clicks).to_dict(),
-                "failures": round(sum(one[f"failed@{level}"][0] for one in measured[name])),
+                "failures": round(math.fsum(one[f"failed@{level}"][0] for one in measured[name])),
                 "objects": len(clicks),
             }
         easy, hard = needed.values()

@@ -169,6 +169,23 @@ def placed_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             place = end
 
 
+def placed_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines behind the header with their offsets, checked by their checksums but not read as JSON.
+
+    A torn last line ends them. Raises ``InputError`` naming the file and line that is damaged.
+    """
+    with path.open("rb") as file:
+        offset = 0
+        for number, line in enumerate(file, start=1):
+            if _body(line) is None:
+                if next(file, None) is None:
+                    return
+                raise _damaged(path, number)
+            if number > 1:
+                yield offset, line
+            offset += len(line)
+
+
 def record_at(path: Path, place: int) -> dict[str, Any]:
     """The record whose line begins at the offset ``place``. Raises ``InputError`` where there is none (any more)."""
     try:
@@ -263,9 +280,13 @@ def _lines(file: BinaryIO, path: Path, skipped: int = 0) -> Iterator[tuple[int, 
         elif next(file, None) is None:
             return
         else:
-            raise InputError(
-                f"{path}, line {number}: damaged, no JSON object with the right checksum; remove the lines from here on"
-            )
+            raise _damaged(path, number)
+
+
+def _damaged(path: Path, line: int) -> InputError:
+    return InputError(
+        f"{path}, line {line}: damaged, no JSON object with the right checksum; remove the lines from here on"
+    )
 
 
 def _require_equal(path: Path, before: dict[str, Any], now: dict[str, Any], options: Mapping[str, str] | None) -> None:
@@ -289,23 +310,26 @@ def _line(value: Mapping[str, Any]) -> bytes:
 
 
 _CHECKSUM = re.compile(rb', "crc": "([0-9a-f]{8})"}\n\Z')
+_CHECKSUM_BYTES = 21
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
     """The object of a whole line whose checksum, if it has one (lines of earlier versions do not), is right."""
-    checksum = _CHECKSUM.search(line)
-    if checksum is not None:
-        body = line[: checksum.start()]
-        if zlib.crc32(body) != int(checksum[1], 16):
-            return None
-        line = body + b"}\n"
-    elif not line.endswith(b"\n"):
-        return None
+    body = _body(line)
     try:
-        record = json.loads(line)
+        record = None if body is None else json.loads(body)
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def _body(line: bytes) -> bytes | None:
+    """A whole line without its checksum, if it has one; None where that is wrong or the line is torn."""
+    checksum = _CHECKSUM.search(line, max(0, len(line) - _CHECKSUM_BYTES))
+    if checksum is None:
+        return line if line.endswith(b"\n") else None
+    body = line[: checksum.start()]
+    return body + b"}" if zlib.crc32(body) == int(checksum[1], 16) else None
 
 
 def _lock(file: io.FileIO, path: Path) -> None:

@@ -90,14 +90,20 @@ def with_embeddings(models: _M, embeddings: Mapping[str, object]) -> _M:
     return with_changes(models, tool=_HasLooked(models.tool, embeddings))
 
 
+def num_requests(models: Models) -> int:
+    """How many requests the tool that :func:`with_embeddings` gave these models has had; 0 for other tools."""
+    return models.tool.num_requests if isinstance(models.tool, _HasLooked) else 0
+
+
 class _HasLooked:
-    """A tool that has embedded some pictures already, and embeds none twice."""
+    """A tool that has embedded some pictures already, embeds none twice, and counts its requests."""
 
     def __init__(self, tool: SegmentationTool, embeddings: Mapping[str, object]) -> None:
         self._tool = tool
         self._embeddings = dict(embeddings)
         self.name = tool.name
         self.accepts_box = tool.accepts_box
+        self.num_requests = 0
         keep_origin(self, tool)
 
     def embed(self, images: Sequence[Image]) -> list[object]:
@@ -109,4 +115,5 @@ class _HasLooked:
 
     def segment(self, requests: Sequence[SegmentRequest]) -> list[Segmentation]:
         """See :class:`segagent.core.SegmentationTool`."""
+        self.num_requests += len(requests)
         return self._tool.segment(requests)

@@ -18,7 +18,7 @@ from segagent.core.failures import Failure
 from segagent.datasets import Sample, SampleGroup
 from segagent.datasets.loading import OncePicture
 from segagent.environment import Episode, Target
-from segagent.runs.models import Models, in_turns, unchanged, with_embeddings
+from segagent.runs.models import Models, in_turns, num_requests, unchanged, with_embeddings
 
 _M_contra = TypeVar("_M_contra", bound=Models, contravariant=True)
 _M = TypeVar("_M", bound=Models)
@@ -234,6 +234,7 @@ def _results(
 ) -> tuple[list[Record], dict[str, Any]]:
     """The records of an image, and what they cost."""
     records: list[Record] = []
+    before = num_requests(models)
     for one in image:
         if isinstance(one.found, dict):
             records.append(one.found)
@@ -248,7 +249,10 @@ def _results(
             records += kind.kept(one.sample, asked, result, models, share / len(one.found))
     distinct = {_key(place, asked): None for asked in _episodes(image)}
     played = [one for key in distinct for one in made[key] if not isinstance(one, str)]
-    return records, _cost(played, share * sum(bool(_episodes([one])) for one in image))
+    cost = _cost(played, share * sum(bool(_episodes([one])) for one in image))
+    # What keeping asked of the tool is in no trajectory.
+    cost["tool_calls"] += num_requests(models) - before
+    return records, cost
 
 
 def _cost(played: Sequence[Trajectory], seconds: float) -> dict[str, Any]:

@@ -268,6 +268,7 @@ def _take(run: _Run, family: list[_Child], config: SearchConfig) -> None:
                 Candidate(c.proposal.action, c.proposal.text, c.node.predicted_iou, c.proposal.asides) for c in others
             ),
             asides=proposal.asides,
+            tokens=proposal.tokens,
         )
     )
     run.node, run.at = node, len(run.steps)

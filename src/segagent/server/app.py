@@ -126,14 +126,25 @@ def _completion(policy: Policy, request: ChatRequest, proposals: list[Proposal],
                 "index": index,
                 "message": {"role": "assistant", "content": _text(request, proposal)},
                 "finish_reason": "stop",
-                "logprobs": None
-                if proposal.log_prob is None
-                else {"content": [{"token": "", "logprob": proposal.log_prob, "bytes": None, "top_logprobs": []}]},
+                "logprobs": _log_probs(request, proposal),
             }
             for index, proposal in enumerate(proposals)
         ],
         **_usage(proposals),
     }
+
+
+def _log_probs(request: ChatRequest, proposal: Proposal) -> dict[str, Any] | None:
+    """Of each token where the policy keeps them and its own words are sent, else of the whole; None where unknown."""
+    if proposal.log_prob is None:
+        return None
+    told = proposal.tokens if _text(request, proposal) == proposal.text else None
+    if told is None:
+        each = [("", proposal.log_prob)]
+    else:
+        names = [f"token_id:{one}" for one in told.ids] or list(told.texts)
+        each = list(zip(names or [""] * len(told.log_probs), told.log_probs, strict=True))
+    return {"content": [{"token": name, "logprob": value, "bytes": None, "top_logprobs": []} for name, value in each]}
 
 
 def _text(request: ChatRequest, proposal: Proposal) -> str:

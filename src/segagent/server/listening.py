@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from segagent.core import InputError, MissingExtraError
@@ -19,11 +19,13 @@ def listen(
     *,
     grace: int = 2,
     lifespan: Literal["on", "off"] = "off",
+    ending: Sequence[Callable[[], None]] = (),
 ) -> None:
     """Serve the ASGI application ``app``; port 0 takes a free one. ``ready`` is told the base URL.
 
     Once it is to stop, requests that are under way have ``grace`` seconds to be answered; new ones are not taken.
-    ``lifespan``: whether ``app`` is told when it starts and stops.
+    ``lifespan``: whether ``app`` is told when it starts and stops. ``ending``: called when it is to stop, so that what
+    would never end by itself does.
 
     Raises ``InputError`` if the address cannot be used, ``MissingExtraError`` without uvicorn.
     """
@@ -49,4 +51,11 @@ def listen(
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{listener.getsockname()[1]}")
         config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, ws="none", timeout_graceful_shutdown=grace)
-        uvicorn.Server(config).run(sockets=[listener])
+
+        class Server(uvicorn.Server):
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                for one in ending:
+                    one()
+                await super().shutdown(sockets)
+
+        Server(config).run(sockets=[listener])

@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 
 from segagent.annotation.batch import Run
 from segagent.annotation.interop import ExportOptions, export_run
-from segagent.annotation.interop.labels import numbered_labels
+from segagent.annotation.interop.answers import numbered_labels
 from segagent.annotation.interop.yolo import validation_images
 from segagent.core import InputError, encode_rle
 from segagent.datasets import CocoDataset, FolderDataset, open_dataset

@@ -13,10 +13,22 @@ from interop_runs import HEIGHT, WIDTH, AreaPolicy, folder_data_set, make_run
 from PIL import Image as PillowImage
 
 from segagent.annotation.batch import Models, Run
-from segagent.annotation.interop import cvat_function
+from segagent.annotation.interop import cvat_clicks, cvat_function
 from segagent.annotation.interop.detections import detections_of
-from segagent.core import InputError, MissingExtraError, Observation, Proposal, RefusedError
+from segagent.core import (
+    Box,
+    Click,
+    Image,
+    InputError,
+    MissingExtraError,
+    Observation,
+    Proposal,
+    RefusedError,
+    State,
+    empty_mask,
+)
 from segagent.datasets.coco_masks import decode_segmentation
+from segagent.environment import step
 from segagent.search import SearchConfig
 from segagent.tools.fake import DiscTool
 
@@ -54,6 +66,7 @@ def test_detections(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("supervision", lambda run: list(detections_of(run))),
         ("cvat_sdk", lambda run: cvat_function.create("disc", policy="embedded", tool="disc")),
+        ("cvat_sdk", lambda run: cvat_clicks.create("disc")),
     ],
 )
 def test_what_is_missing_is_named(
@@ -80,12 +93,20 @@ class StandIn:
         return ("mask", number, points)
 
     @staticmethod
+    def InteractionFunctionSpec(**more: Any) -> Any:  # noqa: N802
+        return more
+
+    @staticmethod
+    def InteractionResultShape(type: str, points: list[float]) -> Any:  # noqa: N802
+        return SimpleNamespace(type=type, points=points)
+
+    @staticmethod
     def polygon(number: int, points: list[float]) -> Any:
         return ("polygon", number, points)
 
 
 def test_cvat_function(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cvat_function, "_auto_annotation", lambda: StandIn)
+    monkeypatch.setattr(cvat_function, "auto_annotation", lambda: StandIn)
     models = Models(AreaPolicy(), DiscTool(5))
     function = cvat_function.DetectionFunction(
         {"disc": ("a disc",), "ghost": ("a ghost",)}, models, SearchConfig(max_steps=1)
@@ -128,7 +149,7 @@ class RefusingPolicy(AreaPolicy):
 def test_a_cvat_label_without_an_answer_takes_no_other_with_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(cvat_function, "_auto_annotation", lambda: StandIn)
+    monkeypatch.setattr(cvat_function, "auto_annotation", lambda: StandIn)
     texts = {"a": ("a secret",), "b": ("a disc", "the secret", "the disc")}
     function = cvat_function.DetectionFunction(texts, Models(RefusingPolicy(), DiscTool(5)), SearchConfig(max_steps=1))
     context = SimpleNamespace(frame_name="7.png", conf_threshold=None, conv_mask_to_poly=False)
@@ -141,7 +162,7 @@ def test_a_cvat_label_without_an_answer_takes_no_other_with_it(
 
 
 def test_cvat_labels_are_mapped_to_sentences_by_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cvat_function, "_auto_annotation", lambda: StandIn)
+    monkeypatch.setattr(cvat_function, "auto_annotation", lambda: StandIn)
     file = tmp_path / "labels.json"
     file.write_text('{"dog": "the dog ", "cup; red": ["the red cup", "the cup"]}')
 
@@ -189,3 +210,56 @@ def test_cvat_function_with_the_real_sdk(tmp_path: Path) -> None:
     assert (shape.type.value, shape.label_id) == ("mask", 0)
     decoded = masks.decode_mask(shape.points, image_width=WIDTH, image_height=HEIGHT)
     assert shape.points == masks.encode_mask(decoded)
+
+
+def prompts(positive: Any = (), negative: Any = (), box: Any = None) -> Any:
+    return SimpleNamespace(pos_points=positive, neg_points=negative, bounding_box=box)
+
+
+def clicked(*given: Click | Box) -> Any:
+    tool = DiscTool(5)
+    image = Image.of(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    state = State(empty_mask(HEIGHT, WIDTH))
+    for prompt in given:
+        state = step(tool.embed([image])[0], state, prompt, tool)
+    return state.mask
+
+
+def drawn(points: Sequence[float]) -> Any:
+    left, top, right, bottom = (int(number) for number in points[-4:])
+    mask = np.zeros((HEIGHT, WIDTH), np.bool_)
+    runs = [int(number) for number in points[:-4]]
+    box = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(bottom - top + 1, right - left + 1)
+    mask[top : bottom + 1, left : right + 1] = box
+    return mask
+
+
+def check_clicks(function: Any) -> None:
+    prepared = function.preprocess_image(None, PillowImage.new("L", (WIDTH, HEIGHT)))
+    right, low = WIDTH - 1, HEIGHT - 1
+    for asked, expected in (
+        (prompts([(10.9, 8.0)]), [Click(10, 8, True)]),
+        (prompts([(10.9, 8.0)], [(14.2, 8.5)]), [Click(10, 8, True), Click(14, 8, False)]),
+        (prompts([(WIDTH, HEIGHT)]), [Click(right, low, True)]),
+        (prompts(box=((3.2, 4.9), (20.1, 12.0))), [Box(3, 4, 21, 12)]),
+        (prompts([], [(6.0, 6.0)], ((-3.0, 4.0), (20.1, 12.0))), [Box(0, 4, 21, 12), Click(6, 6, False)]),
+    ):
+        (shape,) = function.detect(None, prepared, asked)
+        assert shape.type == "mask"
+        np.testing.assert_array_equal(drawn(shape.points), clicked(*expected))
+    assert function.detect(None, prepared, prompts()) == []
+    assert function.detect(None, prepared, prompts(box=((3.0, 4.0), (3.0, 9.0)))) == []
+
+
+def test_cvat_clicks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cvat_clicks, "auto_annotation", lambda: StandIn)
+    function = cvat_clicks.InteractionFunction(DiscTool(5))
+    assert function.spec == {"min_pos_points": 0, "min_neg_points": 0, "min_bounding_boxes": 0}
+    check_clicks(function)
+
+
+def test_cvat_clicks_with_the_real_sdk() -> None:
+    sdk: Any = pytest.importorskip("cvat_sdk.auto_annotation")
+    function = cvat_clicks.InteractionFunction(DiscTool(5))
+    assert isinstance(function.spec, sdk.InteractionFunctionSpec)
+    check_clicks(function)

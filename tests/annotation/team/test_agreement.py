@@ -134,7 +134,8 @@ def test_words_after_seeing_do_not_count_unless_asked_for(run: Run) -> None:
     assert found.after_seeing
     assert found.num_after == 1
     assert [(one.words, one.iou) for one in found.compared] == [(("wrong", "wrong"), 1.0)]
-    assert agreement_of(run, after_seeing=True) == found
+    # As text, for a nan equals itself in a dataclass up to Python 3.12 only.
+    assert repr(agreement_of(run, after_seeing=True)) == repr(found)
     # What is passed over shows nothing.
     done(
         run, [event("verdict", "2", "ann", verdict="skip", seen=0), event("verdict", "2", "ben", verdict="ok", seen=3)]

@@ -225,7 +225,7 @@ def trained(tmp_path, monkeypatch):
     """Records what StaR trains, from what and on what; trains nothing."""
     asked = []
 
-    def note_only(policy, sets, out, recipe, *, fresh=False, resume=True, progress=quiet):
+    def note_only(policy, sets, out, recipe, **_):
         asked.append((policy, [(s.dataset.spec, list(s.examples)) for s in sets], out, recipe))
         out.mkdir(exist_ok=True)
         return TrainedModel(f"embedded:{out}", 1, 1, ((1, 0.5),), 0.0)

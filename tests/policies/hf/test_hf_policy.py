@@ -18,12 +18,22 @@ from safetensors.torch import load_file, save_file
 from tiny_checkpoints import make_llava, make_qwen25, make_qwen_vl
 
 from segagent.conformance.policies import PolicyConformance, observation
-from segagent.core import Click, Image, InvalidAction, Observation, SpecError, WeightsError, frozen_mask, total_usage
+from segagent.core import (
+    Click,
+    Image,
+    InvalidAction,
+    Observation,
+    SpecError,
+    Trajectory,
+    WeightsError,
+    frozen_mask,
+    total_usage,
+)
 from segagent.environment import Episode
 from segagent.policies import make_policy
-from segagent.policies.chat import FORMATS, ChatPolicy, Fixed, Multiples
+from segagent.policies.chat import FORMATS, ChatPolicy, Fixed, Multiples, ask
 from segagent.policies.hf.model import LocalModel
-from segagent.search import SearchConfig, rollout
+from segagent.search import SearchConfig, rollout, run_search
 from segagent.tools.fake import DiscTool
 
 MAKERS = {"qwen2.5": make_qwen25, "llava": make_llava, "qwen-vl": make_qwen_vl}
@@ -65,6 +75,38 @@ def test_loads_and_replies(name: str, policies: dict[str, ChatPolicy], folders: 
     assert spent.calls == 1
     assert spent.prompt_tokens > 100
     assert policy.name.startswith(f"hf:{folders[name]}?")
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_replies_keep_their_tokens_where_they_are_told_to(
+    name: str, policies: dict[str, ChatPolicy], folders: dict[str, Path]
+) -> None:
+    assert all(one.tokens is None for row in policies[name].propose(LOOKS[:1]) for one in row)
+    policy = make_policy(f"hf:{folders[name]}?max_tokens=5&keep_tokens=1")
+    assert isinstance(policy, ChatPolicy)
+    model = policy.model
+    assert isinstance(model, LocalModel)
+    tokenizer = model.checkpoint.tokenizer
+    for look, row in zip(LOOKS, policy.propose(LOOKS, 2, temperature=1.0, seeds=[1, 2, 3]), strict=True):
+        for reply in row:
+            told = reply.tokens
+            assert told is not None
+            assert reply.log_prob == pytest.approx(sum(told.log_probs))
+            assert tokenizer.decode(list(told.ids), skip_special_tokens=False).startswith(reply.text)
+            # Read at once behind the prompt, they are as likely as they were when they were written one by one.
+            inputs = model._inputs([ask(policy.format, look)])
+            length, ids = inputs["input_ids"].shape[1], torch.tensor([told.ids])
+            for part, behind in (("input_ids", ids), ("attention_mask", torch.ones_like(ids))):
+                inputs[part] = torch.cat([inputs[part], behind], dim=1)
+            if "mm_token_type_ids" in inputs:
+                inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(ids)], dim=1)
+            with torch.no_grad():
+                logits = model.checkpoint.model(**inputs).logits[0, length - 1 : -1]
+            log_probs = torch.log_softmax(logits.float(), -1).gather(1, ids.T)[:, 0]
+            assert log_probs.tolist() == pytest.approx(told.log_probs, abs=1e-3)
+    (record,) = run_search([Episode(LOOKS[0].image, "the mug", "0")], policy, DiscTool(), SearchConfig(max_steps=2))
+    assert all(step.tokens is not None for step in record.steps)
+    assert Trajectory.from_dict(json.loads(json.dumps(record.to_dict()))) == record
 
 
 @pytest.mark.parametrize("config", [SearchConfig(max_steps=2), SearchConfig(max_steps=2, use_prm=False)])

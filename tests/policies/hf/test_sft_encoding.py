@@ -19,9 +19,10 @@ from tiny_checkpoints import make_llava, make_qwen3, make_qwen25, make_qwen_vl
 
 from segagent.core import Action, Box, Click, Finish, Image, InputError, InvalidAction, Undo, encode_rle
 from segagent.learning.examples import Example
-from segagent.learning.sft.hf.data import EncodedExamples, LeftOut, data_fingerprint, too_long, training_order
+from segagent.learning.sft.hf.data import EncodedExamples, LeftOut, data_fingerprint, too_long
 from segagent.learning.sft.hf.encoding import NOT_TAUGHT, Collator, Encoder
 from segagent.learning.sft.hf.model import is_vision, limit_pictures
+from segagent.learning.sft.hf.order import training_order
 from segagent.policies.chat import FORMATS, ask, parse_spec
 from segagent.policies.hf import checkpoint_format
 from segagent.policies.hf.loading import Checkpoint, load_checkpoint
@@ -168,14 +169,14 @@ def test_pictures_are_shrunk_to_leave_room_for_words(tmp_path: Path) -> None:
 
 def test_order_is_every_example_once_an_epoch() -> None:
     sets = [training_set(), training_set(*EXAMPLES[:2])]
-    order = training_order(sets, 18, seed=3)
-    assert len(order) == 18
+    assert len(training_order(sets, 18, seed=3)) == 18
+    order = training_order(sets, 18, seed=3).tolist()
     for epoch in (order[:7], order[7:14]):
-        assert {tuple(place) for place in epoch.tolist()} == {(0, n) for n in range(5)} | {(1, 0), (1, 1)}
-    assert order[:7].tolist() != order[7:14].tolist()
-    assert training_order(sets, 18, seed=3).tolist() == order.tolist()
-    assert training_order(sets, 18, seed=4).tolist() != order.tolist()
-    assert training_order(sets, 9, seed=3).tolist() == order[:9].tolist()
+        assert {tuple(place) for place in epoch} == {(0, n) for n in range(5)} | {(1, 0), (1, 1)}
+    assert order[:7] != order[7:14]
+    assert training_order(sets, 18, seed=3).tolist() == order
+    assert training_order(sets, 18, seed=4).tolist() != order
+    assert training_order(sets, 9, seed=3).tolist() == order[:9]
 
 
 def test_a_picture_is_kept_while_it_is_in_use(encoders: dict[str, Encoder]) -> None:

@@ -27,8 +27,8 @@ from segagent.environment import Episode
 from segagent.learning.examples import Example
 from segagent.learning.sft import Recipe, TrainedModel, default_recipe, load_recipe, train_policy_on
 from segagent.learning.sft.hf import recipe_name
-from segagent.learning.sft.hf.data import training_order
 from segagent.learning.sft.hf.model import is_vision
+from segagent.learning.sft.hf.order import training_order
 from segagent.policies import make_policy
 from segagent.policies.chat import ChatPolicy, ask
 from segagent.policies.hf.model import LocalModel

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from segagent.policies.hf.qwen_vl.config import QWenConfig
 from segagent.policies.hf.qwen_vl.model import QWenLMHeadModel
@@ -42,11 +42,33 @@ def _tokenizer(special: list[str], image: str) -> transformers.PreTrainedTokeniz
     )
 
 
-def make_qwen25(folder: Path) -> Path:
-    """A Qwen2.5-VL of two small layers; its picture processor takes 3136 to 50176 pixels."""
+def answering_tokenizer(special: list[str], image: str, answers: Sequence[str]) -> transformers.PreTrainedTokenizerFast:
+    """Knows a few whole answers, each as one token; whatever else stands between two tokens is one unknown one. So
+    prompts are short, and what a tiny model has to choose from is little.
+    """
+    vocabulary = {token: number for number, token in enumerate([*special, "[?]"])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[?]"))
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens(special)
+    tokenizer.add_tokens([AddedToken(answer, normalized=False) for answer in answers])
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        unk_token="[?]",
+        chat_template=_TEMPLATE.replace("IMAGE", image),
+    )
+
+
+def make_qwen25(folder: Path, answers: Sequence[str] = ()) -> Path:
+    """A Qwen2.5-VL of two small layers; its picture processor takes 3136 to 50176 pixels.
+
+    ``answers``: the only words that it knows, see :func:`answering_tokenizer`.
+    """
     names = ["endoftext", "im_start", "im_end", "vision_start", "vision_end", "image_pad", "video_pad"]
     special = [f"<|{name}|>" for name in names]
-    tokenizer = _tokenizer(special, "<|vision_start|><|image_pad|><|vision_end|>")
+    image = "<|vision_start|><|image_pad|><|vision_end|>"
+    tokenizer = answering_tokenizer(special, image, answers) if answers else _tokenizer(special, image)
     ids = dict(zip(names, tokenizer.convert_tokens_to_ids(special), strict=True))
     config = transformers.Qwen2_5_VLConfig(
         text_config={

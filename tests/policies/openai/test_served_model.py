@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ import pytest
 from loopback import Scripted, completion
 from PIL import Image as PillowImage
 
-from segagent.core import Click, Image, InvalidAction, Observation, SegAgentError, SpecError, empty_mask
+from segagent.core import Click, Image, InvalidAction, Observation, ReplyTokens, SegAgentError, SpecError, empty_mask
 from segagent.imaging import write_bytes
 from segagent.policies import with_known_format
 from segagent.policies.chat import FORMAT_FILE, FORMATS, Picture, Question, format_to_dict
 from segagent.policies.openai import (
+    Budget,
+    BudgetError,
     Patience,
     PictureEncoding,
     PolicyServerError,
@@ -194,6 +197,30 @@ def test_content_in_parts_usage_and_log_probs(made: list[ServedModel]) -> None:
     assert used.replies == 2
 
 
+@pytest.mark.parametrize(
+    ("tokens", "extra", "expected"),
+    [
+        (["Fin", "ish"], {}, ReplyTokens((-0.5, -0.25), texts=("Fin", "ish"))),
+        (["token_id:7", "token_id:9"], {}, ReplyTokens((-0.5, -0.25), ids=(7, 9))),
+        (["Fin", "ish"], {"token_ids": [7, 9]}, ReplyTokens((-0.5, -0.25), ids=(7, 9))),
+        (["Fin", "ish"], {"token_ids": [7]}, ReplyTokens((-0.5, -0.25), texts=("Fin", "ish"))),
+    ],
+)
+def test_tokens_are_kept_where_that_is_asked_for(
+    made: list[ServedModel], tmp_path: Path, tokens: list[str], extra: dict[str, Any], expected: ReplyTokens
+) -> None:
+    listed = [{"token": one, "logprob": value} for one, value in zip(tokens, (-0.5, -0.25), strict=True)]
+    choice = {"message": {"content": "Finish"}, "logprobs": {"content": listed}, **extra}
+    keeping = replace(FAST, log_probs=True, keep_tokens=True)
+    with Scripted(lambda body: (200, {}, json.dumps({"choices": [choice]}).encode())) as server:
+        for config in (FAST, keeping, keeping):
+            cached = model(server, made, config, cache=ReplyCache(tmp_path))
+            (reply,) = cached.reply([QUESTION], 1, temperature=0.0, seeds=None)[0]
+            assert reply.tokens == (expected if config.keep_tokens else None)
+            assert reply.log_prob == -0.75
+    assert [body.get("logprobs") for body in server.requests] == [None, True]  # The third reply was in the cache.
+
+
 def test_pictures_are_sent_as_asked(made: list[ServedModel]) -> None:
     lossless = Picture(PICTURE.pixels, "q", lossless=True)
     with Scripted(lambda body: completion(TEXT)) as server:
@@ -244,6 +271,33 @@ def test_cache_survives_damage(tmp_path: Path) -> None:
     (tmp_path / "replies.sqlite").write_bytes(b"this is no database, whatever its name says" * 50)
     with pytest.raises(SegAgentError, match="cache=off"):
         ReplyCache(tmp_path)
+
+
+def test_a_call_under_way_when_the_budget_ends_is_kept(made: list[ServedModel], tmp_path: Path) -> None:
+    def answer(_: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        time.sleep(0.2)
+        return completion(TEXT)
+
+    with Scripted(answer) as server:
+        served = model(server, made, ServedModelConfig(budget=Budget(calls=1)), cache=ReplyCache(tmp_path))
+        other = Question((PICTURE,), "another click")
+        with pytest.raises(BudgetError):
+            served.reply([QUESTION, other], 1, temperature=0.0, seeds=None)
+        again = model(server, made, cache=ReplyCache(tmp_path))
+        again.reply([QUESTION, other], 1, temperature=0.0, seeds=None)
+    assert (again.usage.cached, len(server.requests)) == (1, 2)
+
+
+def test_an_answer_that_arrives_while_stopping_is_kept(made: list[ServedModel], tmp_path: Path) -> None:
+    def answer(_: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        made[-1]._transport.stop()
+        return completion(TEXT)
+
+    with Scripted(answer) as server:
+        served = model(server, made, cache=ReplyCache(tmp_path))
+        assert texts(served.reply([QUESTION], 1, temperature=0.0, seeds=None)) == [[TEXT]]
+        with pytest.raises(PolicyServerError, match="stopped"):
+            served.reply([QUESTION], 2, temperature=0.5, seeds=[1])
 
 
 @pytest.mark.parametrize(

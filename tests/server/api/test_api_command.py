@@ -39,7 +39,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What would have been served; the command goes on as after Ctrl-C."""
     found: list[dict[str, Any]] = []
 
-    def listen(app: Any, host: str, port: int, ready: Any, grace: int) -> None:
+    def listen(app: Any, host: str, port: int, ready: Any, grace: int, ending: Any) -> None:
+        del ending
         found.append({"app": app, "host": host, "port": port, "grace": grace})
         ready(f"http://{host}:{port}")
         raise KeyboardInterrupt
@@ -69,6 +70,10 @@ def test_others_need_a_token(asked: list[dict[str, Any]]) -> None:
     client = TestClient(asked[0]["app"], base_url="http://127.0.0.1")
     assert client.get("/health").status_code == 401
     assert client.get("/health", headers={"authorization": f"Bearer {token}"}).status_code == 200
+    for given, status in ((f"anyone:{token}", 200), (f"{token}:", 401), ("anyone:wrong", 401), ("", 401)):
+        basic = base64.b64encode(given.encode()).decode()
+        assert client.get("/health", headers={"authorization": f"Basic {basic}"}).status_code == status
+    assert client.get("/health", headers={"authorization": "Basic é".encode("latin-1")}).status_code == 401
     assert "16" in said(*MODELS, "--token", "short", status=2)
 
 

@@ -20,12 +20,15 @@ import uvicorn
 
 from segagent.annotation.batch import open_run
 from segagent.annotation.batch.sampling import sample_to_check
-from segagent.core import encode_rle
+from segagent.annotation.people import Event, Standing, read_events, standings_of
+from segagent.core import decode_rle, encode_rle
 from segagent.imaging import save_png
 from segagent.server.review.app import create_review_app
 from segagent.server.review.session import Plan, ReviewSession
 
 HEIGHT, WIDTH = 64, 96
+NUM_IMAGES = 8
+"""Of the run that tests of the page begin with, with three objects each."""
 POLICY, TOOL = "python:cheap_models:CheapPolicy", "disc"
 _ROOT = Path(__file__).parents[3]
 
@@ -184,3 +187,21 @@ class Browser:
     def check(self) -> None:
         """Fail where the page's scripts did."""
         assert self.errors == []
+
+
+def events(run: Path) -> list[Event]:
+    return list(read_events(open_run(run)))
+
+
+def kinds(run: Path) -> list[str]:
+    return [event.kind for event in events(run)]
+
+
+def standing(run: Path, object_id: str) -> Standing:
+    return standings_of(open_run(run))[object_id]
+
+
+def mask(run: Path, object_id: str) -> Any:
+    rle = standing(run, object_id).now.mask
+    assert rle is not None
+    return decode_rle(rle)

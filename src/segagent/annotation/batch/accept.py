@@ -11,6 +11,7 @@ about their objects.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -123,7 +124,7 @@ def decide(run: Run, target_precision: float, iou_bar: float = 0.9, checked: str
         accepted=accepted,
         to_see=(*(masks[place].object_id for _, place in order), *absent),
         precision=None if threshold is None else known.reliance.share_good(free[free >= threshold]),
-        expected_bad=sum(1 - c for c, yes in zip(chance, taken, strict=True) if yes and c is not None),
+        expected_bad=math.fsum(1 - c for c, yes in zip(chance, taken, strict=True) if yes and c is not None),
         expected_good=_mean([c for c, mask in zip(chance, masks, strict=True) if not mask.gone]),
         expected_iou=_mean([e for e, yes in zip(expected, taken, strict=True) if yes]),
         expected_iou_all=_mean([e for e, mask in zip(expected, masks, strict=True) if not mask.gone]),
@@ -241,7 +242,7 @@ def _refitted(
         [*evidence.predicted, *(predicted for predicted, _ in measured)],
         [*evidence.true, *(value for _, value in measured)],
         weight=weights,
-        num_bins=num_bins(sum(weights)),
+        num_bins=num_bins(math.fsum(weights)),
     )
 
 

@@ -10,13 +10,13 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segagent.core import Image, InputError
 from segagent.core.texts import parse_json, read_text
 from segagent.datasets import Dataset, Sample, SampleGroup
+from segagent.datasets.sample import GroupsAtHand
 
 DOUBTFUL = "doubtful"
 _USAGE = "expected image=NAME or a pattern such as image=day1/*.jpg, category=NAME, id=ID, id=@FILE, or doubtful"
@@ -162,7 +162,7 @@ class _ChosenGroup:
         return [sample for sample in self.group.samples() if sample.sample_id in self.ids]
 
 
-class ChosenDataset:
+class ChosenDataset(GroupsAtHand):
     """The samples of ``source`` that ``only`` takes, doubts left aside; see :class:`segagent.datasets.Dataset`.
 
     ``warn`` is told of conditions that fit nothing. Raises ``InputError`` where no sample is left.
@@ -171,7 +171,7 @@ class ChosenDataset:
     def __init__(self, source: Dataset, only: Only, warn: Callable[[str], None] = lambda words: None) -> None:
         self.spec, self.fingerprint = source.spec, source.fingerprint
         self._source = source
-        self._groups: list[_ChosenGroup] = []
+        self._groups = groups = list[_ChosenGroup]()
         seen: list[tuple[str, str, str | None]] = []
         for group in source.groups():
             if not only.takes_image(group.image_name):
@@ -180,26 +180,13 @@ class ChosenDataset:
             known = [(one.sample_id, group.image_name, one.category or one.text) for one in group.samples()]
             seen += known
             if ids := frozenset(one[0] for one in known if only.takes(*one)):
-                self._groups.append(_ChosenGroup(group, ids))
-        if not self._groups:
+                groups.append(_ChosenGroup(group, ids))
+        if not groups:
             words = "; ".join(only.unknown(seen)) or "no object fits all of it"
             raise InputError(f"--only {only}: chooses nothing of {source.spec}: {words}")
         where = "the chosen images of " if only.images else ""
         for words in only.unknown(seen):
             warn(f"--only: {words} in {where}{source.spec}")
-
-    @cached_property
-    def num_images(self) -> int:
-        """How many images there is a chosen sample of."""
-        return len(self._groups)
-
-    def __iter__(self) -> Iterator[Sample]:
-        for group in self._groups:
-            yield from group.samples()
-
-    def groups(self) -> Iterator[SampleGroup]:
-        """See :class:`segagent.datasets.Dataset`."""
-        return iter(self._groups)
 
     def load_image(self, name: str) -> Image:
         """See :class:`segagent.datasets.Dataset`."""

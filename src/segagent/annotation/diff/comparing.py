@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segagent.annotation.diff.matching import Matching, Pair, match
+from segagent.annotation.diff.matching import AnnotationPair, Matching, match
 from segagent.annotation.diff.pictures import PictureMatch, match_pictures
 from segagent.annotation.diff.sources import Annotation, Source
 from segagent.annotation.interop.provenance import PROVENANCE_KEY
@@ -27,7 +27,7 @@ _MAX_VALUE = 200
 class Change:
     """A pair that differs. ``changes``: what, as (before, after) in words; "mask" is among them where pixels differ."""
 
-    pair: Pair
+    pair: AnnotationPair
     changes: dict[str, tuple[str, str]]
 
     def to_dict(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Diff:
     before: Source
     after: Source
     how: str
-    pairs: list[Pair]
+    pairs: list[AnnotationPair]
     changed: list[Change]
     removed: list[Annotation]
     added: list[Annotation]
@@ -140,7 +140,7 @@ def largest(changed: Sequence[Change], most: int) -> list[Change]:
     return sorted(masks, key=lambda one: -1.0 if one.pair.iou is None else one.pair.iou)[:most]
 
 
-def _changes(pair: Pair) -> dict[str, tuple[str, str]]:
+def _changes(pair: AnnotationPair) -> dict[str, tuple[str, str]]:
     before, after = pair.before, pair.after
     changes: dict[str, tuple[str, str]] = {}
     if pair.iou != 1:

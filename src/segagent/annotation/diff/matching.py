@@ -28,7 +28,7 @@ OVERLAP = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class AnnotationPair:
     """One object on both sides. ``iou`` of the two masks in [0, 1]; None where their images differ in size."""
 
     before: Annotation
@@ -38,10 +38,10 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Matched:
+class MatchedAnnotations:
     """``pairs`` in the order before, what only one side has, and ``how`` it was decided, in words."""
 
-    pairs: list[Pair]
+    pairs: list[AnnotationPair]
     removed: list[Annotation]
     added: list[Annotation]
     how: str
@@ -52,7 +52,7 @@ def match(
     after: Sequence[Annotation],
     how: Matching = "auto",
     pictures: PictureMatch = PictureMatch(),  # noqa: B008 - read only
-) -> Matched:
+) -> MatchedAnnotations:
     """Pair two lists of annotations whose RLEs are sound.
 
     ``how`` "auto": as the module tells; or one way alone. ``pictures``: what the images of ``after`` are called before.
@@ -73,10 +73,10 @@ def match(
         pairs = pairs + _by_overlap(old, [one for one in new if not one.added], pictures)
     removed, added = _left(before, after, pairs)
     place = {id(one): number for number, one in enumerate(before)}
-    return Matched(sorted(pairs, key=lambda pair: place[id(pair.before)]), removed, added, words)
+    return MatchedAnnotations(sorted(pairs, key=lambda pair: place[id(pair.before)]), removed, added, words)
 
 
-def _is_told(pair: Pair) -> bool:
+def _is_told(pair: AnnotationPair) -> bool:
     """Whether one side is an export that says of its mask that it is this object."""
     before, after = pair.before, pair.after
     if before.object_id is not None and before.object_id == after.object_id:
@@ -87,14 +87,14 @@ def _is_told(pair: Pair) -> bool:
 
 
 def _left(
-    before: Sequence[Annotation], after: Sequence[Annotation], pairs: Sequence[Pair]
+    before: Sequence[Annotation], after: Sequence[Annotation], pairs: Sequence[AnnotationPair]
 ) -> tuple[list[Annotation], list[Annotation]]:
     """What is in no pair."""
     old, new = {id(pair.before) for pair in pairs}, {id(pair.after) for pair in pairs}
     return [one for one in before if id(one) not in old], [one for one in after if id(one) not in new]
 
 
-def _by_id(before: Sequence[Annotation], after: Sequence[Annotation], pictures: PictureMatch) -> list[Pair]:
+def _by_id(before: Sequence[Annotation], after: Sequence[Annotation], pictures: PictureMatch) -> list[AnnotationPair]:
     told = all(any(one.object_id is not None for one in side) for side in (before, after))
 
     def name(one: Annotation) -> str:
@@ -109,11 +109,13 @@ def _by_id(before: Sequence[Annotation], after: Sequence[Annotation], pictures: 
     for a, b in found:
         same_size = a.rle["size"] == b.rle["size"]
         iou = 1.0 if a.rle == b.rle else next(ious) if same_size else None
-        pairs.append(Pair(a, b, iou, by_id=True))
+        pairs.append(AnnotationPair(a, b, iou, by_id=True))
     return pairs
 
 
-def _by_overlap(before: Sequence[Annotation], after: Sequence[Annotation], pictures: PictureMatch) -> list[Pair]:
+def _by_overlap(
+    before: Sequence[Annotation], after: Sequence[Annotation], pictures: PictureMatch
+) -> list[AnnotationPair]:
     """Pairs within images, best IoU first; the earlier in the file among equals."""
     groups: defaultdict[tuple[str, int, int], tuple[list[Annotation], list[Annotation]]]
     groups = defaultdict(lambda: ([], []))
@@ -121,7 +123,7 @@ def _by_overlap(before: Sequence[Annotation], after: Sequence[Annotation], pictu
         for one in given:
             image = pictures.name_before(one.image) if side else one.image
             groups[image, one.rle["size"][0], one.rle["size"][1]][side].append(one)
-    pairs: list[Pair] = []
+    pairs: list[AnnotationPair] = []
     for old, new in groups.values():
         if not old or not new:
             continue
@@ -136,5 +138,5 @@ def _by_overlap(before: Sequence[Annotation], after: Sequence[Annotation], pictu
             if a in free_old and b in free_new:
                 free_old.discard(a)
                 free_new.discard(b)
-                pairs.append(Pair(old[a], new[b], float(table[a, b]), by_id=False))
+                pairs.append(AnnotationPair(old[a], new[b], float(table[a, b]), by_id=False))
     return pairs

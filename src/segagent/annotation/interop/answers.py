@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from segagent.annotation.batch.folder import Run
-from segagent.annotation.interop.labels import numbered_labels
 from segagent.annotation.interop.provenance import left_provenance
 from segagent.annotation.people import GONE, LeftObject, objects_left, standings_of
 from segagent.core import BoolMask, Rle, decode_rle
 from segagent.core.rle import rle_areas
-from segagent.datasets import Dataset
+from segagent.datasets import BrokenSample, Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +225,19 @@ def _why_without(one: LeftObject) -> str:
     if one.record is None:
         return "the run has not come to it" if one.failure is None else one.failure.reason
     return "not_found" if one.record.outcome == "not_found" else "empty"
+
+
+def numbered_labels(dataset: Dataset, used: Iterable[str]) -> dict[str, int]:
+    """Every label with its number, from 0: the categories that the source lists, in its order, then all others.
+
+    So all exports of all runs over one data set, and over files that share their list of categories, number labels
+    alike. The others are those of the data set's samples (the category, or the sentence where there is none), in its
+    order; it is gone through only where the source lists no categories, or not all that are ``used``.
+    """
+    listed: Sequence[str] = getattr(dataset, "categories", ())
+    labels = dict.fromkeys(listed)
+    wanted = dict.fromkeys(used)
+    if not listed or not wanted.keys() <= labels.keys():
+        samples = (sample for sample in dataset if not isinstance(sample, BrokenSample))
+        labels |= dict.fromkeys(sample.category or sample.text for sample in samples)
+    return {label: number for number, label in enumerate(labels | wanted)}

@@ -53,7 +53,7 @@ def decode_brush(stream: Any, height: int, width: int) -> BoolMask:
     if not isinstance(stream, list) or not all(type(byte) is int and 0 <= byte <= 255 for byte in stream):
         raise ValueError("brush RLE must be a list of bytes")
     bits = np.unpackbits(np.array(stream, np.uint8))
-    reader = _Reader(bits)
+    reader = _BitReader(bits)
     count, word = reader.number(32), reader.number(5) + 1
     sizes = [reader.number(4) + 1 for _ in range(4)]
     if count != height * width * _CHANNELS:
@@ -72,7 +72,7 @@ def decode_brush(stream: Any, height: int, width: int) -> BoolMask:
     return frozen_mask(values.reshape(height, width, _CHANNELS)[:, :, 3] > 127)
 
 
-class _Reader:
+class _BitReader:
     def __init__(self, bits: Bits) -> None:
         self._bits, self._place = bits, 0
 

@@ -52,6 +52,12 @@ def mask_runs(mask: BoolMask) -> tuple[list[int], int, int, int, int]:
     return [int(run) for run in runs], box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0
 
 
+def mask_points(mask: BoolMask) -> list[float]:
+    """A mask as the points of a shape in CVAT's interface: run lengths, left, top, right, bottom. Not an empty one."""
+    runs, left, top, width, height = mask_runs(mask)
+    return [*runs, left, top, left + width - 1, top + height - 1]
+
+
 def label_definitions(labels: dict[str, int]) -> list[dict[str, Any]]:
     """The labels and their attributes as CVAT's "Raw" editor of a new task takes them."""
     attributes = [

@@ -23,12 +23,11 @@ from typing import Any
 import numpy as np
 
 from segagent.annotation.batch import Models, make_models
-from segagent.annotation.interop.cvat import mask_runs
+from segagent.annotation.interop.cvat import mask_points
+from segagent.annotation.interop.finding import FOUND, find, read_sentences
 from segagent.annotation.interop.polygons import outline
-from segagent.annotation.single import annotate_image, checked_text
+from segagent.annotation.single import checked_text
 from segagent.core import BoolMask, Image, InputError, MissingExtraError
-from segagent.core.texts import read_json
-from segagent.runs.playing import CANNOT_BE_PLAYED
 from segagent.search import SearchConfig
 
 _TOLERANCE = 1.0
@@ -42,7 +41,7 @@ def create(
     policy: str = "embedded",
     tool: str = "embedded",
     steps: int = 7,
-    found: float = 0.3,
+    found: float = FOUND,
     texts_file: str = "",
 ) -> DetectionFunction:
     """What ``cvat-cli`` calls with its ``-p`` parameters; ``labels`` and ``texts`` are separated by semicolons.
@@ -56,7 +55,7 @@ def create(
     if texts_file:
         if texts:
             raise InputError("texts and texts_file say the same thing twice; give one of them")
-        sentences = _sentences(Path(texts_file), names)
+        sentences = read_sentences(Path(texts_file), names)
     else:
         given = [text.strip() for text in texts.split(";")] if texts else names
         if not names or len(given) != len(names):
@@ -65,34 +64,14 @@ def create(
     return DetectionFunction(sentences, make_models(policy, tool), SearchConfig(max_steps=steps), found)
 
 
-def _sentences(path: Path, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """What a JSON file says to look for, by label; of all its labels where no ``names`` are given."""
-    wanted = 'expected an object of labels, each with a sentence or a list of them: {"dog": "the black dog"}'
-    content = read_json(path, wanted)
-    if not isinstance(content, dict) or not content:
-        raise InputError(f"{path}: {wanted}")
-    found: dict[str, tuple[str, ...]] = {}
-    for name, value in content.items():
-        listed = value if isinstance(value, list) else [value]
-        if not listed or not all(isinstance(text, str) for text in listed):
-            raise InputError(f"{path}, label {name!r:.80}: {wanted}")
-        try:
-            found[name] = tuple(checked_text(text) for text in listed)
-        except InputError as error:
-            raise InputError(f"{path}, label {name!r:.80}: {error}") from error
-    if missing := [name for name in names if name not in found]:
-        raise InputError(f"{path}: says nothing about the label {missing[0]!r:.80}; it has {', '.join(found)}")
-    return {name: found[name] for name in names} if names else found
-
-
 class DetectionFunction:
     """The interface of ``cvat_sdk.auto_annotation.DetectionFunction``; ``texts``: sentences by label."""
 
     def __init__(
-        self, texts: Mapping[str, Sequence[str]], models: Models, search: SearchConfig, found: float = 0.3
+        self, texts: Mapping[str, Sequence[str]], models: Models, search: SearchConfig, found: float = FOUND
     ) -> None:
         self._texts, self._models, self._search, self._found = texts, models, search, found
-        self._sdk = _auto_annotation()
+        self._sdk = auto_annotation()
 
     @property
     def spec(self) -> Any:
@@ -104,28 +83,24 @@ class DetectionFunction:
         """The shapes of one picture (a Pillow image); polygons where ``context`` wants those."""
         picture = Image.of(np.asarray(image.convert("RGB")))
         lowest = self._found if context.conf_threshold is None else context.conf_threshold
-        shapes = []
-        for number, (label, texts) in enumerate(self._texts.items()):
-            for text in texts:
-                try:
-                    made = annotate_image(picture, text, self._models.policy, self._models.tool, self._search)
-                except CANNOT_BE_PLAYED as error:
-                    _log.warning("%s, label %r, %r: left out: %s", context.frame_name, label, text, error)
-                    continue
-                mask = made.mask_at(made.returned)
-                predicted = made.predicted_iou_at(made.returned)
-                if mask.any() and (predicted is None or self._models.calibrated(predicted) >= lowest):
-                    shapes.append(self._shape(number, mask, as_polygon=context.conv_mask_to_poly))
-        return shapes
+        numbers = {label: number for number, label in enumerate(self._texts)}
+
+        def failed(label: str, text: str, error: Exception) -> None:
+            _log.warning("%s, label %r, %r: left out: %s", context.frame_name, label, text, error)
+
+        return [
+            self._shape(numbers[one.label], one.mask, as_polygon=context.conv_mask_to_poly)
+            for one in find(picture, self._texts, self._models, self._search, lowest, failed)
+        ]
 
     def _shape(self, number: int, mask: BoolMask, *, as_polygon: bool) -> Any:
         if as_polygon:
             return self._sdk.polygon(number, outline(mask, _TOLERANCE).ravel().tolist())
-        runs, left, top, width, height = mask_runs(mask)
-        return self._sdk.mask(number, [*runs, left, top, left + width - 1, top + height - 1])
+        return self._sdk.mask(number, mask_points(mask))
 
 
-def _auto_annotation() -> Any:
+def auto_annotation() -> Any:
+    """CVAT's module. Raises ``MissingExtraError`` without it."""
     try:
         from cvat_sdk import auto_annotation
     except ImportError as error:

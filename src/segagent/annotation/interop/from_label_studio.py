@@ -33,6 +33,8 @@ _SAID = (
 """What is said about a region or a task. Its value may repeat the region's."""
 _GEOMETRY = ("x", "points", "vertices", "rle", "imageDataURL")
 
+_FAR = 1e6
+"""Percent that no person draws; larger whole numbers are none that a fraction can be."""
 _SNAP = 1e-3
 """Pixels. Points on the border of two pixels belong to the one that begins there, whatever a percentage rounds to."""
 
@@ -78,7 +80,7 @@ def _annotation(task: dict[str, Any], annotation: dict[str, Any], where: str, sh
     for number, result in enumerate(results):
         kind, value = words(result.get("type")), result.get("value")
         name = words(result.get("id")) or f"region {number}"
-        label = _label(result)
+        label = label_of(result)
         if label is not None and kind not in _POINTS:
             labels.setdefault(name, label)
         if kind in _MASKS:
@@ -91,7 +93,7 @@ def _annotation(task: dict[str, Any], annotation: dict[str, Any], where: str, sh
     clicks: defaultdict[str, list[Click]] = defaultdict(list)
     for result in points:
         try:
-            clicks[_owner(result, list(regions))].append(_click(result))
+            clicks[_owner(result, list(regions))].append(click_of(result))
         except ValueError as error:
             yield Problem(f"{where}, key point {words(result.get('id'))}", str(error))
     for region, parts in regions.items():
@@ -135,7 +137,7 @@ def _entry(
         sure=True,
         label=label,
         size=size,
-        draw=partial(_drawn, parts, *size),
+        draw=partial(mask_of, parts, *size),
         # An accepted mask was imported as an annotation; as long as it is the same, nobody has looked at it.
         confirmed=accepted is not True,
         by=who.by,
@@ -146,7 +148,8 @@ def _entry(
     )
 
 
-def _drawn(parts: Sequence[dict[str, Any]], height: int, width: int) -> BoolMask:
+def mask_of(parts: Sequence[dict[str, Any]], height: int, width: int) -> BoolMask:
+    """The mask of a region's results, brushes and polygons: bool (height, width). Raises ``ValueError``."""
     united = np.zeros((height, width), np.bool_)
     for part in parts:
         value = part.get("value")
@@ -163,13 +166,14 @@ def _drawn(parts: Sequence[dict[str, Any]], height: int, width: int) -> BoolMask
 def _in_pixels(point: Any, height: int, width: int) -> tuple[float, float]:
     """A point in percent of the picture."""
     match point:
-        case [int() | float() as x, int() | float() as y]:
+        case [int() | float() as x, int() | float() as y] if max(abs(x), abs(y)) < _FAR:
             return float(x) * width / 100, float(y) * height / 100
         case _:
             raise ValueError(f"a point must be [x, y] in percent, got {point!r:.80}")
 
 
-def _click(result: dict[str, Any]) -> Click:
+def click_of(result: dict[str, Any]) -> Click:
+    """A key point as a click. Raises ``ValueError``."""
     height, width = length(result.get("original_height"), "height"), length(result.get("original_width"), "width")
     value = result.get("value")
     x, y = _in_pixels([value.get("x"), value.get("y")] if isinstance(value, dict) else None, height, width)
@@ -177,7 +181,7 @@ def _click(result: dict[str, Any]) -> Click:
         raise ValueError("the key point lies outside the picture")
     positive = result.get("is_positive")
     if not isinstance(positive, bool):
-        positive = _label(result) != "negative"
+        positive = label_of(result) != "negative"
     return Click(min(int(x + _SNAP), width - 1), min(int(y + _SNAP), height - 1), positive)
 
 
@@ -190,9 +194,10 @@ def _owner(result: dict[str, Any], regions: Sequence[str]) -> str:
     raise ValueError("belongs to no mask; give it the mask's region as its parent, or click in tasks with one mask")
 
 
-def _label(result: dict[str, Any]) -> str | None:
+def label_of(result: dict[str, Any]) -> str | None:
+    """The class that a region is given; None where it has none."""
     value = result.get("value")
-    for kind in ("brushlabels", "polygonlabels", "labels", "keypointlabels"):
+    for kind in ("brushlabels", "polygonlabels", "labels", "keypointlabels", "rectanglelabels"):
         labels = value.get(kind) if isinstance(value, dict) else None
         if isinstance(labels, list) and labels:
             return words(labels[0])

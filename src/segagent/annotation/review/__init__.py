@@ -10,7 +10,7 @@ from typing import Any
 from segagent.annotation.batch import Decision, Run, decide, summarise_run
 from segagent.annotation.batch.sampling import sample_to_check
 from segagent.annotation.people import objects_left, standings_of
-from segagent.annotation.review.entries import Entry, drawn, entries_of, num_records, ranked
+from segagent.annotation.review.entries import WorkItem, drawn, entries_of, num_records, ranked
 from segagent.annotation.review.page import review_page
 from segagent.annotation.review.pictures import draw_entries
 from segagent.annotation.review.tables import review_tables
@@ -65,7 +65,7 @@ def write_review(
         InputError: for a damaged run, a decision that cannot be made, and where nothing can be written.
     """
     folder = Path(out)
-    dataset = _opened(run, data)
+    dataset = data_of(run, data)
     decision = None if accept is None else decide(run, accept, accept_iou, checked)
     total = num_records(run)
     found = []
@@ -78,7 +78,7 @@ def write_review(
     added = [one for one in left if one.added and one.rle is not None]
     # The run knows nothing of new objects: they come last, and have no pictures here.
     entries = ranked(found) + [
-        Entry(len(found) + place, one.object_id, one.image, "added", one.text, one.category)
+        WorkItem(len(found) + place, one.object_id, one.image, "added", one.text, one.category)
         for place, one in enumerate(added)
     ]
     names = set(sample_to_check(run, sample, seed)) if sample else set()
@@ -122,7 +122,7 @@ def write_review(
     return Review(result, missing, decision)
 
 
-def _opened(run: Run, data: str | None) -> Dataset | str:
+def data_of(run: Run, data: str | None) -> Dataset | str:
     """Where pictures are read, or why they cannot be."""
     if data is not None:
         return open_dataset(data)

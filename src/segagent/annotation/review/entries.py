@@ -18,7 +18,7 @@ FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class WorkItem:
     """What the work list tells of one object.
 
     ``index`` counts the run's records. ``outcome`` is one of the run's, or :data:`FAILED`. IoUs in [0, 1]: predicted by
@@ -67,11 +67,11 @@ class Entry:
         }
 
 
-def entries_of(run: Run) -> Iterator[Entry]:
+def entries_of(run: Run) -> Iterator[WorkItem]:
     """An entry for each object of the run, in its order. Raises ``InputError`` where a record is damaged."""
     for index, record in enumerate(run.records()):
         if isinstance(record, Failure):
-            yield Entry(index, record.sample_id, record.image, FAILED, reason=record.reason)
+            yield WorkItem(index, record.sample_id, record.image, FAILED, reason=record.reason)
             continue
         try:
             yield _entry(index, record, run)
@@ -89,13 +89,13 @@ def num_records(run: Run) -> int:
         return max(sum(1 for _ in file) - 1, 0)
 
 
-def ranked(entries: Sequence[Entry]) -> list[Entry]:
+def ranked(entries: Sequence[WorkItem]) -> list[WorkItem]:
     """Worst first: failures, then objects not found, then the lowest ``order``.
 
     Where nothing was predicted, nothing speaks for the mask, so it goes before those with a prediction.
     """
 
-    def key(entry: Entry) -> tuple[int, float, int]:
+    def key(entry: WorkItem) -> tuple[int, float, int]:
         group = {FAILED: 0, "not_found": 1}.get(entry.outcome, 2)
         order = -math.inf if entry.order is None else entry.order
         return group, order if group == 2 else 0.0, entry.index
@@ -103,7 +103,7 @@ def ranked(entries: Sequence[Entry]) -> list[Entry]:
     return sorted(entries, key=key)
 
 
-def drawn(entries: Sequence[Entry], most: int) -> list[Entry]:
+def drawn(entries: Sequence[WorkItem], most: int) -> list[WorkItem]:
     """Which of the ranked ``entries`` to show pictures of, at most ``most``, in their order.
 
     Failed objects have no mask to show. Not to lose the scored masks behind many objects that were not found, those get
@@ -116,13 +116,13 @@ def drawn(entries: Sequence[Entry], most: int) -> list[Entry]:
     return absent + scored[: most - len(absent)]
 
 
-def _entry(index: int, record: ObjectRecord, run: Run) -> Entry:
+def _entry(index: int, record: ObjectRecord, run: Run) -> WorkItem:
     expected_given, expected = (run.calibrated(iou, record.doubts) for iou in (record.given_iou, record.predicted_iou))
     label = evidence = ""
     if record.outcome != "not_found":
         likely = likely_error(record, expected if record.outcome == "made" else expected_given)
         label, evidence = likely.label, likely.reason
-    return Entry(
+    return WorkItem(
         index=index,
         object_id=record.object_id,
         image=record.image,

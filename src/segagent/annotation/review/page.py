@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
 from segagent.annotation.review.browsing import CONTROLS, SCRIPT, STYLE
-from segagent.annotation.review.entries import Entry
+from segagent.annotation.review.entries import WorkItem
 from segagent.annotation.review.pictures import Shown
 from segagent.pages.elements import table_element, warning_element, whole_page
 from segagent.pages.panels import PANEL_STYLE, panels_element
@@ -40,7 +40,7 @@ _LEGEND = (
 def review_page(
     title: str,
     tables: Sequence[Table],
-    entries: Sequence[Entry],
+    entries: Sequence[WorkItem],
     shown: Mapping[int, Shown],
     *,
     warnings: Sequence[str] = (),
@@ -89,7 +89,7 @@ def review_page(
 
 def _rows(
     run: str,
-    on_page: Sequence[tuple[int, Entry]],
+    on_page: Sequence[tuple[int, WorkItem]],
     shown: Mapping[int, Shown],
     sampled: Collection[int],
     told: Mapping[str, str],
@@ -108,13 +108,13 @@ def _rows(
     return content.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _stands(stands: Mapping[str, tuple[str, str]], entry: Entry) -> str:
+def _stands(stands: Mapping[str, tuple[str, str]], entry: WorkItem) -> str:
     """How the object stands, and by whom, in words."""
     how, by = stands.get(entry.object_id, ("", ""))
     return f"{how} (by {by})" if how and by else how
 
 
-def _card(rank: int, entry: Entry, shown: Shown, said: Sequence[str], sampled: bool) -> str:
+def _card(rank: int, entry: WorkItem, shown: Shown, said: Sequence[str], sampled: bool) -> str:
     parts = [f'<article class="card" tabindex="-1" data-rank="{rank}"><h3>{rank}. {escape(entry.text)}</h3>']
     facts = [entry.outcome.replace("_", " "), *_scores(entry)]
     if entry.num_clicks:
@@ -135,7 +135,7 @@ def _card(rank: int, entry: Entry, shown: Shown, said: Sequence[str], sampled: b
     return "".join(parts) + "</article>"
 
 
-def _scores(entry: Entry) -> list[str]:
+def _scores(entry: WorkItem) -> list[str]:
     """What is thought of the given mask and of the answer; one line where they are one."""
     scores = []
     both = (

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segagent.annotation.batch import Decision, Run
-from segagent.annotation.review.entries import Entry
+from segagent.annotation.review.entries import WorkItem
 from segagent.pages.table import Table
 
 _BARS = 10
@@ -15,7 +15,7 @@ _BAR_LENGTH = 40
 
 
 def review_tables(
-    run: Run, summary: Mapping[str, Any], entries: Sequence[Entry], decision: Decision | None
+    run: Run, summary: Mapping[str, Any], entries: Sequence[WorkItem], decision: Decision | None
 ) -> list[Table]:
     """All tables of the page's top, in order. ``summary``: what ``summarise_run`` gives."""
     tables = [_counts(summary, entries)]
@@ -25,7 +25,7 @@ def review_tables(
     return [table for table in tables if table.rows]
 
 
-def _counts(summary: Mapping[str, Any], entries: Sequence[Entry]) -> Table:
+def _counts(summary: Mapping[str, Any], entries: Sequence[WorkItem]) -> Table:
     rows = [("objects", str(summary["objects"]))]
     rows += [(name.replace("_", " "), str(count)) for name, count in summary["outcomes"].items()]
     rows.append(("failed", str(len(summary["failed"]))))
@@ -40,7 +40,7 @@ def _counts(summary: Mapping[str, Any], entries: Sequence[Entry]) -> Table:
     return Table("Counts", ("", ""), tuple(rows))
 
 
-def _scores(entries: Sequence[Entry]) -> Table:
+def _scores(entries: Sequence[WorkItem]) -> Table:
     """How many objects there are by expected IoU of the answer."""
     counts = Counter(
         min(int(entry.expected_iou * _BARS), _BARS - 1)

@@ -9,20 +9,20 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segagent.annotation.review.entries import Entry
+from segagent.annotation.review.entries import WorkItem
 from segagent.imaging.writing import write_bytes
 
 WORKLIST_SCHEMA = "segagent.worklist/1"
 JSON_FILE = "worklist.json"
 CSV_FILE = "worklist.csv"
 
-_COLUMNS = ("rank", *Entry(0, "", "", "").to_dict(), "sampled", "decision", "standing", "by")
+_COLUMNS = ("rank", *WorkItem(0, "", "", "").to_dict(), "sampled", "decision", "standing", "by")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_worklist(
     folder: Path,
-    entries: Sequence[Entry],
+    entries: Sequence[WorkItem],
     summary: Mapping[str, Any],
     *,
     sampled: Collection[int] = (),

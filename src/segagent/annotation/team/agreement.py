@@ -27,7 +27,7 @@ Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class JudgedTwice:
     """One object that two people gave their word on. ``iou`` of their masks, in [0, 1], an absent object's being empty;
     None where one gave no mask or both say that it is absent.
     """
@@ -80,7 +80,7 @@ class Agreement:
 
     pairs: dict[tuple[str, str], Figures]
     all: Figures | None
-    compared: list[Compared]
+    compared: list[JudgedTwice]
     num_words: dict[str, int]
     num_after: int
     after_seeing: bool = False
@@ -146,7 +146,7 @@ def agreement_of(run: Run, *, after_seeing: bool = False, seed: int = 0) -> Agre
         raise InputError(
             f"{run.folder}: no object has the words of two people; deal some out to two: segagent split --overlap"
         )
-    by_pair: defaultdict[tuple[str, str], list[Compared]] = defaultdict(list)
+    by_pair: defaultdict[tuple[str, str], list[JudgedTwice]] = defaultdict(list)
     for both in compared:
         by_pair[both.people].append(both)
     shared = {object_id: words for object_id, words in own.items() if len(words) > 1}
@@ -217,9 +217,9 @@ def _word_of_mask(mask: Rle, answer: Rle | None) -> str:
     return "ok" if answer is not None and mask == answer else "wrong"
 
 
-def _compared(object_id: str, image: str, pair: tuple[str, str], words: dict[str, _Own]) -> Compared:
+def _compared(object_id: str, image: str, pair: tuple[str, str], words: dict[str, _Own]) -> JudgedTwice:
     first, second = words[pair[0]], words[pair[1]]
-    return Compared(object_id, image, pair, (first.word, second.word), _iou(first, second, object_id))
+    return JudgedTwice(object_id, image, pair, (first.word, second.word), _iou(first, second, object_id))
 
 
 def _iou(first: _Own, second: _Own, object_id: str) -> float | None:
@@ -234,7 +234,7 @@ def _iou(first: _Own, second: _Own, object_id: str) -> float | None:
     return float(np.count_nonzero(one & other) / union) if union else None
 
 
-def _pair_figures(ones: Sequence[Compared], seed: int) -> Figures:
+def _pair_figures(ones: Sequence[JudgedTwice], seed: int) -> Figures:
     codes = np.array([[WORDS.index(word) for word in one.words] for one in ones], np.int64)
     groups = [one.image for one in ones]
     kappa = bootstrap_statistic(lambda rows: cohens_kappa(codes[rows, 0], codes[rows, 1]), groups, seed=seed)
@@ -242,7 +242,7 @@ def _pair_figures(ones: Sequence[Compared], seed: int) -> Figures:
 
 
 def _all_figures(
-    shared: dict[str, dict[str, _Own]], images: dict[str, str], compared: Sequence[Compared], seed: int
+    shared: dict[str, dict[str, _Own]], images: dict[str, str], compared: Sequence[JudgedTwice], seed: int
 ) -> Figures:
     counts = np.zeros((len(shared), len(WORDS)), np.int64)
     for row, words in enumerate(shared.values()):
@@ -253,7 +253,7 @@ def _all_figures(
     return Figures(len(shared), _same(compared, seed), _of_several(alpha, groups), *_masks(compared, seed))
 
 
-def _same(ones: Sequence[Compared], seed: int) -> Interval:
+def _same(ones: Sequence[JudgedTwice], seed: int) -> Interval:
     groups = [one.image for one in ones]
     same = [float(one.words[0] == one.words[1]) for one in ones]
     return _of_several(bootstrap_ratio(same, groups=groups, seed=seed), groups)
@@ -264,7 +264,7 @@ def _of_several(interval: Interval, groups: Sequence[Hashable]) -> Interval:
     return interval if len(set(groups)) > 1 else Interval(interval.value, math.nan, math.nan)
 
 
-def _masks(ones: Sequence[Compared], seed: int) -> tuple[int, Interval | None]:
+def _masks(ones: Sequence[JudgedTwice], seed: int) -> tuple[int, Interval | None]:
     found = list(_ious(ones))
     if not found:
         return 0, None
@@ -272,7 +272,7 @@ def _masks(ones: Sequence[Compared], seed: int) -> tuple[int, Interval | None]:
     return len(found), _of_several(bootstrap_ratio([iou for iou, _ in found], groups=groups, seed=seed), groups)
 
 
-def _ious(ones: Sequence[Compared]) -> Iterator[tuple[float, Hashable]]:
+def _ious(ones: Sequence[JudgedTwice]) -> Iterator[tuple[float, Hashable]]:
     return ((one.iou, one.image) for one in ones if one.iou is not None)
 
 

@@ -84,7 +84,7 @@ def merge_runs(
     warnings = list(_differences(runs))
     batches, dataset = joined_batches(runs, warnings.append)
     with TemporaryFile() as aside:
-        objects = _Objects(aside, keep)
+        objects = _AllObjects(aside, keep)
         for place, batch in enumerate(batches):
             objects.take(place, batch)
         if not objects.places:
@@ -164,7 +164,7 @@ class _Word:
 
 
 @dataclass
-class _Objects:
+class _AllObjects:
     """The records of all runs, set aside in ``file``. ``places``: where each object's stands there.
 
     ``twice``: objects that several runs have. ``dropped``: runs and objects, whose word on them does not count.

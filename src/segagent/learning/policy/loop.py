@@ -174,16 +174,3 @@ def _groups(parameters: list[nn.Parameter], share: float) -> list[dict[str, Any]
 def put_channels_last(network: nn.Module) -> None:
     """Put the channels of the convolutions' weights last, in place: on a CPU they then take a quarter less time."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def load_average(folder: Path, name: str, network: nn.Module) -> None:
-    """Put the averaged weights of a stage's checkpoint into ``network``. Raises ``WeightsError`` where there is
-    none.
-    """
-    path = folder / f"{name}.pt"
-    if not path.exists():
-        raise WeightsError(f"stage {name!r} has left no checkpoint in {folder}; run it first")
-    try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["average"])
-    except (KeyError, RuntimeError) as error:
-        raise WeightsError(f"{path} is no checkpoint of this stage: {error}") from error

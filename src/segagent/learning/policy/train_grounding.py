@@ -282,7 +282,8 @@ def draw_chances(kinds: Sequence[str]) -> npt.NDArray[np.float64]:
     said = np.array([kind in (SAID, ABSENT_SAID) for kind in kinds])
     if said.any() and not said.all():
         chances[said] *= SAID_SHARE / (1 - SAID_SHARE) * chances[~said].sum() / chances[said].sum()
-    return chances / chances.sum()
+    shares: npt.NDArray[np.float64] = chances / chances.sum()
+    return shares
 
 
 @torch.no_grad()

@@ -5,22 +5,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from segagent.core import InputError, SpecError
+from segagent.learning.launcher import by_the_first, is_first, num_processes
 from segagent.learning.sft.data import TrainingSet, load_annotator_set
+from segagent.learning.sft.extras import Extras, Validation
 from segagent.learning.sft.recipe import Recipe, load_recipe, load_recipe_from
+from segagent.learning.sft.sets import annotator_sets, as_trajectories
 from segagent.learning.sft.trained import Fresh, TrainedModel, TrainingWatch, read_training_note, write_training_note
 
 __all__ = [
+    "Extras",
     "Fresh",
     "Recipe",
     "TrainedModel",
     "TrainingSet",
     "TrainingWatch",
+    "Validation",
     "default_recipe",
     "load_annotator_set",
     "load_recipe",
@@ -45,14 +50,17 @@ class PolicyTrainer(Protocol):
         fresh: Fresh,
         resume: bool,
         progress: TrainingWatch,
+        extras: Extras,
     ) -> TrainedModel:
         """Train; ``rest`` is what stands behind the scheme in the specification."""
         ...
 
 
-def _embedded(*args: Any, **options: Any) -> TrainedModel:
+def _embedded(*args: Any, extras: Extras, **options: Any) -> TrainedModel:
     from segagent.learning.sft.embedded import train_embedded
 
+    if extras.wanted:
+        raise InputError("validation, reports and sharding are for hf: models, not for the embedded one")
     return train_embedded(*args, **options)
 
 
@@ -93,6 +101,7 @@ def train_policy_on(
     fresh: Fresh = False,
     resume: bool = True,
     progress: TrainingWatch = lambda what, done, total, loss: None,
+    extras: Extras = Extras(),  # noqa: B008 - frozen
 ) -> TrainedModel:
     """Fine-tune the model behind the specification ``policy`` on ``sets``, into the folder ``out``.
 
@@ -109,9 +118,14 @@ def train_policy_on(
         raise InputError(
             f"policy {policy!r:.200}: object_weight and held_out are settings of the embedded model; leave them out"
         )
-    if not any(one.examples for one in sets):
+    if not any(len(one.examples) for one in sets):
         raise InputError("nothing to train on: the trajectories hold no example")
-    return trainer(rest, sets, Path(out), recipe, fresh=fresh, resume=resume, progress=progress)
+    train = partial(trainer, rest, sets, Path(out), recipe, fresh=fresh, progress=progress, extras=extras)
+    if policy.partition(":")[0] == "hf" or num_processes() == 1:
+        return train(resume=resume)
+    # Small enough for one process: the first one trains, the others are given what it made.
+    by_the_first(partial(train, resume=resume))
+    return train(resume=True)
 
 
 def train_sft(
@@ -123,14 +137,19 @@ def train_sft(
     fresh: Fresh = False,
     resume: bool = True,
     progress: TrainingWatch = lambda what, done, total, loss: None,
+    weights: Sequence[float] = (),
+    images: Path | None = None,
+    extras: Extras = Extras(),  # noqa: B008 - frozen
 ) -> TrainedModel:
     """:func:`train_policy_on` D_0, the files ``trajectories``; ``out``/training.json tells what it was made of.
 
-    That note is what self-improvement goes on from.
+    That note is what self-improvement goes on from. ``weights``: one per file, see :class:`TrainingSet`. ``images``:
+    the pictures of files in the published project's format.
     """
-    sets = [load_annotator_set(path) for path in trajectories]
-    trained = train_policy_on(policy, sets, out, recipe, fresh=fresh, resume=resume, progress=progress)
-    if os.environ.get("RANK", "0") == "0":  # Under a launcher one process speaks for all.
+    trajectories = as_trajectories(trajectories, images, out)
+    sets = annotator_sets(policy, trajectories, out, boxes=recipe.first_box, weights=weights)
+    trained = train_policy_on(policy, sets, out, recipe, fresh=fresh, resume=resume, progress=progress, extras=extras)
+    if is_first():
         note = {"kind": "sft", "scheme": policy.partition(":")[0], "policy": policy, "fresh": fresh}
         files = [str(Path(path).resolve()) for path in trajectories]
         write_training_note(out, {**note, "trajectories": files, "recipe": recipe.to_dict()})

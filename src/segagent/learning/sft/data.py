@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from segagent.core import InputError, Trajectory
 from segagent.core.extensions import from_record
@@ -16,10 +17,15 @@ from segagent.runs.journal import read_journal
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """``examples`` whose ``image`` and ``sample_id`` are those of ``dataset``."""
+    """``examples`` whose ``image`` and ``sample_id`` are those of ``dataset``.
+
+    ``weight``: how often they are drawn, compared with those of other sets; None for all sets draws each example of any
+    once an epoch.
+    """
 
     dataset: Dataset
     examples: Sequence[Example]
+    weight: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +50,24 @@ def open_annotator_file(path: str | Path) -> AnnotatorFile:
     Raises ``InputError`` naming the file where it is no such file, or its data set has moved or changed since.
     """
     header, _ = read_journal(path)
-    notes = header.get("notes")
+    return AnnotatorFile(Path(path), dataset_of(header, path))
+
+
+def dataset_of(header: Mapping[str, Any], path: str | Path) -> Dataset:
+    """The data set that the journal ``path`` with this header was made from.
+
+    Raises ``InputError`` naming the file where it names none, or one that has moved or changed since.
+    """
+    notes, config = header.get("notes"), header.get("config")
     spec = notes.get("dataset") if isinstance(notes, dict) else None
     if not isinstance(spec, str):
-        raise InputError(f"{path}: its header names no data set; expected a file of 'segagent trajectories'")
+        raise InputError(
+            f"{path}: its header names no data set; expected a file of 'segagent trajectories' or 'rollouts'"
+        )
     dataset = open_dataset(from_record(spec, path))
-    config = header.get("config")
     if not isinstance(config, dict) or config.get("dataset") != dataset.fingerprint:
         raise InputError(f"{path}: {spec} has changed since the trajectories were made; make them again")
-    return AnnotatorFile(Path(path), dataset)
+    return dataset
 
 
 def load_annotator_set(path: str | Path) -> TrainingSet:

@@ -11,6 +11,8 @@ from typing import Any
 from segagent.core import InputError
 from segagent.core.texts import read_text
 
+_LATER = ("lora_projector", "first_box", "object_weight", "held_out")
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -44,6 +46,10 @@ class Recipe:
     """Transformers only; 0: all language weights are trained."""
     lora_alpha: int = 16
     """Transformers only."""
+    lora_projector: bool = False
+    """Transformers only: adapters at the linear layers between vision encoder and language model too."""
+    first_box: bool = False
+    """Transformers only: teach the first box of trajectories that begin with one."""
     freeze_vision: bool = True
     """Transformers only."""
     max_length: int = 2048
@@ -81,9 +87,10 @@ class Recipe:
             raise InputError(f"recipe {self.name!r}: dtype {self.dtype!r}, expected float32, bfloat16 or float16")
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form. What came later is left out at its default, so that trainings begun before go on."""
-        table = asdict(self)
-        return {key: value for key, value in table.items() if value or key not in ("object_weight", "held_out")}
+        """JSON form."""
+        values = asdict(self)
+        # Records of earlier versions know nothing of these; trainings that do not use them can be gone on with.
+        return {name: value for name, value in values.items() if value or name not in _LATER}
 
     def num_steps(self, num_examples: int) -> int:
         """Optimizer steps for so many examples."""

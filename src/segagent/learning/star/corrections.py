@@ -32,7 +32,7 @@ from segagent.runs.models import Models
 from segagent.runs.playing import CANNOT_BE_PLAYED, ImageResult, ImageTask
 from segagent.runs.progress import Progress, Watch
 from segagent.runs.run import DIED, Plan, carry_out
-from segagent.runs.session import Session
+from segagent.runs.session import Session, Shard
 from segagent.runs.stored import stored_images
 from segagent.runs.summary import SUMMARY_ENDING
 
@@ -54,6 +54,7 @@ def correct_rollouts(
     settings: dict[str, Any],
     session: Session = Session(),  # noqa: B008 - frozen
     watch: Watch | None = None,
+    shard: Shard = Shard(),
 ) -> Progress:
     """Try the annotator's click in each state of ``rollouts`` whose action did not raise the reward, into ``out``.
 
@@ -69,6 +70,7 @@ def correct_rollouts(
         out,
         {"what": "corrections", **settings},
         {"versions": package_versions()},
+        shard=shard,
         died=_fail_as_died,
         summary=out.with_suffix(SUMMARY_ENDING),
     )

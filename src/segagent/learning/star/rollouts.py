@@ -18,11 +18,17 @@ from segagent.runs.models import Models
 from segagent.runs.playing import Asked, Playing
 from segagent.runs.progress import Progress, Watch
 from segagent.runs.run import Plan, carry_out
-from segagent.runs.session import Session
+from segagent.runs.session import Session, Shard
 from segagent.runs.summary import SUMMARY_ENDING
 from segagent.search import SearchConfig, rollout, with_rewards
 
 _PICTURES_TOGETHER = 8
+
+OPTIONS = {
+    name: f"--{name.replace('_', '-')}"
+    for name in ("policy", "tool", "max_steps", "temperature", "starts", "seed", "shard")
+}
+"""How the settings are given to the command."""
 
 
 class Sampling(WrappedPolicy[Policy]):
@@ -53,20 +59,26 @@ def roll_out(
     settings: dict[str, Any],
     session: Session = Session(),  # noqa: B008 - frozen
     watch: Watch | None = None,
+    *,
+    shard: Shard = Shard(),
+    batch_images: int | None = None,
 ) -> Progress:
     """Write one episode per sample of ``dataset`` and start to the journal ``out``, or go on where it stopped.
 
     Episodes have ``config.max_steps`` steps without any stop: rewards need no PRM. Units are images; a sample that
     cannot be used is recorded as failed. What came of it is told beside it (``.summary.json``). ``ask`` runs what needs
-    the models; ``settings`` decide the records besides ``config``. Raises as :func:`segagent.runs.run.carry_out` does.
+    the models; ``settings`` decide the records besides ``config``, and ``shard`` which images there are. Raises as
+    :func:`segagent.runs.run.carry_out` does.
     """
     plan = Plan(
         dataset,
         Playing(_Rollouts(config)),
         out,
         {"what": "rollouts", **settings},
-        {"versions": package_versions(dataset), "num_images": dataset.num_images},
-        batch_images=_PICTURES_TOGETHER,
+        {"dataset": dataset.spec, "versions": package_versions(dataset), "num_images": dataset.num_images},
+        OPTIONS,
+        shard=shard,
+        batch_images=batch_images or _PICTURES_TOGETHER,
         summary=out.with_suffix(SUMMARY_ENDING),
     )
     return carry_out(plan, ask, session, watch)

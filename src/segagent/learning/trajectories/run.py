@@ -13,6 +13,9 @@ from segagent.core import Image, SegmentationTool, Trajectory
 from segagent.core.extensions import extension_versions
 from segagent.datasets import Dataset, Sample
 from segagent.environment import generate_trajectories
+from segagent.environment.seeds import episode_seed
+from segagent.learning.auxiliary import auxiliary_examples
+from segagent.learning.examples import examples_record
 from segagent.learning.trajectories.config import TrajectoryConfig
 from segagent.learning.trajectories.starts import asked_from
 from segagent.runs.models import Models, with_tool_alone
@@ -27,7 +30,7 @@ MakeTool: TypeAlias = Callable[[], SegmentationTool]
 
 OPTIONS = {
     name: f"--{name.replace('_', '-')}"
-    for name in ("tool", "max_steps", "tau_stop", "tau_diff", "starts", "seed", "shard")
+    for name in ("tool", "max_steps", "tau_stop", "tau_diff", "starts", "seed", "shard", "auxiliary")
 }
 """How the settings are given to the command."""
 
@@ -113,5 +116,11 @@ class _Annotated:
     def kept(
         self, sample: Sample, asked: Asked, made: Sequence[Trajectory], models: Models, seconds: float
     ) -> list[dict[str, Any]]:
-        del asked, models, seconds
-        return [replace(one, sample_id=sample.sample_id, text=sample.text).to_dict() for one in made]
+        del models, seconds
+        records = [replace(one, sample_id=sample.sample_id, text=sample.text).to_dict() for one in made]
+        if self.config.auxiliary and asked.target is not None and asked.episode.start.kind == "empty":
+            own = episode_seed(self.config.seed, sample.sample_id)
+            rules = self.config.generation
+            found = auxiliary_examples(sample, asked.target, self.config.auxiliary, rules.tau_stop, own)
+            records += [examples_record(found)] if found else []
+        return records

@@ -158,6 +158,10 @@ class ChatFormat:
             case Undo():
                 return f"{head}Undo"
 
+    def render_box(self, box: Box, height: int, width: int) -> str:
+        """The reply to the question for a first box, as the prompt shows it; ``parse`` reads it back."""
+        return json.dumps({"box": [json.loads(text) for text in self._corners(box, (height, width))]})
+
     def with_changes(
         self,
         *,
@@ -214,9 +218,7 @@ class ChatFormat:
         height, width = size
         if boxed:
             x0, y0 = width // 4, height // 3
-            corners = Box(x0, y0, max(x0 + 1, width // 2), max(y0 + 1, 2 * height // 3))
-            fields: dict[str, object] = {"box": [json.loads(text) for text in self._corners(corners, size)]}
-            return json.dumps(fields)
+            return self.render_box(Box(x0, y0, max(x0 + 1, width // 2), max(y0 + 1, 2 * height // 3)), height, width)
         return self.render(Click(width // 3, 2 * height // 3, positive=True), height, width, 0.35)
 
     def reply_schema(self, observation: Observation) -> dict[str, object] | None:

@@ -8,7 +8,8 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from segagent.core import InputError, InvalidAction, Observation, Proposal, Usage
+from segagent.core import InvalidAction, Observation, Proposal, ReplyTokens, Usage
+from segagent.core.interfaces import check_asked
 from segagent.policies.chat.asking_again import Again, scored_as_seen, settled
 from segagent.policies.chat.format import ChatFormat, Picture
 from segagent.policies.chat.guidelines import before_prompt
@@ -29,7 +30,8 @@ class Reply:
     """What it answered. ``cut``: it was stopped by a limit, so the end is missing. ``greedy``: False for a reply that
     was to be greedy and had to be sampled.
 
-    ``usage``: what it cost; what several replies to one question share lies with one of them.
+    ``usage``: what it cost; what several replies to one question share lies with one of them. ``tokens``: the text
+    as it was written, where the model was told to keep that.
     """
 
     text: str
@@ -37,6 +39,7 @@ class Reply:
     cut: bool = False
     usage: Usage | None = field(default=None, compare=False)
     greedy: bool = True
+    tokens: ReplyTokens | None = None
 
 
 class ChatModel(Protocol):
@@ -105,12 +108,7 @@ class ChatPolicy:
         seeds: Sequence[int] | None = None,
     ) -> list[list[Proposal]]:
         """See :class:`segagent.core.Policy`."""
-        if num_proposals < 1:
-            raise InputError(f"at least one proposal must be asked for, not {num_proposals}")
-        if not temperature >= 0:
-            raise InputError(f"a temperature is 0 or more, not {temperature}")
-        if seeds is not None and len(seeds) != len(observations):
-            raise InputError(f"{len(seeds)} seeds for {len(observations)} observations")
+        check_asked(observations, num_proposals, temperature, seeds)
         if not observations:
             return []
         if self.format_is_guessed:
@@ -162,4 +160,4 @@ def read_answer(fmt: ChatFormat, observation: Observation, reply: Reply) -> Prop
     action, predicted = fmt.parse(reply.text, observation.image.height, observation.image.width, boxed=boxed)
     if reply.cut:
         action = InvalidAction(reply.text, "truncated: the reply was stopped by a length limit")
-    return Proposal(action, predicted, reply.log_prob, reply.text, reply.usage)
+    return Proposal(action, predicted, reply.log_prob, reply.text, reply.usage, tokens=reply.tokens)

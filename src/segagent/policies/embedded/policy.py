@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from segagent.core import BoolMask, Box, Finish, Image, InputError, JudgedOutline, Observation, Proposal, empty_mask
+from segagent.core.interfaces import check_asked
 from segagent.core.recent import Recent
 from segagent.cpu import on_one_thread, precision
 from segagent.policies.embedded.apart import write_apart
@@ -242,12 +243,7 @@ def _asked(
     observations: Sequence[Observation], num_proposals: int, temperature: float, seeds: Sequence[int] | None
 ) -> Iterator[tuple[Observation, np.random.Generator]]:
     """Each observation with what its replies are drawn by. Raises ``InputError`` for what cannot be asked."""
-    if num_proposals < 1:
-        raise InputError(f"at least one proposal must be asked for, not {num_proposals}")
-    if not temperature >= 0:
-        raise InputError(f"a temperature is 0 or more, not {temperature}")
-    if seeds is not None and len(seeds) != len(observations):
-        raise InputError(f"{len(seeds)} seeds for {len(observations)} observations")
+    check_asked(observations, num_proposals, temperature, seeds)
     for number, observation in enumerate(observations):
         yield observation, np.random.default_rng(None if seeds is None else (abs(seeds[number]), seeds[number] < 0))
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT_FILE", "checkpoint_format", "fit_to_processor", "make_hf_policy"]
 
-OPTIONS = ("device", "dtype", "batch", "max_tokens", "base", "revision")
+OPTIONS = ("device", "dtype", "batch", "max_tokens", "base", "revision", "keep_tokens")
 
 
 def make_hf_policy(rest: str) -> ChatPolicy:
@@ -37,9 +37,10 @@ def make_hf_policy(rest: str) -> ChatPolicy:
 
     Options besides those of :func:`segagent.policies.chat.chosen_format`: ``device``, ``dtype``, ``batch`` (prompts
     read at once), ``max_tokens`` (per reply), ``base`` (the model an adapter belongs to), ``revision`` (of a hub name,
-    or of ``modelscope://NAME``: it is fetched before it is loaded, see :mod:`segagent.core.hub`). Without ``format`` it
-    is the one that a checkpoint fine-tuned here was trained with, else it follows ``config.model_type``; a family
-    without a convention of its own must be given one.
+    or of ``modelscope://NAME``: it is fetched before it is loaded, see :mod:`segagent.core.hub`), ``keep_tokens=1``
+    (records keep each reply's token ids and their log-probabilities). Without ``format`` it is the one that a
+    checkpoint fine-tuned here was trained with, else it follows ``config.model_type``; a family without a convention
+    of its own must be given one.
     """
     spec = parse_spec(rest, OPTIONS)
     if not spec.target:
@@ -49,6 +50,7 @@ def make_hf_policy(rest: str) -> ChatPolicy:
         raise SpecError(f"option dtype={options['dtype']!r:.50}: expected float32, bfloat16 or float16")
     batch = round(spec.number("batch", 8, 1, 4096))
     max_tokens = round(spec.number("max_tokens", 256, 1, 1e6))
+    keep_tokens = spec.number("keep_tokens", 0, 0, 1) == 1
     chosen_format(spec, FORMATS["qwen3"])  # Unusable options are told before anything large is fetched or loaded.
     if "revision" in options:
         spec = replace(spec, target=located(spec.target, options["revision"]))
@@ -61,7 +63,8 @@ def make_hf_policy(rest: str) -> ChatPolicy:
         spec.target, device=options.get("device"), dtype=options.get("dtype"), base=options.get("base")
     )
     fmt = checkpoint_format(spec, checkpoint)
-    return ChatPolicy(f"hf:{rest}", LocalModel(checkpoint, batch_size=batch, max_new_tokens=max_tokens), fmt)
+    model = LocalModel(checkpoint, batch_size=batch, max_new_tokens=max_tokens, keep_tokens=keep_tokens)
+    return ChatPolicy(f"hf:{rest}", model, fmt)
 
 
 def checkpoint_format(spec: ChatSpec, checkpoint: Checkpoint) -> ChatFormat:

@@ -14,16 +14,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from segagent.core import ReplyTokens
+
 _PER_ROW = ("attention_mask", "token_type_ids", "mm_token_type_ids", "cross_attention_mask", "position_ids")
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Token ids of one reply without the closing token; ``cut`` if it never came. ``log_prob`` at temperature 1."""
+    """Token ids of one reply without the closing token; ``cut`` if it never came. ``log_prob`` at temperature 1.
+
+    ``whole``: all its tokens, the closing one included.
+    """
 
     tokens: tuple[int, ...]
     log_prob: float
     cut: bool
+    whole: ReplyTokens
 
 
 @torch.no_grad()
@@ -74,7 +80,7 @@ def write_replies(
             for reply in range(num_replies)
         ]
         tokens: list[list[int]] = [[] for _ in draws]
-        sums = [0.0] * len(draws)
+        costs: list[list[float]] = [[] for _ in draws]
         ended = [False] * len(draws)
         for position in range(max_new_tokens):
             chosen, log_probs = _choose(logits, draws, temperature)
@@ -82,10 +88,9 @@ def write_replies(
                 if ended[row]:
                     chosen[row] = pad_token
                     continue
-                sums[row] += log_prob
+                tokens[row].append(token)
+                costs[row].append(log_prob)
                 ended[row] = token in end_tokens
-                if not ended[row]:
-                    tokens[row].append(token)
             if all(ended) or position + 1 == max_new_tokens:
                 break
             input_ids = torch.cat([input_ids, torch.tensor(chosen, device=input_ids.device)[:, None]], dim=-1)
@@ -93,7 +98,10 @@ def write_replies(
             outputs = model(**prepared, return_dict=True)
             kwargs = model._update_model_kwargs_for_generation(outputs, kwargs)
             logits = outputs.logits[:, -1]
-        written = [Written(tuple(t), s, not e) for t, s, e in zip(tokens, sums, ended, strict=True)]
+        written = [
+            Written(tuple(told[:-1] if end else told), sum(cost), not end, ReplyTokens(tuple(cost), tuple(told)))
+            for told, cost, end in zip(tokens, costs, ended, strict=True)
+        ]
         result.extend(written[row * num_replies : (row + 1) * num_replies] for row in range(rows))
         return input_ids
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from safetensors import SafetensorError
 
 from segagent.core import InputError, MissingExtraError, WeightsError
 from segagent.core.texts import read_json, read_text
+from segagent.imaging import write_bytes
 
 _NAMED = 8
 
@@ -26,15 +28,22 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    name: str, *, device: str | None, dtype: str | None, base: str | None = None, trainable_adapter: bool = False
+    name: str,
+    *,
+    device: str | None,
+    dtype: str | None,
+    base: str | None = None,
+    trainable_adapter: bool = False,
+    empty: bool = False,
 ) -> Checkpoint:
     """Load ``name``, a folder or a hub name.
 
     ``device``: "cpu", "cuda:1"; None takes a GPU where there is one. ``dtype``: "float32", "bfloat16", "float16"; None
     takes float32 on a CPU, bfloat16 elsewhere. A folder with ``adapter_config.json`` is a LoRA adapter: the model that
     it names, or ``base``, is loaded and the adapter merged into it; with ``trainable_adapter`` it is left beside the
-    model, and its weights alone require gradients, in float32. No code of a checkpoint is ever run. Raises
-    ``WeightsError`` if something cannot be loaded, ``MissingExtraError`` without transformers.
+    model, and its weights alone require gradients, in float32. With ``empty`` the weights are not read: a process that
+    is handed its part by another one has room set aside for them, which nothing fills. No code of a checkpoint is ever
+    run. Raises ``WeightsError`` if something cannot be loaded, ``MissingExtraError`` without transformers.
     """
     try:
         import torch
@@ -51,6 +60,9 @@ def load_checkpoint(
     if is_qwen_vl(root):
         model, found = load_model(root, device=place, dtype=number)
         processor: Any = load_processor(model, source)
+    elif empty:
+        model, found = _empty_model(root, number), {"missing_keys": ()}
+        processor = _processor(root, source)
     else:
         try:
             model, found = transformers.AutoModelForImageTextToText.from_pretrained(
@@ -77,6 +89,27 @@ def load_checkpoint(
     if not (trainable_adapter and adapter is not None):
         model.requires_grad_(False)
     return Checkpoint(model.eval().to(place), processor, tokenizer, model_type)
+
+
+def _empty_model(root: str, number: Any) -> Any:
+    """The model of a checkpoint's configuration with parameters that hold whatever was in memory.
+
+    Memory that is never written is not taken from the machine. accelerate tells parameters apart by their addresses, so
+    they need some. Buffers, which a model computes, are as they ought to be.
+    """
+    import torch
+    import transformers
+    from accelerate import init_empty_weights
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(root, trust_remote_code=False)
+        with init_empty_weights(include_buffers=False):
+            model = transformers.AutoModelForImageTextToText.from_config(config, dtype=number)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"{root}: no vision-language model that can be made here: {_short(error)}") from error
+    model._apply(lambda values: torch.empty_like(values, device="cpu") if values.is_meta else values)
+    model.tie_weights()
+    return model
 
 
 def adapter_base(name: str) -> str | None:
@@ -145,7 +178,11 @@ def _without_video(root: str, tokens: str) -> Any:
     parts = ("image_processor", "tokenizer", "video_processor", "chat_template")
     settings = {name: value for name, value in told.items() if name in known and name not in parts}
     # The class insists on a video processor; nothing here ever shows it a video.
-    made = type(family.__name__, (family,), {"check_argument_for_proper_class": lambda self, name, given: type(given)})
+    changes = {
+        "check_argument_for_proper_class": lambda self, name, given: type(given),
+        "save_pretrained": _save_without_video,
+    }
+    made = type(family.__name__, (family,), changes)
     return made(
         image_processor=pictures,
         tokenizer=tokenizer,
@@ -153,6 +190,19 @@ def _without_video(root: str, tokens: str) -> Any:
         chat_template=_chat_template(tokens, tokenizer),
         **settings,
     )
+
+
+def _save_without_video(processor: Any, folder: str | Path, **options: Any) -> None:
+    """Write a processor without its video half, which the library cannot save: its parts one by one."""
+    del options
+    family, place = type(processor).__name__, Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    settings = {**processor.image_processor.to_dict(), "processor_class": family}
+    write_bytes(place / "preprocessor_config.json", (json.dumps(settings, indent=1) + "\n").encode())
+    processor.tokenizer._set_processor_class(family)
+    processor.tokenizer.save_pretrained(place)
+    if isinstance(processor.chat_template, str):
+        (place / "chat_template.jinja").write_text(processor.chat_template, encoding="utf-8")
 
 
 def _chat_template(folder: str, tokenizer: Any) -> str | None:

@@ -15,12 +15,17 @@ from segagent.policies.hf.prompts import encode_questions, end_tokens
 
 
 class LocalModel:
-    """See the module. ``batch_size``: prompts read at once; ``max_new_tokens``: the longest reply."""
+    """See the module. ``batch_size``: prompts read at once; ``max_new_tokens``: the longest reply; ``keep_tokens``:
+    whether replies come with their tokens.
+    """
 
-    def __init__(self, checkpoint: Checkpoint, *, batch_size: int = 8, max_new_tokens: int = 256) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, batch_size: int = 8, max_new_tokens: int = 256, keep_tokens: bool = False
+    ) -> None:
         self.checkpoint = checkpoint
         self._batch_size = batch_size
         self._max_new_tokens = max_new_tokens
+        self._keep_tokens = keep_tokens
         self._usage = Usage()
         self._end_tokens = end_tokens(checkpoint)
 
@@ -81,7 +86,8 @@ class LocalModel:
     def _text(self, written: Written, usage: Usage) -> Reply:
         # Special tokens are kept: some families write <box> and <think> with them.
         text = self.checkpoint.tokenizer.decode(list(written.tokens), skip_special_tokens=False)
-        return Reply(text, written.log_prob, written.cut, usage)
+        kept = written.whole if self._keep_tokens else None
+        return Reply(text, written.log_prob, written.cut, usage, tokens=kept)
 
 
 def _cost(written: Written, prompt_tokens: int, seconds: float) -> Usage:

@@ -45,6 +45,7 @@ OPTIONS = (
     "cache",
     "image",
     "logprobs",
+    "keep_tokens",
     "max_completion_tokens",
     "reasoning_effort",
     "structured",
@@ -57,9 +58,9 @@ def make_openai_policy(rest: str) -> ChatPolicy:
 
     Options besides those of :func:`segagent.policies.chat.chosen_format`: ``concurrency``, ``timeout`` (seconds per
     call), ``retries``, ``max_tokens`` (per reply); the run's budget ``calls``, ``tokens``, ``seconds``; ``cache`` (a
-    folder, or ``off``); ``image`` (``png``, ``jpeg``); ``logprobs=1``; ``max_completion_tokens`` in place of
-    ``max_tokens``; ``reasoning_effort``; ``structured`` (``schema``, ``guided``). Raises ``SpecError`` for anything
-    unusable.
+    folder, or ``off``); ``image`` (``png``, ``jpeg``); ``logprobs=1``; ``keep_tokens=1`` (the same, and records keep
+    what the server tells of each token); ``max_completion_tokens`` in place of ``max_tokens``; ``reasoning_effort``;
+    ``structured`` (``schema``, ``guided``). Raises ``SpecError`` for anything unusable.
 
     Without ``format`` it is the one that the server tells in /v1/models, else that of the family that the model's name
     speaks of. Where neither is known the policy has ``qwen3``, to be examined by, and says so in
@@ -88,13 +89,15 @@ def make_openai_policy(rest: str) -> ChatPolicy:
         raise SpecError("options max_tokens and max_completion_tokens are two names of one limit; give one of them")
     chosen_format(spec, FORMATS["qwen3"])  # Unusable options are told before the server is asked.
     limits = {name: spec.number(name, _MANY, 0, _MANY) if name in spec.options else None for name in OPTIONS[4:7]}
+    keep_tokens = spec.number("keep_tokens", 0, 0, 1) == 1
     config = ServedModelConfig(
         max_tokens=round(spec.number(limit, 1024, 1, 1e6)),
         completion_tokens=limit == "max_completion_tokens",
         reasoning_effort=effort,
         structured=cast(Literal["", "schema", "guided"], structured),
         concurrency=round(spec.number("concurrency", 64, 1, 1024)),
-        log_probs=spec.number("logprobs", 0, 0, 1) == 1,
+        log_probs=spec.number("logprobs", 0, 0, 1) == 1 or keep_tokens,
+        keep_tokens=keep_tokens,
         encoding=PictureEncoding("png" if kind == "png" else "jpeg"),
         patience=Patience(spec.number("timeout", 180, 0.01, 86400), round(spec.number("retries", 8, 0, 100))),
         budget=Budget(

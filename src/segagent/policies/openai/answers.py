@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from segagent.core import ReplyTokens
 from segagent.policies.chat import Reply
 
 Kind: TypeAlias = Literal["passing", "odd", "empty", "server", "question", "filtered"]
@@ -94,6 +95,7 @@ _FILTERS = (
     "content_filter", "sensitive", "safety", "refusal", "recitation", "prohibited_content", "blocklist", "spii",
     "image_safety", "error_toxic", "guardrail_intervened", "moderation",
 )  # fmt: skip
+_BY_NUMBER = "token_id:"
 _BROKEN = frozenset(
     {"error", "network_error", "insufficient_system_resource", "abort", "aborted", "cancelled", "canceled", "timeout",
      "malformed_function_call", "server_error", "failed"}
@@ -140,7 +142,8 @@ def reply_of(choice: object) -> Reply | Fault:
     if not text.strip() and not cut:
         thought = any(message.get(name) for name in ("reasoning_content", "reasoning", "thinking"))
         return Fault("empty", "the reply is empty" + (", all there is stands in its reasoning" if thought else ""))
-    return Reply(text, _log_prob(fields.get("logprobs")), cut)
+    tokens = _tokens(fields.get("logprobs"), fields.get("token_ids"))
+    return Reply(text, None if tokens is None else tokens.log_prob, cut, tokens=tokens)
 
 
 def usage_of(data: Mapping[str, Any]) -> dict[str, float]:
@@ -276,11 +279,21 @@ def _text(content: object) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _log_prob(data: object) -> float | None:
-    tokens = data.get("content") if isinstance(data, dict) else None
-    if not isinstance(tokens, list) or not tokens:
+def _tokens(data: object, ids: object) -> ReplyTokens | None:
+    """What ``logprobs`` of a choice tells, with ``token_ids`` where there are as many; None where it tells nothing.
+
+    A token may be named by its number, ``token_id:7``, as vLLM does where it is asked to.
+    """
+    told = data.get("content") if isinstance(data, dict) else None
+    if not isinstance(told, list) or not told or not all(isinstance(one, dict) for one in told):
         return None
-    values = [token.get("logprob") if isinstance(token, dict) else None for token in tokens]
+    values = [one.get("logprob") for one in told]
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
         return None
-    return min(0.0, float(sum(value for value in values if value is not None)))
+    names = [str(one.get("token", "")) for one in told]
+    given = ids if isinstance(ids, list) and len(ids) == len(names) else [one.partition(_BY_NUMBER)[2] for one in names]
+    numbers = [int(one) for one in given if str(one).isdecimal()]
+    log_probs = tuple(min(0.0, float(value)) for value in values if value is not None)
+    if len(numbers) == len(names):
+        return ReplyTokens(log_probs, ids=tuple(numbers))
+    return ReplyTokens(log_probs, texts=tuple(names))

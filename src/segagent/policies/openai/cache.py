@@ -7,9 +7,10 @@ import json
 import os
 import sqlite3
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
-from segagent.core import InputError
+from segagent.core import InputError, ReplyTokens
 from segagent.policies.chat import Reply
 
 
@@ -35,13 +36,16 @@ class ReplyCache:
 
     def __init__(self, folder: Path) -> None:
         path = folder / "replies.sqlite"
+        opened = ExitStack()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+            opened.callback(self._database.close)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
         except (OSError, sqlite3.Error) as error:
+            opened.close()
             raise InputError(
                 f"{path}: the reply cache cannot be opened ({error}); "
                 "give another folder with ?cache=FOLDER, or ?cache=off"
@@ -59,10 +63,11 @@ class ReplyCache:
         try:
             data = json.loads(row[0])
             greedy = data.get("greedy") is not False
-            reply = Reply(str(data["text"]), data["log_prob"], bool(data["cut"]), greedy=greedy)
+            tokens = None if data.get("tokens") is None else ReplyTokens.from_dict(data["tokens"])
+            reply = Reply(str(data["text"]), data["log_prob"], bool(data["cut"]), greedy=greedy, tokens=tokens)
             if reply.text.strip() or reply.cut:
                 return reply
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             pass
         with self._lock:
             self._database.execute("DELETE FROM replies WHERE key = ? AND reply = ?", (key, row[0]))
@@ -70,8 +75,10 @@ class ReplyCache:
 
     def put(self, key: str, reply: Reply) -> None:
         """Store ``reply`` under ``key``; the first one stored stays."""
-        data = {"text": reply.text, "log_prob": reply.log_prob, "cut": reply.cut}
-        value = json.dumps(data if reply.greedy else {**data, "greedy": False})
+        data: dict[str, object] = {"text": reply.text, "log_prob": reply.log_prob, "cut": reply.cut}
+        data |= {} if reply.greedy else {"greedy": False}
+        data |= {} if reply.tokens is None else {"tokens": reply.tokens.to_dict()}
+        value = json.dumps(data)
         with self._lock:
             self._database.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, value))
 

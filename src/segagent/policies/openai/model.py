@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -16,7 +16,7 @@ from segagent.policies.openai.answers import STRUCTURED
 from segagent.policies.openai.budget import Budget, Tally
 from segagent.policies.openai.cache import ReplyCache, cache_key
 from segagent.policies.openai.encoding import EncodedPictures, PictureEncoding, UrlMarks
-from segagent.policies.openai.errors import PolicyServerError, QuestionRefusedError
+from segagent.policies.openai.errors import BudgetError, PolicyServerError, QuestionRefusedError
 from segagent.policies.openai.transport import Patience, Transport, UnsupportedParameterError, is_loopback
 
 _DISPENSABLE = STRUCTURED | {"n", "seed", "temperature", "logprobs", "max_tokens", "max_completion_tokens"}
@@ -44,6 +44,8 @@ class ServedModelConfig:
     """Hold replies to the question's JSON schema: by ``response_format``, or by vLLM's own two parameters for it."""
     log_probs: bool = False
     """Ask for the probabilities of tokens."""
+    keep_tokens: bool = False
+    """Give replies with what the server tells of their tokens; it must be asked for their probabilities."""
     encoding: PictureEncoding = field(default_factory=PictureEncoding)
     """How pictures are sent."""
     patience: Patience = field(default_factory=Patience)
@@ -175,9 +177,12 @@ class ServedModel:
         futures = [self._workers.submit(self._answer, job) for job in jobs]
         try:
             return [future.result() for future in futures]
-        except BaseException:
+        except BaseException as error:
             for future in futures:
                 future.cancel()
+            if isinstance(error, BudgetError):
+                # Calls under way are paid for; whoever goes on at once finds their replies in the cache.
+                wait(futures)
             raise
 
     def _answer(self, job: _Job) -> tuple[dict[str, Reply], Usage]:
@@ -207,6 +212,8 @@ class ServedModel:
 
     def _keep(self, key: str, reply: Reply, tally: Tally) -> Reply:
         tally.add(replies=1, not_structured=int(bool(self._config.structured and STRUCTURED & self._refused)))
+        if not self._config.keep_tokens:
+            reply = replace(reply, tokens=None)
         if self._cache is not None:
             self._cache.put(key, reply)
         return reply
@@ -296,6 +303,8 @@ class ServedModel:
             "seed": seed if index else None,
             "candidate": index,
         }
+        if self._config.keep_tokens:
+            parts["keep_tokens"] = True  # Replies that were stored without are of no use then.
         if self._config.reasoning_effort:
             parts["reasoning_effort"] = self._config.reasoning_effort
         if self._config.structured and question.schema is not None:

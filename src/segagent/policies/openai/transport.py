@@ -211,12 +211,15 @@ class Transport:
         try:
             headers = {"Content-Type": "application/json"}
             with self._client.stream("POST", self._completions, content=content, headers=headers) as response:
+                late = False
                 for chunk in response.iter_bytes():
+                    if late:
+                        raise _Passing(f"no complete answer within {self._patience.timeout:g} s")
                     received += chunk
                     if len(received) > _MAX_BODY:
                         raise PolicyServerError(f"{self._url}: answers more than {_MAX_BODY >> 20} MiB")
-                    if time.monotonic() > deadline or self._stop.is_set():
-                        raise _Passing(f"no complete answer within {self._patience.timeout:g} s")
+                    # What is complete with this chunk is paid for, and kept.
+                    late = time.monotonic() > deadline or self._stop.is_set()
         except httpx.TimeoutException:
             raise _Passing(f"no answer within {self._patience.timeout:g} s") from None
         except (httpx.TransportError, httpx.DecodingError) as error:

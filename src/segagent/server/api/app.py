@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
@@ -12,10 +13,12 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from segagent.annotation.batch import Models
+from segagent.annotation.batch.models import MakeModels
 from segagent.core import InputError, Policy, SegAgentError
 from segagent.core.versions import __version__
 from segagent.server.api import wire
 from segagent.server.api.desk import GONE, Desk
+from segagent.server.api.files import Files
 from segagent.server.api.limits import Limits
 from segagent.server.api.metrics import KIND, Metrics
 from segagent.server.api.pictures import KINDS, PictureGoneError, Pictures, UnknownKindError
@@ -24,8 +27,16 @@ from segagent.server.api.work import Work
 from segagent.server.app import add_chat, error_object
 from segagent.server.ascii import Ascii
 from segagent.server.guard import Access, Door, Guard
+from segagent.server.label_studio.backend import Backend
+from segagent.server.label_studio.corrections import Corrections
+from segagent.server.label_studio.pictures import Allowed, FetchError, Source
+from segagent.server.label_studio.routes import add_label_studio
+from segagent.server.mcp.inputs import Inputs
 from segagent.server.requests import ServerLimits
+from segagent.server.runs.keeping import NoRunError, RunBusyError, Runs
+from segagent.server.runs.routes import add_runs
 from segagent.server.worker import OverdueError, Patience
+from segagent.server.xanylabeling import Remote, add_xanylabeling
 
 _T = TypeVar("_T")
 
@@ -43,10 +54,18 @@ class ClientGoneError(Exception):
     """Nobody waits for the answer."""
 
 
-def create_api(models: Models, access: Access = Access(), limits: Limits = Limits()) -> FastAPI:  # noqa: B008 - frozen
+def create_api(
+    models: Models,
+    access: Access = Access(),  # noqa: B008 - frozen
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    files: Files = Files(),  # noqa: B008 - frozen
+    make: MakeModels | None = None,
+) -> FastAPI:
     """The application around ``models``. Its interface is told at ``/v1/openapi.json``.
 
-    Raises ``InputError`` for a policy and a tool that do not go together.
+    ``make`` makes the models anew, for the processes of runs. ``app.state.kept`` is to be closed one by one when it has
+    ended, ``app.state.ending`` to be called when it is to. Raises ``InputError`` for a policy and a tool that do not go
+    together, and for folders that cannot be used.
     """
     work = Work(Room(models), Pictures(limits.pictures, limits.max_pixels))
     jobs, metrics = Jobs(limits), Metrics()
@@ -55,7 +74,7 @@ def create_api(models: Models, access: Access = Access(), limits: Limits = Limit
         default_response_class=Ascii,
     )  # fmt: skip
     refused: dict[int | str, dict[str, Any]] = {
-        code: {"model": wire.Refused} for code in (400, 401, 403, 404, 408, 413, 415, 422, 424, 503, 504)
+        code: {"model": wire.Refused} for code in (400, 401, 403, 404, 408, 409, 413, 415, 422, 424, 503, 504)
     }
 
     @app.post("/v1/pictures", responses={200: {"model": wire.PictureTold}, **refused}, openapi_extra=_SEND)
@@ -93,6 +112,16 @@ def create_api(models: Models, access: Access = Access(), limits: Limits = Limit
     def get_metrics() -> Response:
         return Response(metrics.text(_now(work, jobs)), media_type=KIND)
 
+    inputs = None if files.root is None else Inputs.below(files.root, ServerLimits(limits.max_body, limits.max_pixels))
+    source = Source(Allowed(files.studio, files.key, files.hosts, inputs, limits.max_body))
+    kept = None if files.corrections is None else Corrections(files.corrections, source.read, limits.max_pixels)
+    runs = None if files.runs is None else Runs(files.runs, inputs, partial(_for_run, work.room), make)
+    app.state.kept = [one for one in (kept, runs) if one is not None]
+    app.state.ending = [] if runs is None else [runs.ending]
+    add_runs(app, runs, jobs.done, refused)
+    add_label_studio(app, Backend(work, source, kept), jobs.done, refused)
+    add_xanylabeling(app, Remote(work), jobs.done, refused)
+
     async def ask(request: Request, job: Callable[[Policy], dict[str, Any]]) -> dict[str, Any]:
         return await jobs.done(request, lambda patience: job(work.room.models(patience).policy))
 
@@ -103,6 +132,10 @@ def create_api(models: Models, access: Access = Access(), limits: Limits = Limit
     paths = {path for route in app.routes if "{" not in (path := getattr(route, "path", "{"))}
     app.add_middleware(Desk, metrics=metrics, most=limits.waiting, busy=lambda: jobs.busy, paths=paths)
     return app
+
+
+def _for_run(room: Room, patience: Patience, started: bool) -> Models:
+    return room.models(patience, started=started)
 
 
 class Jobs:
@@ -200,6 +233,9 @@ def _answer_errors(app: FastAPI) -> None:
         (UnknownKindError, 415, "wrong_type"),
         (InputError, 422, "bad_input"),
         (OverdueError, 504, "timeout"),
+        (FetchError, 424, "picture_failed"),
+        (NoRunError, 404, "no_run"),
+        (RunBusyError, 409, "conflict"),
         # A model that has no answer: the server is as it should be.
         (SegAgentError, 424, "model_failed"),
     ]

@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable
 
 from segagent.annotation.batch import Models
+from segagent.annotation.batch.models import MakeModels
 from segagent.core import MissingExtraError
+from segagent.server.api.files import Files
 from segagent.server.api.limits import Limits
 from segagent.server.listening import listen
 
@@ -19,6 +21,8 @@ def serve_api(
     token: str | None,
     public: str | None,
     limits: Limits,
+    files: Files,
+    make: MakeModels,
     log: bool,
     ready: Callable[[str, str | None], None],
 ) -> None:
@@ -31,6 +35,8 @@ def serve_api(
         token: the secret that every request must bring.
         public: a name by which people reach the server through another one, which adds TLS; needs a token too.
         limits: see :class:`Limits`.
+        files: see :class:`Files`.
+        make: makes the models anew, for the processes of runs.
         log: whether each request is told on stderr.
         ready: see above.
 
@@ -49,5 +55,12 @@ def serve_api(
         handler.setFormatter(logging.Formatter('{"time": "%(asctime)s", "request": %(message)s}'))
         LOG.addHandler(handler)
         LOG.propagate = False
-    app = create_api(models, access, limits)
-    listen(app, host, port, lambda url: ready(url, access.token), grace=max(1, round(limits.seconds)))
+    app = create_api(models, access, limits, files, make)
+    try:
+        listen(
+            app, host, port, lambda url: ready(url, access.token), grace=max(1, round(limits.seconds)),
+            ending=app.state.ending,
+        )  # fmt: skip
+    finally:
+        for one in app.state.kept:
+            one.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 from segagent.annotation.batch import ObjectRecord
@@ -40,26 +41,35 @@ class Work:
     def segment(self, asked: wire.SegmentAsked, patience: Patience) -> dict[str, Any]:
         """The tool's mask."""
         name, image = self._meant(asked)
+        began = None if asked.mask is None else asked.mask.mask(image)
+        box = None if asked.box is None else Box(*asked.box)
+        clicks = [Click(click.x, click.y, click.positive) for click in asked.clicks]
+        mask = self.clicked(image, began, box, clicks, patience)
+        return {
+            "picture": name,
+            "mask": encode_rle(mask),
+            "area": int(mask.sum()),
+            "png": _png(mask) if asked.png else None,
+        }
+
+    def clicked(
+        self, image: Image, began: BoolMask | None, box: Box | None, clicks: Sequence[Click], patience: Patience
+    ) -> BoolMask:
+        """The tool's mask, bool (height, width), from the mask that one ``began`` with, the box, then the clicks."""
         tool = self.room.tool(patience, AHEAD)
-        began = empty_mask(image.height, image.width) if asked.mask is None else asked.mask.mask(image)
         prompts: list[Prompt] = []
-        if asked.box is not None:
-            box = Box(*asked.box)
+        if box is not None:
             start = box_start(box, image, tool)
             if start.mask is None:
                 prompts.append(box)
-            elif asked.mask is None:
+            elif began is None:
                 began = start.mask
             else:
                 raise InputError(f"the tool {tool.name!r} takes no box to a mask; leave one of them out")
-        prompts += [Click(click.x, click.y, click.positive) for click in asked.clicks]
-        state = self.room.clicking.after(tool, image.key, lambda: tool.embed([image])[0], began, prompts)
-        return {
-            "picture": name,
-            "mask": encode_rle(state.mask),
-            "area": int(state.mask.sum()),
-            "png": _png(state.mask) if asked.png else None,
-        }
+        prompts += clicks
+        if began is None:
+            began = empty_mask(image.height, image.width)
+        return self.room.clicking.after(tool, image.key, lambda: tool.embed([image])[0], began, prompts).mask
 
     def annotate(self, asked: wire.AnnotateAsked, patience: Patience) -> dict[str, Any]:
         """An episode from the empty mask."""

@@ -13,7 +13,6 @@ from segagent.annotation.python_api import annotate, refine
 from segagent.core import (
     BoolMask,
     Click,
-    Finish,
     Image,
     InputError,
     Observation,
@@ -27,8 +26,7 @@ from segagent.core import (
 )
 from segagent.core.recent import Recent
 from segagent.core.trajectory import Start
-from segagent.environment import Episode as Asked
-from segagent.environment import StartSpec, reset, step, why_invalid
+from segagent.environment import replay, step, why_invalid
 from segagent.policies import with_first_box
 from segagent.policies.doubts import speaks_against
 from segagent.search import SearchConfig
@@ -209,19 +207,9 @@ class Episodes:
     def _replayed(self, episode: OpenEpisode, embedding: object) -> State:
         """The state that the trajectory has come to, with the tool's memory and what an undo goes back to."""
         tool, trajectory = self.models.tool, episode.trajectory
-        (state,) = reset([Asked(episode.image, trajectory.text, start=_start(trajectory))], [embedding], tool)
-        for index in trajectory.path_to(trajectory.returned):
-            made = trajectory.steps[index - 1]
-            if made.invalid is None and not isinstance(made.action, Finish):
-                state = step(embedding, state, made.action, tool)
+        *_, state = replay(trajectory, trajectory.returned, episode.image, embedding, tool, exact=False)
         # The mask on record is the one that the client has seen.
-        return replace(state, mask=episode.mask)
-
-
-def _start(trajectory: Trajectory) -> StartSpec:
-    """The start of the trajectories that are made here: empty, or a mask."""
-    start = trajectory.start
-    return StartSpec() if start.kind == "empty" else StartSpec("mask", mask=trajectory.mask_at(0))
+        return replace(state, mask=episode.mask, finished=False)
 
 
 def _new_name() -> str:

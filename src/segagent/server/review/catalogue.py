@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segagent.annotation.batch import ObjectRecord, Run
 from segagent.annotation.batch.folder import JOURNAL_FILE
-from segagent.annotation.review.entries import FAILED, Entry, entries_of, ranked
+from segagent.annotation.review.entries import FAILED, WorkItem, entries_of, ranked
 from segagent.core import InputError, Rle
 from segagent.core.failures import Failure
 from segagent.datasets import Dataset
@@ -76,7 +76,7 @@ def _places(path: Path, sizes: dict[str, tuple[int, int]]) -> Iterator[tuple[str
         yield str(data.get("object_id", data.get("sample_id"))), place
 
 
-def _with_words(entries: list[Entry], dataset: Dataset | str) -> list[Entry]:
+def _with_words(entries: list[WorkItem], dataset: Dataset | str) -> list[WorkItem]:
     """Failed objects with the words and the category that the data set has for them: their records tell none."""
     failed = {entry.object_id: entry.index for entry in entries if entry.outcome == FAILED}
     if not failed or isinstance(dataset, str):

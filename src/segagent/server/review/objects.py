@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import dataclass, field, fields
 
 from segagent.annotation.people import Event, Standing
-from segagent.annotation.review.entries import Entry
+from segagent.annotation.review.entries import WorkItem
 from segagent.core import Box, Click, Prompt, Rle, empty_mask, encode_rle
 
 
@@ -18,7 +18,7 @@ class Served:
     index: int
     object_id: str
     image: str
-    entry: Entry
+    entry: WorkItem
     standing: Standing = field(init=False)
     events: list[Event] = field(default_factory=list)
     turn: threading.Lock = field(default_factory=threading.Lock)

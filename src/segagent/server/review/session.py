@@ -13,10 +13,10 @@ from typing import Any
 
 from segagent.annotation.batch import Run
 from segagent.annotation.people import Event, Standing
-from segagent.annotation.review.entries import Entry
+from segagent.annotation.review import data_of
+from segagent.annotation.review.entries import WorkItem
 from segagent.core import (
     BoolMask,
-    InputError,
     Policy,
     Rle,
     SegAgentError,
@@ -27,7 +27,7 @@ from segagent.core import (
 )
 from segagent.core.extensions import from_record
 from segagent.core.texts import read_file
-from segagent.datasets import CocoDataset, Dataset, open_dataset
+from segagent.datasets import CocoDataset
 from segagent.datasets.coco import parsed_coco
 from segagent.datasets.coco_masks import is_numbers
 from segagent.server.review.catalogue import Catalogue, Masks
@@ -76,7 +76,7 @@ class ReviewSession:
     def __init__(self, run: Run, plan: Plan = Plan()) -> None:
         """Read the run and open its record. Raises ``InputError``; nothing else may be writing the record."""
         self.run, self.plan = run, plan
-        dataset = self._dataset = _dataset(run, plan.data)
+        dataset = self._dataset = data_of(run, plan.data)
         self.catalogue = Catalogue(run, dataset)
         names = dict.fromkeys(entry.image for entry in self.catalogue.entries)
         self.pictures = Pictures(dataset, names, self.catalogue.sizes)
@@ -213,7 +213,7 @@ class ReviewSession:
                 self._number = event.number
                 served = self._by_id.get(event.object_id)
                 if served is None and event.kind == "added" and self._is_meant(event.object_id):
-                    served = self._serve(Entry(len(self._objects), event.object_id, event.image, ADDED))
+                    served = self._serve(WorkItem(len(self._objects), event.object_id, event.image, ADDED))
                 if served is None:
                     continue  # Of an object that is not among those that are served.
                 served.take(event)
@@ -226,22 +226,12 @@ class ReviewSession:
         chosen = self.run.chosen
         return chosen is None or object_id in chosen or self._writer is not None
 
-    def _serve(self, entry: Entry) -> Served:
+    def _serve(self, entry: WorkItem) -> Served:
         served = Served(entry.index, entry.object_id, entry.image, entry)
         self._objects.append(served)
         self._by_id[entry.object_id] = served
         self._on_image[entry.image].append(served)
         return served
-
-
-def _dataset(run: Run, data: str | None) -> Dataset | str:
-    """Where pictures are read, or why they cannot be."""
-    if data is not None:
-        return open_dataset(data)
-    try:
-        return run.dataset()
-    except InputError as error:
-        return f"{error}; tell with --data where the data set is now"
 
 
 def _make_tool(run: Run, spec: str | None) -> SegmentationTool:

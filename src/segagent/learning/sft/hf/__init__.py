@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from segagent.core import InputError, MissingExtraError, SpecError, WeightsError
 from segagent.core.texts import read_json
 from segagent.learning.sft.data import TrainingSet
+from segagent.learning.sft.extras import Extras
 from segagent.learning.sft.hf.folder import RECIPE_FILE, TrainingFolder
 from segagent.learning.sft.recipe import Recipe
 from segagent.learning.sft.trained import Fresh, TrainedModel, TrainingWatch
@@ -52,6 +53,7 @@ def train_hf(
     fresh: Fresh,
     resume: bool,
     progress: TrainingWatch,
+    extras: Extras = Extras(),  # noqa: B008 - frozen
 ) -> TrainedModel:
     """See :func:`segagent.learning.sft.train_policy_on`. ``fresh`` means nothing here: every checkpoint is tuned on.
 
@@ -72,16 +74,18 @@ def train_hf(
     num_examples = sum(len(one.examples) for one in sets)
     steps = recipe.num_steps(num_examples)
     folder = TrainingFolder(out)
-    arguments = training_arguments(recipe, steps, folder, cpu=_on_cpu(spec))
+    arguments = training_arguments(recipe, steps, folder, cpu=_on_cpu(spec), extras=extras)
     free = ("name", "estimate", "micro_batch", "gradient_checkpointing")
     config = {key: value for key, value in recipe.to_dict().items() if key not in free}
     options = {name: value for name, value in spec.options.items() if name != "device"}
     config |= {"model": _located(spec.target), "options": options, "data": data_fingerprint(sets)}
+    config["order"] = 2  # Of the examples; earlier versions shuffled them otherwise.
+    config["validation"] = None if extras.validation is None else extras.validation.to_dict()
     with arguments.main_process_first():
         if arguments.process_index == 0:
             folder.begin(config, resume=resume)
         finished = folder.finished()
-    return finished or _train(spec, sets, recipe, arguments, folder, progress)
+    return finished or _train(spec, sets, recipe, arguments, folder, progress, extras)
 
 
 def _train(
@@ -91,29 +95,41 @@ def _train(
     arguments: Any,
     folder: TrainingFolder,
     progress: TrainingWatch,
+    extras: Extras,
 ) -> TrainedModel:
     import transformers
 
-    from segagent.learning.sft.hf.data import EncodedExamples, too_long, training_order
+    from segagent.learning.sft.hf.data import EncodedExamples, too_long
     from segagent.learning.sft.hf.encoding import Collator, Encoder
     from segagent.learning.sft.hf.model import (
         limit_pictures,
         load_for_training,
         recompute_activations,
+        spread_blocks,
         without_cache,
     )
-    from segagent.learning.sft.hf.trainer import InOrderTrainer, Watcher, computed_in, loss_lines
+    from segagent.learning.sft.hf.order import training_order
+    from segagent.learning.sft.hf.trainer import InOrderTrainer, Watcher, best_of, computed_in, loss_lines
+    from segagent.learning.sft.hf.validation import Validator
     from segagent.policies.hf import checkpoint_format
 
-    checkpoint = load_for_training(spec, recipe, computed_in(recipe, cpu=_on_cpu(spec)))
+    # Where weights are spread, one process of a machine reads them and hands the others their parts.
+    empty = extras.sharded and arguments.local_process_index != 0
+    checkpoint = load_for_training(spec, recipe, computed_in(recipe, cpu=_on_cpu(spec)), empty=empty)
     # Pictures stay as large as they were when the training began, whatever max_length has become.
     limit_pictures(checkpoint, int(folder.begun_with("max_length")))
     fmt = checkpoint_format(spec, checkpoint)
     encoder = Encoder(checkpoint, fmt, recipe.max_length)
     left_out = too_long(sets, encoder, recipe.max_length)
     order = training_order(sets, arguments.max_steps * recipe.batch_size, recipe.seed)
-    if recipe.gradient_checkpointing:
+    validator = None
+    if extras.validation is not None:
+        part = arguments.process_index, arguments.world_size
+        validator = Validator(extras.validation, checkpoint, fmt, *part)
+    if recipe.gradient_checkpointing and not extras.sharded:  # FSDP does it itself, or it would gather weights twice.
         recompute_activations(checkpoint.model)
+    if extras.sharded:
+        arguments.fsdp_plugin_args["transformer_cls_names_to_wrap"] = ",".join(spread_blocks(checkpoint.model))
     watcher = Watcher(folder, progress)
     with without_cache(checkpoint.model):
         trainer = InOrderTrainer(
@@ -122,7 +138,11 @@ def _train(
             train_dataset=EncodedExamples(sets, order, encoder, left_out),
             data_collator=Collator(checkpoint.tokenizer.pad_token_id),
             callbacks=[watcher],
+            validator=validator,
+            eval_dataset=[] if validator is not None else None,
         )
+        if extras.sharded and not trainer.is_fsdp_enabled:
+            raise InputError("weights are not spread here: FSDP needs a launcher, with more than one process, and GPUs")
         trainer.remove_callback(transformers.PrinterCallback)
         last = folder.last_checkpoint()
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
@@ -135,6 +155,7 @@ def _train(
         losses=losses,
         seconds=watcher.seconds(),
         left_out=len(left_out.places),
+        best=best_of(trainer.state),
     )
     _save(trainer, checkpoint, fmt, recipe, folder, trained)
     return folder.finished() or trained  # What the main process wrote, in all processes.

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from segagent.core import InputError
 from segagent.learning.sft.data import TrainingSet
 from segagent.learning.sft.hf.encoding import Encoder
+from segagent.learning.sft.hf.order import Order
 from segagent.learning.sft.pictures import KeptPictures
-
-Order = NDArray[np.int64]
-"""(positions, 2): which training set, and which of its examples, comes at each position."""
+from segagent.learning.sft.streamed import StreamedExamples
 
 _PICTURES_KEPT = 128
-_WINDOW = 1024
-"""Examples that are shuffled among each other."""
 
 
 class EncodedExamples(TorchDataset[dict[str, Tensor]]):
@@ -42,7 +38,7 @@ class EncodedExamples(TorchDataset[dict[str, Tensor]]):
         return len(self._order)
 
     def __getitem__(self, position: int) -> dict[str, Tensor]:
-        which, index = (int(number) for number in self._order[position])
+        which, index = self._order[position]
         taught = (which, index) not in self._left_out.places
         which, index = (which, index) if taught else self._left_out.stand_in
         example = self._sets[which].examples[index]
@@ -62,37 +58,38 @@ def too_long(sets: Sequence[TrainingSet], encoder: Encoder, max_length: int) -> 
 
     Raises ``InputError`` where all are.
     """
-    lengths = {(w, i): encoder.length(e) for w, one in enumerate(sets) for i, e in enumerate(one.examples)}
-    stand_in = min(lengths, key=lambda place: lengths[place])
-    if lengths[stand_in] > max_length:
-        raise InputError(
-            f"all {len(lengths)} examples are longer than max_length {max_length}, the shortest has "
-            f"{lengths[stand_in]} tokens; raise max_length in the recipe"
-        )
-    return LeftOut(frozenset(place for place, length in lengths.items() if length > max_length), stand_in)
-
-
-def training_order(sets: Sequence[TrainingSet], length: int, seed: int) -> Order:
-    """``length`` positions: epoch after epoch, each example once in each, the last one cut off.
-
-    Each epoch goes through the pictures in an order of its own, and shuffles the examples of some pictures at a time,
-    so that a picture is decoded about once an epoch while neighbours in a batch differ.
-    """
-    by_picture: dict[tuple[int, str], list[tuple[int, int]]] = {}
+    found: set[tuple[int, int]] = set()
+    shortest: tuple[int, tuple[int, int]] | None = None
     for which, one in enumerate(sets):
-        for index, example in enumerate(one.examples):
-            by_picture.setdefault((which, example.image), []).append((which, index))
-    pictures = [np.array(places, np.int64) for places in by_picture.values()]
-    epochs: list[Order] = []
-    filled = 0
-    while filled < length:
-        generator = np.random.default_rng([seed, len(epochs)])
-        epoch = np.concatenate([pictures[chosen] for chosen in generator.permutation(len(pictures))])
-        for start in range(0, len(epoch), _WINDOW):
-            generator.shuffle(epoch[start : start + _WINDOW])
-        epochs.append(epoch)
-        filled += len(epoch)
-    return np.concatenate(epochs)[:length]
+        for index, length in _lengths(one, encoder, max_length):
+            if shortest is None or length < shortest[0]:
+                shortest = length, (which, index)
+            if length > max_length:
+                found.add((which, index))
+    total = sum(len(one.examples) for one in sets)
+    if shortest is None or shortest[0] > max_length:
+        raise InputError(
+            f"all {total} examples are longer than max_length {max_length}, the shortest has "
+            f"{shortest[0] if shortest else 0} tokens; raise max_length in the recipe"
+        )
+    return LeftOut(frozenset(found), shortest[1])
+
+
+def _lengths(one: TrainingSet, encoder: Encoder, max_length: int) -> Iterator[tuple[int, int]]:
+    """The number and tokens of examples; of a file, those that might be too long and the first that is not."""
+    if not isinstance(one.examples, StreamedExamples):
+        yield from ((index, encoder.length(example)) for index, example in enumerate(one.examples))
+        return
+    rows = one.examples.rows
+    sizes, which = np.unique(rows["size"], axis=0, return_inverse=True)
+    around = np.array([encoder.most_around((int(height), int(width))) for height, width in sizes], np.int64)
+    most = around[which.reshape(-1)] + rows["words"]
+    doubtful = np.flatnonzero(most > max_length)
+    surely = np.flatnonzero(most <= max_length)[:1]
+    for row in (*surely, *doubtful):
+        first = int(rows[row]["first"])
+        for place, example in enumerate(one.examples.of_row(int(row))):
+            yield first + place, encoder.length(example)
 
 
 def data_fingerprint(sets: Sequence[TrainingSet]) -> str:
@@ -100,7 +97,13 @@ def data_fingerprint(sets: Sequence[TrainingSet]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for one in sets:
         digest.update(f"set {one.dataset.fingerprint}\n".encode())
+        if one.weight is not None:
+            digest.update(f"weight {one.weight}\n".encode())
+        if isinstance(one.examples, StreamedExamples):
+            digest.update(f"file {one.examples.digest} {len(one.examples)}\n".encode())
+            continue
         for e in one.examples:
             line = repr((e.sample_id, e.image, e.text, dict(e.mask), e.current_iou, e.action))
+            line += "" if e.asks == "action" else e.asks
             digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
@@ -10,14 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segagent.core import Click, Finish, Image, InputError, InvalidAction, Observation, empty_mask
+from segagent.core import Box, Click, Finish, Image, InputError, InvalidAction, Observation, empty_mask
+from segagent.core.recent import Recent
 from segagent.learning.examples import Example, observation_of
 from segagent.policies.chat import ChatFormat, ask
+from segagent.policies.chat.judging import judging, render_judgement
 from segagent.policies.hf.loading import Checkpoint
 from segagent.policies.hf.prompts import closing_token, encode_questions, prompt_text
 
 NOT_TAUGHT = -100
 """The label of a position that adds nothing to the loss."""
+
+_PROMPTS_KEPT = 4096
+_SLACK = 32
 
 _PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "labels")
 
@@ -31,12 +37,17 @@ class Encoder:
 
     def __init__(self, checkpoint: Checkpoint, fmt: ChatFormat, max_length: int) -> None:
         self.format = fmt
+        self._formats: dict[str, ChatFormat] = {
+            "action": fmt,
+            "box": replace(fmt, first_box=True),
+            "good": judging(fmt),
+        }
         self._processor = checkpoint.processor
         self._tokenizer = checkpoint.tokenizer
         self._end = closing_token(checkpoint)
         self._max_length = max_length
         self._around: dict[tuple[int, int], int] = {}
-        self._prompts: dict[tuple[str, tuple[int, int]], int] = {}
+        self._prompts: Recent[tuple[str, str, tuple[int, int]], int] = Recent(_PROMPTS_KEPT)
 
     def __call__(self, example: Example, image: Image) -> dict[str, Tensor]:
         """Tensors for one example on ``image``, its picture.
@@ -47,7 +58,7 @@ class Encoder:
         """
         observation = observation_of(example, image)
         reply = self._reply(example)
-        encoded = dict(encode_questions(self._processor, [ask(self.format, observation)]))
+        encoded = dict(encode_questions(self._processor, [ask(self._formats[example.asks], observation)]))
         length = encoded["input_ids"].shape[1] + len(reply)
         if length > self._max_length:
             raise InputError(
@@ -74,15 +85,27 @@ class Encoder:
         """
         height, width = example.mask["size"]
         size = int(height), int(width)
-        key = example.text, size
-        if key not in self._prompts:
-            blank = Observation(Image.of(np.zeros((*size, 3), np.uint8)), example.text, empty_mask(*size))
-            words = len(self._tokens(prompt_text(self._processor, ask(self.format, blank))))
-            if size not in self._around:
-                whole = encode_questions(self._processor, [ask(self.format, blank)])["input_ids"].shape[1]
-                self._around[size] = int(whole) - words
-            self._prompts[key] = words + self._around[size]
-        return self._prompts[key] + len(self._reply(example))
+        key = example.asks, example.text, size
+        return self._prompts.made(key, lambda: self._prompt_length(*key)) + len(self._reply(example))
+
+    def most_around(self, size: tuple[int, int]) -> int:
+        """At most so many tokens an example on a picture of ``size`` (height, width) has besides its sentence's bytes.
+
+        No tokenizer makes more tokens of a text than it has bytes; a few more may come of words that are cut up anew.
+        """
+        height, width = size
+        action = self.format.render(Box(0, 0, width, height), height, width, 0.999)
+        return max(self._prompt_length(asks, "", size) for asks in self._formats) + len(action.encode()) + _SLACK
+
+    def _prompt_length(self, asks: str, text: str, size: tuple[int, int]) -> int:
+        """Tokens of a prompt, with what its pictures come to."""
+        blank = Observation(Image.of(np.zeros((*size, 3), np.uint8)), text, empty_mask(*size))
+        words = len(self._tokens(prompt_text(self._processor, ask(self._formats[asks], blank))))
+        if size not in self._around:
+            plain = ask(self.format, blank)
+            whole = encode_questions(self._processor, [plain])["input_ids"].shape[1]
+            self._around[size] = int(whole) - len(self._tokens(prompt_text(self._processor, plain)))
+        return words + self._around[size]
 
     def _reply(self, example: Example) -> list[int]:
         height, width = example.mask["size"]
@@ -103,6 +126,12 @@ class Encoder:
         if isinstance(example.action, InvalidAction):
             raise ValueError("an invalid reply is nothing to teach")
         iou = example.current_iou
+        if example.asks == "good":
+            good = isinstance(example.action, Finish)
+            return [*self._tokens(render_judgement(self.format, iou, good=good)), self._end]
+        if example.asks == "box":
+            assert isinstance(example.action, Box)
+            return [*self._tokens(self.format.render_box(example.action, height, width)), self._end]
         if example.action is not None:
             return [*self._tokens(self.format.render(example.action, height, width, iou)), self._end]
         stand_ins = (Click(0, 0, positive=True), Click(0, 0, positive=False), Finish())

@@ -73,7 +73,7 @@ class TrainingFolder:
     def finish(self, model: TrainedModel) -> None:
         """Put on record that ``model`` lies here; checkpoints are no longer needed."""
         state = self._read() or {}
-        told = {name: getattr(model, name) for name in ("steps", "examples", "losses", "seconds", "left_out")}
+        told = {name: getattr(model, name) for name in ("steps", "examples", "losses", "seconds", "left_out", "best")}
         self._write({**state, "finished": told})
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
@@ -94,7 +94,7 @@ class TrainingFolder:
 
     def save_beside(self, checkpoint: Checkpoint, fmt: ChatFormat, recipe: Recipe) -> None:
         """Write what the weights need besides: processor, tokenizer, chat template, chat format and recipe."""
-        _save_processor(checkpoint, self.path)
+        checkpoint.processor.save_pretrained(self.path)
         write_bytes(self.path / FORMAT_FILE, (json.dumps(format_to_dict(fmt), indent=1) + "\n").encode())
         write_bytes(self.path / RECIPE_FILE, _toml(recipe).encode())
 
@@ -109,21 +109,6 @@ class TrainingFolder:
 
     def _write(self, state: dict[str, Any]) -> None:
         write_bytes(self.path / _STATE, (json.dumps(state, indent=1) + "\n").encode())
-
-
-def _save_processor(checkpoint: Checkpoint, folder: Path) -> None:
-    processor = checkpoint.processor
-    if getattr(processor, "video_processor", True) is not None:
-        processor.save_pretrained(folder)
-        return
-    # Put together without its video half, which the library cannot save: its parts are saved one by one.
-    family = type(processor).__name__
-    settings = {**processor.image_processor.to_dict(), "processor_class": family}
-    write_bytes(folder / "preprocessor_config.json", (json.dumps(settings, indent=1) + "\n").encode())
-    processor.tokenizer._set_processor_class(family)
-    processor.tokenizer.save_pretrained(folder)
-    if isinstance(processor.chat_template, str):
-        (folder / "chat_template.jinja").write_text(processor.chat_template, encoding="utf-8")
 
 
 def _toml(recipe: Recipe) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -22,10 +22,11 @@ _TEXT_TOKENS = 640
 """Room for prompt and reply; the rest of ``max_length`` is the pictures'."""
 
 
-def load_for_training(spec: ChatSpec, recipe: Recipe, dtype: str) -> Checkpoint:
+def load_for_training(spec: ChatSpec, recipe: Recipe, dtype: str, *, empty: bool = False) -> Checkpoint:
     """The checkpoint ``spec`` names, on the CPU, its weights to be trained requiring gradients, in float32.
 
-    ``dtype``: of those that are not, beside an adapter.
+    ``dtype``: of those that are not, beside an adapter. ``empty``: the weights are another process's to read, see
+    :func:`segagent.policies.hf.loading.load_checkpoint`; adapters and their base are read all the same.
 
     Full training: language model, projector, and the vision encoder unless frozen; an adapter among the inputs is
     merged first. LoRA: a new adapter, or the one that ``spec`` names is trained on. Raises ``WeightsError`` for what
@@ -34,7 +35,8 @@ def load_for_training(spec: ChatSpec, recipe: Recipe, dtype: str) -> Checkpoint:
     name, base = spec.target, spec.options.get("base")
     if recipe.lora_rank == 0:
         # Small updates to bfloat16 weights would be lost: they are kept in float32 and only computed with in bfloat16.
-        checkpoint = load_checkpoint(name, device="cpu", dtype="float32", base=base)
+        empty = empty and adapter_base(name) is None
+        checkpoint = load_checkpoint(name, device="cpu", dtype="float32", base=base, empty=empty)
         _choose_weights(checkpoint.model, freeze_vision=recipe.freeze_vision)
         return checkpoint
     continued = adapter_base(name) is not None
@@ -84,13 +86,37 @@ def recompute_activations(model: Any) -> None:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
 
 
-@contextmanager
-def without_cache(model: Any) -> Iterator[None]:
+def spread_blocks(model: Any) -> list[str]:
+    """The classes of a model's blocks, each of which is gathered as a whole where weights are spread over processes.
+
+    Models also name classes that are not in them, LLaVA for example, at which accelerate stops. Raises ``InputError``
+    where none is left.
+    """
+    inside = {type(module).__name__ for module in model.modules()}
+    found = sorted(inside & set(getattr(model, "_no_split_modules", None) or ()))
+    if not found:
+        raise InputError(
+            f"a model of type {model.config.model_type!r} names no blocks to spread; train it without --fsdp"
+        )
+    return found
+
+
+def without_cache(model: Any) -> AbstractContextManager[None]:
     """Keys and values are not kept while training; afterwards the configuration is as it was, fit to be saved."""
+    return _caching(model, used=False)
+
+
+def with_cache(model: Any) -> AbstractContextManager[None]:
+    """Keys and values are kept while the model writes replies in between."""
+    return _caching(model, used=True)
+
+
+@contextmanager
+def _caching(model: Any, *, used: bool) -> Iterator[None]:
     configs = {id(config): config for config in (model.config, model.config.get_text_config())}.values()
     before = [vars(config).get("use_cache") for config in configs]
     for config in configs:
-        config.use_cache = False
+        config.use_cache = used
     try:
         yield
     finally:
@@ -119,7 +145,7 @@ def _choose_weights(model: Any, *, freeze_vision: bool) -> None:
 
 
 def _with_lora(model: Any, recipe: Recipe) -> Any:
-    """``model`` with a new adapter at the linear layers of its language model's blocks."""
+    """``model`` with a new adapter at the linear layers of its language model's blocks, and its projector if wanted."""
     try:
         import peft
     except ImportError as error:
@@ -127,8 +153,10 @@ def _with_lora(model: Any, recipe: Recipe) -> Any:
     linear = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and _BLOCK.search(f".{name}") and not is_vision(name) and not _projects(name)
+        if isinstance(module, nn.Linear) and (_adapted(name) or (recipe.lora_projector and _projects(name)))
     ]
+    if recipe.lora_projector and not any(_projects(name) for name in linear):
+        raise InputError(f"no projector's layers found in a model of type {model.config.model_type!r}")
     if not linear:
         raise InputError(f"no language model's layers found in a model of type {model.config.model_type!r}")
     # One pattern: block numbers left open, all else spelled out.
@@ -136,6 +164,11 @@ def _with_lora(model: Any, recipe: Recipe) -> Any:
     torch.manual_seed(recipe.seed)
     settings = peft.LoraConfig(r=recipe.lora_rank, lora_alpha=recipe.lora_alpha, target_modules="|".join(shapes))
     return peft.get_peft_model(model, settings)
+
+
+def _adapted(name: str) -> bool:
+    """Whether a linear layer belongs to the blocks of the language model."""
+    return _BLOCK.search(f".{name}") is not None and not is_vision(name) and not _projects(name)
 
 
 def _projects(name: str) -> bool:

@@ -6,19 +6,25 @@ import inspect
 import math
 import os
 import time
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 import transformers
+from accelerate.utils import gather_object
 from torch.nn.functional import cross_entropy
 from torch.utils.data import SequentialSampler
 
-from segagent.core import InputError
+from segagent.core import InputError, MissingExtraError
 from segagent.cpu import precision
+from segagent.learning.sft.extras import Extras
 from segagent.learning.sft.hf.encoding import NOT_TAUGHT
 from segagent.learning.sft.hf.folder import TrainingFolder
+from segagent.learning.sft.hf.validation import BEST, Validator, figures
 from segagent.learning.sft.recipe import Recipe
 from segagent.learning.sft.trained import TrainingWatch
+
+_SHARDING = {"version": 2, "cpu_ram_efficient_loading": True, "state_dict_type": "FULL_STATE_DICT"}
 
 _LOGS = 200
 _CHECKPOINTS = 20
@@ -33,7 +39,14 @@ def computed_in(recipe: Recipe, *, cpu: bool) -> str:
     return precision() if cpu and recipe.dtype == "bfloat16" else recipe.dtype
 
 
-def training_arguments(recipe: Recipe, steps: int, folder: TrainingFolder, *, cpu: bool) -> Any:
+def training_arguments(
+    recipe: Recipe,
+    steps: int,
+    folder: TrainingFolder,
+    *,
+    cpu: bool,
+    extras: Extras = Extras(),  # noqa: B008 - frozen
+) -> Any:
     """The library's settings for ``recipe``; joins the processes that a launcher started.
 
     Raises ``InputError`` where this machine cannot do what the recipe says.
@@ -48,6 +61,11 @@ def training_arguments(recipe: Recipe, steps: int, folder: TrainingFolder, *, cp
     if recipe.dtype == "float16" and cpu:
         raise InputError(f"recipe {recipe.name!r}: float16 needs a GPU; on a CPU use float32 or bfloat16")
     every = math.ceil(steps / _LOGS)
+    saved = every * math.ceil(steps / every / _CHECKPOINTS)
+    measured = extras.validation is not None
+    report = _reports(extras.report, folder)
+    if extras.sharded:
+        os.environ["ACCELERATE_USE_FSDP"] = "true"  # Asked for when the checkpoint is read, before there is a trainer.
     try:
         arguments = transformers.TrainingArguments(
             output_dir=str(folder.checkpoints),
@@ -68,12 +86,23 @@ def training_arguments(recipe: Recipe, steps: int, folder: TrainingFolder, *, cp
             ddp_find_unused_parameters=not recipe.freeze_vision and recipe.lora_rank == 0,
             logging_steps=every,
             logging_nan_inf_filter=False,
-            save_steps=every * math.ceil(steps / every / _CHECKPOINTS),
+            save_steps=saved,
             save_total_limit=2,
+            eval_strategy="steps" if measured else "no",
+            eval_steps=saved,
+            eval_on_start=measured and folder.last_checkpoint() is None,
+            load_best_model_at_end=measured,
+            metric_for_best_model=f"eval_{BEST}" if measured else None,
+            greater_is_better=True if measured else None,
+            fsdp=extras.sharded or None,
+            fsdp_config=_SHARDING | {"activation_checkpointing": recipe.gradient_checkpointing}
+            if extras.sharded
+            else None,
+            deepspeed=extras.deepspeed or None,
             dataloader_num_workers=0 if cpu else min(4, (os.cpu_count() or 1) // processes),
             dataloader_pin_memory=not cpu,
             remove_unused_columns=False,
-            report_to="none",
+            report_to=report,
             disable_tqdm=True,
         )
         # Several GPUs are used by several processes, never by one that spreads a batch over them.
@@ -84,6 +113,24 @@ def training_arguments(recipe: Recipe, steps: int, folder: TrainingFolder, *, cp
     return arguments
 
 
+def _reports(wanted: tuple[str, ...], folder: TrainingFolder) -> list[str]:
+    """The library's names of where figures are told, set up. Raises ``MissingExtraError`` for a missing package."""
+    found = []
+    for name in wanted:
+        package = name.partition("-")[0]
+        if find_spec(package) is None:
+            raise MissingExtraError(f"--report {name} needs the package {package}: pip install {package}")
+        if package == "tensorboard":
+            os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder.path / "tensorboard"))
+        else:
+            os.environ.setdefault("WANDB_PROJECT", "segagent")
+            os.environ.setdefault("WANDB_DIR", str(folder.path))
+        if name == "wandb-offline":
+            os.environ["WANDB_MODE"] = "offline"
+        found.append(package)
+    return found
+
+
 class InOrderTrainer(transformers.Trainer):  # type: ignore[misc]
     """The library's trainer with three things of our own: the order of the data, the loss, and how weights come back.
 
@@ -92,8 +139,11 @@ class InOrderTrainer(transformers.Trainer):  # type: ignore[misc]
     models' own losses are.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    control: Any
+
+    def __init__(self, *, validator: Validator | None = None, **settings: Any) -> None:
         super().__init__(**settings)
+        self._validator = validator
         # Makes the trainer count the taught tokens of a batch and leave the scaling of the loss to us.
         self.model_accepts_loss_kwargs = True
         self._adapter = hasattr(self.model, "peft_config")
@@ -122,6 +172,24 @@ class InOrderTrainer(transformers.Trainer):  # type: ignore[misc]
         else:  # Counted over all processes, whose gradients are then averaged.
             loss = loss * self.accelerator.num_processes / max(int(num_items_in_batch), 1)
         return (loss, outputs) if return_outputs else loss
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Play the validation's samples, each process its own; the figures are those of all of them."""
+        assert self._validator is not None
+        with self.compute_loss_context_manager():
+            mine = self._validator.play(self.accelerator.unwrap_model(self.model))
+        figured = figures(gather_object(mine))
+        told = {f"eval_{name}": value for name, value in figured.items()}
+        self.log(dict(told))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, told)
+        return told
+
+    def _load_best_model(self) -> None:
+        best = self.state.best_model_checkpoint
+        if self._adapter:
+            super()._load_best_model()
+        elif best is not None:
+            self._load_from_checkpoint(best, self.model)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
@@ -161,11 +229,14 @@ class Watcher(transformers.TrainerCallback):  # type: ignore[misc]
         lines = loss_lines(state)
         self.seconds_before = float(lines[-1]["seconds"]) if lines else 0.0
         if state.is_world_process_zero:
-            self._folder.log(lines, anew=True)
+            told = [line for line in state.log_history if "loss" in line or f"eval_{BEST}" in line]
+            self._folder.log(told, anew=True)
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A mean loss has been taken. Raises ``InputError`` if it is not a number any more."""
         line = state.log_history[-1]
+        if f"eval_{BEST}" in line and state.is_world_process_zero:
+            self._folder.log([line])
         if "loss" not in line:
             return
         if not math.isfinite(line["loss"]):
@@ -176,6 +247,11 @@ class Watcher(transformers.TrainerCallback):  # type: ignore[misc]
             self._folder.log([line])
             self._progress("training", state.global_step, state.max_steps, line["loss"])
 
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The last step is measured too, however long ago it was done before."""
+        if args.load_best_model_at_end and state.global_step >= state.max_steps:
+            control.should_evaluate = control.should_save = True
+
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A checkpoint has been written."""
         if state.is_world_process_zero:
@@ -185,6 +261,13 @@ class Watcher(transformers.TrainerCallback):  # type: ignore[misc]
 def loss_lines(state: Any) -> list[dict[str, Any]]:
     """The lines of a trainer's history that tell losses."""
     return [line for line in state.log_history if "loss" in line]
+
+
+def best_of(state: Any) -> tuple[int, float] | None:
+    """The step whose checkpoint was measured as the best, and its mIoU; None where none was."""
+    if state.best_model_checkpoint is None or state.best_metric is None:
+        return None
+    return int(str(state.best_model_checkpoint).rpartition("-")[2]), float(state.best_metric)
 
 
 def trained_weights(trainer: Any, dtype: str | None) -> Any:

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Tests that need a foreign package, each with that package alone beside the development environment's:
+#     scripts/test_integrations.sh NAME...     (default: all)
+# PYTHON is the development environment's interpreter. What is installed on top lies in build/integrations/NAME.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PYTHON="${PYTHON:-.venv/bin/python}"
+
+# A line for each: name, packages, what is run.
+INTEGRATIONS="
+gymnasium  gymnasium     tests/envs/test_env_faces.py -k gymnasium
+trl        trl           tests/envs/test_trl_training.py tests/policies/hf/test_grpo_training.py
+openenv    openenv-core  tests/envs/test_env_faces.py -k openenv
+verifiers  verifiers,uv  tests/envs/test_env_faces.py -k verifiers
+inspect    inspect-ai    tests/envs/test_env_faces.py -k inspect
+mcp        mcp           tests/server/test_mcp_server.py tests/server/test_mcp_inputs.py
+cvat       cvat-sdk,cvat-cli  tests/annotation/interop/test_cvat_sdk.py tests/annotation/interop/test_other_programs.py tests/integrations/test_in_cvat_cli.py -k cvat
+label-studio  label-studio  tests/server/label_studio/test_studio_real.py
+x-anylabeling x-anylabeling-cvhub  tests/integrations/test_in_xanylabeling.py
+fiftyone      fiftyone,mongomock   tests/integrations/test_in_fiftyone.py
+supervision   supervision   tests/examples/test_other_libraries.py -k supervision
+datasets      datasets      tests/examples/test_other_libraries.py -k test_datasets
+"
+
+# NAME PACKAGES TEST... Its caller asks how it went, so it has to say itself where it ends.
+run() {
+    local home="build/integrations/$1"
+    if [ ! -x "$home/bin/pip" ]; then
+        "$PYTHON" -m venv "$home" || return
+        # The development environment's packages are seen from there, and nothing is put among them.
+        "$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$("$home/bin/python" -c \
+            'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth" || return
+    fi
+    # shellcheck disable=SC2086
+    "$home/bin/pip" install --quiet --disable-pip-version-check ${2//,/ } || return
+    PYTHONPATH=src "$home/bin/python" -m pytest -rs "${@:3}" | tee "$home/log" || return
+    # The package is there, so a test that is skipped has not been made for want of it.
+    ! grep -q "^SKIPPED" "$home/log"
+}
+
+[ $# -gt 0 ] || set -- $(awk 'NF {print $1}' <<< "$INTEGRATIONS")
+failed=""
+for name in "$@"; do
+    line="$(awk -v name="$name" '$1 == name' <<< "$INTEGRATIONS")"
+    [ -n "$line" ] || { echo "unknown: $name; there are:" $(awk 'NF {print $1}' <<< "$INTEGRATIONS") >&2; exit 2; }
+    echo "== $name"
+    # shellcheck disable=SC2086
+    (run $line) || failed="$failed $name"
+done
+[ -z "$failed" ] || { echo "failed or skipped:$failed" >&2; exit 1; }
