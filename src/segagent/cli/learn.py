@@ -390,6 +390,7 @@ def grpo(
 
     from segagent.core import SpecError
     from segagent.environment.rewards import DEFAULT
+    from segagent.learning.launcher import is_first
     from segagent.learning.rl import GrpoConfig, train_grpo
 
     scheme, _, folder = model.partition(":")
@@ -424,7 +425,7 @@ def grpo(
             resume=resume,
             watch=lambda done, total, measured: update(done // per, f"{word} {measured[name]:.3f}"),
         )
-    if os.environ.get("RANK", "0") != "0":  # Under a launcher one process speaks for all.
+    if not is_first():  # Under a launcher one process speaks for all.
         return
     if as_json:
         print_object({"policy": trained.spec, "updates": trained.steps, "seconds": round(trained.seconds, 1)})
