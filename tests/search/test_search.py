@@ -360,3 +360,33 @@ def test_best_first_steps_back_to_the_best_state_not_gone_on_from():
     assert [click.x for click in trajectory.clicks] == [24, 24]
     straight = one(Planned(), SearchConfig(max_steps=3, num_candidates=2, patience=9))
     assert straight.predicted_iou_at(straight.returned) == 0.6
+
+
+class Apart(NoisyAnnotator):
+    """One that also proposes clicks in rows, and more of them than are asked for."""
+
+    def __init__(self, target):
+        super().__init__(target)
+        self.told = []
+
+    def propose_apart(self, observations, num_proposals, apart, *, temperature=0.0, seeds=None):
+        self.told.append((num_proposals, apart, temperature, len(observations)))
+        replies = self.propose(observations, 1, temperature=temperature, seeds=seeds)
+        clicks = [Proposal(Click(5 * n, 3, True), None, -1.0, "text") for n in range(num_proposals + 2)]
+        return [[first, *clicks] for (first,) in replies]
+
+
+def test_distinct_objects_first_costs_at_most_k_calls_per_step():
+    policy = Apart(ellipse())
+    config = SearchConfig(4, 3, diversity=0.1, temperature=0.7, stop_iou=2.0, patience=9)
+    made = one(policy, config)
+    assert all(1 + len(step.candidates) == 3 for step in made.steps)
+    assert made.num_policy_calls == 1 + 3 * 4
+    assert {told[:3] for told in policy.told} == {(3, 0.1, 0.7)}
+
+
+def test_diversity_is_refused_of_a_policy_that_cannot():
+    with pytest.raises(InputError, match="'noisy' cannot propose distinct objects"):
+        one(NoisyAnnotator(ellipse()), SearchConfig(2, 3, diversity=0.1))
+    with pytest.raises(InputError, match="diversity"):
+        SearchConfig(diversity=1.5)

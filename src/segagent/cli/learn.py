@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 learn = typer.Typer(
     cls=HelpfulGroup,
     epilog=examples("segagent train sft traj.jsonl --policy embedded -o model"),
-    help="Fine-tune a policy on trajectories (sft), on its own rollouts (star), by their reward (grpo).",
+    help="Fine-tune a policy on trajectories (sft), on its own rollouts (star), by their reward (grpo); fit its PRM.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -44,6 +44,23 @@ class TrainingOptions:
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps, instead of epochs.")] = None
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="At its peak.")] = None
     batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Examples per optimizer step.")] = None
+    object_weight: Annotated[
+        float | None,
+        typer.Option(
+            "--object-weight",
+            min=0.0,
+            help="embedded: of the loss on which object is meant; above 0 that is the policy's own guess, and the "
+            "grounding learns. [default: 0]",
+        ),
+    ] = None
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            "--held-out",
+            min=0.0,
+            help="embedded: share of the pictures kept apart; the weights that do best there are kept. [default: 0]",
+        ),
+    ] = None
     lora_rank: Annotated[
         int | None, typer.Option("--lora-rank", min=0, help="hf: models: adapters of this rank; 0 trains all weights.")
     ] = None
@@ -418,6 +435,51 @@ def grpo(
         say(f"{trained.steps} updates in {trained.seconds:.0f} s; use it as --policy {one_line(trained.spec)}")
 
 
+@learn.command(
+    "prm",
+    cls=HelpfulCommand,
+    epilog=examples(
+        "segagent train prm embedded:model scenes:300:split=train,complexity=hard,sentences=1 -o model2",
+        "segagent calibrate embedded:model2 VALIDATION_DATASET",
+    ),
+)
+@reporting_errors
+def prm(
+    model: Annotated[str, typer.Argument(metavar="POLICY", help="embedded or embedded:DIR.")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="As for 'segagent trajectories'.")],
+    *,
+    out: OutOption,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps.")] = 800,
+    max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="Clicks of the policy's own episodes.")] = 4,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="At its peak.")] = 3e-4,
+    tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws masks and their order.")] = 0,
+    resume: ResumeOption = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit a process reward model with weights of its own to the embedded policy; what it clicks stays as it is.
+
+    It learns from the policy's own episodes, good masks of other things and corrupted ones.
+    """
+    from segagent.core import SpecError
+    from segagent.learning.prm import PrmConfig, train_own_prm
+
+    scheme, _, folder = model.partition(":")
+    if scheme != "embedded":
+        raise SpecError(f"policy {model!r:.200}: expected embedded or embedded:DIR")
+    config = PrmConfig(max_steps=max_steps, steps=steps, learning_rate=learning_rate, tool=tool, seed=seed)
+    with phases(unit="steps", quiet=as_json) as update:
+        trained = train_own_prm(
+            folder,
+            open_data(dataset),
+            out,
+            config,
+            resume=resume,
+            watch=lambda what, done, total, loss: update(what, done, total, _loss(loss)),
+        )
+    _tell(trained, as_json=as_json)
+
+
 def _as_preset(policy: str, name: str) -> tuple[str, bool]:
     """``policy`` with the format of a preset, and whether that begins with a box of its own."""
     from segagent.annotation.presets import load_preset
@@ -449,7 +511,7 @@ def _tell(trained: TrainedModel, *, as_json: bool) -> None:
         )
         return
     if trained.left_out:
-        why = "longer than max_length" if trained.spec.startswith("hf:") else "their objects are not found"
+        why = "longer than max_length" if trained.spec.startswith("hf:") else "their objects are not found, or not read"
         say(f"{trained.left_out} more examples were left out: {why}")
     if trained.best is not None:
         say(f"the model is that of step {trained.best[0]}, with mIoU {trained.best[1]:.3f} after 7 clicks")

@@ -144,6 +144,22 @@ class ModelOptions:
             "--candidates", min=1, max=64, help="Actions tried per step; above 1 the best-scored is taken. [default: 1]"
         ),
     ] = None
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature", min=0.0, help="Of candidates that are sampled; above 1 more daring. [default: 1]"
+        ),
+    ] = None
+    diversity: Annotated[
+        float | None,
+        typer.Option(
+            "--diversity",
+            min=0.0,
+            max=1.0,
+            help="embedded: candidates are about distinct objects first, then places so far apart, as a share of the "
+            "picture (0.06). [default: all sampled]",
+        ),
+    ] = None
     max_seconds: Annotated[
         float | None, typer.Option("--max-seconds", help="Most seconds per object; checked between steps.")
     ] = None
@@ -190,6 +206,8 @@ class ModelOptions:
             config,
             max_steps=config.max_steps if self.steps is None else self.steps,
             num_candidates=config.num_candidates if self.candidates is None else self.candidates,
+            temperature=config.temperature if self.temperature is None else self.temperature,
+            diversity=self.diversity,
             max_seconds=self.max_seconds,
             # The preset's goes with its own steps and candidates.
             max_policy_calls=(

@@ -23,6 +23,7 @@ from segagent.core.errors import (
 from segagent.core.image import Image, Pixels
 from segagent.core.interfaces import (
     Aside,
+    Diverse,
     JudgedOutline,
     OutlineJudge,
     Outliner,
@@ -58,6 +59,7 @@ __all__ = [
     "Box",
     "Candidate",
     "Click",
+    "Diverse",
     "Finish",
     "Image",
     "InputError",

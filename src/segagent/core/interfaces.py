@@ -127,6 +127,26 @@ class Outliner(Policy, Protocol):
         ...
 
 
+@runtime_checkable
+class Diverse(Policy, Protocol):
+    """A policy that can propose actions which differ in what matters."""
+
+    def propose_apart(
+        self,
+        observations: Sequence[Observation],
+        num_proposals: int,
+        apart: float,
+        *,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[Proposal]]:
+        """As :meth:`Policy.propose`, but after the greedy reply come clicks about other objects that might be meant,
+        the likeliest first, and then sampled places; clicks of a sign lie at least ``apart`` from one another, as a
+        share of the picture's sides. There may be fewer than ``num_proposals``.
+        """
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class JudgedOutline:
     """What is seen of a mask without any words. ``iou``: expected IoU of the mask with the thing that it fits best, in

@@ -89,10 +89,11 @@ def bootstrap_statistics(
     statistics: Callable[[npt.NDArray[np.int64]], Mapping[str, float]],
     groups: Sequence[Hashable],
     *,
+    confidence: float = 0.95,
     num_resamples: int = 500,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Any ``statistics`` of rows, each with a 95 % percentile interval, all from one set of resamples.
+    """Any ``statistics`` of rows, each with a percentile interval, all from one set of resamples.
 
     They are given row numbers, some more than once, and are called by name. ``groups`` as in :func:`bootstrap_ratio`.
     Resamples for which one is nan are left out of its interval. Raises ``ValueError`` without rows.
@@ -107,7 +108,7 @@ def bootstrap_statistics(
         for _ in range(num_resamples)
     ]
     whole = statistics(np.arange(len(groups)))
-    return {name: _between(value, [one[name] for one in drawn], 0.025, 0.975) for name, value in whole.items()}
+    return {name: _around(value, [one[name] for one in drawn], confidence) for name, value in whole.items()}
 
 
 def bootstrap_statistic(
@@ -141,7 +142,7 @@ def bootstrap_unpaired(
     return _around(means[0] - means[1], values[0] - values[1], confidence)
 
 
-def _around(value: float, resampled: npt.NDArray[np.float64], confidence: float) -> Interval:
+def _around(value: float, resampled: npt.ArrayLike, confidence: float) -> Interval:
     tail = (1 - confidence) / 2
     return _between(value, resampled, tail, 1 - tail)
 

@@ -14,7 +14,7 @@ import numpy as np
 from segagent.core import Click, Outliner, Policy, SegmentationTool, Trajectory, intersection_and_union
 from segagent.environment import Episode, SimulatedAnnotator, StartSpec, observe, reset
 from segagent.learning.trajectories.config import episode_seed
-from segagent.reproduce.players import Boxing, Player, load_player
+from segagent.reproduce.players import Boxing, Player, TrulyJudged, load_player
 from segagent.reproduce.records import make_records
 from segagent.reproduce.samples import MiniSample, sample_of
 from segagent.reproduce.work import Ask, Watch
@@ -97,7 +97,9 @@ def _play_scenes(tool: SegmentationTool, indices: Sequence[int], *, plan: RunPla
     if samples:
         targets = {SimulatedAnnotator.key(s.image, s.text): s.target for _, s in samples}
         simulated = plan.player.spec == "simulated"
-        policy = SimulatedAnnotator(targets) if simulated else load_player(plan.player)
+        policy: Policy = SimulatedAnnotator(targets) if simulated else load_player(plan.player)
+        if plan.player.judge == "truth":
+            policy = TrulyJudged(policy, targets)
         embeddings = tool.embed([sample.image for _, sample in samples])
         episodes = [_episode(sample, plan, policy, tool, e) for (_, sample), e in zip(samples, embeddings, strict=True)]
         made = run_search(episodes, policy, tool, plan.search, embeddings)

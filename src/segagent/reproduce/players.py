@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
-from segagent.core import Box, InputError, Observation, Policy, Proposal
+from segagent.core import Box, Diverse, InputError, Observation, Policy, Proposal, iou
+from segagent.environment import SimulatedAnnotator, Target
 from segagent.imaging import MASK_COLORS
 from segagent.policies import format_reply, make_policy, with_known_format
 from segagent.policies.chat.families import FORMATS
@@ -35,16 +36,18 @@ class Player:
     of :data:`segagent.imaging.MASK_COLORS`. ``notation``: its replies are written and read again in this one of
     :data:`NOTATIONS`, "" for none. ``box``: "" or, for the first action, "box" (a box around its own best guess, for
     tools that take one), "filled" (episodes begin from that box as a mask) or "outline" (they begin from its outline).
+    ``judge``: "" or "truth", where the true IoU takes the place of the predicted one: a bound, never a result.
     """
 
     spec: str
     color: str = "green"
     notation: str = ""
     box: str = ""
+    judge: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
-        return asdict(self)
+        """JSON form; what came later is left out where it is not used."""
+        return {name: value for name, value in asdict(self).items() if value or name != "judge"}
 
 
 @lru_cache(maxsize=2)
@@ -107,3 +110,41 @@ class Notated(WrappedPolicy[Policy]):
         text = self._format.render(proposal.action, height, width, proposal.predicted_iou)
         action, predicted = self._format.parse(text, height, width)
         return Proposal(action, predicted, proposal.log_prob, text)
+
+
+class TrulyJudged(WrappedPolicy[Policy]):
+    """Another policy's actions with the true IoU in the place of the predicted one: what a perfect process reward model
+    would make of them. It is built with the targets, as :class:`segagent.environment.SimulatedAnnotator` is, and serves
+    as a bound in evaluation alone.
+    """
+
+    def __init__(self, policy: Policy, targets: Mapping[tuple[str, str], Target]) -> None:
+        super().__init__(policy, f"{policy.name}, judged by the truth")
+        self._targets = targets
+
+    def changed(
+        self, observations: Sequence[Observation], replies: list[list[Proposal]], num_proposals: int
+    ) -> list[list[Proposal]]:
+        """The same actions."""
+        return [
+            [replace(proposal, predicted_iou=self._truth(observation)) for proposal in proposals]
+            for observation, proposals in zip(observations, replies, strict=True)
+        ]
+
+    def propose_apart(
+        self,
+        observations: Sequence[Observation],
+        num_proposals: int,
+        apart: float,
+        *,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[Proposal]]:
+        """See :class:`segagent.core.Diverse`; only where the policy is."""
+        assert isinstance(self.policy, Diverse)
+        replies = self.policy.propose_apart(observations, num_proposals, apart, temperature=temperature, seeds=seeds)
+        return self.changed(observations, replies, num_proposals)
+
+    def _truth(self, observation: Observation) -> float:
+        target = self._targets[SimulatedAnnotator.key(observation.image, observation.text)]
+        return iou(observation.mask, target.mask, target.ignore)

@@ -22,6 +22,9 @@ class SearchConfig:
     are made and the last mask is returned."""
     temperature: float = 1.0
     """Of the sampled candidates."""
+    diversity: float | None = None
+    """None samples candidates alike. A number tries distinct objects first, then places, at least this far apart as a
+    share of the picture's sides; for policies that can (:class:`segagent.core.Diverse`)."""
     stop_iou: float = 0.97
     """Predicted IoU at which the mask is taken as done."""
     patience: int = 3
@@ -54,5 +57,7 @@ class SearchConfig:
             raise InputError(f"patience must be at least 1, got {self.patience}")
         if self.max_money is not None and self.prices == Prices():
             raise InputError("a budget in money needs prices")
+        if self.diversity is not None and not 0 <= self.diversity <= 1:
+            raise InputError(f"diversity is a share of the picture's sides in 0..1, got {self.diversity}")
         if not self.temperature >= 0:
             raise InputError(f"temperature must not be negative, got {self.temperature}")

@@ -24,6 +24,7 @@ from segagent.core import (
     Action,
     Attempt,
     Candidate,
+    Diverse,
     Finish,
     InputError,
     Policy,
@@ -140,6 +141,8 @@ def search_stream(
     """
     if config.num_candidates > 1 and not predicts_iou(policy):
         raise InputError(f"policy {policy.name!r} predicts no IoU, so it cannot choose between candidates; use 1")
+    if config.diversity is not None and not isinstance(policy, Diverse):
+        raise InputError(f"policy {policy.name!r} cannot propose distinct objects first; leave the diversity out")
     coming = iter(asked)
     ordered: deque[_Run] = deque()
     active: list[_Run] = []
@@ -310,12 +313,14 @@ def _ask(policy: Policy, questions: Sequence[_Question], config: SearchConfig) -
         if not group:
             continue
         temperature = config.temperature if stuck or config.num_candidates > 1 else 0.0
-        replies = policy.propose(
-            [observe(questions[i].episode, questions[i].state, questions[i].past) for i in group],
-            config.num_candidates + stuck,
-            temperature=temperature,
-            seeds=[_seed(questions[i]) for i in group],
-        )
+        shown = [observe(questions[i].episode, questions[i].state, questions[i].past) for i in group]
+        seeds = [_seed(questions[i]) for i in group]
+        if config.diversity is not None and config.num_candidates > 1 and isinstance(policy, Diverse):
+            replies = policy.propose_apart(
+                shown, config.num_candidates, config.diversity, temperature=temperature, seeds=seeds
+            )
+        else:
+            replies = policy.propose(shown, config.num_candidates + stuck, temperature=temperature, seeds=seeds)
         for i, proposals in zip(group, replies, strict=True):
             spent = total_usage([proposal.usage for proposal in proposals])
             node = _Node(questions[i].state, proposals[stuck:], proposals[0].predicted_iou, spent, questions[i].past)

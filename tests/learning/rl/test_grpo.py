@@ -50,7 +50,7 @@ def test_the_replies_that_are_learnt_from_are_those_that_are_given() -> None:
 def test_clicks_are_drawn_as_often_as_they_are_likely() -> None:
     place = torch.full((1, 2, 128 * 128), 1e-9)
     place[0, 0, 7], place[0, 0, 900], place[0, 1, 3] = 0.75, 0.25, 1.0
-    said = Replies(torch.tensor([[0.8, 0.2]]).log(), place.log())
+    said = Replies(torch.tensor([[0.8, 0.2]]).log(), place.log(), torch.zeros(1, 101))
     rng = np.random.default_rng(0)
     drawn = [tuple(draw_clicks(said, rng)[0].tolist()) for _ in range(3000)]
     for token, share in (((0, 7), 0.6), ((0, 900), 0.2), ((1, 3), 0.2)):

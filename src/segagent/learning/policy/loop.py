@@ -41,23 +41,34 @@ class Stage:
     """One training stage of ``network``; continues from ``folder / name.pt`` where that exists.
 
     The learning rate follows a half cosine over the budget used. ``average`` holds exponentially averaged
-    weights.
+    weights. ``slower``: a part of ``network`` that learns at a share of the rate, and that share.
     """
 
-    def __init__(self, name: str, network: nn.Module, folder: Path, budget: StageBudget, *, resume: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        folder: Path,
+        budget: StageBudget,
+        *,
+        resume: bool,
+        slower: tuple[nn.Module, float] | None = None,
+    ) -> None:
         self.device = torch.device(budget.device)
         self.name, self.network, self.budget = name, network.to(self.device), budget
+        self.folder = folder
         self._checkpoint = folder / f"{name}.pt"
         self._log = folder / f"{name}.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         self.trained = [p for p in network.parameters() if p.requires_grad]
-        decayed = [p for p in self.trained if p.ndim > 1]
-        plain = [p for p in self.trained if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}],
-            lr=budget.learning_rate,
-            betas=(0.9, 0.98),
-        )
+        groups = _groups(self.trained, 1.0)
+        if slower is not None:
+            part, share = slower
+            slow = {id(p) for p in part.parameters()}
+            groups = _groups([p for p in self.trained if id(p) not in slow], 1.0)
+            groups += _groups([p for p in self.trained if id(p) in slow], share)
+        self.optimizer = torch.optim.AdamW(groups, lr=budget.learning_rate, betas=(0.9, 0.98))
+        self._shares = [group.pop("share") for group in self.optimizer.param_groups]
         self.average = deepcopy(network).eval().requires_grad_(False)
         self.step = 0
         self.seconds = 0.0
@@ -88,8 +99,8 @@ class Stage:
         """One optimizer step on ``loss``; a loss that is not finite is skipped. ``measured`` goes to the log."""
         rate = self.budget.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.used)))
         rate *= min(1.0, (self.step + 1) / self.budget.warmup_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for group, share in zip(self.optimizer.param_groups, self._shares, strict=True):
+            group["lr"] = rate * share
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.trained, 1.0)
@@ -148,6 +159,16 @@ class Stage:
                 mean.lerp_(value, 1 - decay)
             for kept, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 kept.copy_(current)
+
+
+def _groups(parameters: list[nn.Parameter], share: float) -> list[dict[str, Any]]:
+    """For the optimizer: those that decay and the others; ``share`` of the learning rate is theirs."""
+    decayed = [p for p in parameters if p.ndim > 1]
+    plain = [p for p in parameters if p.ndim <= 1]
+    return [
+        {"params": decayed, "weight_decay": 0.02, "share": share},
+        {"params": plain, "weight_decay": 0.0, "share": share},
+    ]
 
 
 def put_channels_last(network: nn.Module) -> None:

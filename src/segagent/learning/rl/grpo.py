@@ -1,7 +1,7 @@
 """GRPO for the embedded model: episodes of sampled clicks, each worth what it gained over the others of its group.
 
 What learns is which object is meant (the grounding) and where to click (the state head); what sees stays as it is, and
-so does the predicted IoU, which ``train-embedded policy --prm-only`` or ``calibrate`` fits to the new clicks.
+so does the predicted IoU, which :mod:`segagent.learning.prm` or ``calibrate`` fits to the new clicks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segagent.core import Image, InputError, SegmentationTool
 from segagent.core.settings import changed_settings
@@ -24,7 +24,7 @@ from segagent.environment import Episode, Target, embed_images, reset, step_batc
 from segagent.environment.rewards import Outcome, Reward, reward_named
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.rl.config import GrpoConfig
-from segagent.learning.rl.replies import Look, Replies, click_at, draw_clicks, look_at, replies_to
+from segagent.learning.rl.replies import Look, Played, Replies, click_at, draw_clicks, look_at, replies_to
 from segagent.learning.sft import TrainedModel, write_training_note
 from segagent.policies.embedded.network import PolicyNetwork, load_network, save_network
 from segagent.policies.embedded.perception import Percept, perceive
@@ -50,14 +50,6 @@ class Moves:
     log_prob: Tensor
     reference: Replies
     advantage: Tensor
-
-
-class Played(nn.Module):
-    """What learns: the grounding and the state head of a network."""
-
-    def __init__(self, network: PolicyNetwork) -> None:
-        super().__init__()
-        self.grounding, self.state = network.grounding, network.state
 
 
 def train_grpo(
@@ -103,7 +95,7 @@ def train_grpo(
             watch(update + 1, config.updates, measured)
         average = stage.average
         assert isinstance(average, Played)
-        network.grounding, network.state = average.grounding, average.state
+        average.put_into(network)
     finally:
         torch.set_num_threads(threads)
     card = {"settings": settings, "seconds": round(stage.seconds, 1)}
@@ -204,7 +196,7 @@ def _loss(network: PolicyNetwork, moves: Sequence[Moves], config: GrpoConfig) ->
 
 
 def _repeated(one: Replies, times: int) -> Replies:
-    return Replies(one.sign.expand(times, -1), one.place.expand(times, -1, -1))
+    return Replies(*(part.expand(times, *part.shape[1:]) for part in one))
 
 
 def _parts(moves: Sequence[Moves], rng: np.random.Generator, size: int = 8) -> Iterator[list[Moves]]:

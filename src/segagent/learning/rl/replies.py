@@ -12,19 +12,31 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from segagent.core import BoolMask, Click
 from segagent.cpu import autocast
-from segagent.policies.embedded.grounding import Words
+from segagent.policies.embedded.grounding import Grounded, Grounding, Words
 from segagent.policies.embedded.network import PolicyNetwork
 from segagent.policies.embedded.objects import NUM_GEOMETRY
 from segagent.policies.embedded.perception import MAX_OBJECTS, Percept, describe
-from segagent.policies.embedded.reading import SeenMask, decide, see_mask, state_inputs
-from segagent.policies.embedded.state_head import BINS, MAX_HYPOTHESES
+from segagent.policies.embedded.reading import SeenMask, decide, mix_iou, see_mask, state_inputs
+from segagent.policies.embedded.state_head import BINS, MAX_HYPOTHESES, JudgedState, Refined
 
 _NO_LESS = 1e-9
+
+
+class Played(nn.Module):
+    """What learns to reply: the grounding and the state head of a network."""
+
+    def __init__(self, network: PolicyNetwork) -> None:
+        super().__init__()
+        self.grounding, self.state = network.grounding, network.state
+
+    def put_into(self, network: PolicyNetwork) -> None:
+        """Give ``network`` these parts."""
+        network.grounding, network.state = self.grounding, self.state
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,18 +47,18 @@ class Look:
     geometry: Tensor
     certainty: Tensor
     valid: Tensor
-    num_objects: int
     percept: Percept
     seen: SeenMask
 
 
 class Replies(NamedTuple):
-    """Of n looks: logarithms of the probabilities of the sign (n, 2), positive first, and of the place given the sign
-    (n, 2, BINS * BINS), rows are y.
+    """Of n looks: logarithms of the probabilities of the sign (n, 2), positive first, of the place given the sign
+    (n, 2, BINS * BINS), rows are y, and of the mask's IoU in percent (n, NUM_IOU), the process reward model left out.
     """
 
     sign: Tensor
     place: Tensor
+    iou: Tensor
 
     def of(self, tokens: Tensor) -> Tensor:
         """The log-probabilities (n,) of clicks ``tokens`` (n, 2): sign and place."""
@@ -59,44 +71,82 @@ class Replies(NamedTuple):
         return (mine.exp() * (mine - theirs)).sum((1, 2))
 
 
+class Regions(NamedTuple):
+    """What masks over one picture lie on: ``tokens`` (n, EMBEDDING + attributes), ``geometry`` (n, NUM_GEOMETRY), and
+    whether there is any mask, ``drawn`` bool (n,).
+    """
+
+    tokens: Tensor
+    geometry: Tensor
+    drawn: Tensor
+
+
 @torch.no_grad()
-def look_at(network: PolicyNetwork, percept: Percept, masks: Sequence[BoolMask]) -> list[Look]:
-    """What there is to see of each of ``masks`` over one picture."""
-    seen = [see_mask(percept, mask) for mask in masks]
-    drawn = [number for number, one in enumerate(seen) if (one.full > 0.5).any()]
-    token_length = percept.tokens.shape[1]
-    regions, places = torch.zeros(len(seen), token_length), torch.zeros(len(seen), NUM_GEOMETRY)
-    if drawn:
-        regions[drawn], places[drawn] = describe(
-            network, percept.scenery, percept.pixels, [seen[number].full for number in drawn]
-        )
-    missing = MAX_OBJECTS - len(percept.tokens)
+def regions_of(network: PolicyNetwork, percept: Percept, seen: Sequence[SeenMask]) -> Regions:
+    """What each of the masks ``seen`` lies on."""
+    drawn = torch.tensor([bool((one.full > 0.5).any()) for one in seen])
+    tokens, geometry = torch.zeros(len(seen), percept.tokens.shape[1]), torch.zeros(len(seen), NUM_GEOMETRY)
+    if drawn.any():
+        coverages = [one.full for one, there in zip(seen, drawn.tolist(), strict=True) if there]
+        tokens[drawn], geometry[drawn] = describe(network, percept.scenery, percept.pixels, coverages)
+    return Regions(tokens, geometry, drawn)
+
+
+def looks_of(percept: Percept, seen: Sequence[SeenMask], regions: Regions) -> list[Look]:
+    """Looks at one picture, one for each mask."""
+    num, missing = len(percept.tokens), MAX_OBJECTS - len(percept.tokens)
     tokens = functional.pad(percept.tokens, (0, 0, 0, missing))
     geometry = functional.pad(percept.geometry, (0, 0, 0, missing))
     certainty = functional.pad(percept.certainty, (0, missing + 1))
     looks = []
     for number, one in enumerate(seen):
-        valid = torch.arange(MAX_OBJECTS + 1) < len(percept.tokens)
-        valid[-1] = number in drawn
-        shown = torch.cat((tokens, regions[number][None]))
-        where = torch.cat((geometry, places[number][None]))
-        looks.append(Look(shown, where, certainty, valid, len(percept.tokens), percept, one))
+        valid = torch.arange(MAX_OBJECTS + 1) < num
+        valid[-1] = regions.drawn[number]
+        shown = torch.cat((tokens, regions.tokens[number][None]))
+        where = torch.cat((geometry, regions.geometry[number][None]))
+        looks.append(Look(shown, where, certainty, valid, percept, one))
     return looks
 
 
-def replies_to(network: PolicyNetwork, text: Tensor, looks: Sequence[Look]) -> Replies:
-    """What would be said to ``looks`` of one picture, all for the sentence ``text`` (1, words) of word numbers."""
-    num = len(looks)
-    words: Words = network.grounding.text(text)
-    grounded = network.grounding(
-        Words(words.states.expand(num, -1, -1), words.valid.expand(num, -1)),
+def look_at(network: PolicyNetwork, percept: Percept, masks: Sequence[BoolMask]) -> list[Look]:
+    """What there is to see of each of ``masks`` over one picture."""
+    seen = [see_mask(percept, mask) for mask in masks]
+    return looks_of(percept, seen, regions_of(network, percept, seen))
+
+
+@dataclass(frozen=True, eq=False)
+class Guessed:
+    """What n looks are taken for: the grounding's ``logits`` (n, 2 + MAX_OBJECTS), the ``hypotheses`` of each look
+    (numbers of objects), and the outlines of these, a row each.
+    """
+
+    logits: Tensor
+    hypotheses: list[list[int]]
+    refined: Refined
+
+
+def grounded_in(grounding: Grounding, text: Tensor, looks: Sequence[Look]) -> Grounded:
+    """Sentences against looks. ``text`` (n or 1, words) of word numbers, one for all looks where it has one row."""
+    words: Words = grounding.text(text)
+    if len(text) == 1:
+        words = Words(*(part.expand(len(looks), *part.shape[1:]) for part in words))
+    answer: Grounded = grounding(
+        words,
         torch.stack([one.tokens for one in looks]),
         torch.stack([one.geometry for one in looks]),
         torch.stack([one.certainty for one in looks]),
         torch.stack([one.valid for one in looks]),
         mask_last=True,
     )
-    objects = grounded.logits[:, : looks[0].num_objects + 1].softmax(1)
+    return answer
+
+
+def guess(network: PolicyNetwork, text: Tensor, looks: Sequence[Look]) -> tuple[Guessed, Replies]:
+    """What is taken to be meant, and what would be said to it. ``text`` as in :func:`grounded_in`; looks may be of
+    several pictures.
+    """
+    grounded = grounded_in(network.grounding, text, looks)
+    objects = grounded.logits[:, : MAX_OBJECTS + 1].softmax(1)
     hypotheses = [_hypotheses(one) for one in objects.detach()]
     inputs, outlines, seen = [], [], []
     for one, chosen in zip(looks, hypotheses, strict=True):
@@ -107,8 +157,8 @@ def replies_to(network: PolicyNetwork, text: Tensor, looks: Sequence[Look]) -> R
     with autocast():
         refined = network.state.refine(torch.cat(inputs), torch.cat(outlines))
     judged = decide(network, refined, seen)
-    signs, places, at = [], [], 0
-    for row, chosen in zip(objects, hypotheses, strict=True):
+    signs, places, ious, at = [], [], [], 0
+    for look, row, chosen in zip(looks, objects, hypotheses, strict=True):
         rows = slice(at, at + len(chosen))
         at += len(chosen)
         picked = row[1:][chosen]
@@ -120,7 +170,15 @@ def replies_to(network: PolicyNetwork, text: Tensor, looks: Sequence[Look]) -> R
         place = (maps * by_sign[:, :, None]).sum(0) / sign.clamp(min=_NO_LESS)[:, None]
         signs.append(sign.clamp(min=_NO_LESS).log())
         places.append(place.clamp(min=_NO_LESS).log())
-    return Replies(torch.stack(signs).log_softmax(1), torch.stack(places).log_softmax(2))
+        judged_here = JudgedState(judged.sign[rows], judged.place[rows], judged.iou[rows])
+        ious.append(mix_iou(row, chosen, judged_here, look.seen).iou.clamp(min=_NO_LESS).log())
+    replies = Replies(torch.stack(signs).log_softmax(1), torch.stack(places).log_softmax(2), torch.stack(ious))
+    return Guessed(grounded.logits, hypotheses, refined), replies
+
+
+def replies_to(network: PolicyNetwork, text: Tensor, looks: Sequence[Look]) -> Replies:
+    """What would be said to ``looks``; ``text`` as in :func:`grounded_in`."""
+    return guess(network, text, looks)[1]
 
 
 def draw_clicks(replies: Replies, rng: np.random.Generator) -> Tensor:

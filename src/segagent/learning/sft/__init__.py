@@ -114,6 +114,10 @@ def train_policy_on(
         raise InputError(
             f"policy {policy!r:.200} cannot start fresh; only the embedded model knows clicking beforehand"
         )
+    if policy.partition(":")[0] != "embedded" and (recipe.object_weight or recipe.held_out):
+        raise InputError(
+            f"policy {policy!r:.200}: object_weight and held_out are settings of the embedded model; leave them out"
+        )
     if not any(len(one.examples) for one in sets):
         raise InputError("nothing to train on: the trajectories hold no example")
     train = partial(trainer, rest, sets, Path(out), recipe, fresh=fresh, progress=progress, extras=extras)

@@ -1,7 +1,8 @@
 """From examples to what the embedded model's state head is trained on.
 
-The model mixes hypotheses of which found object is meant. In training the right one is known (the found outline that
-matches the sample's target), so each row asks: given this hypothesis and this mask, what ought to be written?
+The model mixes hypotheses of which found object is meant. Each row knows the right one, the found outline that matches
+the sample's target. Either it is given to the state head, which is then asked what ought to be written of this mask
+(:func:`reply_batch`), or it is what the model's own choice is measured against (:mod:`.embedded_losses`).
 """
 
 from __future__ import annotations
@@ -34,10 +35,13 @@ MATCH_IOU = 0.35
 @dataclass(frozen=True, eq=False)
 class Row:
     """One example: ``picture`` numbers the percept, ``hypothesis`` the found object that is meant, ``coverage`` (GRID,
-    GRID) in 0..1 is the target. ``click`` is (positive, x bin, y bin), or None where no click is taught.
+    GRID) in 0..1 is the target. ``click`` is (positive, x bin, y bin), or None where no click is taught. ``fits``
+    (found objects,) sums to 1: how much each of them is what ``text`` means.
     """
 
     picture: int
+    text: str
+    fits: npt.NDArray[np.float32]
     hypothesis: int
     mask: Rle
     iou: float
@@ -114,24 +118,28 @@ def _rows_of(
         coverage = np.asarray(
             cv2.resize(target.astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32
         )
-        hypothesis = matching(percept, coverage)
-        if hypothesis is None:
+        fits = fitting(percept, coverage)
+        if fits is None:
             continue
-        rows += [
-            Row(picture, hypothesis, e.mask, e.current_iou, _binned(e), coverage.astype(np.float16)) for e in examples
-        ]
+        about = (picture, sample.text, fits, int(fits.argmax()))
+        rows += [Row(*about, e.mask, e.current_iou, _binned(e), coverage.astype(np.float16)) for e in examples]
     return percept, rows
 
 
-def matching(percept: Percept, coverage: npt.NDArray[np.float32]) -> int | None:
-    """Which found object is the one of ``coverage`` (GRID, GRID) in 0..1; None if none overlaps enough."""
+def fitting(percept: Percept, coverage: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+    """How much each found object is the one of ``coverage`` (GRID, GRID) in 0..1: (n,), summing to 1.
+
+    Where several overlap it enough, each has a share by the square of its IoU. None where none does.
+    """
     # As solid outlines: those that two opinions make the mean of are soft where the two differ.
     found = (percept.coverage.flatten(1) > 0.5).float().numpy()
     flat = coverage.reshape(-1)
     overlap = found @ flat
     share = overlap / np.maximum(found.sum(1) + flat.sum() - overlap, 1e-6)
-    best = int(share.argmax())
-    return best if share[best] > MATCH_IOU else None
+    if share.max() <= MATCH_IOU:
+        return None
+    fits = np.where(share > MATCH_IOU, share, 0.0) ** 2
+    return np.asarray(fits / fits.sum(), np.float32)
 
 
 def _binned(example: Example) -> tuple[bool, int, int] | None:

@@ -11,7 +11,7 @@ from typing import Any
 from segagent.core import InputError
 from segagent.core.texts import read_text
 
-_LATER = ("lora_projector", "first_box")
+_LATER = ("lora_projector", "first_box", "object_weight", "held_out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,12 @@ class Recipe:
     """Of the order and initialisation."""
     outline_weight: float = 0.0
     """Embedded model only: of a loss on the object's outline beside the loss on the reply."""
+    object_weight: float = 0.0
+    """Embedded model only: of a loss on which object is meant. Above 0 what is meant is the policy's own guess, in
+    training as in use, and the grounding learns beside the state head; at 0 the target tells which object it is."""
+    held_out: float = 0.0
+    """Embedded model only: share of the pictures that are kept apart; the weights with the lowest loss on them are the
+    result (early stopping). 0: the last weights are."""
     lora_rank: int = 0
     """Transformers only; 0: all language weights are trained."""
     lora_alpha: int = 16
@@ -70,10 +76,13 @@ class Recipe:
             not 0 <= self.warmup < 1
             or self.weight_decay < 0
             or self.outline_weight < 0
+            or self.object_weight < 0
             or self.lora_rank < 0
             or self.seed < 0
         ):
             raise InputError(f"recipe {self.name!r}: warmup must be in 0..1, the rest not negative")
+        if not 0 <= self.held_out < 1:
+            raise InputError(f"recipe {self.name!r}: held_out must be at least 0 and below 1, got {self.held_out}")
         if self.dtype not in ("float32", "bfloat16", "float16"):
             raise InputError(f"recipe {self.name!r}: dtype {self.dtype!r}, expected float32, bfloat16 or float16")
 

@@ -23,11 +23,12 @@ _PAIR_WIDTH = 16
 
 class Words(NamedTuple):
     """An encoded batch of sentences: ``states`` (batch, 1 + words, WIDTH), the first being the whole
-    sentence's; ``valid`` bool (batch, 1 + words).
+    sentence's; ``valid`` bool (batch, 1 + words); ``numbers`` (batch, words) of the words.
     """
 
     states: Tensor
     valid: Tensor
+    numbers: Tensor
 
 
 class Grounded(NamedTuple):
@@ -103,7 +104,7 @@ class TextEncoder(nn.Module):
         bias = _mask_bias(valid)
         for layer in self.layers:
             x = layer(x, bias)
-        return Words(self.norm(x).float(), valid)
+        return Words(self.norm(x).float(), valid, numbers)
 
 
 def _mask_bias(valid: Tensor) -> Tensor:

@@ -64,9 +64,13 @@ class PolicyNetwork(nn.Module):
         self.sight = sight
         self.detector: Detector | PictureDetector = PictureDetector() if sight is None else Detector()
         self.encoder = ObjectEncoder(architecture.num_classes, num_seen=0 if sight is None else NUM_SEEN)
-        self.grounding = Grounding(len(self.vocabulary), sum(architecture.num_classes))
+        self.grounding = self.new_grounding()
         self.state = StateHead()
         self.prm: Prm | None = None
+
+    def new_grounding(self) -> Grounding:
+        """A grounding for these words and attributes, untrained."""
+        return Grounding(len(self.vocabulary), sum(self.architecture.num_classes))
 
 
 def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) -> None:
@@ -113,7 +117,8 @@ def load_network(path: Path) -> PolicyNetwork:
     network = PolicyNetwork(architecture, sight)
     network.absent_above, network.redrawer = absent_above, redrawer
     if any(name.startswith("prm.") for name in tensors):
-        network.prm = Prm()
+        own = any(name.startswith("prm.grounding.") for name in tensors)
+        network.prm = Prm(network.new_grounding() if own else None)
     fill(network, tensors, path)
     return network.eval().requires_grad_(False)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -16,12 +16,13 @@ from segagent.core import BoolMask, Box, Finish, Image, InputError, JudgedOutlin
 from segagent.core.interfaces import check_asked
 from segagent.core.recent import Recent
 from segagent.cpu import on_one_thread, precision
+from segagent.policies.embedded.apart import write_apart
 from segagent.policies.embedded.grounding import Words
 from segagent.policies.embedded.network import PolicyNetwork, load_network
 from segagent.policies.embedded.perception import Percept, perceive
 from segagent.policies.embedded.prm import mean_and_spread
 from segagent.policies.embedded.quality import judge_quality, new_outline
-from segagent.policies.embedded.reading import Examined, Reading, conclude, examine, ground, see_mask
+from segagent.policies.embedded.reading import Examined, Reading, SeenMask, conclude, examine, ground, see_mask, show
 from segagent.policies.embedded.state_head import BINS
 from segagent.policies.embedded.writing import Written, mean_iou, reply_text, write_greedy, write_sampled
 from segagent.policies.overlay import GREEN, Color
@@ -141,7 +142,7 @@ class EmbeddedPolicy:
         percept = self._percept(image)
         seen = see_mask(percept, empty_mask(image.height, image.width), self._color)
         with torch.no_grad():
-            grounded = ground(self.network, percept, self._encoded(text), seen)
+            grounded = ground(self.network.grounding, self._encoded(text), show(self.network, percept, seen))
         nothing = float(grounded.logits[0, : len(percept.tokens) + 1].softmax(0)[0])
         surest = float(percept.certainty[0])
         found = [f"reads {word!r} as {known!r}" for word, known in self.network.vocabulary.guesses(text)]
@@ -165,10 +166,8 @@ class EmbeddedPolicy:
         """See :class:`segagent.core.Policy`. Observations are read one by one, so no batch changes another's
         reply.
         """
-        check_asked(observations, num_proposals, temperature, seeds)
         proposals = []
-        for number, observation in enumerate(observations):
-            rng = np.random.default_rng(None if seeds is None else (abs(seeds[number]), seeds[number] < 0))
+        for observation, rng in _asked(observations, num_proposals, temperature, seeds):
             reading = self.read(observation)
             if self._is_absent(reading, observation):
                 proposals.append([_nothing_to_click(reading)] * num_proposals)
@@ -181,6 +180,33 @@ class EmbeddedPolicy:
                 )
             proposals.append([_proposal(w, *observation.mask.shape) for w in written])
         return proposals
+
+    def propose_apart(
+        self,
+        observations: Sequence[Observation],
+        num_proposals: int,
+        apart: float,
+        *,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[Proposal]]:
+        """See :class:`segagent.core.Diverse`."""
+        proposals = []
+        for observation, rng in _asked(observations, num_proposals, temperature, seeds):
+            found = self.examine(observation)
+            reading = conclude(self.network, found)
+            if self._is_absent(reading, observation):
+                proposals.append([_nothing_to_click(reading)])
+                continue
+            percept = self._percept(observation.image)
+            seen = see_mask(percept, observation.mask, self._color)
+            written = self._apart(percept, seen, found, reading, num_proposals, apart, rng, temperature)
+            proposals.append([_proposal(w, *observation.mask.shape) for w in written])
+        return proposals
+
+    @on_one_thread()
+    def _apart(self, percept: Percept, seen: SeenMask, *how: Any) -> list[Written]:
+        return write_apart(self.network, percept, seen, *how)
 
     def _is_absent(self, reading: Reading, observation: Observation) -> bool:
         """Whether the answer is "no such object": an empty mask, and nothing to click. A mask that is there stays."""
@@ -211,6 +237,15 @@ class EmbeddedPolicy:
     def _encode(self, text: str) -> Words:
         words: Words = self.network.grounding.text(torch.tensor([self.network.vocabulary.encode(text)]))
         return words
+
+
+def _asked(
+    observations: Sequence[Observation], num_proposals: int, temperature: float, seeds: Sequence[int] | None
+) -> Iterator[tuple[Observation, np.random.Generator]]:
+    """Each observation with what its replies are drawn by. Raises ``InputError`` for what cannot be asked."""
+    check_asked(observations, num_proposals, temperature, seeds)
+    for number, observation in enumerate(observations):
+        yield observation, np.random.default_rng(None if seeds is None else (abs(seeds[number]), seeds[number] < 0))
 
 
 def _nothing_to_click(reading: Reading) -> Proposal:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from segagent.policies.embedded.grounding import Grounded
+from segagent.policies.embedded.grounding import Grounded, Grounding
 from segagent.policies.embedded.quality import NUM_COMPARED, Quality, QualityNet
 from segagent.policies.embedded.state_head import NUM_IOU, NUM_SUMMARY, Grid
 
@@ -42,12 +43,16 @@ class JoinedHead(nn.Module):
 
 
 class Prm(nn.Module):
-    """Both parts: how well the mask outlines some thing, and whether that is the thing that is meant."""
+    """Both parts: how well the mask outlines some thing, and whether that is the thing that is meant.
 
-    def __init__(self) -> None:
+    ``grounding``: what it reads the sentence with, free to disagree with the policy; None where that is the policy's.
+    """
+
+    def __init__(self, grounding: Grounding | None = None) -> None:
         super().__init__()
         self.quality = QualityNet()
         self.joined = JoinedHead()
+        self.grounding = grounding
 
 
 def mean_and_spread(distribution: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,19 +71,43 @@ def evidence_of(
     masked region, batch 1; ``coverage`` (n, GRID, GRID) and ``certainty`` (n,) of the found objects; ``mask`` (GRID,
     GRID) in 0..1; ``quality`` of the mask, batch 1.
     """
-    num, seen = len(coverage), torch.from_numpy(mask)
+    missing = grounded.logits.shape[1] - 2 - len(coverage)
+    overlap = functional.pad(overlaps(coverage, mask), (0, missing))[None]
+    certain = functional.pad(certainty, (0, missing))[None]
+    told = quality.iou.softmax(1)
+    return joined_evidence(summary[None], grounded, overlap, certain, quality.compared, told)[0]
+
+
+def overlaps(coverage: Tensor, mask: Grid) -> Tensor:
+    """Soft IoU (n,) of found objects (n, GRID, GRID) with a mask (GRID, GRID), all in 0..1."""
+    seen = torch.from_numpy(mask)
     both, either = torch.minimum(coverage, seen).sum((1, 2)), torch.maximum(coverage, seen).sum((1, 2))
-    overlap = both / either.clamp(min=1)
-    chances = grounded.logits[0, : num + 1].softmax(0)
-    meant, best = int(chances[1:].argmax()), int(overlap.argmax())
+    return both / either.clamp(min=1)
+
+
+def joined_evidence(
+    summary: Tensor, grounded: Grounded, overlap: Tensor, certainty: Tensor, compared: Tensor, quality: Tensor
+) -> Tensor:
+    """:func:`evidence_of` n masks, (n, NUM_EVIDENCE): ``overlap`` and ``certainty`` (n, MAX_OBJECTS) are padded with
+    zeros, ``quality`` (n, NUM_IOU) are probabilities. What ``grounded`` was made by learns from it.
+    """
+    chances = grounded.logits[:, :-1].softmax(1)
+    rest = chances[:, 1:]
+    meant, best = rest.argmax(1, keepdim=True), overlap.argmax(1, keepdim=True)
     fits = [
-        ((logits[0, -1] - other) / 5).clamp(-3, 3)
+        ((logits[:, -1:] - other) / 5).clamp(-3, 3)
         for logits in (grounded.logits, grounded.candidates)
-        for other in (logits[0, 0], logits[0, 1 : num + 1].max(), logits[0, : num + 1].logsumexp(0))
+        for other in (
+            logits[:, :1],
+            logits[:, 1:-1].amax(1, keepdim=True),
+            logits[:, :-1].logsumexp(1, keepdim=True),
+        )
     ]
-    mean, spread = mean_and_spread(quality.iou[0].softmax(0))
     placed = [
-        overlap[meant], overlap[best], (overlap * chances[1:]).sum(), chances[1 + best], chances[1 + meant],
-        certainty[meant], certainty[best],
+        overlap.gather(1, meant), overlap.gather(1, best), (overlap * rest).sum(1, keepdim=True),
+        rest.gather(1, best), rest.gather(1, meant), certainty.gather(1, meant), certainty.gather(1, best),
     ]  # fmt: skip
-    return torch.cat((summary, quality.compared[0], torch.stack((*fits, *placed, mean, spread))))
+    bins = torch.arange(NUM_IOU, dtype=torch.float32) / (NUM_IOU - 1)
+    mean = quality @ bins
+    spread = (quality * (bins - mean[:, None]) ** 2).sum(1).sqrt()
+    return torch.cat((summary, compared, *fits, *placed, mean[:, None], spread[:, None]), 1)

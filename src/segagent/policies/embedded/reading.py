@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from torch.nn import functional
 from segagent.core import BoolMask
 from segagent.cpu import autocast
 from segagent.policies.embedded.detector import GRID, WORKING_SIZE
-from segagent.policies.embedded.grounding import Grounded, Words
+from segagent.policies.embedded.grounding import Grounded, Grounding, Words
 from segagent.policies.embedded.network import PolicyNetwork
 from segagent.policies.embedded.objects import NUM_GEOMETRY
 from segagent.policies.embedded.perception import MAX_OBJECTS, Percept, describe, picture_tensor
@@ -69,8 +70,17 @@ def see_mask(percept: Percept, mask: BoolMask, color: Color = GREEN) -> SeenMask
     return SeenMask(overlay, full, bins, grid)
 
 
-def ground(network: PolicyNetwork, percept: Percept, words: Words, seen: SeenMask) -> Grounded:
-    """The sentence against the found objects and, last, the masked region itself; batch 1."""
+class Shown(NamedTuple):
+    """What a grounding is shown of one picture and mask, batch 1: the found objects and, last, the masked region."""
+
+    tokens: Tensor
+    geometry: Tensor
+    certainty: Tensor
+    valid: Tensor
+
+
+def show(network: PolicyNetwork, percept: Percept, seen: SeenMask) -> Shown:
+    """The found objects, and what the mask lies on."""
     tokens = functional.pad(percept.tokens, (0, 0, 0, MAX_OBJECTS - len(percept.tokens)))
     places = functional.pad(percept.geometry, (0, 0, 0, MAX_OBJECTS - len(percept.tokens)))
     certainty = functional.pad(percept.certainty, (0, MAX_OBJECTS - len(percept.tokens)))
@@ -79,14 +89,17 @@ def ground(network: PolicyNetwork, percept: Percept, words: Words, seen: SeenMas
     if (seen.full > 0.5).any():
         region, place = describe(network, percept.scenery, percept.pixels, [seen.full])
         valid[-1] = True
-    answer: Grounded = network.grounding(
-        words,
+    return Shown(
         torch.cat((tokens, region))[None],
         torch.cat((places, place))[None],
         torch.cat((certainty, torch.zeros(1)))[None],
         valid[None],
-        mask_last=True,
     )
+
+
+def ground(grounding: Grounding, words: Words, shown: Shown) -> Grounded:
+    """The sentence against the found objects and, last, the masked region itself; batch 1."""
+    answer: Grounded = grounding(words, *shown, mask_last=True)
     return answer
 
 
@@ -167,7 +180,8 @@ class Examined:
 def examine(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMask, color: Color = GREEN) -> Examined:
     """Look at one picture with one encoded sentence (batch 1) and one mask (height, width)."""
     seen = see_mask(percept, mask, color)
-    grounded = ground(network, percept, words, seen)
+    shown = show(network, percept, seen)
+    grounded = ground(network.grounding, words, shown)
     objects = grounded.logits[0, : len(percept.tokens) + 1].softmax(0)
     ranked = objects[1:].argsort(descending=True, stable=True).tolist()
     hypotheses = [n for n in ranked[:MAX_HYPOTHESES] if n == ranked[0] or objects[1 + n] > 0.02]
@@ -180,6 +194,9 @@ def examine(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMa
     quality = evidence = None
     if network.prm is not None and network.sight is not None and percept.scenery is not None and mask.any():
         quality = judge_quality(network.prm.quality, network.sight, percept.scenery, mask, color)
+        own = network.prm.grounding
+        if own is not None:
+            grounded = ground(own, own.text(words.numbers), shown)
         evidence = evidence_of(mixture.summary, grounded, percept.coverage, percept.certainty, seen.grid, quality)
     return Examined(objects, hypotheses, judged, mixture, quality, evidence, absent)
 

@@ -77,6 +77,11 @@ def write_sampled(
     return _written(reading, drawn if iou_decoding == "sample" else mean_iou(reading.iou), sign, x, y)
 
 
+def write_at(reading: Reading, sign: int, x: int, y: int) -> Written:
+    """The mean IoU, and a click of ``sign`` (0 positive) at a place."""
+    return _written(reading, mean_iou(reading.iou), sign, x, y)
+
+
 def _written(reading: Reading, iou: int, sign: int, x: int, y: int) -> Written:
     probability = float(reading.sign[sign]) * float(reading.place[sign, y, x])
     return Written(iou, sign == 0, x, y, float(np.log(max(probability, 1e-300))))
