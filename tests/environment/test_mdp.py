@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from segagent.core import (
+    Attempt,
     Box,
     Click,
     Finish,
@@ -189,7 +190,12 @@ def test_each_distinct_image_is_embedded_once():
 
 
 def test_observation_holds_no_target_and_no_history():
-    assert set(Observation.__dataclass_fields__) == {"image", "text", "mask"}
+    assert set(Observation.__dataclass_fields__) == {"image", "text", "mask", "past"}
+    tool, episode = DiscTool(), Episode(picture(), "the disc")
+    (state,) = reset([episode], embed_images(tool, [episode.image]), tool)
+    assert observe(episode, state).past == ()
+    # What a model that asks for the past is shown of it is what it did and thought itself.
+    assert set(Attempt.__dataclass_fields__) == {"action", "mask", "predicted_iou", "invalid"}
 
 
 def test_generation_follows_the_rule_and_its_controls():

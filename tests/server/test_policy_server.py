@@ -65,7 +65,7 @@ def test_tokens_are_handed_on_where_the_policy_keeps_them(
 ) -> None:
     class Keeping(CentrePolicy):
         def propose(self, observations: Any, num_proposals: int = 1, **options: Any) -> list[list[Proposal]]:
-            return [[Proposal(Finish(), None, -0.75, "Finish", None, tokens)] * num_proposals for _ in observations]
+            return [[Proposal(Finish(), None, -0.75, "Finish", tokens=tokens)] * num_proposals for _ in observations]
 
     client = TestClient(create_app(Keeping(), ServerLimits()))
     (choice,) = client.post("/v1/chat/completions", json=body(logprobs=True)).json()["choices"]

@@ -166,7 +166,9 @@ def mask_of(parts: Sequence[dict[str, Any]], height: int, width: int) -> BoolMas
 def _in_pixels(point: Any, height: int, width: int) -> tuple[float, float]:
     """A point in percent of the picture."""
     match point:
-        case [int() | float() as x, int() | float() as y] if max(abs(x), abs(y)) < _FAR:
+        case [int() | float() as x, int() | float() as y]:
+            if not max(abs(x), abs(y)) < _FAR:
+                raise ValueError(f"a point lies far outside the picture: {point!r:.80} in percent of it")
             return float(x) * width / 100, float(y) * height / 100
         case _:
             raise ValueError(f"a point must be [x, y] in percent, got {point!r:.80}")
