@@ -95,7 +95,7 @@ _add(
 )
 _add("Annotate", demo, "Run the main job on four pictures.", "segagent demo -o demo")
 _add(
-    "Annotate", presets, "List the paper's rows for --preset.", "segagent presets", "segagent presets segagent-qwen+sam"
+    "Annotate", presets, "Models by one word: what fits this machine?", "segagent presets", "segagent presets segagent-qwen+sam"
 )
 _add(
     "Look and correct",
