@@ -95,7 +95,11 @@ _add(
 )
 _add("Annotate", demo, "Run the main job on four pictures.", "segagent demo -o demo")
 _add(
-    "Annotate", presets, "Models by one word: what fits this machine?", "segagent presets", "segagent presets segagent-qwen+sam"
+    "Annotate",
+    presets,
+    "Models by one word: what fits this machine?",
+    "segagent presets",
+    "segagent presets segagent-qwen+sam",
 )
 _add(
     "Look and correct",
