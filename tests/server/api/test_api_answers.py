@@ -169,7 +169,7 @@ def test_the_embedded_models_answer_as_in_python() -> None:
         assert timeless(told["trajectory"]) == timeless(record.trajectory.to_dict())
         assert told["doubts"] == list(record.doubts)
         assert record.predicted_iou is not None
-        assert told["calibrated_iou"] == models.calibrated(record.predicted_iou)
+        assert told["calibrated_iou"] == models.calibrated(record.predicted_iou, record.doubts)
     assert any("zorblax" in doubt for doubt in told["doubts"])
     began = np.zeros((120, 160), np.bool_)
     began[25:60, 35:90] = True

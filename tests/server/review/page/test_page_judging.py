@@ -108,6 +108,7 @@ def test_place_filters_and_zoom_survive_a_reload(run: Path, browser: Browser) ->
         browser.settled()
         assert browser.ask("app.object.detail.object_id") == "5"
         browser.press("Escape")
+        browser.until("app.view === 'list' && document.querySelector('#filter-category').value")
         assert page.input_value("#filter-category") == "plate"
         assert [row.inner_text().split("\n")[0] for row in page.locator(".row[aria-current=true]").all()]
         assert page.locator(".row").count() == NUM_IMAGES
