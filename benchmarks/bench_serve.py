@@ -39,9 +39,9 @@ PER_OBJECT = 5
 
 
 @contextmanager
-def serving(tool: str) -> Iterator[Server]:
+def serving(tool: str, policy: str = "centre") -> Iterator[Server]:
     """``segagent serve`` on a free port, until the block ends."""
-    command = [sys.executable, "-m", "segagent.cli.main", "serve", "--policy", "centre", "--tool", tool, "--port", "0"]
+    command = [sys.executable, "-m", "segagent.cli.main", "serve", "--policy", policy, "--tool", tool, "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
