@@ -9,6 +9,9 @@ from typing import Any, Literal
 from segagent.core import InputError, MissingExtraError
 
 LOOPBACK = "127.0.0.1"
+IDLE = 75
+"""Seconds for which a connection is kept that nobody asks over. Who asks at the moment in which it is closed gets no
+answer, so that is to happen long after people and programs have ceased to ask."""
 
 
 def listen(
@@ -50,7 +53,14 @@ def listen(
             ) from error
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{listener.getsockname()[1]}")
-        config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, ws="none", timeout_graceful_shutdown=grace)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            lifespan=lifespan,
+            ws="none",
+            timeout_graceful_shutdown=grace,
+            timeout_keep_alive=IDLE,
+        )
 
         class Server(uvicorn.Server):
             async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
