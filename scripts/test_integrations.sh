@@ -6,7 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON="${PYTHON:-.venv/bin/python}"
 
-# A line for each: name, packages, what is run.
+# A line for each: name, packages, what is run. With a ! the package is a program that bears no other packages beside it:
+# it gets an environment that sees nothing else, and is found on the PATH.
 INTEGRATIONS="
 gymnasium  gymnasium     tests/envs/test_env_faces.py -k gymnasium
 trl        trl           tests/envs/test_trl_training.py tests/policies/hf/test_grpo_training.py
@@ -15,7 +16,7 @@ verifiers  verifiers,uv  tests/envs/test_env_faces.py -k verifiers
 inspect    inspect-ai    tests/envs/test_env_faces.py -k inspect
 mcp        mcp           tests/server/test_mcp_server.py tests/server/test_mcp_inputs.py
 cvat       cvat-sdk,cvat-cli  tests/annotation/interop/test_cvat_sdk.py tests/annotation/interop/test_other_programs.py tests/integrations/test_in_cvat_cli.py -k cvat
-label-studio  label-studio  tests/server/label_studio/test_studio_real.py
+label-studio  !label-studio  tests/server/label_studio/test_studio_real.py
 x-anylabeling x-anylabeling-cvhub  tests/integrations/test_in_xanylabeling.py
 fiftyone      fiftyone,mongomock   tests/integrations/test_in_fiftyone.py
 supervision   supervision   tests/examples/test_other_libraries.py -k supervision
@@ -24,16 +25,18 @@ datasets      datasets      tests/examples/test_other_libraries.py -k test_datas
 
 # NAME PACKAGES TEST... Its caller asks how it went, so it has to say itself where it ends.
 run() {
-    local home="build/integrations/$1"
+    local home="build/integrations/$1" packages="${2//,/ }" python
+    python="$home/bin/python"
     if [ ! -x "$home/bin/pip" ]; then
         "$PYTHON" -m venv "$home" || return
         # The development environment's packages are seen from there, and nothing is put among them.
-        "$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$("$home/bin/python" -c \
-            'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth" || return
+        [[ "$packages" == !* ]] || "$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+            "$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth" || return
     fi
+    [[ "$packages" != !* ]] || python="$PYTHON"
     # shellcheck disable=SC2086
-    "$home/bin/pip" install --quiet --disable-pip-version-check ${2//,/ } || return
-    PYTHONPATH=src "$home/bin/python" -m pytest -rs "${@:3}" | tee "$home/log" || return
+    "$home/bin/pip" install --quiet --disable-pip-version-check ${packages#!} || return
+    PATH="$PWD/$home/bin:$PATH" PYTHONPATH=src "$python" -m pytest -rs "${@:3}" | tee "$home/log" || return
     # The package is there, so a test that is skipped has not been made for want of it.
     ! grep -q "^SKIPPED" "$home/log"
 }

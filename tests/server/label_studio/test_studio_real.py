@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -35,9 +35,8 @@ from segagent.server.api.app import create_api
 from segagent.server.api.files import Files
 from segagent.tools.fake import DiscTool
 
-BESIDE = Path(sys.executable).parent / "label-studio"
-PROGRAM = os.environ.get("SEGAGENT_LABEL_STUDIO", str(BESIDE) if BESIDE.exists() else "")
-"""The command ``label-studio``: of this environment, or another one's."""
+PROGRAM = os.environ.get("SEGAGENT_LABEL_STUDIO") or shutil.which("label-studio") or ""
+"""The command ``label-studio``: on the PATH, or another one."""
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not PROGRAM, reason="needs Label Studio: make test-integrations NAMES=label-studio"),
