@@ -154,7 +154,7 @@ def measured(name: str, folder: Path, options: argparse.Namespace) -> tuple[list
     judged, mended = [], []
     for record in audited.objects():
         true, answer = truths[record.object_id], answers.get(record.object_id)
-        expected, score = audited.calibrated(record.given_iou) or 0.0, audit_score(record) or 0.0
+        expected, score = audited.calibrated(record.given_iou, record.doubts) or 0.0, audit_score(record) or 0.0
         image = f"{name}/{record.image}"
         judged.append(
             Judged(image, true.kind, {**said[record.object_id], "predicted IoU": expected, "audit's order": score})

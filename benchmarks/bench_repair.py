@@ -35,7 +35,7 @@ def measure(audit: Path, refine: Path, truth: Path) -> list[Mended]:
         if record.object_id not in answers:
             continue
         true, answer = truths[record.object_id], answers[record.object_id]
-        expected = audited.calibrated(record.given_iou)
+        expected = audited.calibrated(record.given_iou, record.doubts)
         after = iou(answer.trajectory.mask_at(answer.trajectory.returned), true.mask, true.ignore)
         label = likely_error(record, expected).label
         score, repaired = audit_score(record) or 0.0, answer.outcome == "repaired"

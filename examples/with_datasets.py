@@ -23,7 +23,7 @@ def improved(rows: datasets.Dataset, models: segagent.Models) -> datasets.Datase
         else:
             given = np.asarray(row["mask"].convert("L")) > 127
             record = segagent.refine(pixels, text, given, models=models)
-        worth = None if record.predicted_iou is None else models.calibrated(record.predicted_iou)
+        worth = None if record.predicted_iou is None else models.calibrated(record.predicted_iou, record.doubts)
         return {"mask": Image.fromarray(record.mask), "outcome": record.outcome, "expected_iou": worth}
 
     features = datasets.Features(

@@ -28,8 +28,8 @@ def detections(records: list, models: segagent.Models) -> sv.Detections:
     if not records:
         return sv.Detections.empty()
     masks, names = np.stack([record.mask for record in records]), np.array([record.text for record in records])
-    scores = (record.predicted_iou for record in records)
-    worth = np.array([np.nan if score is None else models.calibrated(score) for score in scores])
+    pairs = ((record.predicted_iou, record.doubts) for record in records)
+    worth = np.array([np.nan if score is None else models.calibrated(score, doubts) for score, doubts in pairs])
     return sv.Detections(sv.mask_to_xyxy(masks), masks, worth, np.arange(len(masks)), data={"class_name": names})
 
 

@@ -50,8 +50,8 @@ class LikelyError:
 def likely_error(record: ObjectRecord, calibrated: float | None) -> LikelyError:
     """What is likely to be wrong with the mask that ``record`` was given, or with the answer where none was given.
 
-    ``calibrated``: the expected IoU of that mask (``run.calibrated(record.given_iou)``; for ``annotate`` that of
-    ``record.predicted_iou``); None where none is predicted. The label needs evidence: without any it says so.
+    ``calibrated``: the expected IoU of that mask (``run.calibrated(record.given_iou, record.doubts)``; for ``annotate``
+    that of ``record.predicted_iou``); None where none is predicted. The label needs evidence: without any it says so.
     """
     judged = _judged(record)
     mask = record.trajectory.mask_at(judged)

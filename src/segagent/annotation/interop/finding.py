@@ -39,7 +39,8 @@ def find(
     lowest: float,
     failed: Callable[[str, str, Exception], None],
 ) -> Iterator[Found]:
-    """The masks of ``sentences``, by label, that are expected to have an IoU of ``lowest`` at least.
+    """The masks of ``sentences``, by label; ``lowest`` is the least expected IoU, doubts left aside as everywhere where
+    it is decided what counts as found.
 
     ``failed`` is told label, sentence and error where models have no answer; that takes no other sentence with it.
     """
@@ -53,7 +54,7 @@ def find(
             if record.outcome == "not_found" or not record.mask.any():
                 continue
             predicted = record.predicted_iou
-            expected = None if predicted is None else models.calibrated(predicted)
+            expected = None if predicted is None else models.calibrated(predicted, record.doubts)
             yield Found(label, text, record.mask, expected, tuple(record.doubts))
 
 

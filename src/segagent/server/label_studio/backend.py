@@ -163,7 +163,7 @@ class Backend:
         if record.outcome == "not_found" or not record.mask.any():
             return []
         predicted = record.predicted_iou
-        score = None if predicted is None else self._work.room.calibrated(predicted)
+        score = None if predicted is None else self._work.room.calibrated(predicted, record.doubts)
         notes = [] if score is None else [f"expected IoU {score:.2f}"]
         told = "; ".join([text, *notes, *record.doubts])
         return [region(control, label, record.mask, told, score)]

@@ -333,7 +333,7 @@ def _result(run: Run, record: ObjectRecord | Failure) -> dict[str, Any]:
         "outcome": record.outcome,
         "mask": record.trajectory.rle_at(record.trajectory.returned),
         "predicted_iou": predicted,
-        "calibrated_iou": run.calibrated(predicted),
+        "calibrated_iou": run.calibrated(predicted, record.doubts),
         "given_iou": record.given_iou,
         "doubts": list(record.doubts),
         "reason": None,
