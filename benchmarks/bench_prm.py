@@ -156,8 +156,9 @@ def measured(name: str, folder: Path, options: argparse.Namespace) -> tuple[list
         true, answer = truths[record.object_id], answers.get(record.object_id)
         expected, score = audited.calibrated(record.given_iou, record.doubts) or 0.0, audit_score(record) or 0.0
         image = f"{name}/{record.image}"
+        predicted = record.given_iou or 0.0
         judged.append(
-            Judged(image, true.kind, {**said[record.object_id], "predicted IoU": expected, "audit's order": score})
+            Judged(image, true.kind, {**said[record.object_id], "predicted IoU": predicted, "audit's order": score})
         )
         if answer is not None:
             after = iou(answer.mask, true.mask, true.ignore)
