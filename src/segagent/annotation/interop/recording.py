@@ -171,11 +171,11 @@ class _Reading:
     def _of_pair(self, one: Pair, now: LeftObject, then: LeftObject | None) -> Iterator[Event]:
         entry, known, rle = one.drawn.entry, one.known, one.drawn.rle
         place = (now, entry.where, entry.by, entry.when, one.how)
+        exported = self._exported(entry, known, then)
         if one.drawn.empty:
-            if now.stands not in GONE:
+            if now.stands not in GONE and exported and all(map(_has_pixels, exported)):
                 yield self._event("removed", *place)
             return
-        exported = self._exported(entry, known, then)
         label = entry.label if self._is_new_label(entry, known, then) else None
         if not any(_same(rle, mask) for mask in exported):
             if not _same(rle, now.rle) or now.stands in GONE:
