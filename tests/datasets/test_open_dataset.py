@@ -31,7 +31,7 @@ def test_nothing_usable(tmp_path: Path) -> None:
         ("", "not a data set"),
         ("a\0b", "not a data set"),
         (str(tmp_path / "absent"), "no such file"),
-        (str(tmp_path), "holds neither"),
+        (str(tmp_path), "holds none of"),
         (str(tmp_path / "notes.txt"), "expected a folder"),
     ]:
         with pytest.raises(InputError, match=complaint):

@@ -28,6 +28,7 @@ from segagent.datasets.refer import KINDS, open_refer
 from segagent.datasets.sample import Dataset, Sample, SampleGroup
 from segagent.datasets.spec_options import refuse_untaken
 from segagent.datasets.voc import open_sbd, open_voc
+from segagent.datasets.yolo import open_yolo
 
 __all__ = [
     "BrokenSample",
@@ -57,6 +58,7 @@ _SCHEMES: dict[str, Callable[..., Dataset]] = {
     "grabcut": open_interactive,
     "berkeley": open_interactive,
     "davis": open_davis,
+    "yolo": open_yolo,
     "parquet": ParquetDataset,
     "prompts": open_prompts,
     "published": open_published,
@@ -78,8 +80,12 @@ _IN_A_FOLDER: dict[str, Callable[[Path], Dataset]] = {
     "manifest.json": _open_manifest,
     "manifest.jsonl": StreamedFolder,
     "instances.json": CocoDataset,
+    "data.yaml": lambda path: open_yolo(f"yolo:{path}"),
 }
 """What a folder holds, the first one found deciding, and how it is opened."""
+
+
+_OTHERS = "docs/datasets.md lists what is read, and how other programs' files (CVAT, Label Studio, LabelMe ...) come in"
 
 
 def open_dataset(
@@ -101,6 +107,7 @@ def open_dataset(
     - ``voc:ROOT``, ``sbd:ROOT``: :func:`open_voc`, :func:`open_sbd`, with ``split=train|val``, ``text=``
     - ``grabcut:ROOT``, ``berkeley:ROOT``: :func:`open_interactive`, with ``text=``
     - ``davis:ROOT``: :func:`open_davis`, with ``by=2016|2017``, ``split=``, ``text=``
+    - ``yolo:PATH``, a ``data.yaml`` or a folder with one: :func:`open_yolo`, with ``split=train|val|test``, ``text=``
     - ``parquet:FILE_OR_FOLDER``: :class:`ParquetDataset`; ``image=``, ``mask=``, ``text=`` name the columns
     - ``prompts:FILE``: :func:`open_prompts`, a CSV of images and sentences without masks, with ``images=``
     - ``published:FILE``: :func:`open_published`, a trajectory file of the published project, with ``images=``
@@ -147,7 +154,7 @@ def _opened(spec: str, text_template: str | None, *, crowds: bool) -> Dataset:
             StreamedFolder if path.suffix == ".jsonl" else _IN_A_FOLDER.get(path.name)
         )
         if by_name is None and path.suffix.lower() != ".json":
-            raise InputError(f"{path}: expected a folder, a .json file with COCO annotations, or scheme:PATH")
+            raise InputError(f"{path}: expected a folder, a .json file with COCO annotations, or scheme:PATH; {_OTHERS}")
         return by_name(path) if by_name is not None else CocoDataset(path)
     for name, open_file in _IN_A_FOLDER.items():
         if (path / name).is_file():
@@ -158,4 +165,4 @@ def _opened(spec: str, text_template: str | None, *, crowds: bool) -> Dataset:
             f"scheme:PATH with a scheme out of {', '.join((*_SCHEMES, *DATA.installed()))}, or "
             "python:MODULE:FACTORY"
         )
-    raise InputError(f"{path}: holds neither of {' and '.join(_IN_A_FOLDER)}; see docs/datasets.md for schemes")
+    raise InputError(f"{path}: holds none of {', '.join(_IN_A_FOLDER)}; {_OTHERS}")
