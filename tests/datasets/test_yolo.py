@@ -46,9 +46,15 @@ def test_layouts(tmp_path: Path, yaml: str, picture: str) -> None:
         assert ignored is None
         assert np.array_equal(mask, drawn_again(line, HEIGHT, WIDTH))
     again = open_dataset(dataset.spec)
-    assert (again.fingerprint, [one.sample_id for one in again]) == (dataset.fingerprint, [f"{picture}#1", f"{picture}#3"])
+    assert (again.fingerprint, [one.sample_id for one in again]) == (
+        dataset.fingerprint,
+        [f"{picture}#1", f"{picture}#3"],
+    )
     with_text = open_dataset(f"yolo:{tmp_path}:split=train,text=the {{category}}")
     assert [one.text for one in with_text] == ["the no", "the cup"]
+    assert [one.text for one in open_dataset(str(tmp_path / "data.yaml"), "a {category}")] == ["a no", "a cup"]
+    with pytest.raises(InputError, match="--crowds"):
+        open_dataset(str(tmp_path), crowds=True)
 
 
 def test_lines_that_cannot_be_used_fail_alone(tmp_path: Path) -> None:

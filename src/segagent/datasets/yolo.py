@@ -3,8 +3,8 @@
 ``data.yaml`` names the classes (``names``, a list or numbers with names) and where the pictures of ``train``, ``val``
 and ``test`` are: folders, or text files that list pictures. Where ``path`` is no folder on this machine, and where a
 place leads out of the folder of ``data.yaml`` (Roboflow's ``../train/images``), they are looked for in that folder. The
-labels of ``images/a.png`` are ``labels/a.txt``, the last ``images`` of the path counting, one object a line: the class's
-number, then x and y of its polygon's corners in shares of the picture's width and height. Polygons are drawn as
+labels of ``images/a.png`` are ``labels/a.txt``, the last ``images`` of the path counting, one object a line: the number
+of its class, then x and y of its polygon's corners in shares of the picture's width and height. Polygons are drawn as
 pycocotools draws them. A line of a box alone, or one that cannot be read, is a sample that fails.
 """
 

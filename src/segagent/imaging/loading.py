@@ -153,8 +153,8 @@ def _selected(values: npt.NDArray[Any], path: Path) -> BoolMask:
         # Soft edges have many greys of few pixels each; labels are few and have many.
         if dim.size >= _LABELS * labels.size and labels.size <= _LABELS:
             raise InputError(
-                f"mask {path}: seems to be a label image ({', '.join(map(str, labels[:8]))} cover {dim.size} pixels, object "
-                f"pixels exceed 127 and are only {np.count_nonzero(chosen)}); write the object as 255 and the rest as 0"
+                f"mask {path}: seems to be a label image ({', '.join(map(str, labels[:8]))} cover {dim.size} pixels, "
+                f"object pixels exceed 127 and are only {np.count_nonzero(chosen)}); write the object as 255 and the rest as 0"
             )
     return chosen
 
@@ -289,7 +289,9 @@ def _require_regular_file(path: Path, what: str) -> None:
         status = path.stat()
     except FileNotFoundError as error:
         twin = spelled_otherwise(path)
-        told = "check the path" if twin is None else f"{str(twin)!r} is there: write its name as it is, capitals included"
+        told = (
+            "check the path" if twin is None else f"{str(twin)!r} is there: write its name as it is, capitals included"
+        )
         raise InputError(f"{what} {path}: no such file; {told}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
