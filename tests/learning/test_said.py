@@ -20,7 +20,10 @@ from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.recipe import train_policy
 from segagent.learning.policy.scene_store import ABSENT_TARGET
 from segagent.learning.policy.train_grounding import SAID_SHARE, draw_chances
+from segagent.learning.policy.train_prm import KnownPicture, known_photograph, prm_rows
 from segagent.policies.embedded.network import PolicyNetwork, load_network, save_network
+from segagent.policies.embedded.prm import Prm
+from segagent.tools import make_tool
 from segagent.vision.encoder import Encoder
 from segagent.vision.sight import FILE, save_encoder, sight_of
 
@@ -145,3 +148,24 @@ def test_grounding_alone_learns_new_words_and_keeps_the_rest(zoo: Path, table: P
     # A later training without the table keeps the words it knows.
     again = train_policy(replace(tiny, expressions=None, start=trained.weights), tmp_path / "again")
     assert load_network(again.weights).architecture == after.architecture
+
+
+def test_the_process_reward_model_is_fitted_to_what_people_said_too(zoo: Path, table: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_encoder(Encoder(), tmp_path / FILE)
+    network = PolicyNetwork(architecture(photographs=True), sight_of(tmp_path / FILE)).eval()
+    network.prm = Prm().eval()
+    (photo,) = load_photos(zoo, validation=True)
+    silent = known_photograph(photo, 0, 4)
+    told = known_photograph(photo, 0, 4, read_said(table).by_image["zoo", 10])
+    assert [(e.text, told.masks[e.target].sum()) for e in told.said] == [("hairy mutt", 120 * 100)]
+    assert (silent.said, silent.expressions) == ((), told.expressions)
+
+    def rows(picture: KnownPicture) -> int:
+        tool = make_tool("disc")
+        return len(list(prm_rows(np.random.default_rng(0), network, [picture], tool, 2)))
+
+    only_said = replace(told, expressions=())
+    assert rows(only_said) >= 3
+    assert rows(told) >= rows(silent) + 3
+    assert rows(replace(silent, expressions=())) == 0
