@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from segagent.core import InputError
+from segagent.datasets import open_dataset
 from segagent.learning.photographs.expressions import PhotoWriter
 from segagent.learning.photographs.facts import see_things
 from segagent.learning.photographs.said import ABSENT_SAID, SAID, Said, read_said
+from segagent.learning.photographs.sentences import SentenceRules, write_sentences
 from segagent.learning.photographs.store import PhotoSets
 from segagent.learning.photographs.views import load_photos, whole_view
 from segagent.learning.policy.classes import architecture
@@ -104,6 +106,20 @@ def test_what_was_said_is_about_the_annotated_thing_of_its_own_part(zoo: Path, t
     assert by_text["mutt on the left"].candidates == (0, 1)
     ((_, held_out),) = list(sets.said(said, "validation"))
     assert [e.text for e in held_out.expressions] == ["hairy mutt"]
+
+
+def test_what_was_said_becomes_a_data_set(zoo: Path, table: Path, tmp_path: Path) -> None:
+    rules = SentenceRules(said=read_said(table))
+    counts = write_sentences(tmp_path / "out", [zoo], rules)
+    assert counts == {ABSENT_SAID: 1, SAID: 2}
+    by_text = {sample.text: sample for sample in open_dataset(str(tmp_path / "out"))}
+    assert set(by_text) == {"the big hairy mutt", "mutt on the left", "a zebra"}
+    told, _ = by_text["the big hairy mutt"].load_target()
+    assert told.sum() == 120 * 100
+    assert told[40:140, 120:240].all()
+    assert not by_text["a zebra"].load_target()[0].any()
+    with pytest.raises(InputError, match="nothing was said"):
+        write_sentences(tmp_path / "none", [zoo], SentenceRules(said=Said()))
 
 
 def test_people_call_what_outshines_its_like_by_the_bare_name(zoo: Path) -> None:
