@@ -153,8 +153,9 @@ def _selected(values: npt.NDArray[Any], path: Path) -> BoolMask:
         # Soft edges have many greys of few pixels each; labels are few and have many.
         if dim.size >= _LABELS * labels.size and labels.size <= _LABELS:
             raise InputError(
-                f"mask {path}: seems to be a label image ({', '.join(map(str, labels[:8]))} cover {dim.size} pixels, "
-                f"object pixels exceed 127 and are only {np.count_nonzero(chosen)}); write the object as 255 and the rest as 0"
+                f"mask {path}: seems to be a label image ({', '.join(map(str, labels[:8]))} cover {dim.size} pixels; "
+                f"object pixels exceed 127 and are only {np.count_nonzero(chosen)}); write the object as 255 and the "
+                "rest as 0"
             )
     return chosen
 

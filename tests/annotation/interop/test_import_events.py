@@ -250,6 +250,22 @@ def test_two_sheets_of_one_picture(run: Run, tmp_path: Path) -> None:
     assert report.num_missing == 2
 
 
+def test_a_coco_file_may_list_a_picture_twice(tmp_path: Path) -> None:
+    data = json.loads(source_file(tmp_path).read_text())
+    data["images"].append({**data["images"][1], "id": 9, "file_name": "./b.png"})
+    data["annotations"][3]["image_id"] = 9
+    (tmp_path / "coco.json").write_text(json.dumps(data))
+    run = make_run(tmp_path / "coco.json", tmp_path / "run", "audit")
+    export_run(run, "coco", tmp_path / "x.json")
+    edited = json.loads((tmp_path / "x.json").read_text())
+    for one, mask in ((edited["annotations"][2], disc(16, 12, 6)), (edited["annotations"][3], NEW)):
+        one["segmentation"] = dict(encode_rle(mask))
+    (tmp_path / "x.json").write_text(json.dumps(edited))
+    result = record_corrections(run, tmp_path / "x.json")
+    assert [(one.kind, one.object_id) for one in result.events] == [("corrected", "7"), ("corrected", "8")]
+    assert result.problems == []
+
+
 def test_new_objects_on_pictures_without_any_and_on_unknown_ones(tmp_path: Path) -> None:
     source = source_file(tmp_path)
     run = make_run(source, tmp_path / "run", "audit")
