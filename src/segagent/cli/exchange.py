@@ -194,12 +194,8 @@ def _record_summary(recorded: Recorded, run: Path) -> dict[str, Any]:
     return {
         "record": str(run / PEOPLE_FILE),
         "events": len(recorded.events),
-        **{kind: recorded.kinds[kind] for kind in _KINDS},
         "known": recorded.num_known,
-        "untouched": recorded.num_untouched,
-        "missing": recorded.num_missing,
-        "matched_by": dict(sorted(recorded.matched.items())),
-        "problems": [{"where": one.where, "reason": one.reason} for one in recorded.problems],
+        **_matching(recorded),
     }
 
 
@@ -216,6 +212,16 @@ def _tell_recorded(recorded: Recorded, run: Path) -> None:
         say(f"{recorded.num_untouched} objects are as they were exported (--unchanged-counts: as looked at)")
     if recorded.events:
         say(f"next: segagent export {one_line(str(run))} --to coco -o final.json")
+
+
+def _matching(report: ImportReport | Recorded) -> dict[str, Any]:
+    return {
+        **{kind: report.kinds[kind] for kind in _KINDS},
+        "untouched": report.num_untouched,
+        "missing": report.num_missing,
+        "matched_by": dict(sorted(report.matched.items())),
+        "problems": [{"where": one.where, "reason": one.reason} for one in report.problems],
+    }
 
 
 def _tell_matching(report: ImportReport | Recorded) -> None:
@@ -241,13 +247,9 @@ def _import_summary(report: ImportReport, out: Path) -> dict[str, Any]:
         "import": str(out),
         "masks": report.num_masks,
         "changed": report.num_changed,
-        **{kind: report.kinds[kind] for kind in _KINDS},
-        "untouched": report.num_untouched,
-        "missing": report.num_missing,
-        "matched_by": dict(sorted(report.matched.items())),
         "trajectories": report.num_trajectories,
         "checked": len(report.checked),
-        "problems": [{"where": one.where, "reason": one.reason} for one in report.problems],
+        **_matching(report),
         "failed": [{"object_id": one.sample_id, "image": one.image, "reason": one.reason} for one in report.failures],
     }
 

@@ -22,9 +22,8 @@ from segagent.core import InputError, SegAgentError
 from segagent.core.failures import Failure
 from segagent.core.texts import read_json
 from segagent.datasets import Dataset
-from segagent.imaging.writing import write_bytes
+from segagent.imaging.writing import made_folder, write_bytes
 from segagent.runs.progress import Progress
-from segagent.runs.run import made_folder
 from segagent.search import SearchConfig
 from segagent.server.mcp.inputs import Inputs
 from segagent.server.runs.wire import ResumeAsked, RunAsked, State
@@ -321,20 +320,15 @@ def _counts(progress: Progress) -> dict[str, Any]:
 
 def _result(run: Run, record: ObjectRecord | Failure) -> dict[str, Any]:
     if isinstance(record, Failure):
-        return {
-            "object_id": record.sample_id, "image": record.image, "text": None, "outcome": "failed", "mask": None,
-            "predicted_iou": None, "calibrated_iou": None, "given_iou": None, "doubts": [], "reason": record.reason,
-        }  # fmt: skip
-    predicted = record.predicted_iou
+        none = dict.fromkeys(("text", "mask", "predicted_iou", "calibrated_iou", "given_iou"))
+        told = {"object_id": record.sample_id, "outcome": "failed", "doubts": [], "reason": record.reason}
+        return {**none, "image": record.image, **told}
+    told = {name: getattr(record, name) for name in ("object_id", "image", "text", "outcome", "given_iou")}
     return {
-        "object_id": record.object_id,
-        "image": record.image,
-        "text": record.text,
-        "outcome": record.outcome,
+        **told,
         "mask": record.trajectory.rle_at(record.trajectory.returned),
-        "predicted_iou": predicted,
-        "calibrated_iou": run.calibrated(predicted, record.doubts),
-        "given_iou": record.given_iou,
+        "predicted_iou": record.predicted_iou,
+        "calibrated_iou": run.calibrated(record.predicted_iou, record.doubts),
         "doubts": list(record.doubts),
         "reason": None,
     }
