@@ -81,7 +81,8 @@ def starting_network(config: PolicyTraining, out: Path) -> PolicyNetwork:
     torch.manual_seed(config.seed)
     old = None if config.start is None else load_network(config.start)
     wanted = architecture(photographs=bool(config.photographs))
-    said = () if config.expressions is None else read_said(config.expressions).words(wanted.words)
+    taught = None if config.prm_only else config.expressions
+    said = () if taught is None else read_said(taught).words(wanted.words)
     known = () if old is None else old.architecture.words
     wanted = architecture(photographs=bool(config.photographs), words=(*said, *known))
     sight = _sight(config, old, out)
