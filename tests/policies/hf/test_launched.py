@@ -102,7 +102,9 @@ def test_weights_spread_over_two_processes_learn_the_same(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [2, 3])
-def test_deepspeed_killed_and_resumed_learns_the_same(stage: int, tmp_path: Path) -> None:
+def test_deepspeed_killed_and_resumed_learns_the_same(
+    stage: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What DeepSpeed compiles for CPUs must have been compiled once before; see docs/train.md."""
     pytest.importorskip("deepspeed")
     llava, traj, settings = make_llava(tmp_path / "llava"), tmp_path / "traj.jsonl", tmp_path / "deepspeed.json"
@@ -114,6 +116,10 @@ def test_deepspeed_killed_and_resumed_learns_the_same(stage: int, tmp_path: Path
     alone = train_sft(start, [traj], tmp_path / "alone", load_recipe(str(recipe)))
     sft = ["train", "sft", str(traj), "--policy", start, "--recipe", str(recipe), "--json"]
     out = tmp_path / "both"
+    against = tmp_path / "against.json"
+    against.write_text(settings.read_text().replace('"train_batch_size": "auto"', '"train_batch_size": 64'))
+    assert main([*sft, "--deepspeed", str(against), "-o", str(out)]) == 2
+    assert "train_batch_size=64 vs" in capsys.readouterr().err
     killed_and_resumed([*TORCHRUN, *sft, "--deepspeed", str(settings), "-o", str(out)], out)
     losses = [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
     np.testing.assert_allclose(losses, [loss for _, loss in alone.losses], rtol=1e-4)

@@ -232,6 +232,9 @@ def test_what_cannot_be_done_is_told(folder: Path, traj: Path, tmp_path: Path, m
     monkeypatch.setattr("segagent.learning.sft.hf.trainer.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="pip install wandb"):
         train_sft(start, [traj], tmp_path / "w", settings, extras=Extras(report=("wandb-offline",)))
+    (tmp_path / "d.json").write_text("{}")
+    with pytest.raises(MissingExtraError, match="pip install deepspeed"):
+        train_sft(start, [traj], tmp_path / "d", settings, extras=Extras(deepspeed=str(tmp_path / "d.json")))
 
 
 def test_deepspeed_is_told_to_give_weights_back_whole(tmp_path: Path) -> None:

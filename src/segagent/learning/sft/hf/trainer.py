@@ -54,7 +54,8 @@ def training_arguments(
 ) -> Any:
     """The library's settings for ``recipe``; joins the processes that a launcher started.
 
-    Raises ``InputError`` where this machine cannot do what the recipe says.
+    Raises ``InputError`` where this machine cannot do what the recipe says, ``MissingExtraError`` where a package for
+    it is missing.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     together = recipe.micro_batch * processes
@@ -71,6 +72,9 @@ def training_arguments(
     report = _reports(extras.report, folder)
     if extras.sharded:
         os.environ["ACCELERATE_USE_FSDP"] = "true"  # Asked for when the checkpoint is read, before there is a trainer.
+    spread = deepspeed_settings(extras.deepspeed) if extras.deepspeed else None
+    if spread is not None and find_spec("deepspeed") is None:
+        raise MissingExtraError("--deepspeed needs the package deepspeed: pip install deepspeed")
     try:
         arguments = transformers.TrainingArguments(
             output_dir=str(folder.checkpoints),
@@ -103,7 +107,7 @@ def training_arguments(
             fsdp_config=_SHARDING | {"activation_checkpointing": recipe.gradient_checkpointing}
             if extras.sharded
             else None,
-            deepspeed=deepspeed_settings(extras.deepspeed) if extras.deepspeed else None,
+            deepspeed=spread,
             dataloader_num_workers=0 if cpu else min(4, (os.cpu_count() or 1) // processes),
             dataloader_pin_memory=not cpu,
             remove_unused_columns=False,
@@ -113,6 +117,11 @@ def training_arguments(
         # Several GPUs are used by several processes, never by one that spreads a batch over them.
         _ = arguments.device
         arguments._n_gpu = min(1, arguments.n_gpu)
+        if extras.deepspeed and (against := arguments.hf_deepspeed_config.mismatches):
+            raise InputError(
+                f"{extras.deepspeed}: contradicts the recipe ({'; '.join(one.lstrip('- ') for one in against)}); "
+                'write "auto" there'
+            )
         if extras.deepspeed and cpu:
             # The library leaves this out on a CPU, and weights would be read as if there were one process.
             import_module("deepspeed").init_distributed()
