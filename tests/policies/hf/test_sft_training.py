@@ -27,7 +27,7 @@ from segagent.environment import Episode
 from segagent.learning.examples import Example
 from segagent.learning.sft import Recipe, TrainedModel, default_recipe, load_recipe, train_policy_on
 from segagent.learning.sft.hf import recipe_name
-from segagent.learning.sft.hf.model import is_vision
+from segagent.learning.sft.hf.model import forget_read_names, is_vision
 from segagent.learning.sft.hf.order import training_order
 from segagent.policies import make_policy
 from segagent.policies.chat import ChatPolicy, ask
@@ -106,6 +106,20 @@ def check_answers(spec: str, examples: tuple[Example, ...]) -> None:
             rendered = policy.format.render(one.action, image.height, image.width, one.current_iou)
             assert proposal.text == rendered
             assert proposal.predicted_iou == pytest.approx(one.current_iou, abs=0.006)
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen2.5"])
+def test_what_zero_3_read_is_saved_under_names_that_can_be_read(
+    name: str, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.conversion_mapping import get_model_conversion_mapping
+
+    model = transformers.AutoModelForImageTextToText.from_pretrained(folders[name])
+    model._weight_conversions = get_model_conversion_mapping(model)  # What DeepSpeed's way of reading leaves.
+    monkeypatch.setattr("segagent.learning.sft.hf.model.is_deepspeed_zero3_enabled", lambda: True)
+    forget_read_names(model)
+    model.save_pretrained(tmp_path)
+    assert weights_of(tmp_path).keys() == weights_of(folders[name]).keys()
 
 
 def test_a_convnext_tower_stays_as_it_is_and_the_projector_learns(short: str, tmp_path: Path) -> None:
