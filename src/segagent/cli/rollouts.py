@@ -90,7 +90,8 @@ def rollouts(
         )
     else:
         tell_failures([(one.sample_id, one.reason) for _, one in made.failures], "sample", "--json lists all")
-        say(f"{played} episodes in {one_line(str(out))}; learn from them with: segagent train star MODEL --rollouts")
+        told = one_line(str(out))
+        say(f"{played} episodes in {told}; learn from them with: segagent train star MODEL --rollouts {told} -o NEW")
     tell_stopped(made.stopped)
     if made.failures or made.stopped:
         raise typer.Exit(EXIT_SOME_FAILED)
