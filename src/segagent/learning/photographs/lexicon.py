@@ -138,10 +138,12 @@ class Nouns:
 
     def __init__(self, folder: Path) -> None:
         self._kinds: dict[str, list[str]] = {}
+        self._names: dict[str, list[str]] = {}
         for fields in _entries(folder / "data.noun"):
             first = 4 + 2 * int(fields[3], 16)
             pointers = fields[first + 1 : first + 1 + 4 * int(fields[first])]
             self._kinds[fields[0]] = [t for sign, t in zip(pointers[::4], pointers[1::4], strict=True) if sign == "@"]
+            self._names[fields[0]] = [fields[place].casefold() for place in range(4, first, 2)]
         self._senses = {f[0]: f[-int(f[2]) :] for f in _entries(folder / "index.noun")}
 
     def sense(self, name: str) -> str:
@@ -149,12 +151,25 @@ class Nouns:
         noun, number = name.rsplit(".", 1)
         return self._senses[noun][int(number) - 1]
 
+    def senses(self, noun: str) -> list[str]:
+        """All senses of ``noun``, the most frequent first; empty for no noun."""
+        return self._senses.get(noun, [])
+
+    def names(self, sense: str) -> list[str]:
+        """What a sense is called, in small letters, words joined by underscores."""
+        return self._names[sense]
+
+    def above(self, sense: str) -> list[str]:
+        """What a sense is a kind of, itself first, nearest first."""
+        found = [sense]
+        for one in found:
+            found += [kind for kind in self._kinds[one] if kind not in found]
+        return found
+
     def kinds(self, noun: str) -> list[str]:
         """What the most frequent sense of ``noun`` is a kind of, itself first, nearest first; empty for no noun."""
-        found = list(self._senses.get(noun, ())[:1])
-        for sense in found:
-            found += [kind for kind in self._kinds[sense] if kind not in found]
-        return found
+        senses = self.senses(noun)
+        return self.above(senses[0]) if senses else []
 
 
 def _entries(path: Path) -> Iterator[list[str]]:
@@ -178,12 +193,17 @@ def build(nouns: Nouns, frequent: Sequence[str], known: frozenset[str]) -> Lexic
     return Lexicon(same, kinds, frozenset(word for word in others if one_edit_away(word, known)))
 
 
-def main(wordnet: Path, words: Path) -> None:
-    """See the module."""
+def frequent_words(path: Path) -> list[str]:
+    """The words of a parquet file as the module tells, the most frequent first."""
     import pyarrow.parquet
 
-    frequent = pyarrow.parquet.read_table(words)["index"].to_pylist()
-    build(Nouns(wordnet), frequent, frozenset(architecture(photographs=True).words)).save(LEXICON)
+    return list(pyarrow.parquet.read_table(path)["index"].to_pylist())
+
+
+def main(wordnet: Path, words: Path) -> None:
+    """See the module."""
+    known = frozenset(architecture(photographs=True).words)
+    build(Nouns(wordnet), frequent_words(words), known).save(LEXICON)
 
 
 if __name__ == "__main__":
