@@ -145,12 +145,9 @@ def train_policy_command(
         raise InputError("--perception-only and --grounding-only keep parts of trained weights; say which with --from")
     if expressions is not None and not photographs:
         raise InputError("--expressions are about the photographs of a folder; give it with --photographs")
-    if nouns_only and (
-        start is None or not photographs or encoder is None or perception_only or grounding_only or prm_only
-    ):
-        raise InputError(
-            "--nouns-only needs --from, --photographs and published weights with --encoder, and goes alone"
-        )
+    others_only = perception_only or grounding_only or prm_only
+    if nouns_only and (start is None or not photographs or encoder is None or others_only):
+        raise InputError("--nouns-only needs --from, --photographs and published weights as --encoder, and goes alone")
     if prm_only and (start is None or not photographs or perception_only or grounding_only):
         raise InputError("--prm-only needs --from and --photographs, and goes with no other part alone")
     config = PolicyTraining(

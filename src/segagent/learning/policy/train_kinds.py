@@ -37,7 +37,7 @@ def seen_things(network: PolicyNetwork, sets: PhotoSets, rng: np.random.Generato
     """What the encoder sees of things of training photographs, (things, NUM_SEEN)."""
     assert network.sight is not None
     seen = []
-    for picture in sets.pictures(rng, _PHOTOGRAPHS):
+    for picture in sets.pictures(rng, min(_PHOTOGRAPHS, sum(map(len, sets.training)))):
         masks = [picture.labels == number for number in range(1, min(len(picture.names), _THINGS) + 1)]
         outlines = [mask.astype(np.float32) for mask in masks if mask.any()]
         if outlines:
