@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -103,6 +103,8 @@ def starting_network(config: PolicyTraining, out: Path) -> PolicyNetwork:
     known = () if old is None else old.architecture.words
     wanted = architecture(photographs=bool(config.photographs), words=(*said, *known))
     sight = _sight(config, old, out)
+    sees = old is not None and old.architecture.grounding_sees
+    wanted = replace(wanted, grounding_sees=sees or (sight is not None and not config.prm_only))
     network = PolicyNetwork(wanted, sight).eval() if old is None else grown(old, wanted, sight)
     if config.prm_only and old is not None:
         network.redrawer = old.redrawer

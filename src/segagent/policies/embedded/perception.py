@@ -28,8 +28,8 @@ class Percept:
 
     ``scenery`` is what regions are looked at in, None where the network has no encoder; ``pixels`` uint8 (256, 256, 3);
     ``features`` (16, GRID, GRID) mask features; ``coverage`` (n, GRID, GRID) in 0..1; ``tokens`` (n, EMBEDDING +
-    attributes); ``geometry`` (n, NUM_GEOMETRY); ``certainty`` (n,) in 0..1. ``kinds`` (n, NUM_KINDS) log-probabilities,
-    None where the network tells no kinds.
+    attributes), where the grounding sees with NUM_SEEN features of the encoder behind; ``geometry`` (n, NUM_GEOMETRY);
+    ``certainty`` (n,) in 0..1; ``kinds`` (n, NUM_KINDS) log-probabilities, None where the network tells no kinds.
     """
 
     scenery: Scenery | None
@@ -97,7 +97,7 @@ class Description(NamedTuple):
 
 
 def describe(network: PolicyNetwork, picture: Scenery | None, pixels: Pixels, coverages: list[Soft]) -> Description:
-    """Regions (256, 256) of a picture, given as in :class:`Percept`."""
+    """Regions (256, 256) of a picture, all as in :class:`Percept`."""
     crops = torch.from_numpy(np.stack([object_crop(pixels, c) for c in coverages]))
     places = torch.from_numpy(np.stack([geometry(c) for c in coverages]))
     seen = kinds = None
@@ -105,7 +105,11 @@ def describe(network: PolicyNetwork, picture: Scenery | None, pixels: Pixels, co
         seen = see_regions(network.sight, picture, coverages)
         if network.kinds is not None:
             kinds = network.kinds(seen)
-    return Description(network.encoder(crops, places, seen).token(), places, kinds)
+    tokens = network.encoder(crops, places, seen).token()
+    if network.architecture.grounding_sees:
+        assert seen is not None
+        tokens = torch.cat((tokens, seen.float()), 1)
+    return Description(tokens, places, kinds)
 
 
 @dataclass(frozen=True, eq=False)
