@@ -35,7 +35,7 @@ TABLE = {"tower": (1, 2), "church": (3,), "hot dog": (4,), "dog": (5, 6), "man":
     ],
 )
 def test_a_sentence_asks_for_its_first_noun(text: str, asked: tuple[int, ...]) -> None:
-    assert asked_kinds(text, TABLE) == asked
+    assert asked_kinds(text, {"dog"}, TABLE) == (asked, text == "a hot, wet dog")
 
 
 def test_the_packaged_nouns_are_kinds_of_imagenets() -> None:
@@ -73,10 +73,13 @@ def test_evidence_speaks_for_what_looks_so_and_against_nothing_being_meant() -> 
     logits = torch.zeros(2, 4)
     answer = Grounded(logits, logits, logits, torch.zeros(2, 4, 1))
     valid = torch.tensor([[True, True, False], [True, True, True]])
-    leaning = lean(answer, torch.tensor([[-3.0, -1.0, 9.0], [2.0, 0.0, 0.0]]), valid)
+    evidence = torch.tensor([[-3.0, -1.0, 9.0], [2.0, 0.0, 0.0]])
+    leaning = lean(answer, evidence, valid, torch.tensor([False, False]))
     assert leaning.logits.tolist() == [[0.0, -3.0, -1.0, 0.0], [0.0, 2.0, 0.0, 0.0]]
     assert leaning.absent.tolist() == [1.0, -2.0]
     assert not leaning.candidates[:, 1:].any()
+    # That there is a dog does not say that there is one with a frisbee.
+    assert lean(answer, evidence, valid, torch.tensor([True, True])).absent.tolist() == [1.0, 0.0]
 
 
 def _with_kinds(sight: Sight) -> PolicyNetwork:

@@ -15,8 +15,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from segagent.core.texts import read_json
 from segagent.learning.policy.classes import architecture
 from segagent.policies.embedded.lexicon import LEXICON, Lexicon, one_edit_away, other_number
+from segagent.policies.embedded.policy import SHIPPED
 
 _FREQUENT = 150_000
 """So many of the most frequent words are considered."""
@@ -178,8 +180,10 @@ def _entries(path: Path) -> Iterator[list[str]]:
             yield line.split(" | ")[0].split()
 
 
-def build(nouns: Nouns, frequent: Sequence[str], known: frozenset[str]) -> Lexicon:
-    """The table for a policy that knows the words ``known``; ``frequent``: words, the most frequent first."""
+def build(nouns: Nouns, frequent: Sequence[str], known: frozenset[str], said: frozenset[str] = frozenset()) -> Lexicon:
+    """The table for a policy that knows the words ``known``, and perhaps others that people ``said``, of which no word
+    is a misspelling either; ``frequent``: words, the most frequent first.
+    """
     names = {nouns.sense(sense): name for name, senses in SENSES.items() for sense in senses}
     same = {word: text for word, text in SYNONYMS.items() if word not in known}
     kinds: dict[str, str] = {}
@@ -190,7 +194,7 @@ def build(nouns: Nouns, frequent: Sequence[str], known: frozenset[str]) -> Lexic
         if name is not None:
             kinds[word] = name
     others = (w for w in frequent[:_REAL] if w.isalpha() and w not in known and w not in same and w not in kinds)
-    return Lexicon(same, kinds, frozenset(word for word in others if one_edit_away(word, known)))
+    return Lexicon(same, kinds, frozenset(word for word in others if one_edit_away(word, known | said)))
 
 
 def frequent_words(path: Path) -> list[str]:
@@ -203,7 +207,8 @@ def frequent_words(path: Path) -> list[str]:
 def main(wordnet: Path, words: Path) -> None:
     """See the module."""
     known = frozenset(architecture(photographs=True).words)
-    build(Nouns(wordnet), frequent_words(words), known).save(LEXICON)
+    said = frozenset(read_json(SHIPPED.with_suffix(".json"))["words"])
+    build(Nouns(wordnet), frequent_words(words), known, said).save(LEXICON)
 
 
 if __name__ == "__main__":

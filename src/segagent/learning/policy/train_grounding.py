@@ -21,7 +21,7 @@ from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.scene_store import ABSENT_TARGET, StoredExpression, StoredScene
 from segagent.learning.policy.train_objects import match_objects, mirrored
 from segagent.policies.embedded.grounding import Grounded, Grounding
-from segagent.policies.embedded.kinds import Kinds, asked_kinds, chance_of, lean
+from segagent.policies.embedded.kinds import Kinds, asked_kinds, lean
 from segagent.policies.embedded.network import PolicyNetwork
 from segagent.policies.embedded.perception import MAX_OBJECTS, Percept, perceive
 from segagent.policies.embedded.tokens import MAX_WORDS, PADDING, UNKNOWN, Vocabulary, swap_sides
@@ -53,11 +53,6 @@ class PerceivedScene:
     familiar: bool = False
     missing: frozenset[str] = frozenset()
     kinds: npt.NDArray[np.float16] | None = None
-
-    def chances(self, text: str) -> Tensor:
-        """The log-probability (MAX_OBJECTS,) that each found object is of the kinds that ``text`` asks for."""
-        assert self.kinds is not None
-        return chance_of(torch.from_numpy(self.kinds).float(), asked_kinds(text))
 
 
 def pad_percept(percept: Percept) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -246,13 +241,13 @@ def answered(
     answer = run(network, batch)
     if kinds is None:
         return batch, answer
-    evidence = torch.zeros(batch.valid.shape)
+    evidence, taught = torch.zeros(batch.valid.shape), torch.zeros(len(chosen), dtype=torch.bool)
     for row, (number, e) in enumerate(chosen):
         scene = scenes[number]
         if scene.kinds is not None:
-            asked = asked_kinds(scene.expressions[e].text)
-            evidence[row] = kinds.evidence(torch.from_numpy(scene.kinds).float(), asked)
-    return batch, lean(answer, evidence, batch.valid)
+            classes, taught[row] = asked_kinds(scene.expressions[e].text, vocabulary)
+            evidence[row] = kinds.evidence(torch.from_numpy(scene.kinds).float(), classes)
+    return batch, lean(answer, evidence, batch.valid, taught)
 
 
 def likelihood(logits: Tensor, right: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from segagent.learning.photographs.store import PhotoSets
 from segagent.learning.policy.train_grounding import PerceivedScene, grounding_batch, likelihood, run
 from segagent.policies.embedded.grounding import Grounded, Grounding
-from segagent.policies.embedded.kinds import RANK, Kinds, asked_kinds, lean, nouns
+from segagent.policies.embedded.kinds import RANK, Kinds, asked_kinds, chance_of, lean, nouns
 from segagent.policies.embedded.network import PolicyNetwork
 from segagent.policies.embedded.regions import scenery, see_regions
 from segagent.policies.embedded.tokens import Vocabulary, split_words
@@ -66,7 +66,7 @@ def small_kinds(head: PublishedHead, seen: Tensor) -> Kinds:
 @dataclass(frozen=True, eq=False)
 class _Answers:
     """Sentences about nouns that ImageNet knows: the grounding's answer, the targets bool (b, 1 + n), whether nothing
-    is meant, and the log-probability that each found object is of the noun's kinds.
+    is meant, the log-probability that each found object is of the noun's kinds, and whether the noun was taught.
     """
 
     answer: Grounded
@@ -74,6 +74,7 @@ class _Answers:
     absent: Tensor
     chance: Tensor
     valid: Tensor
+    taught: Tensor
 
 
 @torch.no_grad()
@@ -81,19 +82,20 @@ def _answers(
     grounding: Grounding, scenes: Sequence[PerceivedScene], vocabulary: Vocabulary, *, hidden: bool
 ) -> _Answers:
     """Of all sentences with such nouns; ``hidden``: with an unknown word in their place."""
-    chosen = [
-        (s, e)
-        for s, scene in enumerate(scenes)
-        for e, expression in enumerate(scene.expressions)
-        if scene.kinds is not None and asked_kinds(expression.text)
-    ]
+    chosen, chances, taught = [], [], []
+    for number, scene in enumerate(scenes):
+        for place, expression in enumerate(scene.expressions):
+            asked = asked_kinds(expression.text, vocabulary)
+            if scene.kinds is not None and asked.classes:
+                chosen.append((number, place))
+                chances.append(chance_of(torch.from_numpy(scene.kinds).float(), asked.classes))
+                taught.append(asked.taught and not hidden)
     batch = grounding_batch(np.random.default_rng(0), scenes, chosen, vocabulary, augment=False)
-    sentences = [(scenes[s], scenes[s].expressions[e].text) for s, e in chosen]
     if hidden:
-        numbers = torch.tensor(vocabulary.encode_padded([_without_nouns(text) for _, text in sentences]))
-        batch = replace(batch, words=numbers)
-    chance = torch.stack([scene.chances(text) for scene, text in sentences])
-    return _Answers(run(grounding, batch), batch.targets, batch.absent, chance, batch.valid)
+        texts = [_without_nouns(scenes[number].expressions[place].text) for number, place in chosen]
+        batch = replace(batch, words=torch.tensor(vocabulary.encode_padded(texts)))
+    chance = torch.stack(chances)
+    return _Answers(run(grounding, batch), batch.targets, batch.absent, chance, batch.valid, torch.tensor(taught))
 
 
 def _without_nouns(text: str) -> str:
@@ -112,7 +114,7 @@ def settle(network: PolicyNetwork, held_out: Sequence[PerceivedScene]) -> dict[s
     if kinds is None:
         return {}
     halves = [[scene for number, scene in enumerate(held_out) if number % 2 == odd] for odd in (0, 1)]
-    if not all(any(asked_kinds(e.text) for scene in half for e in scene.expressions) for half in halves):
+    if not all(_has_nouns(half, network.vocabulary) for half in halves):
         return {}
     choosing, measuring = (
         [_answers(network.grounding, half, network.vocabulary, hidden=hidden) for hidden in (False, True)]
@@ -132,8 +134,12 @@ def settle(network: PolicyNetwork, held_out: Sequence[PerceivedScene]) -> dict[s
     return measured
 
 
+def _has_nouns(scenes: Sequence[PerceivedScene], vocabulary: Vocabulary) -> bool:
+    return any(asked_kinds(e.text, vocabulary).classes for scene in scenes for e in scene.expressions)
+
+
 def _leaning(some: _Answers, trust: float, neutral: float) -> Grounded:
-    return lean(some.answer, trust * (some.chance - neutral), some.valid)
+    return lean(some.answer, trust * (some.chance - neutral), some.valid, some.taught)
 
 
 def _cost(some: _Answers, trust: float, neutral: float) -> float:

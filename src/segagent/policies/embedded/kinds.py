@@ -7,10 +7,11 @@ the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -97,12 +98,16 @@ def chance_of(kinds: Tensor, asked: tuple[int, ...]) -> Tensor:
     return kinds[:, list(asked)].exp().sum(1).clamp(_LEAST, 1).log()
 
 
-def lean(answer: Grounded, evidence: Tensor, valid: Tensor) -> Grounded:
+def lean(answer: Grounded, evidence: Tensor, valid: Tensor, taught: Tensor) -> Grounded:
     """``answer`` with the evidence (batch, objects) for each object taken into account; bool ``valid`` (batch,
-    objects). The best of it speaks against nothing being meant.
+    objects), ``taught`` (batch,).
+
+    The best of it speaks against nothing being meant. Of a ``taught`` noun it can only speak for that: what else the
+    sentence asks for may be missing though a thing of that name is there, and such things the grounding knows itself.
     """
     objects = functional.pad(evidence * valid, (1, 0))
     best = evidence.masked_fill(~valid, -torch.inf).amax(1).nan_to_num(neginf=0.0)
+    best = torch.where(taught, best.clamp(max=0), best)
     nothing = functional.pad(best[:, None], (0, answer.candidates.shape[1] - 1))
     return answer._replace(logits=answer.logits + objects, candidates=answer.candidates - nothing)
 
@@ -120,18 +125,27 @@ def nouns(path: Path = NOUNS) -> Mapping[str, tuple[int, ...]]:
     return {word: tuple(map(int, filter(None, classes.split(",")))) for word, classes in rows}
 
 
-def asked_kinds(text: str, table: Mapping[str, tuple[int, ...]] | None = None) -> tuple[int, ...]:
-    """The classes of what ``text`` is about: its first noun, of several in a row the last ("church tower"); empty where
-    ImageNet has none of that name, and where there is no such noun.
+class Asked(NamedTuple):
+    """The classes of what a sentence is about, empty where ImageNet has none of that name, and where there is no such
+    noun; and whether the policy was taught the noun.
     """
+
+    classes: tuple[int, ...]
+    taught: bool
+
+
+def asked_kinds(text: str, known: Container[str], table: Mapping[str, tuple[int, ...]] | None = None) -> Asked:
+    """What ``text`` is about: its first noun, of several in a row the last ("church tower"); ``known``: taught."""
     table = nouns() if table is None else table
-    words, found, place = split_words(text), None, 0
+    words, noun, place = split_words(text), None, 0
     while place < len(words):
         pair, word = " ".join(words[place : place + 2]), words[place]
-        known = next((name for name in (pair, word, other_number(word, table)) if name in table), None)
-        if known is not None:
-            found = table[known]
-        elif found is not None:
+        named = next((name for name in (pair, word, other_number(word, table)) if name in table), None)
+        if named is not None:
+            noun = named
+        elif noun is not None:
             break
-        place += 2 if known == pair else 1
-    return found or ()
+        place += 2 if named == pair else 1
+    if noun is None:
+        return Asked((), taught=False)
+    return Asked(table[noun], all(word in known for word in noun.split()))

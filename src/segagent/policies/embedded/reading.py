@@ -102,7 +102,8 @@ def show(network: PolicyNetwork, percept: Percept, seen: SeenMask) -> Shown:
 def encoded(network: PolicyNetwork, text: str) -> Words:
     """One sentence, batch 1, as :func:`examine` takes it."""
     words: Words = network.grounding.text(torch.tensor([network.vocabulary.encode(text)]))
-    return words._replace(kinds=asked_kinds(text))
+    classes, taught = asked_kinds(text, network.vocabulary)
+    return words._replace(kinds=classes, taught=taught)
 
 
 def ground(grounding: Grounding, words: Words, shown: Shown) -> Grounded:
@@ -119,7 +120,8 @@ def understand(network: PolicyNetwork, percept: Percept, words: Words, shown: Sh
     evidence = network.kinds.evidence(percept.kinds, words.kinds)
     places = shown.valid.shape[1]
     found = torch.arange(places)[None] < len(evidence)
-    return lean(answer, functional.pad(evidence, (0, places - len(evidence)))[None], found)
+    padded = functional.pad(evidence, (0, places - len(evidence)))[None]
+    return lean(answer, padded, found, torch.tensor([words.taught]))
 
 
 def state_inputs(percept: Percept, seen: SeenMask, hypotheses: list[int]) -> tuple[Tensor, Tensor]:
