@@ -161,17 +161,30 @@ def train_perception(
         for name, part in measuring.items()
         for kind, value in grounding_accuracy(network.grounding, part, network.vocabulary, network.kinds).items()
     }
-    return measured | settle_absence(network, measuring.get("photographs_", ()))
+    return measured | settle_absence(network, measuring.get("photographs_", ()), said_held_out)
 
 
-def settle_absence(network: PolicyNetwork, held_out: Sequence[PerceivedScene]) -> dict[str, float]:
-    """Choose on every second held-out photograph when ``network`` says "no such object"; what the others say of it."""
-    said = doubted(network.grounding, with_borrowed(held_out), network.vocabulary, network.kinds)
-    bar = operating_point([one for one in said if one.picture % 2 == 0])
-    if bar is None:
+def settle_absence(
+    network: PolicyNetwork, made: Sequence[PerceivedScene], said: Sequence[PerceivedScene]
+) -> dict[str, float]:
+    """Choose on every second held-out photograph when ``network`` says "no such object"; what the others say of it.
+
+    As rarely of what people ``said``, where there is any of that, as of ``made`` sentences: people's sound absent more
+    often.
+    """
+    asked = {
+        name: doubted(network.grounding, scenes, network.vocabulary, network.kinds)
+        for name, scenes in (("", with_borrowed(made)), ("said_", said))
+    }
+    bars = [operating_point([one for one in sentences if one.picture % 2 == 0]) for sentences in asked.values()]
+    if bars[0] is None:
         return {}
-    network.absent_above = bar
-    return accuracies([one for one in said if one.picture % 2], bar)
+    network.absent_above = max(bar for bar in bars if bar is not None)
+    return {
+        f"{name}{kind}": value
+        for name, sentences in asked.items()
+        for kind, value in accuracies([one for one in sentences if one.picture % 2], network.absent_above).items()
+    }
 
 
 def _known(
@@ -209,7 +222,8 @@ def stage_budget(config: PolicyTraining, stage: str, share: float, learning_rate
 
 def train_kinds(config: PolicyTraining, network: PolicyNetwork, say: Say) -> dict[str, float]:
     """``network`` with ImageNet's kinds of things beside all that it has learnt; returns what was measured on held-out
-    photographs, each at its own size. When "no such object" is the answer is chosen anew.
+    photographs, each at its own size. When "no such object" is the answer is chosen anew only where there is
+    what people said (``config.expressions``), for it was chosen by that too.
     """
     assert config.encoder is not None
     sets = PhotoSets(config.photographs)
@@ -218,8 +232,12 @@ def train_kinds(config: PolicyTraining, network: PolicyNetwork, say: Say) -> dic
     network.kinds = small_kinds(read_published_head(config.encoder), seen)
     say("held-out photographs")
     few = islice(held_out(sets), config.held_out_scenes)
-    perceived = with_borrowed([perceive_scene(network, scene, image) for image, scene in few])
-    return settle(network, perceived) | settle_absence(network, perceived)
+    perceived = [perceive_scene(network, scene, image) for image, scene in few]
+    measured = settle(network, with_borrowed(perceived))
+    if config.expressions is None:
+        return measured
+    said = perceive_said(network, sets, read_said(config.expressions), "validation")
+    return measured | settle_absence(network, perceived, said)
 
 
 def perceive_said(network: PolicyNetwork, sets: PhotoSets | None, said: Said, purpose: Purpose) -> list[PerceivedScene]:
