@@ -130,7 +130,8 @@ def grounded_in(grounding: Grounding, text: Tensor, looks: Sequence[Look]) -> Gr
     """Sentences against looks. ``text`` (n or 1, words) of word numbers, one for all looks where it has one row."""
     words: Words = grounding.text(text)
     if len(text) == 1:
-        words = Words(*(part.expand(len(looks), *part.shape[1:]) for part in words[:3]))
+        states, valid, numbers = (part.expand(len(looks), *part.shape[1:]) for part in words[:3])
+        words = Words(states, valid, numbers)
     answer: Grounded = grounding(
         words,
         torch.stack([one.tokens for one in looks]),

@@ -55,8 +55,8 @@ class PolicyNetwork(nn.Module):
     of the first architecture, which has no such encoder. ``absent_above``: from which probability on a sentence is
     answered with "no such object"; None in a network that has not learnt to tell. ``prm`` is trained last, on what all
     others have become; None before that, and where there is no encoder. ``kinds`` tells ImageNet's kinds of things
-    apart; None in a network that was trained without. ``redrawer`` sees to better outlines, and is
-    no part of the weights either; None in a network that was trained without.
+    apart; None in a network that was trained without. ``redrawer`` sees to better outlines, and is no part of the
+    weights either; None in a network that was trained without.
     """
 
     absent_above: float | None = None

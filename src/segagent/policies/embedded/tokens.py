@@ -41,7 +41,7 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words) + 2
 
-    def __contains__(self, word: str) -> bool:
+    def __contains__(self, word: object) -> bool:
         return word in self._index
 
     def encode(self, text: str) -> list[int]:
