@@ -23,12 +23,15 @@ _PAIR_WIDTH = 16
 
 class Words(NamedTuple):
     """An encoded batch of sentences: ``states`` (batch, 1 + words, WIDTH), the first being the whole
-    sentence's; ``valid`` bool (batch, 1 + words); ``numbers`` (batch, words) of the words.
+    sentence's; ``valid`` bool (batch, 1 + words); ``numbers`` (batch, words) of the words. ``kinds``: of a single
+    sentence, the kinds of things that its noun stands for, if any, and whether that noun was ``taught``.
     """
 
     states: Tensor
     valid: Tensor
     numbers: Tensor
+    kinds: tuple[int, ...] = ()
+    taught: bool = False
 
 
 class Grounded(NamedTuple):
