@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,7 +91,7 @@ def test_a_processor_that_works_otherwise_is_left_to_itself(
 
     def turned(self: Any, *args: Any, **settings: Any) -> Any:
         made = first(self, *args, **settings)
-        made["pixel_values"] = made["pixel_values"].flip(-1)
+        made["pixel_values"] = torch.as_tensor(made["pixel_values"]).flip(-1)
         return made
 
     def coarse(self: Any, image: Any, size: Any, resample: Any, factor: int, **settings: Any) -> Any:

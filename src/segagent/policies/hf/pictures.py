@@ -1,8 +1,9 @@
 """Pictures as patches, ten times faster than the Qwen-VL families' own picture processors, to the same bits.
 
 Those turn each picture into float64, scale, shift, and copy it several times over. All that happens to a value happens
-to it alone, so there are 256 results for each colour: they are read off what the processor itself makes of a chart. Charts
-also tell whether patches are ordered, and pictures resized, as is done here; where not, the processor is left to itself.
+to it alone, so there are 256 results for each colour: they are read off what the processor itself makes of a chart.
+Charts also tell whether patches are ordered, and pictures resized, as is done here; where not, the processor is left to
+itself.
 """
 
 from __future__ import annotations
