@@ -115,7 +115,7 @@ def made(name: str, device: str, dtype: str, max_pixels: int) -> Checkpoint:
     family = transformers.Qwen2_5_VLProcessor
     changes = {"check_argument_for_proper_class": lambda self, name, given: type(given)}
     processor = type(family.__name__, (family,), changes)(
-        image_processor=Qwen2VLImageProcessorPil(size={"shortest_edge": 3136, "longest_edge": max_pixels}),
+        image_processor=pictures,
         tokenizer=tokenizer,
         video_processor=None,
         chat_template=template,

@@ -93,7 +93,7 @@ def write_replies(model: Any, prompts: Iterable[Prompts], writing: Writing, *, a
             rows = rows.kept(left)
             following = following.index_select(0, torch.tensor(left, device=following.device))
             over = _Over(rows.ended.device)
-        rows = _read_on(model, rows, following)
+        rows = _read_on(rows, following)
     return [[found[question, reply] for reply in range(writing.num_replies)] for question in range(asked)]
 
 
@@ -106,7 +106,7 @@ def _read(model: Any, prompts: Prompts, number: int, writing: Writing) -> Rows:
     from transformers import GenerationConfig
 
     inputs, seeds = prompts
-    read: list[tuple[Any, Tensor, dict[str, Any]]] = []
+    read: list[tuple[Any, torch.device, Tensor, dict[str, Any]]] = []
 
     def prefill(
         model: Any, input_ids: Any, logits_processor: Any, stopping_criteria: Any, generation_config: Any, **called: Any
@@ -114,7 +114,7 @@ def _read(model: Any, prompts: Prompts, number: int, writing: Writing) -> Rows:
         del logits_processor, stopping_criteria
         outputs = model._prefill(input_ids, generation_config, called)
         called = model._update_model_kwargs_for_generation(outputs, called)
-        read.append((input_ids.device, outputs.logits[:, -1], last_only(called)))
+        read.append((model, input_ids.device, outputs.logits[:, -1], last_only(called)))
         return input_ids
 
     # All that the library does before it writes: where the pictures go, positions, masks, the kind of cache.
@@ -125,7 +125,7 @@ def _read(model: Any, prompts: Prompts, number: int, writing: Writing) -> Rows:
         eos_token_id=sorted(writing.end_tokens),
     )
     model.generate(**inputs, generation_config=config, custom_generate=prefill)
-    ((device, logits, called),) = read
+    ((reader, device, logits, called),) = read  # Not the model where that is a wrapping of another one.
     logits = logits.to(device)
     if writing.num_replies > 1:
         places = torch.arange(len(seeds), device=device).repeat_interleave(writing.num_replies)
@@ -140,6 +140,7 @@ def _read(model: Any, prompts: Prompts, number: int, writing: Writing) -> Rows:
                 drawn[row] = np.random.default_rng([abs(seeds[question - number]), reply]).random(most)
         points = torch.from_numpy(drawn).to(device)
     return Rows(
+        reader,
         called,
         tuple(owners),
         logits,
@@ -181,11 +182,11 @@ def choose(logits: Tensor, points: Tensor | None, temperature: float) -> tuple[T
     return chosen, scores.gather(1, chosen[:, None])[:, 0]
 
 
-def _read_on(model: Any, rows: Rows, following: Tensor) -> Rows:
+def _read_on(rows: Rows, following: Tensor) -> Rows:
     """The rows once the model has read one token more of each, ``following`` (rows, 1)."""
-    prepared = model.prepare_inputs_for_generation(following, next_sequence_length=1, **rows.called)
-    outputs = model(**prepared, return_dict=True)
-    called = last_only(model._update_model_kwargs_for_generation(outputs, rows.called))
+    prepared = rows.model.prepare_inputs_for_generation(following, next_sequence_length=1, **rows.called)
+    outputs = rows.model(**prepared, return_dict=True)
+    called = last_only(rows.model._update_model_kwargs_for_generation(outputs, rows.called))
     return replace(rows, called=called, logits=outputs.logits[:, -1].to(following.device))
 
 

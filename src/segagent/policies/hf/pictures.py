@@ -40,7 +40,7 @@ def quick_processor(processor: Any) -> Any:
     It is called as ever, its pictures may be arrays, uint8 RGB (height, width, 3), and its tensors are the same.
     """
     pictures = getattr(processor, "image_processor", None)
-    if type(pictures).__name__ not in _KNOWN:
+    if pictures is None or type(pictures).__name__ not in _KNOWN:
         return processor
     settings = repr(pictures.to_dict())
     found = _MADE.get(pictures)

@@ -22,14 +22,15 @@ _PER_ROW = ("attention_mask", "cross_attention_mask", *_LAST)
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """``called``: what the model is called with, its cache and mask among it. All else of as many rows, on one device:
-    ``logits`` (rows, vocabulary), ``tokens`` (rows, most + 1) with ``count`` of them written, their ``log_probs``,
-    ``points`` (rows, most) in 0..1 that samples are drawn by, and whether they have ``ended``. The last four change as
-    rows are written.
+    """What the ``model`` is ``called`` with, its cache and mask among it, and of as many rows, on one device, the
+    ``logits`` (rows, vocabulary), the ``tokens`` (rows, most + 1) with ``count`` of them written, their ``log_probs``,
+    the ``points`` (rows, most) in 0..1 that samples are drawn by, and whether they have ``ended``. Tokens, log_probs,
+    count and ended change as rows are written.
 
     ``owners``: of each row, the numbers of its question and reply. ``closing``: the tokens that end one.
     """
 
+    model: Any
     called: dict[str, Any]
     owners: tuple[tuple[int, int], ...]
     logits: Tensor
