@@ -79,6 +79,10 @@ def test_changed_settings_are_noticed(processors: dict[str, Any], monkeypatch: p
     after = encode_questions(processor, one)["pixel_values"]
     assert torch.equal(after, own(processor, one)["pixel_values"])
     assert not torch.equal(after, before)
+    monkeypatch.setattr(processor.image_processor, "size", {"shortest_edge": 4096, "longest_edge": 8192})
+    fewer = encode_questions(processor, one)
+    assert len(fewer["pixel_values"]) < len(after)
+    assert torch.equal(fewer["pixel_values"], own(processor, one)["pixel_values"])
 
 
 def test_a_processor_that_works_otherwise_is_left_to_itself(

@@ -73,7 +73,7 @@ def chosen_rows(called: dict[str, Any], places: Tensor) -> dict[str, Any]:
     # Every kind of cache can be put in another order, those of linear attention too, which cannot be repeated.
     cache.reorder_cache(places)
     if isinstance(getattr(cache, "stretched", None), Tensor):
-        cache.stretched = cache.stretched.index_select(0, places)
+        cache.stretched = cache.stretched.index_select(0, places.to(cache.stretched.device))
     result = dict(called)
     for name in _PER_ROW:
         if isinstance(value := called.get(name), Tensor):
@@ -139,7 +139,8 @@ def _mask(called: dict[str, Any]) -> Tensor:
     if isinstance(mask, Tensor):
         return mask
     keys = called["past_key_values"].layers[0].keys
-    return torch.ones(keys.shape[0], keys.shape[-2] + 1, dtype=torch.long, device=keys.device)
+    # Layers may be spread over devices; what the model is called with is in one place.
+    return torch.ones(keys.shape[0], keys.shape[-2] + 1, dtype=torch.long, device=called["position_ids"].device)
 
 
 def _dim(name: str, value: Tensor) -> int:
