@@ -207,7 +207,7 @@ class Grounding(nn.Module):
             valid: bool (b, n), False where the place is padding.
             mask_last: whether the last object is no found object but the current mask: the others do not see it.
         """
-        known, seen = tokens.split((tokens.shape[-1] - self.num_seen, self.num_seen), -1)
+        known, seen = torch.split_with_sizes(tokens, (tokens.shape[-1] - self.num_seen, self.num_seen), -1)
         x = self.project(torch.cat((known, geometry, certainty[..., None]), -1))
         if self.look is not None:
             x = x + self.look(seen)
