@@ -3,14 +3,14 @@
 Those turn each picture into float64, scale, shift, and copy it several times over. All that happens to a value happens
 to it alone, so there are 256 results for each colour: they are read off what the processor itself makes of a chart.
 Charts also tell whether patches are ordered, and pictures resized, as is done here; where not, the processor is left to
-itself.
+itself, or has what is to be resized.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -31,7 +31,7 @@ _KNOWN = ("Qwen2VLImageProcessor", "Qwen2VLImageProcessorPil")
 _Floats = npt.NDArray[np.float32]
 
 _MADE: WeakKeyDictionary[Any, tuple[str, Any]] = WeakKeyDictionary()
-"""By picture processor: its settings, and the quick one for them, if any."""
+"""By picture processor: its settings, and the quick one for them, if any, which does not refer to it."""
 
 
 def quick_processor(processor: Any) -> Any:
@@ -57,13 +57,16 @@ def quick_processor(processor: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class _Patching:
-    """How a processor makes patches. ``table``: (1, 256, 3) float32, what becomes of each value of each colour."""
+    """How a processor makes patches. ``table``: (1, 256, 3) float32, what becomes of each value of each colour;
+    ``resizes``: whether it resizes as is done here.
+    """
 
     table: _Floats
     sizes: Multiples
     patch: int
     merge: int
     times: int
+    resizes: bool = True
 
     @classmethod
     def of(cls, pictures: Any) -> _Patching | None:
@@ -89,8 +92,9 @@ class _Patching:
         for color in range(3):
             table[values[:, color].astype(np.uint8), color] = wanted.reshape(values.shape)[:, color]
         made = cls(table[None], sizes, patch, merge, times)
-        same = all(np.array_equal(made(one), _their_own(pictures, one)) for one in (chart, uneven))
-        return made if same else None
+        if not np.array_equal(made(chart), wanted):
+            return None
+        return replace(made, resizes=np.array_equal(made(uneven), _their_own(pictures, uneven)))
 
     def shown(self, picture: Pixels) -> Size:
         return self.sizes.shown((picture.shape[0], picture.shape[1]))
@@ -117,9 +121,12 @@ def _quick_pictures(pictures: Any, patching: _Patching) -> Any:
     """A copy of the picture processor ``pictures`` with its work done by ``patching``."""
     from transformers import BatchFeature
 
+    own = type(pictures).preprocess
+
     def preprocess(self: Any, images: Sequence[Any], **settings: Any) -> Any:
-        del self, settings
         shown = [np.asarray(one) for one in chain.from_iterable(images)]
+        if not patching.resizes and any(patching.shown(one) != one.shape[:2] for one in shown):
+            return own(self, [PillowImage.fromarray(one) for one in shown], **settings)
         grids = [[1, height // patching.patch, width // patching.patch] for height, width in map(patching.shown, shown)]
         ends = np.cumsum([0, *(rows * columns for _, rows, columns in grids)])
         values = np.empty((ends[-1], 3 * patching.times * patching.patch**2), np.float32)
