@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 from bench_in_flight import serve, write_pictures
+from segagent.core.ahead import one_ahead
 from segagent.datasets import Dataset
 from segagent.distributed import lanes
 from segagent.evaluation.protocols import EvaluationConfig
@@ -32,7 +33,7 @@ from segagent.runs.journal import read_journal
 from segagent.search import SearchConfig
 from segagent.tools import make_tool
 
-AHEAD = lanes.one_ahead
+AHEAD = one_ahead
 
 
 def in_its_turn(items: Iterable[Any]) -> Iterator[Any]:

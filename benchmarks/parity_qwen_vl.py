@@ -105,7 +105,7 @@ def public(checkout: Path, out: Path, *, dtype: str) -> None:
 def compare(out: Path, *, dtype: str) -> None:
     from segagent.policies.chat import FORMATS, Picture, Question
     from segagent.policies.chat.templates import fill
-    from segagent.policies.hf.decoding import write_replies
+    from segagent.policies.hf.decoding import Writing, write_replies
     from segagent.policies.hf.loading import load_checkpoint
     from segagent.policies.hf.prompts import encode_questions, end_tokens
 
@@ -122,10 +122,8 @@ def compare(out: Path, *, dtype: str) -> None:
         Question((Picture(pixels, ""),), fill(template, {"object": text}))
         for pixels, text in zip(np.load(out / "pictures.npz").values(), TEXTS, strict=True)
     ]
-    settings = {"max_new_tokens": NEW_TOKENS, "end_tokens": end_tokens(one), "pad_token": one.tokenizer.pad_token_id}
-    together = write_replies(
-        one.model, encode_questions(one.processor, questions), 3, temperature=1.0, seeds=[1, 2, 3], **settings
-    )
+    writing = Writing(3, 1.0, NEW_TOKENS, end_tokens(one), one.tokenizer.pad_token_id)
+    together = write_replies(one.model, [(encode_questions(one.processor, questions), [1, 2, 3])], writing)
     for number, question in enumerate(questions):
         inputs = encode_questions(one.processor, [question])
         with torch.no_grad():

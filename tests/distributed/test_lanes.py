@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from segagent.core import Click, Image, SegmentationTool, SegmentRequest
+from segagent.core.ahead import one_ahead
 from segagent.core.extensions import extension_versions
 from segagent.distributed import Lanes
-from segagent.distributed.lanes import one_ahead
 from segagent.tools.fake import DiscTool
 
 

@@ -16,16 +16,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
-from contextvars import copy_context
-from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import cv2
 
 from segagent.core import Image, Segmentation, SegmentationTool, SegmentRequest
+from segagent.core.ahead import one_ahead
 from segagent.core.extensions import keep_origin
 from segagent.distributed.ordered import Ready
 
@@ -162,20 +161,6 @@ class Lanes:
         self._clock += (now - self._read) / max(self._active, 1)
         self._read = now
         return self._clock
-
-
-def one_ahead(items: Iterable[_T]) -> Generator[_T, None, None]:
-    """The same items in order, each made by a thread while the one before is used: never more than one.
-
-    What making one raises is raised in its place. Closing waits for the one that is being made.
-    """
-    source: Iterator[Any] = iter(items)
-    following: Callable[[], Any] = partial(copy_context().run, next, source, _END)
-    with ThreadPoolExecutor(1, "segagent-ahead") as thread:
-        coming = thread.submit(following)
-        while (found := coming.result()) is not _END:
-            coming = thread.submit(following)
-            yield found
 
 
 class _TakingTurns:

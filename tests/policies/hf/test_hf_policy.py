@@ -191,11 +191,10 @@ def test_missing_weights_are_not_made_up(name: str, folders: dict[str, Path], tm
 
 def test_samples_follow_the_models_distribution() -> None:
     """First tokens of many samples against the softmax they are drawn from."""
-    from segagent.policies.hf.decoding import _choose
+    from segagent.policies.hf.decoding import choose
 
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]]).repeat(4000, 1)
-    draws = [np.random.default_rng([3, row]) for row in range(4000)]
-    chosen, _ = _choose(logits, draws, 0.5)
+    chosen, _ = choose(logits, torch.from_numpy(np.random.default_rng(3).random(4000)), 0.5)
     expected = torch.softmax(logits[0] / 0.5, -1).numpy()
     np.testing.assert_allclose(np.bincount(chosen, minlength=4) / 4000, expected, atol=0.03)
 

@@ -31,7 +31,7 @@ from segagent.learning.sft.hf import recipe_name
 from segagent.learning.sft.hf.model import is_vision
 from segagent.policies import make_policy
 from segagent.policies.chat import FORMATS, ChatPolicy, ask
-from segagent.policies.hf.decoding import write_replies
+from segagent.policies.hf.decoding import Writing, write_replies
 from segagent.policies.hf.loading import Checkpoint, load_checkpoint
 from segagent.policies.hf.prompts import closing_token, encode_questions, end_tokens, prompt_text
 from segagent.policies.hf.qwen_vl.config import QWenConfig
@@ -166,16 +166,8 @@ def test_logits_and_reply_are_the_published_codes(
     # The same in a batch with a shorter prompt, which is padded, and with samples beside the greedy reply.
     shorter = ask(FORMATS["segagent-qwen"], replace(looked_at(), text="x"))
     batch = encode_questions(checkpoint.processor, [question, shorter])
-    written = write_replies(
-        checkpoint.model,
-        batch,
-        3,
-        temperature=1.0,
-        seeds=[1, 2],
-        max_new_tokens=12,
-        end_tokens=end_tokens(checkpoint),
-        pad_token=checkpoint.tokenizer.pad_token_id,
-    )
+    writing = Writing(3, 1.0, 12, end_tokens(checkpoint), checkpoint.tokenizer.pad_token_id)
+    written = write_replies(checkpoint.model, [(batch, [1, 2])], writing)
     assert list(written[0][0].tokens) == reply
 
 

@@ -3,20 +3,29 @@
 A prompt with its pictures is put through the model once; what it left in the cache is then shared by all replies, the
 first of which is greedy and the others sampled. The probabilities of the sampled replies are the model's own at the
 given temperature: a checkpoint's default top-k, top-p and repetition penalty are left out, as they would bend digits.
+
+Tokens are chosen, and kept, where the model is; the host hears only which replies are over, and on an accelerator does
+not wait for that. Replies that are over make room, and prompts that wait take their places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from segagent.core import ReplyTokens
+from segagent.policies.hf.rows import Rows, can_be_joined, chosen_rows, last_only
 
-_PER_ROW = ("attention_mask", "token_type_ids", "mm_token_type_ids", "cross_attention_mask", "position_ids")
+Prompts = tuple[Mapping[str, Any], Sequence[int]]
+"""A left-padded batch of prompts as the processor makes it, and a seed for each."""
+
+_MAKING_ROOM = 0.25
+"""The share of rows that must be over before they are dropped: that copies the cache once, as writing a token does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,94 +41,191 @@ class Written:
     whole: ReplyTokens
 
 
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How replies are written: ``num_replies`` to a prompt, each up to ``max_new_tokens`` or one of ``end_tokens``."""
+
+    num_replies: int
+    temperature: float
+    max_new_tokens: int
+    end_tokens: frozenset[int]
+    pad_token: int
+
+    @property
+    def samples(self) -> bool:
+        """Whether there are replies that are not greedy."""
+        return self.num_replies > 1 and self.temperature > 0
+
+
 @torch.no_grad()
-def write_replies(
-    model: Any,
-    inputs: Mapping[str, Any],
-    num_replies: int,
-    *,
-    temperature: float,
-    seeds: Sequence[int],
-    max_new_tokens: int,
-    end_tokens: frozenset[int],
-    pad_token: int,
-) -> list[list[Written]]:
-    """``num_replies`` per row of ``inputs`` (a left-padded batch of prompts), the first greedy.
+def write_replies(model: Any, prompts: Iterable[Prompts], writing: Writing, *, at_once: int = 1) -> list[list[Written]]:
+    """The replies to each prompt of all batches, in order, the first of each greedy.
+
+    Batches wait until so many replies are over that ``at_once`` prompts are worked on at most, where the model's cache
+    lets rows join; else until all are.
 
     The j-th sample of a row depends on that row's prompt and seed and on j only, as far as floating point allows: how
     rows are batched can change sums in their last bits.
     """
+    waiting = iter(prompts)
+    coming = next(waiting, None)
+    found: dict[tuple[int, int], Written] = {}
+    rows: Rows | None = None
+    over: _Over | None = None
+    asked = 0
+    while rows is not None or coming is not None:
+        while coming is not None and (rows is None or _has_room(rows, len(coming[1]), writing, at_once)):
+            fresh = _read(model, coming, asked, writing)
+            asked += len(coming[1])
+            rows = fresh if rows is None else rows.joined(fresh)
+            over = _Over(rows.ended.device)
+            coming = next(waiting, None)
+        assert rows is not None
+        assert over is not None
+        following = _choose_tokens(rows, writing)
+        ended = over.rows(rows.ended)
+        if sum(ended) >= _MAKING_ROOM * len(rows):
+            found |= _taken(rows, [row for row, end in enumerate(ended) if end], writing)
+            left = [row for row, end in enumerate(ended) if not end]
+            if not left:
+                rows = None
+                continue
+            rows = rows.kept(left)
+            following = following.index_select(0, torch.tensor(left, device=following.device))
+            over = _Over(rows.ended.device)
+        rows = _read_on(rows, following)
+    return [[found[question, reply] for reply in range(writing.num_replies)] for question in range(asked)]
+
+
+def _has_room(rows: Rows, more: int, writing: Writing, at_once: int) -> bool:
+    return len(rows) + more * writing.num_replies <= at_once * writing.num_replies and can_be_joined(rows.called)
+
+
+def _read(model: Any, prompts: Prompts, number: int, writing: Writing) -> Rows:
+    """Rows for the replies to the prompts, of which ``number`` were read before, once the model has read them."""
     from transformers import GenerationConfig
 
-    config = GenerationConfig(
-        max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=pad_token, eos_token_id=sorted(end_tokens)
-    )
-    result: list[list[Written]] = []
+    inputs, seeds = prompts
+    read: list[tuple[Any, torch.device, Tensor, dict[str, Any]]] = []
 
-    def decode(
-        model: Any, input_ids: Any, logits_processor: Any, stopping_criteria: Any, generation_config: Any, **kwargs: Any
+    def prefill(
+        model: Any, input_ids: Any, logits_processor: Any, stopping_criteria: Any, generation_config: Any, **called: Any
     ) -> Any:
         del logits_processor, stopping_criteria
-        rows = input_ids.shape[0]
-        outputs = model._prefill(input_ids, generation_config, kwargs)
-        kwargs = model._update_model_kwargs_for_generation(outputs, kwargs)
-        cache = kwargs["past_key_values"]
-        if num_replies > 1:
-            # Every kind of cache can be put in another order, those of linear attention too, which cannot be repeated.
-            cache.reorder_cache(torch.arange(rows, device=input_ids.device).repeat_interleave(num_replies))
-            input_ids = input_ids.repeat_interleave(num_replies, dim=0)
-            for name in _PER_ROW:
-                if isinstance(kwargs.get(name), torch.Tensor):
-                    dim = 1 if name == "position_ids" and kwargs[name].dim() == 3 else 0
-                    kwargs[name] = kwargs[name].repeat_interleave(num_replies, dim=dim)
-        kwargs.pop("mm_encoder_outputs", None)
-        logits = outputs.logits[:, -1].repeat_interleave(num_replies, dim=0)
-        draws = [
-            None if reply == 0 or temperature == 0 else np.random.default_rng([abs(seed), reply])
-            for seed in seeds
-            for reply in range(num_replies)
-        ]
-        tokens: list[list[int]] = [[] for _ in draws]
-        costs: list[list[float]] = [[] for _ in draws]
-        ended = [False] * len(draws)
-        for position in range(max_new_tokens):
-            chosen, log_probs = _choose(logits, draws, temperature)
-            for row, (token, log_prob) in enumerate(zip(chosen, log_probs, strict=True)):
-                if ended[row]:
-                    chosen[row] = pad_token
-                    continue
-                tokens[row].append(token)
-                costs[row].append(log_prob)
-                ended[row] = token in end_tokens
-            if all(ended) or position + 1 == max_new_tokens:
-                break
-            input_ids = torch.cat([input_ids, torch.tensor(chosen, device=input_ids.device)[:, None]], dim=-1)
-            prepared = model.prepare_inputs_for_generation(input_ids, next_sequence_length=1, **kwargs)
-            outputs = model(**prepared, return_dict=True)
-            kwargs = model._update_model_kwargs_for_generation(outputs, kwargs)
-            logits = outputs.logits[:, -1]
-        written = [
-            Written(tuple(told[:-1] if end else told), sum(cost), not end, ReplyTokens(tuple(cost), tuple(told)))
-            for told, cost, end in zip(tokens, costs, ended, strict=True)
-        ]
-        result.extend(written[row * num_replies : (row + 1) * num_replies] for row in range(rows))
+        outputs = model._prefill(input_ids, generation_config, called)
+        called = model._update_model_kwargs_for_generation(outputs, called)
+        read.append((model, input_ids.device, outputs.logits[:, -1], last_only(called)))
         return input_ids
 
-    model.generate(**inputs, generation_config=config, custom_generate=decode)
-    return result
+    # All that the library does before it writes: where the pictures go, positions, masks, the kind of cache.
+    config = GenerationConfig(
+        max_new_tokens=writing.max_new_tokens,
+        do_sample=False,
+        pad_token_id=writing.pad_token,
+        eos_token_id=sorted(writing.end_tokens),
+    )
+    model.generate(**inputs, generation_config=config, custom_generate=prefill)
+    ((reader, device, logits, called),) = read  # Not the model where that is a wrapping of another one.
+    logits = logits.to(device)
+    if writing.num_replies > 1:
+        places = torch.arange(len(seeds), device=device).repeat_interleave(writing.num_replies)
+        called, logits = chosen_rows(called, places), logits.index_select(0, places)
+    most = writing.max_new_tokens
+    owners = [(number + place, reply) for place in range(len(seeds)) for reply in range(writing.num_replies)]
+    points = torch.zeros((len(owners), 0), device=device)
+    if writing.samples:
+        drawn = np.full((len(owners), most), -1.0)
+        for row, (question, reply) in enumerate(owners):
+            if reply:
+                drawn[row] = np.random.default_rng([abs(seeds[question - number]), reply]).random(most)
+        points = torch.from_numpy(drawn).to(device)
+    return Rows(
+        reader,
+        called,
+        tuple(owners),
+        logits,
+        # A row that is over goes on writing into the place behind its end.
+        tokens=torch.full((len(owners), most + 1), writing.pad_token, device=device),
+        log_probs=torch.zeros((len(owners), most + 1), device=device),
+        count=torch.zeros(len(owners), dtype=torch.long, device=device),
+        points=points,
+        ended=torch.zeros(len(owners), dtype=torch.bool, device=device),
+        closing=torch.tensor(sorted(writing.end_tokens), device=device),
+    )
 
 
-def _choose(
-    logits: torch.Tensor, draws: Sequence[np.random.Generator | None], temperature: float
-) -> tuple[list[int], list[float]]:
-    """A token for each row of ``logits`` (rows, vocabulary): the likeliest, or one drawn; and its log-probability."""
+def _choose_tokens(rows: Rows, writing: Writing) -> Tensor:
+    """Write the next token of each row that has not ended; what the model is to read next, (rows, 1)."""
+    at = rows.count[:, None]
+    points = rows.points.gather(1, at.clamp(max=writing.max_new_tokens - 1))[:, 0] if writing.samples else None
+    chosen, log_probs = choose(rows.logits, points, writing.temperature)
+    rows.tokens.scatter_(1, at, chosen[:, None])
+    rows.log_probs.scatter_(1, at, log_probs[:, None])
+    rows.count.add_(~rows.ended)
+    rows.ended.logical_or_((chosen[:, None] == rows.closing).any(dim=1) | (rows.count >= writing.max_new_tokens))
+    return torch.where(rows.ended, writing.pad_token, chosen)[:, None]
+
+
+def choose(logits: Tensor, points: Tensor | None, temperature: float) -> tuple[Tensor, Tensor]:
+    """A token for each row of ``logits`` (rows, vocabulary) and its log-probability at temperature 1.
+
+    The one at which the shares of all, one behind the other, reach the row's of ``points``, (rows,) float64 in 0..1;
+    the likeliest one where that is negative, and without ``points``.
+    """
     scores = torch.log_softmax(logits.float(), dim=-1)
     chosen = scores.argmax(dim=-1)
-    drawn = [row for row, draw in enumerate(draws) if draw is not None]
-    if drawn:
-        shares = torch.softmax(logits[drawn].double() / temperature, dim=-1).cumsum(dim=-1)
-        points = torch.tensor([[draw.random()] for draw in draws if draw is not None], dtype=torch.float64)
-        points = points.to(shares.device) * shares[:, -1:]
-        picked = torch.searchsorted(shares, points, right=True).clamp(max=shares.shape[-1] - 1)
-        chosen[drawn] = picked[:, 0]
-    return chosen.tolist(), scores.gather(1, chosen[:, None])[:, 0].tolist()
+    if points is not None:
+        shares = torch.softmax(logits.double() / temperature, dim=-1).cumsum(dim=-1)
+        reached = points[:, None] * shares[:, -1:]
+        picked = torch.searchsorted(shares, reached, right=True).clamp(max=shares.shape[-1] - 1)
+        chosen = torch.where(points < 0, chosen, picked[:, 0])
+    return chosen, scores.gather(1, chosen[:, None])[:, 0]
+
+
+def _read_on(rows: Rows, following: Tensor) -> Rows:
+    """The rows once the model has read one token more of each, ``following`` (rows, 1)."""
+    prepared = rows.model.prepare_inputs_for_generation(following, next_sequence_length=1, **rows.called)
+    outputs = rows.model(**prepared, return_dict=True)
+    called = last_only(rows.model._update_model_kwargs_for_generation(outputs, rows.called))
+    return replace(rows, called=called, logits=outputs.logits[:, -1].to(following.device))
+
+
+def _taken(rows: Rows, over: Sequence[int], writing: Writing) -> dict[tuple[int, int], Written]:
+    """What was written in the rows that are ``over``, by owner."""
+    places = torch.tensor(over, device=rows.tokens.device)
+    columns = (rows.count, rows.tokens, rows.log_probs)
+    counts, tokens, log_probs = (column.index_select(0, places).tolist() for column in columns)
+    made = {}
+    for row, count, told, costs in zip(over, counts, tokens, log_probs, strict=True):
+        ids, each = tuple(told[:count]), tuple(costs[:count])
+        cut = ids[-1] not in writing.end_tokens
+        made[rows.owners[row]] = Written(ids if cut else ids[:-1], sum(each), cut, ReplyTokens(each, ids))
+    return made
+
+
+class _Over:
+    """Which of the same rows are over, as the host knows it.
+
+    On an accelerator as of the token before: the answer to that has arrived while the present one is worked on, and the
+    host, which is to keep it busy, does not wait. It costs a token more than needed at the end.
+    """
+
+    def __init__(self, device: torch.device, late: bool | None = None) -> None:
+        self._late = device.type != "cpu" if late is None else late
+        self._before: tuple[Tensor, torch.Event | None] | None = None
+
+    def rows(self, ended: Tensor) -> list[bool]:
+        """Whether each row is known to be over, when ``ended`` (rows,) says of each whether it is."""
+        if not self._late:
+            return [bool(end) for end in ended.tolist()]
+        copied = ended.to("cpu", non_blocking=True, copy=True)
+        event = None
+        if ended.device.type != "cpu":
+            event = torch.Event(device=ended.device)
+            event.record()
+        before, self._before = self._before, (copied, event)
+        if before is None:
+            return [False] * len(ended)
+        if before[1] is not None:
+            before[1].synchronize()
+        return [bool(end) for end in before[0].tolist()]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from segagent.core.ahead import one_ahead
 from segagent.policies.chat import Question, Reply, Usage
-from segagent.policies.hf.decoding import Written, write_replies
+from segagent.policies.hf.decoding import Prompts, Writing, Written, write_replies
 from segagent.policies.hf.loading import Checkpoint
 from segagent.policies.hf.prompts import encode_questions, end_tokens
+from segagent.policies.hf.rows import can_join
 
 
 class LocalModel:
@@ -28,6 +32,7 @@ class LocalModel:
         self._keep_tokens = keep_tokens
         self._usage = Usage()
         self._end_tokens = end_tokens(checkpoint)
+        self._joins = can_join(checkpoint.model.config)
 
     @property
     def usage(self) -> Usage:
@@ -38,44 +43,54 @@ class LocalModel:
         self, questions: Sequence[Question], num_replies: int, *, temperature: float, seeds: Sequence[int] | None
     ) -> list[list[Reply]]:
         """See :class:`segagent.policies.chat.ChatModel`."""
+        if not questions:
+            return []
         if seeds is None:
             seeds = [int(seed) for seed in np.random.default_rng().integers(2**62, size=len(questions))]
-        replies: list[list[Reply]] = []
-        for start in range(0, len(questions), self._batch_size):
-            part = slice(start, start + self._batch_size)
-            replies += self._reply(questions[part], num_replies, temperature, seeds[part])
-        return replies
-
-    def _reply(
-        self, questions: Sequence[Question], num_replies: int, temperature: float, seeds: Sequence[int]
-    ) -> list[list[Reply]]:
         began = time.perf_counter()
-        tokenizer = self.checkpoint.tokenizer
-        inputs = self._inputs(questions)
-        written = write_replies(
-            self.checkpoint.model,
-            inputs,
+        starts = self._starts(len(questions))
+        read: list[int] = []
+        made = self._batches(questions, seeds, starts, read)
+        writing = Writing(
             num_replies,
-            temperature=temperature,
-            seeds=seeds,
-            max_new_tokens=self._max_new_tokens,
-            end_tokens=self._end_tokens,
-            pad_token=tokenizer.pad_token_id,
+            temperature,
+            self._max_new_tokens,
+            self._end_tokens,
+            self.checkpoint.tokenizer.pad_token_id,
         )
-        seconds = (time.perf_counter() - began) / len(questions)
-        used = self._usage
-        self._usage = Usage(
-            calls=used.calls + 1,
-            replies=used.replies + len(questions) * num_replies,
-            prompt_tokens=used.prompt_tokens + int(inputs["attention_mask"].sum()),
-            completion_tokens=used.completion_tokens + sum(len(one.tokens) for row in written for one in row),
-            seconds=used.seconds + seconds * len(questions),
+        # While the model writes, a thread makes the next batch ready; with one batch there is nothing to be gained.
+        with closing(one_ahead(made) if len(starts) > 1 else made) as batches:
+            written = write_replies(self.checkpoint.model, batches, writing, at_once=self._batch_size)
+        seconds = time.perf_counter() - began
+        self._usage = replace(
+            self._usage,
+            calls=self._usage.calls + len(starts),
+            replies=self._usage.replies + len(questions) * num_replies,
+            prompt_tokens=self._usage.prompt_tokens + sum(read),
+            completion_tokens=self._usage.completion_tokens + sum(len(one.tokens) for row in written for one in row),
+            seconds=self._usage.seconds + seconds,
         )
-        read = inputs["attention_mask"].sum(dim=1).tolist()
+        each = seconds / len(questions)
         return [
-            [self._text(one, _cost(one, int(tokens) if index == 0 else 0, seconds)) for index, one in enumerate(row)]
+            [self._text(one, _cost(one, tokens if index == 0 else 0, each)) for index, one in enumerate(row)]
             for row, tokens in zip(written, read, strict=True)
         ]
+
+    def _starts(self, count: int) -> list[int]:
+        """Where the batches of so many questions begin: one as large as there is room, behind it halves of that where
+        they can join what is being written, for half of the replies are over long before the last one is.
+        """
+        size = self._batch_size
+        return [0, *range(size, count, max(1, size // 2) if self._joins else size)]
+
+    def _batches(
+        self, questions: Sequence[Question], seeds: Sequence[int], starts: Sequence[int], read: list[int]
+    ) -> Generator[Prompts, None, None]:
+        """The batches that begin at ``starts``, each made when it is asked for; ``read`` gets the prompts' lengths."""
+        for start, end in zip(starts, [*starts[1:], len(questions)], strict=True):
+            inputs = self._inputs(questions[start:end])
+            read += inputs["attention_mask"].sum(dim=1).tolist()
+            yield inputs, seeds[start:end]
 
     def _inputs(self, questions: Sequence[Question]) -> Any:
         """The batch of prompts as tensors on the model's device, pictures before text."""

@@ -9,15 +9,16 @@ from PIL import Image as PillowImage
 
 from segagent.policies.chat import Question
 from segagent.policies.hf.loading import Checkpoint
+from segagent.policies.hf.pictures import quick_processor
 
 
 def encode_questions(processor: Any, questions: Sequence[Question]) -> Any:
     """A left-padded batch of prompts up to where the reply begins, as the processor makes it; pictures before text."""
-    texts, pictures = [], []
-    for question in questions:
-        texts.append(prompt_text(processor, question))
-        pictures.append([PillowImage.fromarray(picture.pixels) for picture in question.pictures])
-    return processor(text=texts, images=pictures, padding=True, return_tensors="pt")
+    texts = [prompt_text(processor, question) for question in questions]
+    pictures = [[picture.pixels for picture in question.pictures] for question in questions]
+    quick = quick_processor(processor)
+    shown = pictures if quick is not processor else [[PillowImage.fromarray(one) for one in row] for row in pictures]
+    return quick(text=texts, images=shown, padding=True, return_tensors="pt")
 
 
 def prompt_text(processor: Any, question: Question) -> str:

@@ -176,7 +176,7 @@ class QWenModel(QWenPreTrainedModel):
         """What a row's base is stretched by, (rows, 1): 1 up to ``seq_length`` tokens of prompt, 3 up to twice that."""
         if filled is not None:
             known: Tensor = filled.stretched
-            return known.repeat_interleave(len(position_ids) // len(known), dim=0)
+            return known
         factors = [1.0] * len(position_ids)
         if self.config.use_dynamic_ntk and not self.training and position_ids.shape[1] > self.config.seq_length:
             lengths = (position_ids.amax(dim=1) + 1).tolist()
