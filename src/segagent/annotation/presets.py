@@ -73,8 +73,8 @@ class Preset:
     ``local_options`` behind the preset's own weights where they run here, ``served_options`` where a server runs the
     policy. ``tool``: the kind of tool.
     ``policy_weights`` and ``tool_weights``: None where the user has to say which. ``server``: the URL that runs the
-    policy; empty: it runs here, by ``scheme``. ``gigabytes``: of memory that both models need, 0 where that is not known.
-    ``first_box``: see :func:`segagent.policies.with_first_box`. ``text``: the file, for people to read.
+    policy; empty: it runs here, by ``scheme``. ``gigabytes``: of memory that both models need, 0 where that is not
+    known. ``first_box``: see :func:`segagent.policies.with_first_box`. ``text``: the file, for people to read.
     """
 
     name: str

@@ -38,8 +38,8 @@ class EngineModel:
     the longest reply; ``keep_tokens``: whether replies come with their tokens; ``structured``: whether they are held to
     the question's JSON schema.
 
-    A question's greedy reply and its samples are two requests with one prompt, one behind the other: the engine's prefix
-    cache reads it once. The same question with the same seed is not asked twice.
+    A question's greedy reply and its samples are two requests with one prompt, one behind the other: the engine's
+    prefix cache reads it once. The same question with the same seed is not asked twice.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class EngineModel:
         )
 
     def _generated(self, requests: Sequence[_Request]) -> list[_Outcome]:
-        """What becomes of each. One that the engine does not take is found by halves, so that the others stay together."""
+        """What becomes of each. One that the engine does not take is found by halves; the others stay together."""
         from vllm.exceptions import VLLMClientError, VLLMServerError
 
         prompts, params = [one.prompt for one in requests], [one.params for one in requests]
