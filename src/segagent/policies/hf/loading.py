@@ -60,12 +60,12 @@ def load_checkpoint(
     number = getattr(torch, dtype) if dtype else (torch.float32 if place.type == "cpu" else torch.bfloat16)
     from segagent.policies.hf.qwen_vl import is_qwen_vl, load_model, load_processor
 
-    told = layout.arguments(place, number)
+    arguments = layout.arguments(place, number)
     adapter = adapter_base(name)
     root = base or adapter or name
     source = name if (Path(name) / "tokenizer_config.json").is_file() else root
     if is_qwen_vl(root):
-        model, found = load_model(root, device=place, dtype=number, told=told)
+        model, found = load_model(root, device=place, dtype=number, told=arguments)
         processor: Any = load_processor(model, source)
     elif empty:
         model, found = _empty_model(root, number, layout.attn), {"missing_keys": ()}
@@ -73,7 +73,7 @@ def load_checkpoint(
     else:
         try:
             model, found = transformers.AutoModelForImageTextToText.from_pretrained(
-                root, dtype=number, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **told
+                root, dtype=number, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **arguments
             )
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
             raise WeightsError(f"{root}: no vision-language model that can be loaded here: {_short(error)}") from error
