@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from segagent.core import InputError
+from segagent.core import Image, InputError
 from segagent.datasets import open_dataset
 from segagent.datasets.scenes import COLORS
 from segagent.learning.photographs.colours import UNKNOWN, colour_name, colour_shares
@@ -38,6 +38,7 @@ from segagent.learning.policy.train_objects import attribute_loss
 from segagent.learning.policy.warm_start import grown
 from segagent.policies.embedded.network import PolicyNetwork, load_network, save_network
 from segagent.policies.embedded.objects import Appearance
+from segagent.policies.embedded.perception import perceive
 from segagent.policies.embedded.regions import NUM_SEEN
 from segagent.policies.embedded.tokens import PADDING, split_words
 from segagent.policies.embedded.tokens import UNKNOWN as UNKNOWN_WORD
@@ -345,6 +346,34 @@ def test_weights_without_an_encoder_begin_the_network_with_one(tmp_path: Path) -
     assert all(torch.equal(a, b) for a, b in zip(new.state_dict().values(), moved.state_dict().values(), strict=True))
 
 
+def test_a_grounding_that_sees_begins_as_it_was_and_is_kept(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sight = _sight(tmp_path)
+    blind = PolicyNetwork(architecture(photographs=True), sight).eval()
+    seeing = grown(blind, replace(architecture(photographs=True), grounding_sees=True), sight)
+    image = Image(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8))
+    before, after = perceive(blind, image), perceive(seeing, image)
+    assert torch.equal(after.tokens[:, :-NUM_SEEN], before.tokens)
+    words = blind.grounding.text(torch.tensor(blind.vocabulary.encode_padded(["the red mug"])))
+
+    def logits(network: PolicyNetwork, tokens: torch.Tensor) -> torch.Tensor:
+        valid = torch.ones(1, len(tokens), dtype=torch.bool)
+        answer = network.grounding(words, tokens[None], after.geometry[None], after.certainty[None], valid)
+        return answer.logits  # type: ignore[no-any-return]
+
+    assert torch.allclose(logits(seeing, after.tokens), logits(blind, before.tokens), atol=1e-5)
+    with torch.no_grad():
+        seeing.grounding.look[-1].weight.normal_()  # type: ignore[index,operator,union-attr]
+    told = logits(seeing, after.tokens)
+    changed = after.tokens.clone()
+    changed[:, -NUM_SEEN:] = torch.randn(len(changed), NUM_SEEN)
+    assert not torch.allclose(told, logits(seeing, changed), atol=1e-3)
+    save_network(tmp_path / "policy.safetensors", seeing, {})
+    again = load_network(tmp_path / "policy.safetensors")
+    assert again.architecture == seeing.architecture
+    assert torch.allclose(logits(again, after.tokens), told, atol=0.05)
+
+
 def test_what_is_no_single_thing_is_not_asked_about(coco: Path) -> None:
     path = coco / "instances.json"
     content = json.loads(path.read_text())
@@ -389,7 +418,7 @@ def test_training_with_photographs_from_nothing_and_from_weights(coco: Path, tmp
     tiny = replace(TINY, photographs=(coco,), photo_views=4, grounding_photo_views=4, encoder=sight.path)
     trained = train_policy(tiny, tmp_path / "nothing")
     assert {"grounding_all", "photographs_grounding_all"} <= set(trained.measured)
-    assert load_network(trained.weights).architecture == architecture(photographs=True)
+    assert load_network(trained.weights).architecture == replace(architecture(photographs=True), grounding_sees=True)
     torch.manual_seed(0)
     old = PolicyNetwork(architecture(photographs=False))
     start = tmp_path / "old.safetensors"

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from segagent.core import InputError
+from segagent.datasets import open_dataset
 from segagent.learning.photographs.expressions import PhotoWriter
 from segagent.learning.photographs.facts import see_things
 from segagent.learning.photographs.said import ABSENT_SAID, SAID, Said, read_said
+from segagent.learning.photographs.sentences import SentenceRules, write_sentences
 from segagent.learning.photographs.store import PhotoSets
 from segagent.learning.photographs.views import load_photos, whole_view
 from segagent.learning.policy.classes import architecture
@@ -20,7 +22,10 @@ from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.recipe import train_policy
 from segagent.learning.policy.scene_store import ABSENT_TARGET
 from segagent.learning.policy.train_grounding import SAID_SHARE, draw_chances
+from segagent.learning.policy.train_prm import KnownPicture, known_photograph, prm_rows
 from segagent.policies.embedded.network import PolicyNetwork, load_network, save_network
+from segagent.policies.embedded.prm import Prm
+from segagent.tools import make_tool
 from segagent.vision.encoder import Encoder
 from segagent.vision.sight import FILE, save_encoder, sight_of
 
@@ -103,6 +108,20 @@ def test_what_was_said_is_about_the_annotated_thing_of_its_own_part(zoo: Path, t
     assert [e.text for e in held_out.expressions] == ["hairy mutt"]
 
 
+def test_what_was_said_becomes_a_data_set(zoo: Path, table: Path, tmp_path: Path) -> None:
+    rules = SentenceRules(said=read_said(table))
+    counts = write_sentences(tmp_path / "out", [zoo], rules)
+    assert counts == {ABSENT_SAID: 1, SAID: 2}
+    by_text = {sample.text: sample for sample in open_dataset(str(tmp_path / "out"))}
+    assert set(by_text) == {"the big hairy mutt", "mutt on the left", "a zebra"}
+    told, _ = by_text["the big hairy mutt"].load_target()
+    assert told.sum() == 120 * 100
+    assert told[40:140, 120:240].all()
+    assert not by_text["a zebra"].load_target()[0].any()
+    with pytest.raises(InputError, match="nothing was said"):
+        write_sentences(tmp_path / "none", [zoo], SentenceRules(said=Said()))
+
+
 def test_people_call_what_outshines_its_like_by_the_bare_name(zoo: Path) -> None:
     view = whole_view(load_photos(zoo, validation=False)[0], 256)
     things = see_things(view)
@@ -145,3 +164,24 @@ def test_grounding_alone_learns_new_words_and_keeps_the_rest(zoo: Path, table: P
     # A later training without the table keeps the words it knows.
     again = train_policy(replace(tiny, expressions=None, start=trained.weights), tmp_path / "again")
     assert load_network(again.weights).architecture == after.architecture
+
+
+def test_the_process_reward_model_is_fitted_to_what_people_said_too(zoo: Path, table: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_encoder(Encoder(), tmp_path / FILE)
+    network = PolicyNetwork(architecture(photographs=True), sight_of(tmp_path / FILE)).eval()
+    network.prm = Prm().eval()
+    (photo,) = load_photos(zoo, validation=True)
+    silent = known_photograph(photo, 0, 4)
+    told = known_photograph(photo, 0, 4, read_said(table).by_image["zoo", 10])
+    assert [(e.text, told.masks[e.target].sum()) for e in told.said] == [("hairy mutt", 120 * 100)]
+    assert (silent.said, silent.expressions) == ((), told.expressions)
+
+    def rows(picture: KnownPicture) -> int:
+        tool = make_tool("disc")
+        return len(list(prm_rows(np.random.default_rng(0), network, [picture], tool, 2)))
+
+    only_said = replace(told, expressions=())
+    assert rows(only_said) >= 3
+    assert rows(told) >= rows(silent) + 3
+    assert rows(replace(silent, expressions=())) == 0

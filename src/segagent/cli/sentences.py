@@ -27,14 +27,20 @@ def sentences(
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Pictures whose id is a multiple of 10, which no training uses.")
     ] = False,
+    expressions: Annotated[
+        Path | None,
+        typer.Option("--expressions", help="A table (.tsv) of what people said of them: all of that, nothing made."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same sentences.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Write sentences made from the outlines and categories of photographs: images/, masks/, manifest.json."""
     from segagent.imaging import whole_folder
+    from segagent.learning.photographs.said import read_said
     from segagent.learning.photographs.sentences import SentenceRules, write_sentences
 
-    rules = SentenceRules(per_picture, absent, held_out, seed)
+    said = None if expressions is None else read_said(expressions)
+    rules = SentenceRules(per_picture, absent, held_out, seed, said)
     with counting("sentences", None, unit="photographs", quiet=as_json) as update, whole_folder(out) as part:
         kinds = write_sentences(part, folders, rules, lambda done: update(done, ""))
     if as_json:

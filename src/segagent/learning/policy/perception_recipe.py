@@ -154,17 +154,30 @@ def train_perception(
         for name, measuring in held_out.items()
         for kind, value in grounding_accuracy(network.grounding, measuring, network.vocabulary).items()
     }
-    return measured | _settle_absence(network, held_out.get("photographs_", ()))
+    return measured | _settle_absence(network, held_out.get("photographs_", ()), said_held_out)
 
 
-def _settle_absence(network: PolicyNetwork, held_out: Sequence[PerceivedScene]) -> dict[str, float]:
-    """Choose on every second held-out photograph when ``network`` says "no such object"; what the others say of it."""
-    said = doubted(network.grounding, with_borrowed(held_out), network.vocabulary)
-    bar = operating_point([one for one in said if one.picture % 2 == 0])
-    if bar is None:
+def _settle_absence(
+    network: PolicyNetwork, made: Sequence[PerceivedScene], said: Sequence[PerceivedScene]
+) -> dict[str, float]:
+    """Choose on every second held-out photograph when ``network`` says "no such object"; what the others say of it.
+
+    As rarely of what people ``said``, where there is any of that, as of ``made`` sentences: people's sound absent more
+    often.
+    """
+    asked = {
+        name: doubted(network.grounding, scenes, network.vocabulary)
+        for name, scenes in (("", with_borrowed(made)), ("said_", said))
+    }
+    bars = [operating_point([one for one in sentences if one.picture % 2 == 0]) for sentences in asked.values()]
+    if bars[0] is None:
         return {}
-    network.absent_above = bar
-    return accuracies([one for one in said if one.picture % 2], bar)
+    network.absent_above = max(bar for bar in bars if bar is not None)
+    return {
+        f"{name}{kind}": value
+        for name, sentences in asked.items()
+        for kind, value in accuracies([one for one in sentences if one.picture % 2], network.absent_above).items()
+    }
 
 
 def _known(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from segagent.core import InputError, SegmentationTool
+from segagent.learning.photographs.said import Said, read_said
 from segagent.learning.photographs.store import PhotoSets
 from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.loop import StageBudget
@@ -53,7 +54,8 @@ def train_prm(
     How well a mask outlines a thing is learnt on training photographs (``config.photographs``; without any the mask is
     not judged without words, and there is no process reward model of its own). The joined head needs pictures that the
     perception has not seen, else it would trust it too much: generated scenes from number ``first_scene`` on, and of
-    the held-out photographs those whose id is no multiple of 20; the others measure.
+    the held-out photographs those whose id is no multiple of 20, with what people said of them
+    (``config.expressions``); the others measure.
     """
     network.prm = None
     if not config.photographs:
@@ -90,15 +92,20 @@ def train_prm(
     del looks, shown, unseen
     network.prm = prm.eval().requires_grad_(False)
     say("stage 5: the policy's own masks and given ones")
-    held_out = PhotoSets(config.photographs).held_out
-    fitted_on = [photo for photo in held_out if photo.image_id % _ONLY_MEASURED]
-    measured_on = [photo for photo in held_out if photo.image_id % _ONLY_MEASURED == 0]
+    said = Said() if config.expressions is None else read_said(config.expressions)
+    held_out = [
+        (photo, said.by_image.get((folder, photo.image_id), ()))
+        for folder, photos in PhotoSets(config.photographs).held_out_of.items()
+        for photo in photos
+    ]
+    fitted_on = [one for one in held_out if one[0].image_id % _ONLY_MEASURED]
+    measured_on = [one for one in held_out if one[0].image_id % _ONLY_MEASURED == 0]
     measured_on = measured_on[:: max(1, len(measured_on) // config.prm_measured)]
     tables: list[Table] = []
-    for name, photos in (("fit", fitted_on), ("held_out", measured_on)):
+    for name, photographs in (("fit", fitted_on), ("held_out", measured_on)):
         pictures = chain(
             (partial(known_scene, scene) for scene in (islice(scenes, config.prm_scenes) if name == "fit" else ())),
-            (partial(known_photograph, photo, n, _SENTENCES) for n, photo in enumerate(photos)),
+            (partial(known_photograph, photo, n, _SENTENCES, about) for n, (photo, about) in enumerate(photographs)),
         )
         tables.append(_kept(out / "prm_rows", name, network, pictures, tool, config, resume=resume))
     steps = StageBudget(minutes=1e9, steps=min(_JOINED_STEPS, config.steps or _JOINED_STEPS), learning_rate=1e-3)

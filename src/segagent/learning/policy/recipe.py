@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -81,10 +81,13 @@ def starting_network(config: PolicyTraining, out: Path) -> PolicyNetwork:
     torch.manual_seed(config.seed)
     old = None if config.start is None else load_network(config.start)
     wanted = architecture(photographs=bool(config.photographs))
-    said = () if config.expressions is None else read_said(config.expressions).words(wanted.words)
+    taught = None if config.prm_only else config.expressions
+    said = () if taught is None else read_said(taught).words(wanted.words)
     known = () if old is None else old.architecture.words
     wanted = architecture(photographs=bool(config.photographs), words=(*said, *known))
     sight = _sight(config, old, out)
+    sees = old is not None and old.architecture.grounding_sees
+    wanted = replace(wanted, grounding_sees=sees or (sight is not None and not config.prm_only))
     network = PolicyNetwork(wanted, sight).eval() if old is None else grown(old, wanted, sight)
     if config.prm_only and old is not None:
         network.redrawer = old.redrawer

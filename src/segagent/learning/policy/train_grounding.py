@@ -37,10 +37,10 @@ _MOST_EXTRA = 8
 class PerceivedScene:
     """A scene as the detector sees it, padded to MAX_OBJECTS.
 
-    ``tokens`` (MAX_OBJECTS, EMBEDDING + attributes), ``geometry`` (MAX_OBJECTS, NUM_GEOMETRY), ``certainty``
-    (MAX_OBJECTS,), ``num`` objects in use; ``truth[i]`` is the true object that found object i is, or -1. ``familiar``:
-    the object encoder was trained on this picture's objects, so its tokens are surer than they will be elsewhere.
-    ``missing``: nouns that surely fit nothing in the picture.
+    ``tokens``, ``geometry`` and ``certainty`` as in ``Percept`` but MAX_OBJECTS each, ``num`` objects in use;
+    ``truth[i]`` is the true object that found object i is, or -1. ``familiar``: the object encoder was trained on this
+    picture's objects, so its tokens are surer than they will be elsewhere. ``missing``: nouns that surely fit nothing
+    in the picture.
     """
 
     tokens: npt.NDArray[np.float32]

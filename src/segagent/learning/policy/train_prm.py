@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from segagent.core import BoolMask, Image, SegmentationTool, iou
+from segagent.learning.photographs.said import said_scene
 from segagent.learning.photographs.store import scene_of
 from segagent.learning.photographs.views import Photo
 from segagent.learning.policy.loop import Stage, StageBudget
@@ -30,19 +31,21 @@ _BATCH = 256
 _UNKNOWN_WORD = "qwxz"
 """A word that no vocabulary holds: of a mask that nothing is said about only its outline can be judged."""
 _STEPS = 4
+_MOST_SAID, _GIVEN_SAID = 4, 3
 _STREAM = 0x9408
 
 
 @dataclass(frozen=True, eq=False)
 class KnownPicture:
-    """A picture with the ``masks`` of its things, bool (height, width), their ``categories`` (empty where unknown) and
-    sentences about them.
+    """A picture with the ``masks`` of its things, bool (height, width), their ``categories`` (empty where unknown),
+    sentences made about them and what people ``said``.
     """
 
     image: Image
     masks: list[BoolMask]
     categories: list[str]
     expressions: tuple[StoredExpression, ...]
+    said: tuple[StoredExpression, ...] = ()
 
 
 def known_scene(scene: StoredScene) -> KnownPicture:
@@ -51,13 +54,18 @@ def known_scene(scene: StoredScene) -> KnownPicture:
     return KnownPicture(Image.of(scene.pixels), masks, [names[0] for names in scene.names], scene.expressions)
 
 
-def known_photograph(photo: Photo, number: int, sentences: int) -> KnownPicture:
-    """A photograph at its own size, with sentences made from its annotations; ``number`` seeds them."""
+def known_photograph(
+    photo: Photo, number: int, sentences: int, said: Sequence[tuple[int | None, str]] = ()
+) -> KnownPicture:
+    """A photograph at its own size, with sentences made from its annotations; ``number`` seeds them. ``said`` as in
+    :class:`~segagent.learning.photographs.said.Said`.
+    """
     scene = scene_of(np.random.default_rng((_STREAM, number)), photo, number, sentences)
     drawn = cv2.resize(photo.labels, (SIZE, SIZE), interpolation=cv2.INTER_NEAREST_EXACT)
     labels = [int(np.bincount(drawn[scene.mask(n)]).argmax()) for n in range(len(scene.names))]
     masks = [photo.labels == label for label in labels]
-    return KnownPicture(Image.of(photo.pixels), masks, [names[0] for names in scene.names], scene.expressions)
+    image, people = said_scene(photo, said)
+    return KnownPicture(image, masks, [names[0] for names in scene.names], scene.expressions, people.expressions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,24 +85,33 @@ def prm_rows(
     tool: SegmentationTool,
     given: int,
 ) -> Iterator[PrmRow]:
-    """Of each picture the masks of one episode of the policy, and ``given`` true, faulty and other things' masks."""
+    """Of each picture the masks of one episode of the policy, and ``given`` true, faulty and other things' masks; and
+    of up to four sentences of people the masks of an episode each and three given ones.
+    """
     for picture in pictures:
-        if not picture.expressions:
+        made, said = picture.expressions, picture.said
+        few = [said[int(n)] for n in rng.permutation(len(said))[:_MOST_SAID]]
+        asked = ([made[int(rng.integers(len(made)))]] if made else []) + few
+        if not asked:
             continue
         percept = perceive(network, picture.image)
-        expression = picture.expressions[int(rng.integers(len(picture.expressions)))]
-        asked = Asked(picture.image, percept, encoded(network, expression.text))
-        wanted = [picture.masks[expression.target]] if expression.target >= 0 else []
-        for mask in own_masks(rng, network, [asked], tool, _STEPS)[0]:
-            yield from _row(network, percept, expression.text, mask, wanted)
-        for _ in range(given):
-            text, mask, wanted = _given(rng, picture)
+        for expression in asked:
+            one = Asked(picture.image, percept, encoded(network, expression.text))
+            wanted = [picture.masks[expression.target]] if expression.target >= 0 else []
+            for mask in own_masks(rng, network, [one], tool, _STEPS)[0]:
+                yield from _row(network, percept, expression.text, mask, wanted)
+        about = [made[int(n)] for n in rng.integers(len(made), size=given)] if made else []
+        for expression in about + few * _GIVEN_SAID:
+            text, mask, wanted = _given(rng, picture, expression)
             yield from _row(network, percept, text, mask, wanted)
 
 
-def _given(rng: np.random.Generator, picture: KnownPicture) -> tuple[str, BoolMask, list[BoolMask]]:
-    """A sentence, a mask that somebody might have given for it, and the masks of what it may mean."""
-    expression = picture.expressions[int(rng.integers(len(picture.expressions)))]
+def _given(
+    rng: np.random.Generator, picture: KnownPicture, expression: StoredExpression
+) -> tuple[str, BoolMask, list[BoolMask]]:
+    """A sentence, ``expression`` or one that says less, a mask that somebody might have given for it, and the masks of
+    what it may mean.
+    """
     text, meant = expression.text, expression.target
     wanted = [picture.masks[meant]] if meant >= 0 else []
     number = meant if meant >= 0 and rng.random() < 0.75 else int(rng.integers(len(picture.masks)))

@@ -72,7 +72,7 @@ class Replies(NamedTuple):
 
 
 class Regions(NamedTuple):
-    """What masks over one picture lie on: ``tokens`` (n, EMBEDDING + attributes), ``geometry`` (n, NUM_GEOMETRY), and
+    """What masks over one picture lie on: ``tokens`` (n, as in :class:`Percept`), ``geometry`` (n, NUM_GEOMETRY), and
     whether there is any mask, ``drawn`` bool (n,).
     """
 

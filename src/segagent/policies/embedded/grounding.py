@@ -154,15 +154,30 @@ class _ObjectLayer(nn.Module):
         return z
 
 
-class Grounding(nn.Module):
-    """Sentences against objects; see :meth:`forward`."""
+def _look(num_seen: int) -> nn.Sequential:
+    last = nn.Linear(WIDTH, WIDTH)
+    nn.init.zeros_(last.weight)  # what is known without it stays as it is at first
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(
+        nn.LayerNorm(num_seen), nn.Dropout(0.3), nn.Linear(num_seen, WIDTH), nn.GELU(), nn.Dropout(0.3), last
+    )
 
-    def __init__(self, num_words: int, num_attributes: int) -> None:
+
+class Grounding(nn.Module):
+    """Sentences against objects; see :meth:`forward`.
+
+    With ``num_seen`` it reads so many features of the encoder besides each object's token: the token is made to tell
+    categories, colours and sizes apart, the encoder also sees what no category names.
+    """
+
+    def __init__(self, num_words: int, num_attributes: int, num_seen: int = 0) -> None:
         super().__init__()
         self.text = TextEncoder(num_words)
         self.project = nn.Sequential(
             nn.Linear(EMBEDDING + num_attributes + NUM_GEOMETRY + 1, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH)
         )
+        self.num_seen = num_seen
+        self.look = _look(num_seen) if num_seen else None
         self.nothing = nn.Parameter(torch.randn(WIDTH) * 0.02)
         self.is_mask = nn.Parameter(torch.zeros(WIDTH))
         self.pairs = nn.Sequential(nn.Linear(_PAIR_FEATURES, 32), nn.GELU(), nn.Linear(32, _PAIR_WIDTH))
@@ -186,13 +201,16 @@ class Grounding(nn.Module):
 
         Args:
             words: encoded sentences, batch b.
-            tokens: what the objects look like, (b, n, EMBEDDING + attributes).
+            tokens: what the objects look like, (b, n, EMBEDDING + attributes + num_seen).
             geometry: where they lie, (b, n, NUM_GEOMETRY).
             certainty: how sure the detector is that they are objects, (b, n) in 0..1.
             valid: bool (b, n), False where the place is padding.
             mask_last: whether the last object is no found object but the current mask: the others do not see it.
         """
-        x = self.project(torch.cat((tokens, geometry, certainty[..., None]), -1))
+        known, seen = tokens.split((tokens.shape[-1] - self.num_seen, self.num_seen), -1)
+        x = self.project(torch.cat((known, geometry, certainty[..., None]), -1))
+        if self.look is not None:
+            x = x + self.look(seen)
         if mask_last:
             x = torch.cat((x[:, :-1], x[:, -1:] + self.is_mask), 1)
         x = torch.cat((self.nothing.expand(x.shape[0], 1, WIDTH).to(x.dtype), x), 1)

@@ -33,10 +33,13 @@ _FIRST = "segagent-embedded-policy/1"
 
 @dataclass(frozen=True)
 class Architecture:
-    """What decides the shapes of the weights: the words, and how many categories, colours, patterns and sizes."""
+    """What decides the shapes of the weights: the words, how many categories, colours, patterns and sizes, and whether
+    ``grounding_sees``: reads the encoder's features of each object beside its token.
+    """
 
     words: tuple[str, ...]
     num_classes: tuple[int, int, int, int]
+    grounding_sees: bool = False
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -70,7 +73,8 @@ class PolicyNetwork(nn.Module):
 
     def new_grounding(self) -> Grounding:
         """A grounding for these words and attributes, untrained."""
-        return Grounding(len(self.vocabulary), sum(self.architecture.num_classes))
+        num_seen = NUM_SEEN if self.architecture.grounding_sees else 0
+        return Grounding(len(self.vocabulary), sum(self.architecture.num_classes), num_seen)
 
 
 def save_network(path: Path, network: PolicyNetwork, card: Mapping[str, Any]) -> None:
@@ -107,7 +111,8 @@ def load_network(path: Path) -> PolicyNetwork:
             raise WeightsError(f"{path} is of architecture {description['architecture']!r}, expected {ARCHITECTURE!r}")
         sight = None if description["architecture"] == _FIRST else sight_beside(path, str(description["encoder"]))
         first, second, third, fourth = (int(n) for n in description["num_classes"])
-        architecture = Architecture(tuple(map(str, description["words"])), (first, second, third, fourth))
+        sees = sight is not None and bool(description.get("grounding_sees", False))
+        architecture = Architecture(tuple(map(str, description["words"])), (first, second, third, fourth), sees)
         absent_above = None if "absent_above" not in description else float(description["absent_above"])
         redrawn_with = description.get("redrawn_with")
         redrawer = None if redrawn_with is None or sight is None else redrawer_beside(path, str(redrawn_with), sight)

@@ -27,7 +27,8 @@ class Percept:
 
     ``scenery`` is what regions are looked at in, None where the network has no encoder; ``pixels`` uint8 (256, 256, 3);
     ``features`` (16, GRID, GRID) mask features; ``coverage`` (n, GRID, GRID) in 0..1; ``tokens`` (n, EMBEDDING +
-    attributes); ``geometry`` (n, NUM_GEOMETRY); ``certainty`` (n,) in 0..1.
+    attributes), where the grounding sees with NUM_SEEN features of the encoder behind; ``geometry`` (n, NUM_GEOMETRY);
+    ``certainty`` (n,) in 0..1.
     """
 
     scenery: Scenery | None
@@ -88,15 +89,17 @@ def _find(centres: Tensor, masks: Tensor, kernels: Tensor, threshold: float) -> 
 def describe(
     network: PolicyNetwork, picture: Scenery | None, pixels: Pixels, coverages: list[Soft]
 ) -> tuple[Tensor, Tensor]:
-    """Tokens (n, EMBEDDING + attributes) and geometry (n, NUM_GEOMETRY) of regions (256, 256) of a picture, given as
-    in :class:`Percept`.
-    """
+    """Tokens and geometry of regions (256, 256) of a picture, all as in :class:`Percept`."""
     crops = torch.from_numpy(np.stack([object_crop(pixels, c) for c in coverages]))
     places = torch.from_numpy(np.stack([geometry(c) for c in coverages]))
     seen = None
     if network.sight is not None and picture is not None:
         seen = see_regions(network.sight, picture, coverages)
-    return network.encoder(crops, places, seen).token(), places
+    tokens = network.encoder(crops, places, seen).token()
+    if network.architecture.grounding_sees:
+        assert seen is not None
+        tokens = torch.cat((tokens, seen.float()), 1)
+    return tokens, places
 
 
 @dataclass(frozen=True, eq=False)
