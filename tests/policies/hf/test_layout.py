@@ -14,6 +14,7 @@ import torch
 import transformers
 from tiny_checkpoints import make_llava, make_qwen25, make_qwen_vl
 
+from segagent.annotation.presets import load_preset
 from segagent.conformance.policies import observation
 from segagent.core import MissingExtraError, SpecError, WeightsError
 from segagent.policies import make_policy
@@ -148,3 +149,21 @@ def test_layouts_are_read_from_options() -> None:
     assert layout_of(ChatSpec("x", {})) == Layout()
     told = {"attn": "eager", "device_map": "balanced", "bits": "8", "compile": "1"}
     assert layout_of(ChatSpec("x", told)) == Layout("eager", "balanced", 8, compiled=True)
+
+
+def test_training_takes_an_attention_and_nothing_else(folders: dict[str, Path]) -> None:
+    from segagent.learning.sft.hf.model import load_for_training
+    from segagent.learning.sft.recipe import load_recipe
+
+    recipe = load_recipe("transformers", lora_rank=0)
+    spec = ChatSpec(str(folders["qwen2.5"]), {"attn": "eager", "device": "cpu"})
+    assert load_for_training(spec, recipe, "float32").model.config._attn_implementation == "eager"
+
+
+def test_presets_say_how_their_weights_are_laid_out(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    local = '[local]\nattn = "sdpa"\ndevice_map = "auto"\nbits = 4\ncompile = true\n'
+    weights = '[policy_weights]\nhub = "me/model"\nrevision = "main"\nlicence = "mine"\ngigabytes = 1\n'
+    file.write_text(f'[tool]\nkind = "sam"\n{weights}{local}')
+    spec = load_preset(str(file)).policy_spec()
+    assert spec.endswith("revision=main&attn=sdpa&device_map=auto&bits=4&compile=1")
