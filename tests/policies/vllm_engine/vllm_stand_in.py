@@ -97,7 +97,7 @@ class LLM:
             raise VLLMValidationError("At most 2 image(s) may be provided in one prompt.")
         made = self.checkpoint.processor(text=[prompt["prompt"]], images=[pictures], padding=True, return_tensors="pt")
         if made["input_ids"].shape[1] > self.settings.get("max_model_len", 4096):
-            raise VLLMValidationError("The decoder prompt is longer than the maximum model length.")
+            raise VLLMValidationError("This model's maximum context length is exceeded.")
         return made
 
     def _output(self, prompt: dict[str, Any], inputs: Any, params: SamplingParams) -> Any:
