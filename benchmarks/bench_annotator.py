@@ -23,11 +23,13 @@ from segagent.environment import Episode, GenerationConfig, Target, generate_tra
 from segagent.tools import make_tool
 
 
-def plain_rule(mask, target):
+def plain_rule(mask, target, clicked=()):
     depths = []
     for error in (target & ~mask, mask & ~target):
         padded = np.pad(error, 1).astype(np.uint8)
         depths.append(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1])
+        for x, y in clicked:
+            depths[-1][y, x] = 0
     positive = depths[0].max() > depths[1].max()
     depth = depths[0] if positive else depths[1]
     y, x = np.argwhere(depth == depth.max())[0]

@@ -32,7 +32,7 @@ from segagent.learning.photographs.store import PhotoSets, held_out
 from segagent.learning.policy.classes import CLASSES
 from segagent.learning.policy.perception_recipe import draw_scenes
 from segagent.learning.policy.scene_store import ABSENT_TARGET, StoredScene
-from segagent.learning.policy.train_grounding import PerceivedScene, grounding_batch, perceive_scene, run, with_borrowed
+from segagent.learning.policy.train_grounding import PerceivedScene, answered, perceive_scene, with_borrowed
 from segagent.policies.embedded.network import PolicyNetwork, load_network
 from segagent.policies.embedded.objects import EMBEDDING
 from segagent.policies.embedded.perception import describe, enlarged, find_objects
@@ -65,7 +65,7 @@ def category_hits(network: PolicyNetwork, image: Image, scene: StoredScene) -> l
     masks = [scene.mask(number).astype(np.float32) for number in known]
     view = None if network.sight is None else scenery(network.sight, image)
     with torch.no_grad():
-        tokens, _ = describe(network, view, scene.pixels, masks)
+        tokens, *_ = describe(network, view, scene.pixels, masks)
     chosen = tokens[:, EMBEDDING : EMBEDDING + network.architecture.num_classes[0]].argmax(1).tolist()
     return [(scene.names[k][0], CLASSES[0][c] == scene.names[k][0]) for k, c in zip(known, chosen, strict=True)]
 
@@ -93,9 +93,8 @@ def measure(network: PolicyNetwork, pictures: Pictures) -> dict[str, object]:
         if not percept.expressions:
             continue
         chosen = [(number, e) for e in range(len(percept.expressions))]
-        batch = grounding_batch(np.random.default_rng(0), seen, chosen, network.vocabulary, augment=False)
         with torch.no_grad():
-            answer = run(network.grounding, batch)
+            batch, answer = answered(network.grounding, seen, chosen, network.vocabulary, network.kinds)
         none = (answer.logits.softmax(1)[:, 0] > 0.5).tolist()
         bar = network.absent_above
         absent = none if bar is None else (answer.absent.sigmoid() >= bar).tolist()
@@ -138,9 +137,9 @@ def noun_hits(
         chosen = [(0, e) for e in range(len(asked.expressions))]
         if not chosen:
             continue
-        batch = grounding_batch(np.random.default_rng(0), [asked], chosen, network.vocabulary, augment=False)
         with torch.no_grad():
-            best = run(network.grounding, batch).logits[:, 1:].argmax(1, keepdim=True)
+            batch, answer = answered(network.grounding, [asked], chosen, network.vocabulary, network.kinds)
+        best = answer.logits[:, 1:].argmax(1, keepdim=True)
         right, found = batch.targets[:, 1:].gather(1, best)[:, 0], batch.targets[:, 1:].any(1)
         hits += [(number, bool(hit)) for hit, there in zip(right, found, strict=True) if there]
     return hits

@@ -30,8 +30,9 @@ import cv2
 import numpy as np
 import torch
 
+from bench_repair import measure
 from repair_metrics import NAMED, Mended, repair_metrics
-from segagent.annotation.batch import RunConfig, audit_score, likely_error, make_models, open_run, run_job
+from segagent.annotation.batch import RunConfig, audit_score, make_models, open_run, run_job
 from segagent.core import Box, Click, Observation, SegmentationTool, SegmentRequest, empty_mask, iou
 from segagent.core.texts import read_json
 from segagent.cpu import cpu_words
@@ -150,22 +151,12 @@ def measured(name: str, folder: Path, options: argparse.Namespace) -> tuple[list
     said = apart(folder, made.policy, made.tool)
     truths = read_truth(folder)
     audited, refined = (open_run(options.out / name / job) for job in ("audit", "refine"))
-    answers = {record.object_id: record for record in refined.objects()}
-    judged, mended = [], []
+    judged = []
     for record in audited.objects():
-        true, answer = truths[record.object_id], answers.get(record.object_id)
-        expected, score = audited.calibrated(record.given_iou, record.doubts) or 0.0, audit_score(record) or 0.0
-        image = f"{name}/{record.image}"
-        predicted = record.given_iou or 0.0
-        judged.append(
-            Judged(image, true.kind, {**said[record.object_id], "predicted IoU": predicted, "audit's order": score})
-        )
-        if answer is not None:
-            after = iou(answer.mask, true.mask, true.ignore)
-            label = likely_error(record, expected).label
-            repaired = answer.outcome == "repaired"
-            mended.append(Mended(image, true.kind, expected, score, label, true.iou, after, repaired))
-    return judged, mended
+        says = {"predicted IoU": record.given_iou or 0.0, "audit's order": audit_score(record) or 0.0}
+        kind = truths[record.object_id].kind
+        judged.append(Judged(f"{name}/{record.image}", kind, {**said[record.object_id], **says}))
+    return judged, measure(audited, refined, truths, f"{name}/")
 
 
 def separated(masks: Sequence[Judged], way: str, kinds: Sequence[str]) -> Interval:

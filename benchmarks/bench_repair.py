@@ -12,23 +12,31 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import torch
 
 from repair_metrics import NAMED, Mended, RepairMetrics, repair_metrics
-from segagent.annotation.batch import ERROR_LABELS, RunConfig, audit_score, likely_error, make_models, open_run, run_job
+from segagent.annotation.batch import (
+    ERROR_LABELS,
+    Run,
+    RunConfig,
+    audit_score,
+    likely_error,
+    make_models,
+    open_run,
+    run_job,
+)
 from segagent.core import iou
 from segagent.cpu import cpu_words
 from segagent.datasets import open_dataset
-from segagent.datasets.corrupted import read_truth
+from segagent.datasets.corrupted import Truth, read_truth
 
 
-def measure(audit: Path, refine: Path, truth: Path) -> list[Mended]:
-    """What became of each object of both runs."""
-    truths = read_truth(truth)
-    audited, refined = open_run(audit), open_run(refine)
+def measure(audited: Run, refined: Run, truths: Mapping[str, Truth], name: str = "") -> list[Mended]:
+    """What became of each object of both runs; ``name`` stands before the images'."""
     answers = {record.object_id: record for record in refined.objects()}
     masks = []
     for record in audited.objects():
@@ -36,10 +44,10 @@ def measure(audit: Path, refine: Path, truth: Path) -> list[Mended]:
             continue
         true, answer = truths[record.object_id], answers[record.object_id]
         expected = audited.calibrated(record.given_iou, record.doubts)
-        after = iou(answer.trajectory.mask_at(answer.trajectory.returned), true.mask, true.ignore)
-        label = likely_error(record, expected).label
+        after = iou(answer.mask, true.mask, true.ignore)
+        label, image = likely_error(record, expected).label, name + record.image
         score, repaired = audit_score(record) or 0.0, answer.outcome == "repaired"
-        masks.append(Mended(record.image, true.kind, expected or 0.0, score, label, true.iou, after, repaired))
+        masks.append(Mended(image, true.kind, expected or 0.0, score, label, true.iou, after, repaired))
     return masks
 
 
@@ -88,7 +96,8 @@ def main() -> None:
             f"{config.job}: {sum(done.outcomes.values())} objects, {len(done.failures)} failed, "
             f"{cost['seconds']:.0f} s, {cost['policy_calls']:.0f} policy calls, {cost['tool_calls']:.0f} tool calls"
         )
-    found = repair_metrics(measure(options.out / "audit", options.out / "refine", options.spoiled))
+    audited, refined = (open_run(options.out / config.job) for config in configs)
+    found = repair_metrics(measure(audited, refined, read_truth(options.spoiled)))
     tell(found)
     if options.json is not None:
         options.json.write_text(json.dumps(found.to_dict(), indent=1) + "\n")

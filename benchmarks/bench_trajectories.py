@@ -31,7 +31,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segagent.core import Click, SegmentRequest, encode_rle, iou
+from bench_annotator import plain_rule
+from segagent.core import SegmentRequest, encode_rle, iou
 from segagent.cpu import cpu_words
 from segagent.datasets import CocoDataset, FolderDataset
 from segagent.datasets.scenes import SceneConfig, generate_scene, scene_rng
@@ -57,20 +58,6 @@ class Clock:
         self._last = now
 
 
-def plain_click(mask, target, clicked):
-    depths = []
-    for error in (target & ~mask, mask & ~target):
-        padded = np.pad(error, 1).astype(np.uint8)
-        depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-        for x, y in clicked:
-            depth[y, x] = 0
-        depths.append(depth)
-    positive = depths[0].max() > depths[1].max()
-    depth = depths[0] if positive else depths[1]
-    y, x = np.argwhere(depth == depth.max())[0]
-    return Click(int(x), int(y), bool(positive))
-
-
 def plain_loop(samples, tool, out: Path, clock: Clock):
     """The clicks of each sample."""
     made = {}
@@ -83,7 +70,7 @@ def plain_loop(samples, tool, out: Path, clock: Clock):
             clock.lap("embedding")
             mask, memory, clicks, reward, masks = np.zeros_like(target), None, [], 0.0, []
             while reward < TAU_STOP and len(clicks) < MAX_STEPS:
-                click = plain_click(mask, target, [(c.x, c.y) for c in clicks])
+                click = plain_rule(mask, target, [(c.x, c.y) for c in clicks])
                 clock.lap("click rule")
                 request = SegmentRequest(embedding, mask, memory, (*clicks, click))
                 (answer,) = tool.segment([request])

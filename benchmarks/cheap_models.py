@@ -17,6 +17,29 @@ from segagent.policies.reply import parse_reply
 from segagent.tools.fake import DiscTool
 
 
+class Saying:
+    """A policy that has one thing to say of what it sees, however often it is asked: :meth:`says`."""
+
+    name = "saying"
+
+    def says(self, look: Observation, seed: int) -> Proposal:
+        """The reply to ``look``; ``seed`` is that of the question, 0 where it has none."""
+        raise NotImplementedError
+
+    def propose(
+        self,
+        observations: Sequence[Observation],
+        num_proposals: int = 1,
+        *,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[Proposal]]:
+        """See :class:`segagent.core.Policy`."""
+        del temperature
+        asked = zip(observations, seeds or [0] * len(observations), strict=True)
+        return [[self.says(look, seed)] * num_proposals for look, seed in asked]
+
+
 class CheapPolicy:
     """Clicks and scores by a checksum of words and mask."""
 

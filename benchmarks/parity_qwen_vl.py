@@ -9,7 +9,10 @@
 CHECKOUT is a folder with the published modeling_qwen.py, visual.py, tokenization_qwen.py, configuration_qwen.py,
 qwen_generation_utils.py, qwen.tiktoken and pytorch_model.bin.index.json, used as they are; none of them is kept here.
 PUBLIC is an environment for them: transformers 4.37, torch, torchvision, tiktoken, einops, matplotlib, requests; not
-this package. TEXTS is a JSON list of texts. ``--seq-length 100`` has the long prompts' ways of attending tested.
+this package. They fetch a font on import, unless the working folder holds a ``SimSun.ttf``; an empty file will do.
+TEXTS is a JSON list of texts. ``--seq-length 100`` has the long prompts' ways of attending tested. ``--dtype
+bfloat16``, of ``public`` and ``compare`` after the same in float32, tells how far both are from the published code in
+float32, and from each other.
 """
 
 from __future__ import annotations
@@ -73,13 +76,13 @@ def published(checkout: Path, name: str) -> ModuleType:
     return importlib.import_module(f"published.{name}")
 
 
-def public(checkout: Path, out: Path) -> None:
+def public(checkout: Path, out: Path, *, dtype: str) -> None:
     from PIL import Image
 
     tokenizer = published(checkout, "tokenization_qwen").QWenTokenizer(str(out / "qwen.tiktoken"))
     code = published(checkout, "modeling_qwen")
     config = published(checkout, "configuration_qwen").QWenConfig.from_pretrained(out)
-    config.fp32 = True
+    config.fp32, config.bf16 = dtype == "float32", dtype == "bfloat16"
     model = code.QWenLMHeadModel.from_pretrained(out, config=config).eval()
     found: dict[str, Any] = {}
     for number, (pixels, text) in enumerate(zip(np.load(out / "pictures.npz").values(), TEXTS, strict=True)):
@@ -88,26 +91,26 @@ def public(checkout: Path, out: Path) -> None:
         ids = tokenizer([PROMPT.format(path, text)], return_tensors="pt").input_ids
         stops = [[tokenizer.im_end_id], [tokenizer.im_start_id]]
         with torch.no_grad():
-            found[f"logits{number}"] = model(ids).logits[0].numpy()
-            found[f"features{number}"] = model.transformer.visual.encode([str(path)])[0].numpy()
+            found[f"logits{number}"] = model(ids).logits[0].float().numpy()
+            found[f"features{number}"] = model.transformer.visual.encode([str(path)])[0].float().numpy()
             reply = model.generate(
                 ids, stop_words_ids=stops, generation_config=model.generation_config, do_sample=False,
                 max_new_tokens=NEW_TOKENS, eos_token_id=tokenizer.eod_id, pad_token_id=tokenizer.eod_id,
             )  # fmt: skip
         found[f"ids{number}"], found[f"reply{number}"] = ids[0].numpy(), reply[0, ids.shape[1] :].numpy()
-    np.savez(out / "public.npz", **found)
+    np.savez(out / f"public-{dtype}.npz", **found)
     (out / "shapes.json").write_text(json.dumps({name: list(v.shape) for name, v in model.state_dict().items()}))
 
 
-def compare(out: Path) -> None:
+def compare(out: Path, *, dtype: str) -> None:
     from segagent.policies.chat import FORMATS, Picture, Question
     from segagent.policies.chat.templates import fill
     from segagent.policies.hf.decoding import write_replies
     from segagent.policies.hf.loading import load_checkpoint
     from segagent.policies.hf.prompts import encode_questions, end_tokens
 
-    theirs = np.load(out / "public.npz")
-    one = load_checkpoint(str(out), device="cpu", dtype="float32")
+    theirs, exact = (np.load(out / f"public-{name}.npz") for name in (dtype, "float32"))
+    one = load_checkpoint(str(out), device="cpu", dtype=dtype)
     ours = {name: list(value.shape) for name, value in one.model.state_dict().items()}
     print(
         "parameters by name and shape:",
@@ -126,8 +129,8 @@ def compare(out: Path) -> None:
     for number, question in enumerate(questions):
         inputs = encode_questions(one.processor, [question])
         with torch.no_grad():
-            logits = one.model(**inputs).logits[0].numpy()
-            features = one.model.transformer.visual(inputs["pixel_values"])[0].numpy()
+            logits = one.model(**inputs).logits[0].float().numpy()
+            features = one.model.transformer.visual(inputs["pixel_values"].to(one.model.dtype))[0].float().numpy()
         ids = inputs["input_ids"][0].numpy()
         text = ids != one.model.config.visual["image_start_id"] + 2  # Theirs hides the file's name in there.
         reply = theirs[f"reply{number}"].tolist()
@@ -139,6 +142,18 @@ def compare(out: Path) -> None:
             f"greedy reply of {stop} tokens, in a batch of {len(questions)}, equal:",
             list(together[number][0].tokens) == reply[:stop],
         )
+        for what, ours_in in (("features", features), ("logits", logits)) if dtype != "float32" else ():
+            in_theirs, right = theirs[f"{what}{number}"], exact[f"{what}{number}"]
+            pairs = {"ours to theirs": (ours_in, in_theirs), "ours to exact": (ours_in, right)}
+            pairs["theirs to exact"] = in_theirs, right
+            print(f"    {what}, root mean square (largest), spread {right.std():.2f}:", end="")
+            print(
+                *(f" {name} {_rms(a - b):.1e} ({np.abs(a - b).max():.1e})" for name, (a, b) in pairs.items()), sep=";"
+            )
+
+
+def _rms(values: Any) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
 
 
 def public_tokens(checkout: Path, texts: Path, out: Path) -> None:
@@ -168,14 +183,15 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--seq-length", type=int, default=2048)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.step == "make":
         make(*given.paths, full=given.full, seq_length=given.seq_length)
-        return
-    {"public": public, "compare": compare, "public-tokens": public_tokens, "compare-tokens": compare_tokens}[
-        given.step
-    ](*given.paths)
+    elif given.step in ("public", "compare"):
+        {"public": public, "compare": compare}[given.step](*given.paths, dtype=given.dtype)
+    else:
+        {"public-tokens": public_tokens, "compare-tokens": compare_tokens}[given.step](*given.paths)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,21 @@ from segagent.imaging.lettering import font_for, shortened
 SIDE, LINE = 172, 15
 
 
-def panel(pixels: np.ndarray, mask: BoolMask, words: list[str]) -> Pillow.Image:
-    """A picture with its mask as a green layer, and lines below it."""
-    picture = Pillow.new("RGB", (SIDE, SIDE + LINE * len(words) + 6), "white")
-    picture.paste(Pillow.fromarray(draw_overlay(pixels, mask)).resize((SIDE, SIDE)))
+def panel(
+    pixels: np.ndarray, mask: BoolMask, words: list[str], side: int = SIDE, *, keeps_shape: bool = False
+) -> Pillow.Image:
+    """A picture with its mask as a green layer, made square unless it ``keeps_shape``, and lines below it."""
+    picture = Pillow.new("RGB", (side, side + LINE * len(words) + 6), "white")
+    drawn = Pillow.fromarray(draw_overlay(pixels, mask))
+    if keeps_shape:
+        drawn.thumbnail((side, side))
+    else:
+        drawn = drawn.resize((side, side))
+    picture.paste(drawn)
     draw = ImageDraw.Draw(picture)
     for number, line in enumerate(words):
         font = font_for(line, 12)
-        draw.text((2, SIDE + 1 + LINE * number), shortened(line, font, SIDE - 4), fill="black", font=font)
+        draw.text((2, side + 1 + LINE * number), shortened(line, font, side - 4), fill="black", font=font)
     return picture
 
 

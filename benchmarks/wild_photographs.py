@@ -21,11 +21,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageDraw
 
+from repair_picture import panel
 from segagent.annotation.batch import ObjectRecord, open_run
-from segagent.imaging import draw_overlay
-from segagent.imaging.lettering import font_for, shortened
 
 SENTENCES: dict[str, tuple[str, ...]] = {
     "skimage/data/astronaut.png": ("the astronaut", "woman in orange", "the flag", "the helmet"),
@@ -54,7 +52,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
 """Two of the 40 name what is not there: the bicycle beside the cat, the dog beside the rocket."""
 _FREE = ("skimage", "sklearn", "matplotlib")
 """Packages whose photographs may be shown freely."""
-_COLUMNS, _SIDE, _LINE = 6, 230, 15
+_COLUMNS, _SIDE = 6, 230
 
 
 def photograph(name: str) -> Path | None:
@@ -85,17 +83,9 @@ def write_dataset(folder: Path) -> int:
 
 def cell(pixels: np.ndarray, record: ObjectRecord) -> Pillow.Image:
     """One answer: the mask in green, the sentence, the predicted IoU and whether it was taken as not there."""
-    picture = Pillow.new("RGB", (_SIDE, _SIDE + 2 * _LINE + 6), "white")
-    drawn = Pillow.fromarray(draw_overlay(pixels, record.mask))
-    drawn.thumbnail((_SIDE - 4, _SIDE - 4))
-    picture.paste(drawn, (2, 2))
     predicted = "no predicted IoU" if record.predicted_iou is None else f"predicted IoU {record.predicted_iou:.2f}"
     found = "not found" if record.outcome == "not_found" else f"{len(record.trajectory.steps)} actions"
-    draw = ImageDraw.Draw(picture)
-    for number, line in enumerate((record.text, f"{found}, {predicted}")):
-        font = font_for(line, 13)
-        draw.text((2, _SIDE + _LINE * number), shortened(line, font, _SIDE - 4), fill="black", font=font)
-    return picture
+    return panel(pixels, record.mask, [record.text, f"{found}, {predicted}"], _SIDE, keeps_shape=True)
 
 
 def draw_sheet(run: Path, packages: tuple[str, ...]) -> Pillow.Image:

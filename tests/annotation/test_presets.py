@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from segagent.annotation.presets import load_preset, preset_names
+from segagent.cli.main import main
 from segagent.cli.models import ModelOptions
 from segagent.core import InputError, SpecError
 from segagent.core.hub import is_pinned
@@ -80,6 +81,23 @@ def test_a_preset_gives_way_to_the_format_that_weights_were_trained_in(tmp_path:
     assert qwen.policy_spec(f"{tmp_path}?device=cpu") == f"hf:{tmp_path}?device=cpu"
     assert qwen.policy_spec(f"{tmp_path}?format=gpt") == f"hf:{tmp_path}?format=gpt"
     assert load_preset("box+sam").gives_way_to(str(tmp_path)) is None
+
+
+def test_the_list_says_which_weights_are_not_pinned_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets"]) == 0
+    told: dict[str, list[str]] = {}
+    for line in capsys.readouterr().out.splitlines()[1:]:
+        if not line.startswith(" "):
+            told[line.split()[0]] = []
+        elif line.strip().startswith("not pinned: "):
+            told[list(told)[-1]].append(line.strip())
+    assert set(told) == set(preset_names())
+    for name, lines in told.items():
+        preset = load_preset(name)
+        loose = [own.hub for own in (preset.policy_weights, preset.tool_weights) if own and not is_pinned(own.revision)]
+        assert [line.split()[2].removesuffix(":") for line in lines] == loose
+    assert "--pin writes it down" in told["egm-4b+sam2"][0]
+    assert "ModelScope names no commits" in told["segagent-qwen+sam"][0]
 
 
 @pytest.mark.parametrize("name", ONE_WORD)

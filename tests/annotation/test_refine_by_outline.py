@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import segagent
+from cheap_models import Saying
 from segagent.annotation.batch import Models, ObjectRecord
 from segagent.core import (
     BoolMask,
@@ -38,7 +39,7 @@ def fit(mask: BoolMask) -> float:
     return iou(mask, THING) if mask.shape == THING.shape else 0.0
 
 
-class Judge:
+class Judge(Saying):
     """Takes the far corner for what is meant, sure of nothing; sees the thing's outline. Knows the words or not."""
 
     name = "judge"
@@ -47,15 +48,8 @@ class Judge:
     def __init__(self, doubts: Sequence[str] = ()) -> None:
         self._doubts = list(doubts)
 
-    def propose(
-        self,
-        observations: Sequence[Observation],
-        num_proposals: int = 1,
-        *,
-        temperature: float = 0.0,
-        seeds: Sequence[int] | None = None,
-    ) -> list[list[Proposal]]:
-        return [[Proposal(FAR, 0.6 * fit(o.mask), None, "far")] * num_proposals for o in observations]
+    def says(self, look: Observation, seed: int) -> Proposal:
+        return Proposal(FAR, 0.6 * fit(look.mask), None, "far")
 
     def judge_outline(self, image: Image, mask: BoolMask) -> JudgedOutline | None:
         return JudgedOutline(iou(mask, THING), frozen_mask(THING)) if mask.any() else None

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import segagent
+from cheap_models import Saying
 from segagent.annotation.batch import Models, Run, audit_score, likely_error
 from segagent.core import BoolMask, Box, Click, Image, Observation, Proposal, Segmentation, SegmentRequest, ToolError
 from segagent.core import frozen_mask as frozen
@@ -21,20 +22,13 @@ HALF = THING.copy()
 HALF[:, 40:] = False
 
 
-class Wordless:
+class Wordless(Saying):
     """Says of every mask that it is about half right, and clicks nowhere in particular."""
 
     name = "wordless"
 
-    def propose(
-        self,
-        observations: Sequence[Observation],
-        num_proposals: int = 1,
-        *,
-        temperature: float = 0.0,
-        seeds: Sequence[int] | None = None,
-    ) -> list[list[Proposal]]:
-        return [[Proposal(Click(1, 1, True), 0.5, None, "")] * num_proposals for _ in observations]
+    def says(self, look: Observation, seed: int) -> Proposal:
+        return Proposal(Click(1, 1, True), 0.5, None, "")
 
 
 class WholeThing:

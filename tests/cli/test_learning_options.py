@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from segagent.cli.learn import TrainingOptions
 from segagent.cli.main import main
 from segagent.cli.models import ModelOptions
+from segagent.cli.training import TrainingOptions
 from segagent.learning import prm
 from segagent.learning.sft import TrainedModel
 

@@ -10,14 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cheap_models import write_tiny_folder
-from quiet_server import QuietServer
+from quiet_server import QuietHandler, QuietServer
 from segagent.annotation.batch import open_run
 from segagent.annotation.batch.folder import JOURNAL_FILE
 from segagent.cli.main import main
@@ -37,11 +36,9 @@ class Server:
         lock = threading.Lock()
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
+                self.body()
                 time.sleep(outer.pause)
                 with lock:
                     outer.left -= 1
@@ -53,13 +50,7 @@ class Server:
                     "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
                 }
                 content = json.dumps(body if alive else {"error": {"message": "gone"}}).encode()
-                self.send_response(200 if alive else 500)
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *args: object) -> None:
-                pass
+                self.answer(200 if alive else 500, content)
 
         self.http = QuietServer(Handler)
         options = "format=segagent&cache=off&retries=1"
@@ -69,12 +60,8 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     made = Server()
-    thread = threading.Thread(target=made.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
-    thread.join(5)
+    with made.http:
+        yield made
 
 
 @pytest.fixture(scope="module")

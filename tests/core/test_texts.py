@@ -36,6 +36,11 @@ def test_eight_bit_text_is_told_with_its_line_unless_its_encoding_is_known() -> 
         decode_text(codecs.BOM_UTF16_LE + b"a", "x")
 
 
+def test_an_archive_is_named() -> None:
+    with pytest.raises(InputError, match=r"^a\.zip: a zip archive; unpack it"):
+        parse_json(b"PK\x03\x04\x14\x00", "a.zip")
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[1,]", b"[" * 100_000])
 def test_what_is_no_json_is_told_on_one_line(content: bytes) -> None:
     with pytest.raises(InputError, match=r"^a\.json: not valid JSON") as error:

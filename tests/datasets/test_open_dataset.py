@@ -27,12 +27,14 @@ def test_what_is_there_decides(tmp_path: Path) -> None:
 
 def test_nothing_usable(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "photos.ZIP").write_bytes(b"PK")
     for spec, complaint in [
         ("", "not a data set"),
         ("a\0b", "not a data set"),
         (str(tmp_path / "absent"), "no such file"),
-        (str(tmp_path), "holds neither"),
+        (str(tmp_path), "holds none of"),
         (str(tmp_path / "notes.txt"), "expected a folder"),
+        (str(tmp_path / "photos.ZIP"), "unpack it"),
     ]:
         with pytest.raises(InputError, match=complaint):
             open_dataset(spec)

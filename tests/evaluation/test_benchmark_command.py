@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from PIL import Image as PillowImage
 
 import segagent.policies
+from cheap_models import Saying
 from segagent.cli.main import main
 from segagent.core import BoolMask, Click, Image, Observation, Proposal
 from segagent.datasets import open_dataset
@@ -30,27 +30,16 @@ from segagent.tools import make_tool
 SMALL = "scenes:4:seed=3,split=val,size=64,sentences=2"
 
 
-class Guesser:
+class Guesser(Saying):
     """Clicks and predicts by the seed of the question: both differ from state to state."""
 
     name = "guesser"
 
-    def propose(
-        self,
-        observations: Sequence[Observation],
-        num_proposals: int = 1,
-        *,
-        temperature: float = 0.0,
-        seeds: Sequence[int] | None = None,
-    ) -> list[list[Proposal]]:
-        assert seeds is not None
-        replies = []
-        for seen, seed in zip(observations, seeds, strict=True):
-            rng = np.random.default_rng(seed)
-            height, width = seen.mask.shape
-            click = Click(int(rng.integers(width)), int(rng.integers(height)), bool(rng.random() < 0.8))
-            replies.append([Proposal(click, float(rng.random()), None, "")] * num_proposals)
-        return replies
+    def says(self, look: Observation, seed: int) -> Proposal:
+        rng = np.random.default_rng(seed)
+        height, width = look.mask.shape
+        click = Click(int(rng.integers(width)), int(rng.integers(height)), bool(rng.random() < 0.8))
+        return Proposal(click, float(rng.random()), None, "")
 
 
 class Outlining(Guesser):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cheap_models import Saying
 from segagent.core import (
     BoolMask,
     Click,
@@ -42,24 +43,14 @@ from segagent.tools.fake import DiscTool
 DATA = "scenes:3:seed=5,split=val,size=64,sentences=2"
 
 
-class Sizer:
+class Sizer(Saying):
     """Clicks where the mask ends and says how large it is: a policy whose replies depend on all that it sees."""
 
     name = "sizer"
 
-    def propose(
-        self,
-        observations: Sequence[Observation],
-        num_proposals: int = 1,
-        *,
-        temperature: float = 0.0,
-        seeds: Sequence[int] | None = None,
-    ) -> list[list[Proposal]]:
-        return [
-            [Proposal(Click(int(seen.mask.sum()) % 64, len(seen.text) % 64, True), float(seen.mask.mean()), None, "")]
-            * num_proposals
-            for seen in observations
-        ]
+    def says(self, look: Observation, seed: int) -> Proposal:
+        click = Click(int(look.mask.sum()) % 64, len(look.text) % 64, True)
+        return Proposal(click, float(look.mask.mean()), None, "")
 
 
 def episode(sample: Sample, seed: int = 0) -> Episode:

@@ -6,14 +6,13 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from quiet_server import QuietServer
+from quiet_server import QuietHandler, QuietServer
 from segagent.annotation.batch import Models, RunConfig, run_job
 from segagent.annotation.batch.folder import JOURNAL_FILE
 from segagent.cli.main import main
@@ -43,11 +42,9 @@ class Server:
         lock = threading.Lock()
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = json.loads(self.body())
                 with lock:
                     outer.asked += 1
                     outer.now += 1
@@ -58,13 +55,7 @@ class Server:
                 content = json.dumps(data).encode()
                 with lock:
                     outer.now -= 1
-                self.send_response(status)
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *args: object) -> None:
-                pass
+                self.answer(status, content)
 
         self.http = QuietServer(Handler)
         self.url = f"{self.http.url}/v1"
@@ -73,12 +64,8 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     made = Server()
-    thread = threading.Thread(target=made.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
-    thread.join(5)
+    with made.http:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -229,6 +229,36 @@ def test_mask_without_object_values_is_refused(tmp_path: Path) -> None:
     assert "brightest value 20" in one_line(error.value, path)
 
 
+def test_label_images_are_no_masks(tmp_path: Path) -> None:
+    labels = np.zeros((40, 40), np.uint8)
+    labels[5:35, 5:35] = 255  # VOC's void pixels around an object
+    labels[7:33, 7:33] = 15
+    path = mask_file(tmp_path, PillowImage.fromarray(labels))
+    for load in (load_mask, load_mask_with_ignore):
+        with pytest.raises(InputError) as error:
+            load(path, 40, 40)
+        assert "label image (15 cover 676 pixels" in one_line(error.value, path)
+    rows, columns = np.ogrid[:40, :40]
+    soft = (np.clip(14 - np.hypot(rows - 20, columns - 20), 0, 12) / 12 * 255).astype(np.uint8)
+    assert np.array_equal(load_mask(mask_file(tmp_path, PillowImage.fromarray(soft)), 40, 40), soft > 127)
+    path = mask_file(tmp_path, PillowImage.fromarray(np.where(labels == 15, 128, 0).astype(np.uint8)))
+    with pytest.raises(InputError) as error:
+        load_mask_with_ignore(path, 40, 40)
+    assert "128 marks undecided" in one_line(error.value, path)
+    assert load_mask(path, 40, 40).sum() == 676
+
+
+def test_another_spelling_of_the_name_is_told(tmp_path: Path) -> None:
+    (tmp_path / "Day 1").mkdir()
+    PillowImage.new("RGB", (4, 4)).save(tmp_path / "Day 1" / "Cafe\u0301.PNG", "png")
+    for wanted in ("Day 1/Cafe\u0301.png", "day 1/caf\u00e9.png", "Day%201/CAF\u00c9.PNG"):
+        with pytest.raises(InputError) as error:
+            load_image(tmp_path / wanted)
+        assert "Day 1/Cafe\u0301.PNG' is there" in one_line(error.value, tmp_path / wanted)
+    with pytest.raises(InputError, match="check the path"):
+        load_image(tmp_path / "Day 2" / "a.png")
+
+
 def test_mask_of_another_size_names_both(tmp_path: Path) -> None:
     path = mask_file(tmp_path, PillowImage.new("L", (40, 30), 255))
     for height, width in [(30, 41), (40, 30)]:

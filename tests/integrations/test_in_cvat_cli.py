@@ -118,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = _do  # noqa: N815
+    do_GET = do_POST = _do
 
     def log_message(self, *args: Any) -> None:
         pass

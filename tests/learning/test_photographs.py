@@ -34,16 +34,20 @@ from segagent.learning.policy.scene_store import (
 )
 from segagent.learning.policy.train_detector import centre_loss, detection_batch
 from segagent.learning.policy.train_grounding import PerceivedScene, said_twice, with_borrowed, with_unknown_words
+from segagent.learning.policy.train_kinds import settle
 from segagent.learning.policy.train_objects import attribute_loss
 from segagent.learning.policy.warm_start import grown
+from segagent.policies.embedded.kinds import NUM_KINDS, Kinds
 from segagent.policies.embedded.network import PolicyNetwork, load_network, save_network
-from segagent.policies.embedded.objects import Appearance
-from segagent.policies.embedded.perception import perceive
+from segagent.policies.embedded.objects import EMBEDDING, NUM_GEOMETRY, Appearance
+from segagent.policies.embedded.perception import MAX_OBJECTS, perceive
+from segagent.policies.embedded.prm import Prm
 from segagent.policies.embedded.regions import NUM_SEEN
 from segagent.policies.embedded.tokens import PADDING, split_words
 from segagent.policies.embedded.tokens import UNKNOWN as UNKNOWN_WORD
-from segagent.vision.encoder import Encoder
-from segagent.vision.sight import FILE, Sight, save_encoder, sight_of
+from segagent.vision.encoder import Encoder, from_published
+from segagent.vision.sight import FILE, Sight, save_encoder, sight_for_training, sight_of
+from segagent.vision.weights import read_weights
 
 TINY = PolicyTraining(
     minutes=60.0,
@@ -454,6 +458,84 @@ def test_a_process_reward_model_is_trained_on_what_there_is(coco: Path, tmp_path
     assert torch.load(tmp_path / "out" / "quality.pt", weights_only=True)["step"] == 3
     # Perception that changes leaves its judge behind.
     assert grown(found, architecture(photographs=True), found.sight).prm is None
+
+
+def _published(folder: Path) -> Path:
+    """A file as EfficientNet-Lite0's weights are published, all of them random."""
+    asked: list[str] = []
+
+    class Names(dict[str, torch.Tensor]):
+        def __missing__(self, name: str) -> torch.Tensor:
+            asked.append(name)
+            return torch.tensor(len(asked) - 1)
+
+    ours = {name: int(number) for name, number in from_published(Names()).items() if "num_batches" not in name}
+    torch.manual_seed(1)
+    values = Encoder().state_dict()
+    weights = {asked[number]: values[name] for name, number in ours.items()}
+    weights |= {f"_bn1.{name}": torch.ones(1280) for name in ("weight", "bias", "running_mean", "running_var")}
+    weights |= {"_conv_head.weight": torch.randn(1280, 320, 1, 1)}
+    weights |= {"_fc.weight": torch.randn(1000, 1280), "_fc.bias": torch.zeros(1000)}
+    torch.save(weights, folder / "lite0.pth")
+    return folder / "lite0.pth"
+
+
+def test_nouns_are_added_and_all_else_stays(coco: Path, tmp_path: Path) -> None:
+    encoder = _published(tmp_path)
+    start = tmp_path / "start" / "policy.safetensors"
+    start.parent.mkdir()
+    network = PolicyNetwork(architecture(photographs=True), sight_for_training(encoder, start.parent))
+    network.prm = Prm()
+    save_network(start, network, {"command": "before"})
+    adding = replace(TINY, photographs=(coco,), start=start, nouns_only=True, encoder=encoder)
+    trained = train_policy(adding, tmp_path / "out")
+    before, after = read_weights(start), read_weights(trained.weights)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert {name.partition(".")[0] for name in set(after) - set(before)} == {"kinds"}
+    found = load_network(trained.weights)
+    assert found.kinds is not None
+    card = json.loads(trained.weights.with_suffix(".json").read_text())["card"]
+    assert card["command"] == "before"
+    assert "--nouns-only" in card["kinds"]["command"]
+    kept = grown(found, architecture(photographs=True), found.sight).kinds
+    assert kept is not None
+    assert torch.equal(kept.name.weight, found.kinds.name.weight)
+    # Another encoder sees otherwise: its classifier says nothing about what these weights see.
+    (tmp_path / "other").mkdir()
+    other = PolicyNetwork(architecture(photographs=True), _sight(tmp_path / "other"))
+    other.kinds = found.kinds
+    assert grown(other, architecture(photographs=True), found.sight).kinds is None
+    save_network(tmp_path / "other" / "policy.safetensors", other, {})
+    with pytest.raises(InputError, match="does not see with the encoder"):
+        train_policy(replace(adding, start=tmp_path / "other" / "policy.safetensors"), tmp_path / "wrong")
+
+
+@pytest.mark.parametrize("telling", [True, False])
+def test_kinds_are_trusted_as_far_as_they_tell(telling: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = PolicyNetwork(architecture(photographs=True), _sight(tmp_path)).eval()
+    network.kinds = Kinds()
+    rng = np.random.default_rng(0)
+    num = sum(network.architecture.num_classes)
+    scenes = []
+    for number in range(40):
+        there = number % 4 < 2
+        kinds = np.full((MAX_OBJECTS, NUM_KINDS), -9, np.float16)
+        kinds[0, 849] = -0.5 if there == telling else -9  # a teapot
+        expression = StoredExpression("the teapot", 0 if there else ABSENT_TARGET, "attribute", (0,) * there, None)
+        tokens = rng.normal(size=(MAX_OBJECTS, EMBEDDING + num)).astype(np.float32)
+        places = rng.random((MAX_OBJECTS, NUM_GEOMETRY), np.float32)
+        truth = np.array([0, 1, *[-1] * (MAX_OBJECTS - 2)])
+        certainty = np.ones(MAX_OBJECTS, np.float32)
+        scenes.append(PerceivedScene(tokens, places, certainty, 2, truth, (expression,), kinds=kinds))
+    measured = settle(network, scenes)
+    assert float(network.kinds.trust) == pytest.approx(measured["kinds_trust"], abs=1e-6)
+    if telling:
+        assert measured["kinds_trust"] > 0.3
+        assert measured["noun_untaught_absence_auroc_with_kinds"] == 1.0
+        assert measured["noun_untaught_right_if_found_with_kinds"] == 1.0
+    else:
+        assert measured["kinds_trust"] == 0
 
 
 def test_only_held_out_photographs_tell_their_number(coco: Path) -> None:

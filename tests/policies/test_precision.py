@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from cheap_models import Saying
 from segagent import cpu
 from segagent.annotation import annotate_image
 from segagent.annotation.batch import Budget, Models, RunConfig, run_job
@@ -34,7 +35,7 @@ from segagent.tools.fake import DiscTool
 BOTH: tuple[Precision, Precision] = ("bfloat16", "float32")
 
 
-class PrecisePolicy:
+class PrecisePolicy(Saying):
     """Clicks in one place in float32 and in another in bfloat16: the worst that rounding could do."""
 
     name = "embedded:anything"
@@ -42,16 +43,8 @@ class PrecisePolicy:
     def __init__(self, places: tuple[int, int] = (10, 20)) -> None:
         self._places = dict(zip(BOTH, places, strict=True))
 
-    def propose(
-        self,
-        observations: Sequence[Observation],
-        num_proposals: int = 1,
-        *,
-        temperature: float = 0.0,
-        seeds: Sequence[int] | None = None,
-    ) -> list[list[Proposal]]:
-        click = Click(self._places[precision()], 5, positive=True)
-        return [[Proposal(click, 0.5, None, "")] * num_proposals for _ in observations]
+    def says(self, look: Observation, seed: int) -> Proposal:
+        return Proposal(Click(self._places[precision()], 5, positive=True), 0.5, None, "")
 
 
 def precise_models() -> Models:

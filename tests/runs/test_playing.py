@@ -10,7 +10,7 @@ import pytest
 from released_data import NoPicture
 
 from cheap_models import CheapPolicy, TinyDataset
-from segagent.core import Image, InputError, RefusedError, Segmentation, SegmentRequest, ToolError, Trajectory
+from segagent.core import Image, InputError, RefusedError, ToolError, Trajectory
 from segagent.datasets import Sample
 from segagent.datasets.sample import ListedGroup
 from segagent.environment import Episode
@@ -118,24 +118,21 @@ def test_what_it_costs_is_counted_once() -> None:
     assert first.cost["seconds"] > 0
 
 
-@dataclass
-class Looked:
-    """The tool that draws discs; says which pictures it has looked at, and fails at those in ``bad``."""
+class Looked(DiscTool):
+    """Says which pictures it has looked at, and fails at those in ``bad``."""
 
-    name, accepts_box = "disc", False
-    bad: tuple[str, ...] = ()
-    thread_safe: bool = True
-    looked: list[str] = field(default_factory=list)
-    _disc: DiscTool = field(default_factory=DiscTool)
+    accepts_box = False
+
+    def __init__(self, bad: tuple[str, ...] = (), *, thread_safe: bool = True) -> None:
+        super().__init__()
+        self.bad, self.thread_safe = bad, thread_safe
+        self.looked: list[str] = []
 
     def embed(self, images: Sequence[Image]) -> list[object]:
         self.looked += [image.key for image in images]
         if any(image.key in self.bad for image in images):
             raise ToolError("cannot be looked at")
-        return self._disc.embed(images)
-
-    def segment(self, requests: Sequence[SegmentRequest]) -> list[Segmentation]:
-        return self._disc.segment(requests)
+        return super().embed(images)
 
 
 KEYS = [next(iter(group.samples())).load_image().key for group in GROUPS]

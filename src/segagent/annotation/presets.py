@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from segagent.core import InputError, SpecError, WeightsError
 from segagent.core.extensions import from_record
-from segagent.core.hub import MODELSCOPE, here, look_up
+from segagent.core.hub import MODELSCOPE, here, is_pinned, look_up
 from segagent.core.texts import read_text
 from segagent.policies import SCHEMES, told_format
 from segagent.policies.chat import ChatFormat
@@ -63,6 +63,14 @@ class Weights:
         """In a few words: whose they are, what is to be fetched, whether they are here."""
         present = here(self.hub, self.revision) is not None
         return f"{self.hub} ({self.licence}, {'here' if present else f'{self.gigabytes:.1f} GB to fetch'})"
+
+    def why_not_pinned(self) -> str:
+        """Why these weights may be others tomorrow, and what can be done; empty where a commit is named."""
+        if is_pinned(self.revision):
+            return ""
+        if self.hub.startswith(MODELSCOPE):
+            return f"{self.hub}: ModelScope names no commits; its {self.revision!r} is taken, keep the folder"
+        return f"{self.hub}: no commit of it is known here; the hub's {self.revision!r} is taken, --pin writes it down"
 
 
 @dataclass(frozen=True, slots=True)

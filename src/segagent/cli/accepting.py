@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from segagent.cli.console import say, warn
 
 if TYPE_CHECKING:
-    from segagent.annotation.batch import Decision
+    from segagent.annotation.batch import Decision, Run
 
-AcceptOption = Annotated[
-    float | None,
-    typer.Option(
-        "--accept", metavar="SHARE", help="Accept masks such that this share of them is expected to be good, e.g. 0.95."
-    ),
-]
-AcceptIouOption = Annotated[
-    float, typer.Option("--accept-iou", metavar="IOU", help="A mask is good from this true IoU on.")
-]
-CalibrateOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--calibrate", metavar="CHECKED", help="Masks of the run that you have checked: from 'segagent check', or COCO."
-    ),
-]
+
+@dataclass(frozen=True)
+class AcceptOptions:
+    """Which masks of a run are accepted; see :func:`segagent.annotation.batch.decide`. ``InputError``."""
+
+    PANEL: ClassVar[str] = "Options"
+
+    accept: Annotated[
+        float | None,
+        typer.Option(
+            "--accept",
+            metavar="SHARE",
+            help="Accept masks such that this share of them is expected to be good, e.g. 0.95.",
+        ),
+    ] = None
+    accept_iou: Annotated[
+        float, typer.Option("--accept-iou", metavar="IOU", help="A mask is good from this true IoU on.")
+    ] = 0.9
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate",
+            metavar="CHECKED",
+            help="Masks of the run that you have checked: from 'segagent check', or COCO.",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        from segagent.core import InputError
+
+        if self.accept is None and self.calibrate is not None:
+            raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
+
+    def decide(self, run: Run) -> Decision | None:
+        """What is accepted of ``run``; None without ``--accept``."""
+        from segagent.annotation.batch import decide
+
+        return None if self.accept is None else decide(run, self.accept, self.accept_iou, self.calibrate)
 
 
 def tell_decision(decision: Decision) -> None:

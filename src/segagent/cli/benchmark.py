@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segagent.cli.common import CrowdsOption, JsonOption, tell_notes
+from segagent.cli.common import CrowdsOption, JsonOption, ToolOption, tell_notes
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, phases, print_object, reporting_errors, say, warn
 from segagent.cli.options import takes
 from segagent.cli.running import RunOptions, stopping, tell_failures, told_where
@@ -19,7 +19,7 @@ def benchmark(
     policy: Annotated[str, typer.Argument(metavar="POLICY", help="Who is tested, as --policy of other commands.")],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder; an existing one is resumed.")],
-    tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
+    tool: ToolOption = "embedded",
     data: Annotated[
         list[str] | None,
         typer.Option(

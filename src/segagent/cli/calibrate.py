@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from segagent.cli.common import CrowdsOption, JsonOption, open_data
+from segagent.cli.common import CrowdsOption, JsonOption, ToolOption, open_data
 from segagent.cli.console import EXIT_SOME_FAILED, counting, one_line, print_object, reporting_errors, say, warn
 
 
@@ -20,7 +20,7 @@ def calibrate(
     ],
     *,
     crowds: CrowdsOption = False,
-    tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
+    tool: ToolOption = "embedded",
     steps: Annotated[int, typer.Option("--steps", min=1, help="Clicks per episode.")] = 7,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the episodes.")] = 0,
     evidence_only: Annotated[

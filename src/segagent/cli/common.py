@@ -18,6 +18,7 @@ DATA_SET = "Data set"
 """The heading of options that say how a data set is read, or that go with one only."""
 
 SeedOption: TypeAlias = Annotated[int, typer.Option("--seed", min=0, help="Drives all sampling.")]
+ToolOption: TypeAlias = Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")]
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object instead of a summary, and no progress.")
 ]

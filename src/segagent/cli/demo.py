@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from segagent.cli.common import ToolOption
 from segagent.cli.console import reporting_errors, say, waiting
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ PHOTOGRAPHS = (("coffee", "the mug"), ("chelsea", "the cat"), ("astronaut", "the
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures.")] = Path("demo"),
     policy: Annotated[str, typer.Option("--policy", help="Who clicks.")] = "embedded",
-    tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
+    tool: ToolOption = "embedded",
 ) -> None:
     """Run the main job on a generated scene and on photographs that come with scikit-image."""
     from segagent.annotation import annotate_image, require_folder_or_nothing, write_result

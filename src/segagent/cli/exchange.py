@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
+from segagent.cli.accepting import AcceptOptions, tell_decision
 from segagent.cli.common import OnlyOption, chosen_run
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, reporting_errors, say, waiting, warn
+from segagent.cli.options import takes
 
 if TYPE_CHECKING:
     from segagent.annotation.batch import Decision
@@ -26,6 +27,7 @@ _NO_MASK = {"not_found": "was not found", "empty": "has an empty mask"}
 
 
 @reporting_errors
+@takes(AcceptOptions)
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
     *,
@@ -33,9 +35,7 @@ def export(
         str, typer.Option("--to", help="coco, label-studio, cvat, yolo-seg, masks, parquet; or trajectories.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file; for yolo-seg and masks the folder.")],
-    accept: AcceptOption = None,
-    accept_iou: AcceptIouOption = 0.9,
-    calibrate: CalibrateOption = None,
+    accepting: AcceptOptions,
     only: OnlyOption = None,
     only_accepted: Annotated[bool, typer.Option("--only-accepted", help="Leave out what --accept does not.")] = False,
     image_prefix: Annotated[
@@ -62,14 +62,11 @@ def export(
 
     trajectories: what people clicked, for 'segagent train sft', and their masks in a folder beside, for 'train star'.
     """
-    from segagent.annotation.batch import decide, open_run, warnings_of
+    from segagent.annotation.batch import open_run, warnings_of
     from segagent.annotation.interop import ExportOptions, export_run
-    from segagent.core import InputError
 
-    if accept is None and calibrate is not None:
-        raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
     opened = chosen_run(open_run(run), only)
-    decision = None if accept is None else decide(opened, accept, accept_iou, calibrate)
+    decision = accepting.decide(opened)
     accepted = None if decision is None else frozenset(decision.accepted)
     options = ExportOptions(
         accepted=accepted,
@@ -194,12 +191,8 @@ def _record_summary(recorded: Recorded, run: Path) -> dict[str, Any]:
     return {
         "record": str(run / PEOPLE_FILE),
         "events": len(recorded.events),
-        **{kind: recorded.kinds[kind] for kind in _KINDS},
         "known": recorded.num_known,
-        "untouched": recorded.num_untouched,
-        "missing": recorded.num_missing,
-        "matched_by": dict(sorted(recorded.matched.items())),
-        "problems": [{"where": one.where, "reason": one.reason} for one in recorded.problems],
+        **_matching(recorded),
     }
 
 
@@ -216,6 +209,16 @@ def _tell_recorded(recorded: Recorded, run: Path) -> None:
         say(f"{recorded.num_untouched} objects are as they were exported (--unchanged-counts: as looked at)")
     if recorded.events:
         say(f"next: segagent export {one_line(str(run))} --to coco -o final.json")
+
+
+def _matching(report: ImportReport | Recorded) -> dict[str, Any]:
+    return {
+        **{kind: report.kinds[kind] for kind in _KINDS},
+        "untouched": report.num_untouched,
+        "missing": report.num_missing,
+        "matched_by": dict(sorted(report.matched.items())),
+        "problems": [{"where": one.where, "reason": one.reason} for one in report.problems],
+    }
 
 
 def _tell_matching(report: ImportReport | Recorded) -> None:
@@ -241,13 +244,9 @@ def _import_summary(report: ImportReport, out: Path) -> dict[str, Any]:
         "import": str(out),
         "masks": report.num_masks,
         "changed": report.num_changed,
-        **{kind: report.kinds[kind] for kind in _KINDS},
-        "untouched": report.num_untouched,
-        "missing": report.num_missing,
-        "matched_by": dict(sorted(report.matched.items())),
         "trajectories": report.num_trajectories,
         "checked": len(report.checked),
-        "problems": [{"where": one.where, "reason": one.reason} for one in report.problems],
+        **_matching(report),
         "failed": [{"object_id": one.sample_id, "image": one.image, "reason": one.reason} for one in report.failures],
     }
 

@@ -56,5 +56,8 @@ def _tell(row: Preset, machine: Machine) -> None:
     policy = "--policy-weights" if row.policy_weights is None else row.policy_weights.words()
     tool = "--tool-weights" if row.tool_weights is None else row.tool_weights.words()
     say(f"    weights: {policy}; {tool}")
+    for own in (row.policy_weights, row.tool_weights):
+        if own is not None and (why := own.why_not_pinned()):
+            say(f"    not pinned: {why}")
     if row.gigabytes:
         say(f"    needs about {row.gigabytes:.0f} GB: {machine.fit(row.gigabytes)}")

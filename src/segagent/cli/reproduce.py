@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,19 @@ def _group() -> None:
     """Repeat the paper's experiments."""
 
 
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="The folder; an existing one is resumed.")]
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="A few scenes and training steps: shows that it works, proves nothing.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Draws the scenes; the first training's seed.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Processes for playing episodes.")]
+
+
+def _number(what: str, default: int) -> Any:
+    """An option for one of the experiment's sizes, named as the parameter is; the experiment has the default."""
+    return typer.Option(min=1, help=f"{what} [default: {default}]", show_default=False)
+
+
 @reproduce.command(
     "miniature",
     cls=HelpfulCommand,
@@ -39,20 +53,13 @@ def _group() -> None:
 @reporting_errors
 def miniature(
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder; an existing one is resumed.")],
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A few scenes and training steps: shows that it works, proves nothing.")
-    ] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the scenes; the first training's seed.")] = 0,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Repeat the trainings with so many seeds.")] = 1,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes for playing episodes.")] = 2,
-    train_scenes: Annotated[
-        int | None, typer.Option("--train-scenes", min=1, help="Training scenes. [default: 500]", show_default=False)
-    ] = None,
-    test_scenes: Annotated[
-        int | None,
-        typer.Option("--test-scenes", min=1, help="Test scenes per split. [default: 100]", show_default=False),
-    ] = None,
+    out: OutOption,
+    quick: QuickOption = False,
+    seed: SeedOption = 0,
+    seeds: Annotated[int | None, _number("Repeat the trainings with so many seeds.", 1)] = None,
+    workers: WorkersOption = 2,
+    train_scenes: Annotated[int | None, _number("Training scenes.", 500)] = None,
+    test_scenes: Annotated[int | None, _number("Test scenes per split.", 100)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Repeat the paper's tables and figures with the embedded models on generated scenes.
@@ -60,34 +67,12 @@ def miniature(
     Writes OUT/miniature.md, OUT/results.json and OUT/plots. A run that was stopped, even killed, goes on where it
     stopped when started again.
     """
-    from functools import partial
-
     from segagent.reproduce.config import MiniConfig, quick_config
     from segagent.reproduce.run import reproduce_miniature
 
-    sizes = {"train_scenes": train_scenes, "test_scenes": test_scenes}
-    given: dict[str, Any] = {name: number for name, number in sizes.items() if number is not None}
-    config = (quick_config if quick else MiniConfig)(seed=seed, seeds=seeds, **given)
-    options = [
-        *(["--quick"] if quick else []),
-        f"--seed {seed}",
-        f"--seeds {seeds}",
-        *(f"--{name.replace('_', '-')} {number}" for name, number in given.items()),
-    ]
-    with told_where(out):
-        results = reproduce_miniature(
-            out,
-            config,
-            workers=workers,
-            watch=partial(_watch, quiet=as_json),
-            command=f"segagent reproduce miniature -o OUT {' '.join(options)}",
-        )
-    if as_json:
-        print_object(results)
-        return
-    for one in results["findings"]:
-        say(f"{one['verdict']:20} {one['claim']}: {one['ours']}")
-    say(f"page: {one_line(str(out / 'miniature.md'))}")
+    given = _given(seed=seed, seeds=seeds or 1, train_scenes=train_scenes, test_scenes=test_scenes)
+    config = (quick_config if quick else MiniConfig)(**given)
+    _carry_out("miniature", partial(reproduce_miniature, out, config), out, given, quick, workers, as_json=as_json)
 
 
 @reproduce.command(
@@ -98,43 +83,19 @@ def miniature(
 @reporting_errors
 def gains(
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder; an existing one is resumed.")],
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A few scenes and training steps: shows that it works, proves nothing.")
-    ] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the scenes; the first training's seed.")] = 0,
-    seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="So many trainings. [default: 3]", show_default=False)
-    ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes for playing episodes.")] = 1,
-    d_0_scenes: Annotated[
-        int | None, typer.Option("--d-0-scenes", min=1, help="Simple scenes of D_0. [default: 150]", show_default=False)
-    ] = None,
-    hard_scenes: Annotated[
-        int | None,
-        typer.Option("--hard-scenes", min=1, help="Hard training scenes. [default: 150]", show_default=False),
-    ] = None,
-    test_scenes: Annotated[
-        int | None,
-        typer.Option("--test-scenes", min=1, help="Test scenes per split. [default: 300]", show_default=False),
-    ] = None,
-    max_steps: Annotated[
-        int | None, typer.Option("--max-steps", min=1, help="T. [default: 4]", show_default=False)
-    ] = None,
-    sft_steps: Annotated[
-        int | None,
-        typer.Option("--sft-steps", min=1, help="Optimizer steps of SFT. [default: 300]", show_default=False),
-    ] = None,
-    star_steps: Annotated[
-        int | None,
-        typer.Option("--star-steps", min=1, help="Of StaR+ and its controls. [default: 250]", show_default=False),
-    ] = None,
-    prm_steps: Annotated[
-        int | None, typer.Option("--prm-steps", min=1, help="Of each PRM. [default: 400]", show_default=False)
-    ] = None,
-    updates: Annotated[
-        int | None, typer.Option("--updates", min=1, help="Of GRPO. [default: 20]", show_default=False)
-    ] = None,
+    out: OutOption,
+    quick: QuickOption = False,
+    seed: SeedOption = 0,
+    seeds: Annotated[int | None, _number("So many trainings.", 3)] = None,
+    workers: WorkersOption = 1,
+    d_0_scenes: Annotated[int | None, _number("Simple scenes of D_0.", 150)] = None,
+    hard_scenes: Annotated[int | None, _number("Hard training scenes.", 150)] = None,
+    test_scenes: Annotated[int | None, _number("Test scenes per split.", 300)] = None,
+    max_steps: Annotated[int | None, _number("T.", 4)] = None,
+    sft_steps: Annotated[int | None, _number("Optimizer steps of SFT.", 300)] = None,
+    star_steps: Annotated[int | None, _number("Of StaR+ and its controls.", 250)] = None,
+    prm_steps: Annotated[int | None, _number("Of each PRM.", 400)] = None,
+    updates: Annotated[int | None, _number("Of GRPO.", 20)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Self-training, process reward model, search and GRPO where the test scenes are harder than D_0.
@@ -142,43 +103,36 @@ def gains(
     Writes OUT/gains.md and OUT/results.json, with the bounds that the true IoU gives beside each figure. A run that was
     stopped, even killed, goes on where it stopped when started again.
     """
-    from functools import partial
-
     from segagent.reproduce.gains.config import GainsConfig, quick_gains
     from segagent.reproduce.gains.run import reproduce_gains
 
-    sizes = {
-        "seeds": seeds,
-        "d_0_scenes": d_0_scenes,
-        "hard_scenes": hard_scenes,
-        "test_scenes": test_scenes,
-        "max_steps": max_steps,
-        "sft_steps": sft_steps,
-        "star_steps": star_steps,
-        "prm_steps": prm_steps,
-        "updates": updates,
-    }
-    given: dict[str, Any] = {name: number for name, number in sizes.items() if number is not None}
-    config = (quick_gains if quick else GainsConfig)(seed=seed, **given)
-    options = [
-        *(["--quick"] if quick else []),
-        f"--seed {seed}",
-        *(f"--{name.replace('_', '-')} {number}" for name, number in given.items()),
-    ]
+    given = _given(
+        seed=seed, seeds=seeds, d_0_scenes=d_0_scenes, hard_scenes=hard_scenes, test_scenes=test_scenes,
+        max_steps=max_steps, sft_steps=sft_steps, star_steps=star_steps, prm_steps=prm_steps, updates=updates,
+    )  # fmt: skip
+    config = (quick_gains if quick else GainsConfig)(**given)
+    _carry_out("gains", partial(reproduce_gains, out, config), out, given, quick, workers, as_json=as_json)
+
+
+def _given(**sizes: int | None) -> dict[str, Any]:
+    return {name: number for name, number in sizes.items() if number is not None}
+
+
+def _carry_out(
+    name: str, run: Callable[..., dict[str, Any]], out: Path, given: dict[str, Any], quick: bool, workers: int,
+    *, as_json: bool,
+) -> None:  # fmt: skip
+    """Run an experiment with progress, and say what it found."""
+    options = ["--quick"] * quick + [f"--{name.replace('_', '-')} {number}" for name, number in given.items()]
+    command = f"segagent reproduce {name} -o OUT {' '.join(options)}"
     with told_where(out):
-        results = reproduce_gains(
-            out,
-            config,
-            workers=workers,
-            watch=partial(_watch, quiet=as_json),
-            command=f"segagent reproduce gains -o OUT {' '.join(options)}",
-        )
+        results = run(workers=workers, watch=partial(_watch, quiet=as_json), command=command)
     if as_json:
         print_object(results)
         return
     for one in results["findings"]:
         say(f"{one['verdict']:20} {one['claim']}: {one['ours']}")
-    say(f"page: {one_line(str(out / 'gains.md'))}")
+    say(f"page: {one_line(str(out / f'{name}.md'))}")
 
 
 def _watch(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
+from segagent.cli.accepting import AcceptOptions, tell_decision
 from segagent.cli.common import OnlyOption, chosen_run
 from segagent.cli.console import (
     EXIT_SOME_FAILED,
@@ -28,6 +28,7 @@ _MAX_LISTED = 20
 
 @reporting_errors
 @takes(ServingOptions)
+@takes(AcceptOptions)
 def review(
     run: RunArgument,
     *,
@@ -43,9 +44,7 @@ def review(
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which objects --sample draws.")] = 0,
     only: OnlyOption = None,
-    accept: AcceptOption = None,
-    accept_iou: AcceptIouOption = 0.9,
-    calibrate: CalibrateOption = None,
+    accepting: AcceptOptions,
     data: Annotated[
         str | None,
         typer.Option(
@@ -67,10 +66,7 @@ def review(
     """
     from segagent.annotation.batch import open_run
     from segagent.annotation.review import write_review
-    from segagent.core import InputError
 
-    if accept is None and calibrate is not None:
-        raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
     opened = chosen_run(open_run(run), only)
     if serve:
         serving.serve(opened, data=data)
@@ -83,10 +79,10 @@ def review(
             most=most,
             sample=sample,
             seed=seed,
-            accept=accept,
-            accept_iou=accept_iou,
+            accept=accepting.accept,
+            accept_iou=accepting.accept_iou,
             data=data,
-            checked=calibrate,
+            checked=accepting.calibrate,
             guidelines=serving.rules(opened),
             watch=lambda what, done, total: update(what, done, total, ""),
         )

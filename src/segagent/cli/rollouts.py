@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segagent.cli.common import CrowdsOption, JsonOption, open_data
+from segagent.cli.common import CrowdsOption, JsonOption, ToolOption, open_data
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, phases, print_object, reporting_errors, say
 from segagent.cli.options import takes
 from segagent.cli.running import RunOptions, tell_failures, tell_stopped, told_where
@@ -27,7 +27,7 @@ def rollouts(
     *,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder; an existing one is resumed.")],
     crowds: CrowdsOption = False,
-    tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
+    tool: ToolOption = "embedded",
     max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="T: steps of an episode.")] = 11,
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 plays greedily.")] = 0.0,
     starts: Annotated[
@@ -90,7 +90,8 @@ def rollouts(
         )
     else:
         tell_failures([(one.sample_id, one.reason) for _, one in made.failures], "sample", "--json lists all")
-        say(f"{played} episodes in {one_line(str(out))}; learn from them with: segagent train star MODEL --rollouts")
+        told = one_line(str(out))
+        say(f"{played} episodes in {told}; learn from them with: segagent train star MODEL --rollouts {told} -o NEW")
     tell_stopped(made.stopped)
     if made.failures or made.stopped:
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segagent.cli.accepting import AcceptIouOption, AcceptOption, CalibrateOption, tell_decision
+from segagent.cli.accepting import AcceptOptions, tell_decision
 from segagent.cli.common import JsonOption, OnlyOption, chosen_run
 from segagent.cli.console import one_line, print_object, reporting_errors, say, warn
 from segagent.cli.options import takes
@@ -20,24 +20,20 @@ RunArgument = Annotated[
 
 
 @reporting_errors
+@takes(AcceptOptions)
 def summary(
     run: RunArgument,
     *,
     only: OnlyOption = None,
-    accept: AcceptOption = None,
-    accept_iou: AcceptIouOption = 0.9,
-    calibrate: CalibrateOption = None,
+    accepting: AcceptOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a run holds; with --accept, which masks can be taken as they are and how many a person must see."""
-    from segagent.annotation.batch import decide, open_run, summarise_run
-    from segagent.core import InputError
+    from segagent.annotation.batch import open_run, summarise_run
 
-    if accept is None and calibrate is not None:
-        raise InputError("--calibrate goes with --accept: it changes which masks are accepted")
     opened = chosen_run(open_run(run), only)
     found = summarise_run(opened)
-    decision = None if accept is None else decide(opened, accept, accept_iou, calibrate)
+    decision = accepting.decide(opened)
     accepted = 0 if decision is None else len(decision.accepted)
     cost = {name: round(value / accepted, 4) for name, value in found["cost"].items()} if accepted else None
     if as_json:

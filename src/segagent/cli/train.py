@@ -123,6 +123,10 @@ def train_policy_command(
     grounding_only: Annotated[
         bool, typer.Option("--grounding-only", help="Train what sentences mean alone, on the weights of --from.")
     ] = False,
+    nouns_only: Annotated[
+        bool,
+        typer.Option("--nouns-only", help="Add ImageNet's nouns alone, of --encoder, to the weights of --from."),
+    ] = False,
     prm_only: Annotated[
         bool, typer.Option("--prm-only", help="Train the process reward model alone, on the weights of --from.")
     ] = False,
@@ -141,6 +145,9 @@ def train_policy_command(
         raise InputError("--perception-only and --grounding-only keep parts of trained weights; say which with --from")
     if expressions is not None and not photographs:
         raise InputError("--expressions are about the photographs of a folder; give it with --photographs")
+    others_only = perception_only or grounding_only or prm_only
+    if nouns_only and (start is None or not photographs or encoder is None or others_only):
+        raise InputError("--nouns-only needs --from, --photographs and published weights as --encoder, and goes alone")
     if prm_only and (start is None or not photographs or perception_only or grounding_only):
         raise InputError("--prm-only needs --from and --photographs, and goes with no other part alone")
     config = PolicyTraining(
@@ -156,6 +163,7 @@ def train_policy_command(
         start=start,
         perception_only=perception_only or grounding_only,
         grounding_only=grounding_only,
+        nouns_only=nouns_only,
         prm_only=prm_only,
     )
     with stages(quiet=as_json) as report:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segagent.cli.common import CrowdsOption, JsonOption, TextTemplateOption, open_data
+from segagent.cli.common import CrowdsOption, JsonOption, TextTemplateOption, ToolOption, open_data
 from segagent.cli.console import EXIT_SOME_FAILED, one_line, print_object, reporting_errors, say
 from segagent.cli.options import takes
 from segagent.cli.running import RunOptions, tell_failures, tell_stopped, watching
@@ -36,7 +36,7 @@ def trajectories(
     ],
     text_template: TextTemplateOption = None,
     crowds: CrowdsOption = False,
-    tool: Annotated[str, typer.Option("--tool", help="What turns clicks into masks.")] = "embedded",
+    tool: ToolOption = "embedded",
     max_steps: Annotated[int, typer.Option("--max-steps", min=1, help="At most so many clicks.")] = 11,
     tau_stop: Annotated[float, typer.Option("--tau-stop", help="Stop once the IoU reaches this.")] = 0.95,
     tau_diff: Annotated[

@@ -39,6 +39,8 @@ def decode_text(content: bytes, where: str | Path, fallback: str | None = None) 
     default none is guessed, for each of them would give letters, and most the wrong ones. Raises ``InputError`` that
     begins with ``where`` and names the line that is no such text.
     """
+    if content.startswith(b"PK\x03\x04"):
+        raise InputError(f"{where}: a zip archive; unpack it, and give the file or folder that is in it")
     encoding = json.detect_encoding(content)
     try:
         return content.decode(encoding)

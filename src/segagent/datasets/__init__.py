@@ -28,6 +28,7 @@ from segagent.datasets.refer import KINDS, open_refer
 from segagent.datasets.sample import Dataset, Sample, SampleGroup
 from segagent.datasets.spec_options import refuse_untaken
 from segagent.datasets.voc import open_sbd, open_voc
+from segagent.datasets.yolo import open_yolo
 
 __all__ = [
     "BrokenSample",
@@ -57,6 +58,7 @@ _SCHEMES: dict[str, Callable[..., Dataset]] = {
     "grabcut": open_interactive,
     "berkeley": open_interactive,
     "davis": open_davis,
+    "yolo": open_yolo,
     "parquet": ParquetDataset,
     "prompts": open_prompts,
     "published": open_published,
@@ -79,7 +81,16 @@ _IN_A_FOLDER: dict[str, Callable[[Path], Dataset]] = {
     "manifest.jsonl": StreamedFolder,
     "instances.json": CocoDataset,
 }
-"""What a folder holds, the first one found deciding, and how it is opened."""
+"""What a folder holds, the first one found deciding, and how it is opened; where none of them is, see ``_is_yolo``."""
+
+
+def _is_yolo(path: Path) -> bool:
+    if path.name == "data.yaml":
+        return path.is_file()
+    return (path / "data.yaml").is_file() and not any((path / name).is_file() for name in _IN_A_FOLDER)
+
+
+_OTHERS = "docs/datasets.md lists what is read, and how other programs' files (CVAT, Label Studio, LabelMe ...) come in"
 
 
 def open_dataset(
@@ -101,6 +112,7 @@ def open_dataset(
     - ``voc:ROOT``, ``sbd:ROOT``: :func:`open_voc`, :func:`open_sbd`, with ``split=train|val``, ``text=``
     - ``grabcut:ROOT``, ``berkeley:ROOT``: :func:`open_interactive`, with ``text=``
     - ``davis:ROOT``: :func:`open_davis`, with ``by=2016|2017``, ``split=``, ``text=``
+    - ``yolo:PATH``, a ``data.yaml`` or a folder with one: :func:`open_yolo`, with ``split=train|val|test``, ``text=``
     - ``parquet:FILE_OR_FOLDER``: :class:`ParquetDataset`; ``image=``, ``mask=``, ``text=`` name the columns
     - ``prompts:FILE``: :func:`open_prompts`, a CSV of images and sentences without masks, with ``images=``
     - ``published:FILE``: :func:`open_published`, a trajectory file of the published project, with ``images=``
@@ -134,6 +146,8 @@ def _opened(spec: str, text_template: str | None, *, crowds: bool) -> Dataset:
     if "\0" in spec or not spec:
         raise InputError(f"{spec!r:.80}: not a data set")
     path = Path(spec)
+    if _is_yolo(path):
+        return _opened(f"yolo:{path}", text_template, crowds=crowds)
     if beside:
         file = path / "instances.json" if path.is_dir() and not _manifest_in(path) else path
         if file.suffix.lower() != ".json" or file.name == "manifest.json" or not file.is_file():
@@ -146,8 +160,12 @@ def _opened(spec: str, text_template: str | None, *, crowds: bool) -> Dataset:
         by_name: Callable[[Path], Dataset] | None = (
             StreamedFolder if path.suffix == ".jsonl" else _IN_A_FOLDER.get(path.name)
         )
+        if path.suffix.lower() == ".zip":
+            raise InputError(f"{path}: a zip archive; unpack it, and give the file or folder that is in it")
         if by_name is None and path.suffix.lower() != ".json":
-            raise InputError(f"{path}: expected a folder, a .json file with COCO annotations, or scheme:PATH")
+            raise InputError(
+                f"{path}: expected a folder, a .json file with COCO annotations, or scheme:PATH; {_OTHERS}"
+            )
         return by_name(path) if by_name is not None else CocoDataset(path)
     for name, open_file in _IN_A_FOLDER.items():
         if (path / name).is_file():
@@ -158,4 +176,4 @@ def _opened(spec: str, text_template: str | None, *, crowds: bool) -> Dataset:
             f"scheme:PATH with a scheme out of {', '.join((*_SCHEMES, *DATA.installed()))}, or "
             "python:MODULE:FACTORY"
         )
-    raise InputError(f"{path}: holds neither of {' and '.join(_IN_A_FOLDER)}; see docs/datasets.md for schemes")
+    raise InputError(f"{path}: holds none of {', '.join(_IN_A_FOLDER)}, data.yaml; {_OTHERS}")

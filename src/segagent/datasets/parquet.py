@@ -187,7 +187,8 @@ def _values(file: Path, group: int, column: str, count: int) -> list[Any]:
     return values
 
 
-def _opened(file: Path) -> Any:
+def arrow() -> tuple[Any, Any]:
+    """``pyarrow`` and ``pyarrow.parquet``. Raises ``MissingExtraError`` where they are not installed."""
     try:
         import pyarrow
         from pyarrow import parquet
@@ -195,6 +196,11 @@ def _opened(file: Path) -> Any:
         raise MissingExtraError(
             "parquet files need pyarrow; install it with: pip install 'segagent[parquet]'"
         ) from error
+    return pyarrow, parquet
+
+
+def _opened(file: Path) -> Any:
+    pyarrow, parquet = arrow()
     try:
         return parquet.ParquetFile(file)
     except (pyarrow.ArrowException, OSError, ValueError) as error:

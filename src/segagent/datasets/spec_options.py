@@ -18,7 +18,7 @@ _BESIDE = {
     "text": (
         "the text template",
         "the sentences of {} are its own",
-        ("coco", "lvis", "voc", "sbd", "grabcut", "berkeley", "davis"),
+        ("coco", "lvis", "voc", "sbd", "grabcut", "berkeley", "davis", "yolo"),
     ),
     "crowds": ("--crowds", "nothing in {} is left out as a crowd", ("coco", "lvis")),
 }

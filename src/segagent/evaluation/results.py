@@ -119,6 +119,14 @@ def read_samples(run: EvaluationRun) -> Iterator[tuple[int, dict[str, Any]]]:
             yield from ((unit, record) for record in records)
 
 
+def judged_samples(run: EvaluationRun) -> Iterator[MeasuredSample]:
+    """The run's trajectories, in the order that ``Found.index`` counts. Raises ``InputError`` for a damaged record."""
+    for _, record in read_samples(run):
+        sample = judged_of(record)
+        if sample is not None:
+            yield sample
+
+
 def judged_of(record: dict[str, Any]) -> MeasuredSample | None:
     """The stored sample, None for a record of something else. Raises ``InputError`` naming a damaged one."""
     if record.get("schema") != SCHEMA:

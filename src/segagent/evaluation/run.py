@@ -17,13 +17,14 @@ from segagent.environment.seeds import episode_seed
 from segagent.evaluation.protocols import EvaluationConfig, play
 from segagent.evaluation.results import measure_run, open_runs, write_results
 from segagent.evaluation.selection import Selection
+from segagent.imaging.writing import made_folder
 from segagent.policies import require_predicted_iou
 from segagent.runs.fingerprint import known_answers
 from segagent.runs.journal import last_unit
 from segagent.runs.models import MakeModels, Models, unchanged
 from segagent.runs.playing import Asked, ImageResult, ImageTask, Playing, Prepared, play_images
 from segagent.runs.progress import Progress, Watch
-from segagent.runs.run import Plan, carry_out, made_folder
+from segagent.runs.run import Plan, carry_out
 from segagent.runs.session import How, Session
 from segagent.runs.stored import EMPTY_SCHEMA, SKIPPED_SCHEMA, TRAJECTORIES_FILE, retried_files
 from segagent.runs.summary import SUMMARY_FILE

@@ -39,12 +39,15 @@ from PIL import UnidentifiedImageError
 
 from segagent.core import BoolMask, Image, InputError, frozen_mask
 from segagent.imaging.sixteen_bits import DEEP, eight_bit, is_deep, is_dim, stretch
+from segagent.imaging.spelling import spelled_otherwise
 
 DEFAULT_MAX_PIXELS = 64_000_000
 """Pictures with more pixels than this are refused before decoding (64 megapixels; about 200 MB as RGB)."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 _ORIENTATION_TAG = 0x0112
+_LABELS = 24
+"""A label image has at most so many labels, and each at least so many pixels on average."""
 _DECODING_ERRORS = (
     OSError,
     RuntimeError,
@@ -101,7 +104,8 @@ def load_mask(
     - Transparent pixels are outside (the picture is laid on black).
 
     Raises ``InputError`` as :func:`load_image` does, for a mask of another size (naming both), and for a mask that has
-    values but none that counts as object, which would otherwise pass silently for an empty one.
+    values but none that counts as object, which would otherwise pass silently for an empty one, or of which more would
+    be lost than taken (a label image whose 255 marks void pixels).
     """
     values, _ = _mask_values(Path(path), height, width, max_pixels, content)
     if values.dtype == np.bool_:
@@ -123,7 +127,12 @@ def load_mask_with_ignore(
     if mode == "L":
         ignore = values == ignore_value
         if ignore.any():
-            return frozen_mask((values > 127) & ~ignore), frozen_mask(ignore)
+            if not values[~ignore].any():
+                raise InputError(
+                    f"mask {path}: no pixel counts as object, for {ignore_value} marks undecided ones; "
+                    "write the object as 255 and the rest as 0"
+                )
+            return frozen_mask(_selected(np.where(ignore, 0, values), Path(path))), frozen_mask(ignore)
     return frozen_mask(_selected(values, Path(path))), None
 
 
@@ -137,7 +146,18 @@ def _selected(values: npt.NDArray[Any], path: Path) -> BoolMask:
             f"mask {path}: no pixel counts as object (brightest value {brightest}, object pixels exceed 127); "
             "write the object as 255 and the rest as 0"
         )
-    return values > 127
+    chosen = values > 127
+    dim = values[(values > 0) & ~chosen]
+    if dim.size > np.count_nonzero(chosen):
+        labels = np.unique(dim)
+        # Soft edges have many greys of few pixels each; labels are few and have many.
+        if dim.size >= _LABELS * labels.size and labels.size <= _LABELS:
+            raise InputError(
+                f"mask {path}: seems to be a label image ({', '.join(map(str, labels[:8]))} cover {dim.size} pixels; "
+                f"object pixels exceed 127 and are only {np.count_nonzero(chosen)}); write the object as 255 and the "
+                "rest as 0"
+            )
+    return chosen
 
 
 def _mask_values(
@@ -269,7 +289,11 @@ def _require_regular_file(path: Path, what: str) -> None:
     try:
         status = path.stat()
     except FileNotFoundError as error:
-        raise InputError(f"{what} {path}: no such file; check the path") from error
+        twin = spelled_otherwise(path)
+        told = (
+            "check the path" if twin is None else f"{str(twin)!r} is there: write its name as it is, capitals included"
+        )
+        raise InputError(f"{what} {path}: no such file; {told}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{what} {str(path)[:200]!r}: cannot be opened ({reason}); check the path") from error

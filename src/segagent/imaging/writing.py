@@ -35,6 +35,16 @@ def encode_png(array: Pixels | BoolMask) -> bytes:
     return buffer.getvalue()
 
 
+def made_folder(path: str | Path) -> Path:
+    """``path`` as a folder, made where it is missing. Raises ``InputError``."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
+    return folder
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a whole file or nothing. Raises ``InputError`` if it cannot be written (folder missing, disk full)."""
     with whole_file(path) as file:

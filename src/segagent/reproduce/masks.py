@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,15 +50,8 @@ class MaskPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """What decides the records."""
-        return {
-            "what": "miniature masks",
-            "policy": self.policy,
-            "dataset": self.dataset,
-            "tool": self.tool,
-            "draws": self.draws,
-            "seed": self.seed,
-            "weights": weights_digest(self.policy),
-        }
+        settings = {name: value for name, value in asdict(self).items() if name != "name"}
+        return {"what": "miniature masks", **settings, "weights": weights_digest(self.policy)}
 
 
 def judge_masks(plan: MaskPlan, path: Path, ask: Ask, watch: Watch) -> list[JudgedMask]:

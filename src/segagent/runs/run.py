@@ -237,13 +237,3 @@ def _batches(tasks: Iterable[ImageTask], size: int) -> Iterator[list[ImageTask]]
     iterator = iter(tasks)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-def made_folder(path: str | Path) -> Path:
-    """``path`` as a folder, made where it is missing. Raises ``InputError``."""
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
-    return folder

@@ -155,9 +155,43 @@ def from_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
+class PublishedHead(NamedTuple):
+    """What comes after the encoder in the published classifier: ``widen`` (1280, 320) and its bias, then ReLU6 and the
+    mean over the picture, then ``name`` (1000, 1280) and its bias.
+    """
+
+    widen: Tensor
+    widen_bias: Tensor
+    name: Tensor
+    name_bias: Tensor
+
+
+def read_published_head(path: Path) -> PublishedHead:
+    """The classifier of the file of published weights (``.pth``), normalisation folded in. Raises ``WeightsError``."""
+    weights = _published(path)
+    try:
+        scale = weights["_bn1.weight"] / (weights["_bn1.running_var"] + 1e-3).sqrt()
+        return PublishedHead(
+            weights["_conv_head.weight"][:, :, 0, 0] * scale[:, None],
+            weights["_bn1.bias"] - weights["_bn1.running_mean"] * scale,
+            weights["_fc.weight"],
+            weights["_fc.bias"],
+        )
+    except KeyError as error:
+        raise WeightsError(f"{path}: no classifier of EfficientNet-Lite0 ({error})") from error
+
+
 def read_published(path: Path) -> dict[str, Tensor]:
     """An :class:`Encoder`'s state dict from the file of published weights (``.pth``). Raises ``WeightsError``."""
     try:
-        return from_published(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        return from_published(_published(path))
+    except KeyError as error:
+        raise WeightsError(f"{path}: not the published weights of EfficientNet-Lite0 ({error})") from error
+
+
+def _published(path: Path) -> Mapping[str, Tensor]:
+    try:
+        weights: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return weights
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise WeightsError(f"{path}: not the published weights of EfficientNet-Lite0 ({error})") from error

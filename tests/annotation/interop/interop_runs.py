@@ -1,13 +1,13 @@
 """Runs made by a policy and a tool without models, over small data sets that tests know."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image as PillowImage
 
+from cheap_models import Saying
 from segagent.annotation.batch import Job, Models, Run, RunConfig, open_run, run_job
 from segagent.core import BoolMask, Click, Finish, Observation, Proposal
 from segagent.datasets import open_dataset
@@ -19,27 +19,16 @@ from segagent.tools.fake import DiscTool
 HEIGHT, WIDTH = 24, 32
 
 
-class AreaPolicy:
+class AreaPolicy(Saying):
     """Clicks the middle and predicts an IoU that grows with the mask; an object called "ghost" is nowhere."""
 
     name = "area"
 
-    def propose(
-        self,
-        observations: Sequence[Observation],
-        num_proposals: int = 1,
-        *,
-        temperature: float = 0.0,
-        seeds: Sequence[int] | None = None,
-    ) -> list[list[Proposal]]:
-        replies = []
-        for one in observations:
-            height, width = one.mask.shape
-            share = 0.01 if "ghost" in one.text else min(0.3 + 4 * float(one.mask.mean()), 0.97)
-            click = Click(width // 2, height // 2, positive=True)
-            action = Finish() if one.mask[click.y, click.x] else click
-            replies.append([Proposal(action, share, 0.0, "")] * num_proposals)
-        return replies
+    def says(self, look: Observation, seed: int) -> Proposal:
+        height, width = look.mask.shape
+        share = 0.01 if "ghost" in look.text else min(0.3 + 4 * float(look.mask.mean()), 0.97)
+        click = Click(width // 2, height // 2, positive=True)
+        return Proposal(Finish() if look.mask[click.y, click.x] else click, share, 0.0, "")
 
 
 def make_models() -> Models:

@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from interop_runs import HEIGHT, WIDTH, folder_data_set, make_run
+from interop_runs import HEIGHT, WIDTH, make_run
 
 from segagent.annotation.batch import Run
 from segagent.annotation.interop import WRITERS, ExportOptions, export_run
@@ -34,12 +34,6 @@ NAMES = {
     "masks": "m",
     "parquet": "p.parquet",
 }
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("run")
-    return make_run(folder_data_set(folder / "data"), folder / "run", "annotate")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interop_runs import HEIGHT, WIDTH, disc, folder_data_set, make_run, source_file
+from interop_runs import HEIGHT, WIDTH, disc, make_run, source_file
 
 from segagent.annotation.batch import Run
 from segagent.annotation.interop import ExportOptions, ImportOptions, export_run, import_corrections
@@ -21,12 +21,6 @@ from segagent.tools.fake import DiscTool
 
 RIGHT = disc(9, 11, 6)
 OTHER = disc(20, 10, 4)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("run")
-    return make_run(folder_data_set(folder / "data"), folder / "run", "annotate")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from segagent.annotation.batch.checked import read_checked
 from segagent.annotation.interop import ExportOptions, ImportOptions, ImportReport, export_run, import_corrections
 from segagent.annotation.interop.brush_rle import encode_brush
 from segagent.annotation.interop.cvat import mask_runs
+from segagent.annotation.interop.recording import record_corrections
 from segagent.cli.main import main
 from segagent.core import InputError, decode_rle, encode_rle
 from segagent.datasets import FolderDataset
@@ -249,6 +250,22 @@ def test_two_sheets_of_one_picture(run: Run, tmp_path: Path) -> None:
     assert report.num_missing == 2
 
 
+def test_a_coco_file_may_list_a_picture_twice(tmp_path: Path) -> None:
+    data = json.loads(source_file(tmp_path).read_text())
+    data["images"].append({**data["images"][1], "id": 9, "file_name": "./b.png"})
+    data["annotations"][3]["image_id"] = 9
+    (tmp_path / "coco.json").write_text(json.dumps(data))
+    run = make_run(tmp_path / "coco.json", tmp_path / "run", "audit")
+    export_run(run, "coco", tmp_path / "x.json")
+    edited = json.loads((tmp_path / "x.json").read_text())
+    for one, mask in ((edited["annotations"][2], disc(16, 12, 6)), (edited["annotations"][3], NEW)):
+        one["segmentation"] = dict(encode_rle(mask))
+    (tmp_path / "x.json").write_text(json.dumps(edited))
+    result = record_corrections(run, tmp_path / "x.json")
+    assert [(one.kind, one.object_id) for one in result.events] == [("corrected", "7"), ("corrected", "8")]
+    assert result.problems == []
+
+
 def test_new_objects_on_pictures_without_any_and_on_unknown_ones(tmp_path: Path) -> None:
     source = source_file(tmp_path)
     run = make_run(source, tmp_path / "run", "audit")
@@ -339,3 +356,22 @@ def test_an_annotation_without_a_mask_removes_nothing(tmp_path: Path, segmentati
     assert "has no segmentation" in report.problems[0].reason
     found = read_checked(tmp_path / "x.json", run)
     assert (set(found.checks), found.open, found.unknown) == ({"5", "7"}, 1, ())
+
+
+@pytest.mark.parametrize("job", ["audit", "annotate"])
+def test_masks_that_were_empty_when_exported_are_not_rubbed_out(tmp_path: Path, job: Any) -> None:
+    data = json.loads(source_file(tmp_path).read_text())
+    no_pixel = [[5, 5, 5, 5, 5, 5]], dict(encode_rle(np.zeros((HEIGHT, WIDTH), bool))), [[0.4, 0.4, 0.6, 0.4, 0.6, 0.6]]
+    data["annotations"] += [
+        {"id": 50 + number, "image_id": 2, "category_id": 3, "segmentation": one} for number, one in enumerate(no_pixel)
+    ]
+    (tmp_path / "coco.json").write_text(json.dumps(data))
+    run = make_run(tmp_path / "coco.json", tmp_path / "run", job)
+    export_run(run, "coco", tmp_path / "x.json")
+    edited = json.loads((tmp_path / "x.json").read_text())
+    assert record_corrections(run, tmp_path / "x.json").events == []
+    edited["annotations"][3]["segmentation"] = no_pixel[1]
+    (tmp_path / "x.json").write_text(json.dumps(edited))
+    report = brought(run, tmp_path / "x.json", tmp_path / "out")
+    assert [(one.kind, one.object_id) for one in report.events] == [("removed", "8")]
+    assert [one.object_id for one in record_corrections(run, tmp_path / "x.json").events] == ["8"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interop_runs import HEIGHT, WIDTH, AreaPolicy, folder_data_set, make_run
+from interop_runs import HEIGHT, WIDTH, AreaPolicy
 from PIL import Image as PillowImage
 
 from segagent.annotation.batch import Models, Run
@@ -31,12 +31,6 @@ from segagent.datasets.coco_masks import decode_segmentation
 from segagent.environment import step
 from segagent.search import SearchConfig
 from segagent.tools.fake import DiscTool
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("run")
-    return make_run(folder_data_set(folder / "data"), folder / "run", "annotate")
 
 
 def test_detections(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cheap_models import Saying
 from segagent.annotation.batch import Job, Models, ObjectRecord, Run, RunConfig, open_run, run_job
 from segagent.annotation.batch.folder import COSTS_FILE, JOURNAL_FILE
 from segagent.annotation.people import Event, PeopleLog
@@ -24,23 +25,13 @@ HEIGHT, WIDTH = 12, 16
 CATEGORIES = ("cat", "dog", "a b")
 
 
-class DoubtingPolicy:
+class DoubtingPolicy(Saying):
     """Predicts an IoU that grows with the mask, and doubts everything that is called "dog"."""
 
     name = "doubting"
 
-    def propose(
-        self,
-        observations: Sequence[Observation],
-        num_proposals: int = 1,
-        *,
-        temperature: float = 0.0,
-        seeds: Sequence[int] | None = None,
-    ) -> list[list[Proposal]]:
-        return [
-            [Proposal(Click(1, 1, positive=True), round(float(one.mask.mean()), 2), 0.0, "")] * num_proposals
-            for one in observations
-        ]
+    def says(self, look: Observation, seed: int) -> Proposal:
+        return Proposal(Click(1, 1, positive=True), round(float(look.mask.mean()), 2), 0.0, "")
 
     def doubts(self, image: Image, text: str) -> list[str]:
         return ["has never seen a dog"] if text == "dog" else []

@@ -21,6 +21,7 @@ from segagent.runs.journal import read_journal
 from segagent.runs.models import Models, with_tool_alone
 from segagent.runs.session import Session
 from segagent.tools import make_tool
+from segagent.tools.fake import DiscTool
 
 DATA = "scenes:3:seed=8,split=train,sentences=2,size=96"
 SHORT = StarConfig(max_steps=2, tool="disc")
@@ -140,21 +141,17 @@ def test_a_target_that_is_gone_leaves_its_corrections_out(tmp_path):
     assert reasons.count("its picture or mask cannot be read any more") == 2
 
 
-class Picky:
-    """The tool that draws discs; takes none with a click on the left ``edge`` pixels."""
-
-    name, accepts_box = "disc", True
+class Picky(DiscTool):
+    """Takes none with a click on the left ``edge`` pixels."""
 
     def __init__(self, edge):
-        self._disc, self._edge = make_tool("disc"), edge
-
-    def embed(self, images):
-        return self._disc.embed(images)
+        super().__init__()
+        self._edge = edge
 
     def segment(self, requests):
         if any(click.x < self._edge for request in requests for click in request.prompts):
             raise ToolError("not so far to the left")
-        return self._disc.segment(requests)
+        return super().segment(requests)
 
 
 def test_corrections_that_the_tool_refuses_take_no_others_with_them(tmp_path):

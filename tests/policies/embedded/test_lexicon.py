@@ -62,3 +62,7 @@ def test_the_packaged_table_is_small_and_leads_to_known_words(vocabulary: Vocabu
     lexicon = Lexicon.packaged()
     assert {*lexicon.same.values(), *lexicon.kind.values()} <= set(vocabulary.words)
     assert not {*lexicon.same, *lexicon.kind, *lexicon.real} & set(vocabulary.words)
+
+
+def test_what_people_said_makes_no_misspellings_of_other_words() -> None:
+    assert Vocabulary(("towel",)).unknown_words("the tower") == ["the", "tower"]

@@ -40,6 +40,23 @@ def recipe_file(folder: Path, **changes: object) -> Path:
     return path
 
 
+def killed_and_resumed(command: list[str], out: Path) -> None:
+    """Run ``command``, kill all its processes after the second checkpoint, and run it again to its end."""
+    begun = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    while not (out / "checkpoints" / "checkpoint-2" / "whole").exists():
+        assert begun.poll() is None
+        time.sleep(0.02)
+    # Both workers, then the launcher: they are in sessions of their own.
+    for worker in Path(f"/proc/{begun.pid}/task/{begun.pid}/children").read_text().split():
+        os.kill(int(worker), signal.SIGKILL)
+    begun.kill()
+    begun.wait()
+    assert not (out / "model.safetensors").exists()
+    ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert ended.stdout.count('"policy"') == 1  # One process speaks.
+
+
 @pytest.mark.slow
 def test_star_in_two_processes_killed_and_resumed_is_star_in_one(tmp_path: Path) -> None:
     llava = make_llava(tmp_path / "llava")
@@ -51,21 +68,7 @@ def test_star_in_two_processes_killed_and_resumed_is_star_in_one(tmp_path: Path)
     assert main(["rollouts", "centre", SCENES, "-o", str(played), *PLAY]) == 0
     star = ["train", "star", str(s_0), "--rollouts", str(played), "--recipe", str(recipe), "--json"]
     assert main([*star, "-o", str(tmp_path / "one")]) == 0
-    command = [*TORCHRUN, *star, "-o", str(tmp_path / "two")]
-    begun = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    checkpoint = tmp_path / "two" / "checkpoints" / "checkpoint-2" / "whole"
-    while not checkpoint.exists():
-        assert begun.poll() is None
-        time.sleep(0.02)
-    # Both workers, then the launcher: they are in sessions of their own.
-    for worker in Path(f"/proc/{begun.pid}/task/{begun.pid}/children").read_text().split():
-        os.kill(int(worker), signal.SIGKILL)
-    begun.kill()
-    begun.wait()
-    assert not (tmp_path / "two" / "model.safetensors").exists()
-    ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False)
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    assert ended.stdout.count('"policy"') == 1  # One process speaks.
+    killed_and_resumed([*TORCHRUN, *star, "-o", str(tmp_path / "two")], tmp_path / "two")
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     before = load_file(s_0 / "model.safetensors")
     assert max(float((one[key] - before[key]).abs().max()) for key in one) > 1e-4
@@ -91,6 +94,35 @@ def test_weights_spread_over_two_processes_learn_the_same(tmp_path: Path) -> Non
         assert one["spread"] == one["all"]
         assert 0.4 < one["here"] / one["all"] < 0.6
     assert sorted(one["read"] for one in told) == [0, 1]  # The other one is handed its part.
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("alone", "both"))
+    assert one.keys() == two.keys()
+    for key, value in two.items():
+        torch.testing.assert_close(value, one[key], rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [2, 3])
+def test_deepspeed_killed_and_resumed_learns_the_same(
+    stage: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What DeepSpeed compiles for CPUs must have been compiled once before; see docs/train.md."""
+    pytest.importorskip("deepspeed")
+    llava, traj, settings = make_llava(tmp_path / "llava"), tmp_path / "traj.jsonl", tmp_path / "deepspeed.json"
+    names = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
+    settings.write_text(json.dumps({"zero_optimization": {"stage": stage}} | dict.fromkeys(names, "auto")))
+    assert main(["trajectories", SCENES, "-o", str(traj), *PLAY]) == 0
+    recipe = recipe_file(tmp_path)
+    start = f"hf:{llava}?device=cpu"
+    alone = train_sft(start, [traj], tmp_path / "alone", load_recipe(str(recipe)))
+    sft = ["train", "sft", str(traj), "--policy", start, "--recipe", str(recipe), "--json"]
+    out = tmp_path / "both"
+    against = tmp_path / "against.json"
+    against.write_text(settings.read_text().replace('"train_batch_size": "auto"', '"train_batch_size": 64'))
+    assert main([*sft, "--deepspeed", str(against), "-o", str(out)]) == 2
+    assert "train_batch_size=64 vs" in capsys.readouterr().err
+    killed_and_resumed([*TORCHRUN, *sft, "--deepspeed", str(settings), "-o", str(out)], out)
+    losses = [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
+    np.testing.assert_allclose(losses, [loss for _, loss in alone.losses], rtol=1e-4)
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("alone", "both"))
     assert one.keys() == two.keys()
     for key, value in two.items():

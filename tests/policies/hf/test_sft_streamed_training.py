@@ -26,6 +26,7 @@ from segagent.learning.examples import Example
 from segagent.learning.sft import Extras, Recipe, TrainingSet, Validation, train_policy_on, train_sft
 from segagent.learning.sft.hf.data import too_long
 from segagent.learning.sft.hf.encoding import NOT_TAUGHT, Encoder
+from segagent.learning.sft.hf.trainer import deepspeed_settings
 from segagent.learning.sft.hf.validation import figures
 from segagent.learning.sft.sets import annotator_sets, streamed_set, write_examples
 from segagent.policies.chat import FORMATS
@@ -224,9 +225,27 @@ def test_what_cannot_be_done_is_told(folder: Path, traj: Path, tmp_path: Path, m
         Extras(report=("mlflow",))
     with pytest.raises(InputError, match="hf: models"):
         train_sft("embedded", [traj], tmp_path / "e", settings, extras=Extras(report=("tensorboard",)))
+    for text, why in (("[1]", "a JSON object"), ('{"zero_optimization": 3}', "a JSON object"), ("{", "d.json")):
+        (tmp_path / "d.json").write_text(text)
+        with pytest.raises(InputError, match=why):
+            train_sft(start, [traj], tmp_path / "d", settings, extras=Extras(deepspeed=str(tmp_path / "d.json")))
     monkeypatch.setattr("segagent.learning.sft.hf.trainer.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="pip install wandb"):
         train_sft(start, [traj], tmp_path / "w", settings, extras=Extras(report=("wandb-offline",)))
+    (tmp_path / "d.json").write_text("{}")
+    with pytest.raises(MissingExtraError, match="pip install deepspeed"):
+        train_sft(start, [traj], tmp_path / "d", settings, extras=Extras(deepspeed=str(tmp_path / "d.json")))
+
+
+def test_deepspeed_is_told_to_give_weights_back_whole(tmp_path: Path) -> None:
+    """Else a training with ZeRO-3 fails when it is done."""
+    file, gather = tmp_path / "d.json", "stage3_gather_16bit_weights_on_model_save"
+    for zero, completed in (({"stage": 2}, {}), ({"stage": 3}, {gather: True}), ({"stage": 3, gather: True}, {})):
+        file.write_text(json.dumps({"zero_optimization": zero, "steps_per_print": 5}))
+        assert deepspeed_settings(str(file)) == {"zero_optimization": zero | completed, "steps_per_print": 5}
+    file.write_text(json.dumps({"zero_optimization": {"stage": 3, gather: False}}))
+    with pytest.raises(InputError, match=f"{gather} is false"):
+        deepspeed_settings(str(file))
 
 
 def test_figures_go_to_tensorboard(folder: Path, traj: Path, tmp_path: Path, monkeypatch: Any) -> None:

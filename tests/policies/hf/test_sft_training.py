@@ -20,14 +20,14 @@ import torch
 import transformers
 from safetensors.torch import load_file
 from sft_examples import EXAMPLES, observation_of, short_format, training_set
-from tiny_checkpoints import make_llava, make_qwen3, make_qwen25
+from tiny_checkpoints import make_convnext_llava, make_llava, make_qwen3, make_qwen25
 
 from segagent.core import Image, InputError, MissingExtraError, Observation, SpecError, WeightsError, empty_mask
 from segagent.environment import Episode
 from segagent.learning.examples import Example
 from segagent.learning.sft import Recipe, TrainedModel, default_recipe, load_recipe, train_policy_on
 from segagent.learning.sft.hf import recipe_name
-from segagent.learning.sft.hf.model import is_vision
+from segagent.learning.sft.hf.model import forget_read_names, is_vision
 from segagent.learning.sft.hf.order import training_order
 from segagent.policies import make_policy
 from segagent.policies.chat import ChatPolicy, ask
@@ -106,6 +106,39 @@ def check_answers(spec: str, examples: tuple[Example, ...]) -> None:
             rendered = policy.format.render(one.action, image.height, image.width, one.current_iou)
             assert proposal.text == rendered
             assert proposal.predicted_iou == pytest.approx(one.current_iou, abs=0.006)
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen2.5"])
+def test_what_zero_3_read_is_saved_under_names_that_can_be_read(
+    name: str, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.conversion_mapping import get_model_conversion_mapping
+
+    model = transformers.AutoModelForImageTextToText.from_pretrained(folders[name])
+    model._weight_conversions = get_model_conversion_mapping(model)  # What DeepSpeed's way of reading leaves.
+    monkeypatch.setattr("segagent.learning.sft.hf.model.is_deepspeed_zero3_enabled", lambda: True)
+    forget_read_names(model)
+    model.save_pretrained(tmp_path)
+    assert weights_of(tmp_path).keys() == weights_of(folders[name]).keys()
+
+
+def test_a_convnext_tower_stays_as_it_is_and_the_projector_learns(short: str, tmp_path: Path) -> None:
+    """The paper's LLaVA as far as the library has it: all language weights, then an adapter on top."""
+    pytest.importorskip("timm")
+    start = make_convnext_llava(tmp_path / "start")
+    model = train_policy_on(f"hf:{start}", [training_set()], tmp_path / "full", recipe(short, steps=40))
+    assert model.losses[-1][1] < model.losses[0][1] - 1
+    before, after = weights_of(start), weights_of(folder_of(model))
+    assert before.keys() == after.keys()
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert any("multi_modal_projector" in name for name in changed)
+    assert any("language_model" in name for name in changed)
+    assert not any(is_vision(name) for name in changed)
+    assert sum(is_vision(name) for name in after) > 20
+    settings = recipe(short, steps=2, lora_rank=2, lora_projector=True)
+    adapter = train_policy_on(model.spec, [training_set()], tmp_path / "lora", settings)
+    ((proposal,),) = chat_policy(f"{adapter.spec}?max_tokens=8").propose([observation_of(EXAMPLES[0])])
+    assert proposal.text
 
 
 @pytest.mark.parametrize("name", FAMILIES)

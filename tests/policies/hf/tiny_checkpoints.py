@@ -218,6 +218,47 @@ def make_llava(folder: Path) -> Path:
     return folder
 
 
+def make_convnext_llava(folder: Path) -> Path:
+    """What LLaVA with OpenCLIP's ConvNeXt-L is in the library (FastVLM's class), small; pictures of 64 x 64: 4 tokens.
+
+    Needs the package timm.
+    """
+    tokenizer = _tokenizer(["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"], "<image>")
+    config = transformers.FastVlmConfig(
+        text_config={
+            "model_type": "llama",
+            "vocab_size": len(tokenizer),
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 4096,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={
+            "model_type": "timm_wrapper",
+            "architecture": "convnext_large_mlp",
+            "hidden_size": 32,
+            "do_pooling": False,
+            "model_args": {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]},
+        },
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    torch.manual_seed(0)
+    transformers.FastVlmForConditionalGeneration(config).save_pretrained(folder)
+    processor = transformers.LlavaProcessor(
+        image_processor=transformers.CLIPImageProcessorPil(size={"height": 64, "width": 64}, do_center_crop=False),
+        tokenizer=tokenizer,
+        patch_size=32,
+        vision_feature_select_strategy="full",
+        chat_template=tokenizer.chat_template,
+        num_additional_image_tokens=0,
+    )
+    processor.save_pretrained(folder)
+    return folder
+
+
 _WORDS = (
     "system user assistant You are a helpful assistant. Picture Please optimize the semi-transparent green mask in a "
     "point-wise manner based on the image and description content, so that it covers the target object as accurately "

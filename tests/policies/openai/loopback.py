@@ -10,14 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import httpx
 import numpy as np
-import uvicorn
 
-from quiet_server import QuietServer
+from quiet_server import QuietHandler, QuietServer, app_served
 from segagent.core import Click, Finish, Observation, Policy, Proposal
 from segagent.policies import format_reply, parse_reply
 from segagent.server.app import create_app
@@ -57,19 +55,8 @@ class DicePolicy:
 @contextmanager
 def serving(policy: Policy) -> Iterator[str]:
     """The base URL of a server around ``policy``."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(policy), log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
+    with app_served(create_app(policy)) as url:
+        yield f"{url}/v1"
 
 
 class Scripted:
@@ -82,42 +69,26 @@ class Scripted:
         self._answer = answer
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
-                content = json.dumps({"object": "list", "data": outer.models}).encode()
-                self.send_response(200)
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                self.answer(200, json.dumps({"object": "list", "data": outer.models}).encode())
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = json.loads(self.body())
                 outer.requests.append(body)
                 outer.headers.append({name.lower(): value for name, value in self.headers.items()})
                 status, headers, content = outer._answer(body)
-                self.send_response(status)
-                for name, value in ({"content-length": str(len(content))} | headers).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *args: object) -> None:
-                pass
+                self.answer(status, content, headers)
 
         self._server = QuietServer(Handler)
         self.url = f"{self._server.url}/v1"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
 
     def __enter__(self) -> Scripted:
+        self._server.__enter__()
         return self
 
     def __exit__(self, *args: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        self._server.__exit__()
 
 
 def completion(*texts: str, finish_reason: str = "stop", **extra: Any) -> tuple[int, dict[str, str], bytes]:
@@ -148,11 +119,9 @@ class FaultProxy:
         rng = np.random.default_rng(seed)
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                body = self.body()
                 with lock:
                     fault = str(rng.choice(FAULTS)) if rng.random() < rate else ""
                     if fault in SLOW and sum(outer.faults[one] for one in SLOW) >= slow:
@@ -165,34 +134,26 @@ class FaultProxy:
                         self._harm(fault)
                     else:
                         response = outer._client.post(f"{upstream}/chat/completions", content=body)
-                        self._send(response.status_code, response.content)
+                        self.answer(response.status_code, response.content)
                 except OSError:
                     self.close_connection = True
-
-            def _send(self, status: int, content: bytes, length: int | None = None, **headers: str) -> None:
-                self.send_response(status)
-                self.send_header("content-length", str(len(content) if length is None else length))
-                for name, value in headers.items():
-                    self.send_header(name.replace("_", "-"), value)
-                self.end_headers()
-                self.wfile.write(content)
 
             def _harm(self, fault: str) -> None:
                 whole = completion("Current IoU: 1. Positive point: (1, 1)")[2]
                 if fault == "429":
-                    self._send(429, b'{"error": {"message": "slow down"}}', Retry_After="0.01")
+                    self.answer(429, b'{"error": {"message": "slow down"}}', {"retry-after": "0.01"})
                 elif fault in ("500", "503"):
-                    self._send(int(fault), b"<html>oops</html>")
+                    self.answer(int(fault), b"<html>oops</html>")
                 elif fault == "hang":
                     time.sleep(hang)
                     self.close_connection = True
                 elif fault == "half":
-                    self._send(200, whole[: len(whole) // 2], len(whole))
+                    self.answer(200, whole[: len(whole) // 2], length=len(whole))
                     self.close_connection = True
                 elif fault == "garbage":
-                    self._send(200, b"\xff\x00{{{ Positive point: (1, 1)")
+                    self.answer(200, b"\xff\x00{{{ Positive point: (1, 1)")
                 elif fault == "drip":
-                    self._send(200, b"", len(whole))
+                    self.answer(200, b"", length=len(whole))
                     for position in range(len(whole)):
                         self.wfile.write(whole[position : position + 1])
                         time.sleep(hang / 20)
@@ -200,21 +161,15 @@ class FaultProxy:
                     self.connection.shutdown(socket.SHUT_RDWR)
                     self.close_connection = True
                 else:
-                    self._send(200, b'{"choices": []}')
-
-            def log_message(self, *args: object) -> None:
-                pass
+                    self.answer(200, b'{"choices": []}')
 
         self._server = QuietServer(Handler)
         self.url = f"{self._server.url}/v1"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
 
     def __enter__(self) -> FaultProxy:
+        self._server.__enter__()
         return self
 
     def __exit__(self, *args: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        self._server.__exit__()
         self._client.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,6 @@ from segagent.policies.openai import (
 FAST = ServedModelConfig(patience=Patience(timeout=20, retries=4, pause=0.001, max_pause=0.002))
 QUESTION = Question((Picture(np.zeros((4, 4, 3), np.uint8), "p"),), "click")
 TEXT = "Positive point: (1, 2)"
-
-
-@pytest.fixture
-def made() -> Iterator[list[ServedModel]]:
-    models: list[ServedModel] = []
-    yield models
-    for model in models:
-        model.close()
 
 
 def choice(content: object = None, finish: object = "stop", **more: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,14 +38,6 @@ PICTURE = Picture(np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3), "p"
 QUESTION = Question((PICTURE,), "click")
 TEXT = "Positive point: (1, 2)"
 SECRET = "sk-very-secret-0123456789"
-
-
-@pytest.fixture
-def made() -> Iterator[list[ServedModel]]:
-    models: list[ServedModel] = []
-    yield models
-    for model in models:
-        model.close()
 
 
 def model(server: Scripted, made: list[ServedModel], config: ServedModelConfig = FAST, **settings: Any) -> ServedModel:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,14 +74,6 @@ def told(trajectories: list[Trajectory]) -> list[object]:
 
 def run(policy: ChatPolicy | DicePolicy, given: list[Episode], config: SearchConfig = CONFIG) -> list[object]:
     return told(list(rollout(given, policy, DiscTool(), config, batch_size=16)))
-
-
-@pytest.fixture
-def made() -> Iterator[list[ServedModel]]:
-    models: list[ServedModel] = []
-    yield models
-    for model in models:
-        model.close()
 
 
 def client(

@@ -23,11 +23,11 @@ import pytest
 pytest.importorskip("fastapi")
 
 import httpx
-import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cheap_models import CheapPolicy
+from quiet_server import app_served
 from segagent.annotation.batch import Models
 from segagent.annotation.python_api import annotate
 from segagent.core import Click, Image, Segmentation, SegmentRequest, State, empty_mask, encode_rle
@@ -58,19 +58,8 @@ class SlowTool(DiscTool):
 @contextlib.contextmanager
 def serving(tool: DiscTool, **limits: Any) -> Iterator[str]:
     """The base URL of a server in a thread of this process."""
-    app = create_api(Models(CheapPolicy(), tool), limits=Limits(**limits))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none"))
-    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(128)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(30)
-            assert not thread.is_alive()
+    with app_served(create_api(Models(CheapPolicy(), tool), limits=Limits(**limits))) as url:
+        yield url
 
 
 def client(url: str, **more: Any) -> httpx.Client:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +10,7 @@ import pytest
 
 pytest.importorskip("httpx")
 
+from quiet_server import QuietHandler, QuietServer
 from segagent.core import InputError
 from segagent.server.label_studio.pictures import Allowed, FetchError, Source
 from segagent.server.mcp.inputs import Inputs
@@ -20,9 +19,10 @@ from segagent.server.worker import Patience
 PERSONAL = "head.body.signature"
 
 
-class Studio(BaseHTTPRequestHandler):
+class Studio(QuietHandler):
     """Stands for Label Studio, and for any other server."""
 
+    protocol_version = "HTTP/1.0"  # Who reads here is thrown away with its connections open.
     seen: ClassVar[list[tuple[str, str]]] = []
     refreshed = 0
     elsewhere = ""
@@ -31,54 +31,29 @@ class Studio(BaseHTTPRequestHandler):
         given = self.headers.get("authorization", "")
         self.seen.append((self.path, given))
         if self.path == "/data/upload/1/away.png":
-            self.send_response(302)
-            self.send_header("location", f"{Studio.elsewhere}/picture.png")
-            self.end_headers()
-            return
+            return self.answer(302, b"", {"location": f"{Studio.elsewhere}/picture.png"})
         if self.path == "/data/upload/1/around.png":
-            self.send_response(302)
-            self.send_header("location", self.path)
-            self.end_headers()
-            return
+            return self.answer(302, b"", {"location": self.path})
         known = {"/data/upload/1/a.png": b"upload", "/picture.png": b"elsewhere", "/large.png": bytes(1001),
                  "/data/local-files/?d=sub/a.png": b"served"}  # fmt: skip
         if self.path.startswith("/data/") and given not in ("Token legacy", f"Bearer short{Studio.refreshed}"):
-            self.send_error(401)
-            return
-        content = known.get(self.path)
-        self.send_response(200 if content is not None else 404)
-        self.send_header("content-length", str(len(content or b"")))
-        self.end_headers()
-        self.wfile.write(content or b"")
+            return self.answer(401, b"")
+        return self.answer(200 if self.path in known else 404, known.get(self.path, b""))
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
+        self.body()
         Studio.refreshed += 1
         content = f'{{"access": "short{Studio.refreshed}"}}'.encode()
-        self.send_response(200 if self.path == "/api/token/refresh" else 404)
-        self.send_header("content-length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args: object) -> None:
-        pass
+        self.answer(200 if self.path == "/api/token/refresh" else 404, content)
 
 
 @pytest.fixture
 def addresses() -> Iterator[tuple[str, str]]:
     """Label Studio, and another server; both on this machine."""
     Studio.seen, Studio.refreshed = [], 0
-    servers = [ThreadingHTTPServer(("127.0.0.1", 0), Studio) for _ in range(2)]
-    threads = [threading.Thread(target=server.serve_forever, args=(0.01,)) for server in servers]
-    for thread in threads:
-        thread.start()
-    studio, other = (f"http://127.0.0.1:{server.server_address[1]}" for server in servers)
-    Studio.elsewhere = other
-    yield studio, other
-    for server, thread in zip(servers, threads, strict=True):
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with QuietServer(Studio) as studio, QuietServer(Studio) as other:
+        Studio.elsewhere = other.url
+        yield studio.url, other.url
 
 
 def read(source: Source, address: str) -> bytes:

@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +21,9 @@ import pytest
 pytest.importorskip("fastapi")
 
 import httpx
-import uvicorn
 
 from cheap_models import CheapPolicy
+from quiet_server import app_served
 from segagent.annotation.batch import Models
 from segagent.annotation.interop.from_label_studio import mask_of
 from segagent.annotation.python_api import annotate
@@ -94,15 +93,8 @@ def backend(studio: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> I
     """The address of our server, and what keeps the corrections."""
     files = Files(studio=str(studio.base_url), key=KEY, corrections=tmp_path_factory.mktemp("kept") / "corrections")
     app = create_api(Models(CheapPolicy(), DiscTool()), files=files)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none"))
-    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(128)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", app.state.kept[0]
-        server.should_exit = True
-        thread.join(30)
+    with app_served(app) as url:
+        yield url, app.state.kept[0]
     app.state.kept[0].close()
 
 

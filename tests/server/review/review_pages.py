@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uvicorn
 
+from quiet_server import app_served
 from segagent.annotation.batch import open_run
 from segagent.annotation.batch.sampling import sample_to_check
 from segagent.annotation.people import Event, Standing, read_events, standings_of
@@ -86,16 +84,11 @@ def served(run: Path, *, num: int = 0, port: int = 0, **plan: Any) -> Iterator[s
     opened = open_run(run)
     sample = sample_to_check(opened, num) if num else None
     session = ReviewSession(opened, Plan(tool=TOOL, policy=POLICY, sample=sample, **plan))
-    with socket.create_server(("127.0.0.1", port)) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_review_app(session), log_level="warning", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
-            session.close()
+    try:
+        with app_served(create_review_app(session), port=port) as url:
+            yield url
+    finally:
+        session.close()
 
 
 @contextmanager

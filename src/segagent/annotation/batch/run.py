@@ -19,12 +19,12 @@ from segagent.core import InputError
 from segagent.core.extensions import extension_versions
 from segagent.datasets import Dataset
 from segagent.evaluation.calibration import calibration_content
-from segagent.imaging.writing import write_bytes
+from segagent.imaging.writing import made_folder, write_bytes
 from segagent.policies import require_predicted_iou, with_guidelines
 from segagent.runs.fingerprint import known_answers
 from segagent.runs.playing import ImageResult
 from segagent.runs.progress import Progress, Watch
-from segagent.runs.run import Plan, carry_out, made_folder
+from segagent.runs.run import Plan, carry_out
 from segagent.runs.session import How, Session
 
 OPTIONS = {

@@ -14,6 +14,7 @@ from segagent.annotation.batch.folder import Run
 from segagent.annotation.batch.records import ObjectRecord
 from segagent.core import InputError
 from segagent.imaging import draw_overlay, encode_png, write_bytes
+from segagent.imaging.writing import made_folder
 
 CHECKED_FILE = "checked.json"
 
@@ -61,10 +62,7 @@ def write_sample(run: Run, object_ids: Sequence[str], folder: str | Path) -> Pat
     if missing := wanted - records.keys():
         raise InputError(f"{run.folder}: has no object {min(missing)!r}")
     dataset = run.dataset()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made a folder ({error.strerror}); choose another name") from error
+    made_folder(out)
     entries = []
     for number, object_id in enumerate(object_ids, 1):
         record = records[object_id]

@@ -13,8 +13,7 @@ from segagent.annotation.diff.gallery import draw_gallery
 from segagent.annotation.diff.matching import Matching
 from segagent.annotation.diff.page import diff_markdown, diff_page
 from segagent.annotation.diff.sources import Annotation, open_source
-from segagent.core import InputError
-from segagent.imaging.writing import write_bytes
+from segagent.imaging.writing import made_folder, write_bytes
 
 __all__ = ["DIFF_SCHEMA", "Compared", "Matching", "write_diff"]
 
@@ -56,13 +55,9 @@ def write_diff(
     Raises:
         InputError: for a file or run that cannot be read, and where nothing can be written.
     """
-    folder = Path(out)
     old = open_source(before, images, lambda done, total: watch("reading before", done, total))
     new = open_source(after, images, lambda done, total: watch("reading after", done, total))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
+    folder = made_folder(out)
     diff = compare(old, new, matching)
     drawn = draw_gallery(diff, gallery, lambda done, total: watch("drawing", done, total))
     summary = diff.summary()

@@ -1,8 +1,8 @@
 """Runs in the formats of other programs, and people's corrections back: COCO, Label Studio, CVAT, YOLO and more."""
 
 from segagent.annotation.interop.export import WRITERS, ExportOptions, export_run
-from segagent.annotation.interop.importing import ImportOptions, ImportReport, import_corrections
-from segagent.annotation.interop.recording import Recorded, RecordOptions, record_corrections
+from segagent.annotation.interop.importing import ImportOptions, ImportReport, RecordOptions, import_corrections
+from segagent.annotation.interop.recording import Recorded, record_corrections
 
 __all__ = [
     "WRITERS",

@@ -87,10 +87,10 @@ class Matcher:
                     self.problems.append(Problem(blank[record.object_id].where, reason))
                 continue
             entry = one.drawn.entry
-            if one.drawn.empty:
-                self.removed[record.object_id] = Sheet(entry.sheet, "", entry.where, record.image, entry.by, entry.when)
-            elif self._untouched(one):
+            if self._untouched(one):
                 self.num_untouched += 1
+            elif one.drawn.empty:
+                self.removed[record.object_id] = Sheet(entry.sheet, "", entry.where, record.image, entry.by, entry.when)
             else:
                 iou = None if record.outcome == "not_found" else _iou(one.known.masks[0], one.drawn.rle)
                 label = entry.label if one.relabelled else None
@@ -111,7 +111,7 @@ class Matcher:
     def _untouched(self, one: Pair) -> bool:
         """Whether the mask is as it was exported, and nobody says that a person has looked at it."""
         entry, (answer, *given) = one.drawn.entry, one.known.masks
-        if entry.confirmed or self._unchanged_counts or one.relabelled:
+        if not one.drawn.empty and (entry.confirmed or self._unchanged_counts or one.relabelled):
             return False
         # Where the file does not tell which mask it was given, as a file has any of them it is as it was.
         exported = {None: [answer, *given], True: given, False: [answer]}[entry.kept_given]

@@ -31,6 +31,23 @@ class Found:
     doubts: tuple[str, ...]
 
 
+def find_one(
+    image: Image,
+    text: str,
+    models: Models,
+    search: SearchConfig = SearchConfig(),
+    lowest: float = FOUND,
+    label: str = "",
+) -> Found | None:
+    """The mask of one sentence, as :func:`find`; None where nothing is found. Raises what models raise."""
+    record = annotate(image, text, models=models, search=search, found=lowest)
+    if record.outcome == "not_found" or not record.mask.any():
+        return None
+    predicted = record.predicted_iou
+    expected = None if predicted is None else models.calibrated(predicted, record.doubts)
+    return Found(label, text, record.mask, expected, tuple(record.doubts))
+
+
 def find(
     image: Image,
     sentences: Mapping[str, Sequence[str]],
@@ -47,15 +64,12 @@ def find(
     for label, texts in sentences.items():
         for text in texts:
             try:
-                record = annotate(image, text, models=models, search=search, found=lowest)
+                found = find_one(image, text, models, search, lowest, label)
             except CANNOT_BE_PLAYED as error:
                 failed(label, text, error)
                 continue
-            if record.outcome == "not_found" or not record.mask.any():
-                continue
-            predicted = record.predicted_iou
-            expected = None if predicted is None else models.calibrated(predicted, record.doubts)
-            yield Found(label, text, record.mask, expected, tuple(record.doubts))
+            if found is not None:
+                yield found
 
 
 def read_sentences(path: Path, names: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:

@@ -43,7 +43,10 @@ def read_label_studio_corrections(data: list[Any], path: Path) -> Found:
     """The regions of people's annotations. Raises ``InputError`` where the file is no export of tasks."""
     for index, task in enumerate(data):
         if not isinstance(task, dict) or not isinstance(task.get("annotations"), list):
-            raise InputError(f"{path}, task {index}: has no 'annotations'; export as JSON, not as JSON-MIN")
+            raise InputError(
+                f"{path}, task {index}: has no 'annotations'; give what Label Studio exported (as JSON, not as "
+                "JSON-MIN), not the tasks that were to be imported there"
+            )
         where = f"task {words(task.get('id')) or index}"
         done = [one for one in task["annotations"] if isinstance(one, dict) and not one.get("was_cancelled")]
         done.sort(key=_when)

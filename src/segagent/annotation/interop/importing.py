@@ -35,32 +35,35 @@ EVENTS, PROBLEMS = "events.jsonl", "problems.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class ImportOptions:
+class RecordOptions:
     """How to read corrections. ``by``: who made them, where the file does not tell; see also :class:`Matcher`."""
 
     kind: str | None = None
     by: str | None = None
     unchanged_counts: bool = False
     deletions: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions(RecordOptions):
+    """And how to make a folder of them."""
+
     generation: GenerationConfig = GenerationConfig()  # noqa: RUF009 - frozen
     force: bool = False
 
 
 @dataclass
-class ImportReport:
-    """What came of a file: ``num_masks`` by people, what they did (``events``), and how the masks were ``matched``.
+class Done:
+    """What people did, by a file of corrections (``events``), and what of the file tells nothing of it.
 
-    ``num_missing`` objects are not in the file's pictures without being known to be removed.
+    ``num_untouched`` masks are as they were exported; ``num_missing`` objects are not in the file's pictures without
+    being known to be removed.
     """
 
-    num_masks: int = 0
+    events: list[Event] = field(default_factory=list)
     num_untouched: int = 0
     num_missing: int = 0
-    num_trajectories: int = 0
-    events: list[Event] = field(default_factory=list)
-    checked: list[dict[str, object]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
 
     @property
     def kinds(self) -> Counter[EventKind]:
@@ -68,14 +71,24 @@ class ImportReport:
         return Counter(event.kind for event in self.events)
 
     @property
+    def matched(self) -> Counter[str]:
+        """How many objects of the events were found by what."""
+        return Counter({event.object_id: event.matched for event in self.events if event.matched}.values())
+
+
+@dataclass
+class ImportReport(Done):
+    """What came of a file: ``num_masks`` by people, what they did, and how the masks were ``matched``."""
+
+    num_masks: int = 0
+    num_trajectories: int = 0
+    checked: list[dict[str, object]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
     def num_changed(self) -> int:
         """How many of the masks are not the run's."""
         return self.kinds["corrected"] + self.kinds["added"]
-
-    @property
-    def matched(self) -> Counter[str]:
-        """How many objects were found by what."""
-        return Counter({event.object_id: event.matched for event in self.events if event.matched}.values())
 
 
 def import_corrections(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from segagent.annotation.batch.folder import Run
 from segagent.annotation.interop.coco_joined import is_written_into
@@ -106,7 +106,11 @@ def match(run: Run, found: Found, dataset: Dataset | None = None) -> Matched:
         # Who worked last on a picture has the last word on it; where the file tells no times, what has its very name.
         *earlier, last = sorted(several, key=lambda sheet: (sheet.when or "", sheet.image == image))
         for sheet in earlier:
-            if entries[sheet.key]:
+            if sheet.kind == "coco" and _plain_path(sheet.image) == _plain_path(last.image):
+                # Joined files list pictures twice, each with some of the annotations.
+                entries[last.key] += entries[sheet.key]
+                bad_sheets |= {last.key} if sheet.key in bad_sheets else set()
+            elif entries[sheet.key]:
                 bad_sheets.add(last.key)
                 reason = f"{last.where} is the same picture ({image!r:.120}) and takes its place"
                 matched.problems.append(Problem(sheet.where, reason))
@@ -249,6 +253,10 @@ def _given_in(sample: Sample | None) -> tuple[Rle, ...]:
         return () if sample is None else (encode_rle(sample.load_target()[0]),)
     except InputError:
         return ()
+
+
+def _plain_path(name: str | None) -> PurePosixPath | None:
+    return None if name is None else PurePosixPath(name.replace("\\", "/"))
 
 
 def _can_be_read(dataset: Dataset, name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from segagent.annotation.interop.answers import Answer, Answers, Without
 from segagent.annotation.interop.pictures import Pictures
-from segagent.core import MissingExtraError
+from segagent.datasets.parquet import arrow
 from segagent.imaging.writing import encode_png
 
 _ROWS_TOGETHER = 64
@@ -26,13 +26,7 @@ def write_parquet(answers: Answers, pictures: Pictures, out: IO[bytes]) -> None:
 
     Raises ``MissingExtraError`` without pyarrow, ``InputError`` where a picture cannot be read.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtraError(
-            "parquet files need pyarrow; install it with: pip install 'segagent[parquet]'"
-        ) from error
+    pyarrow, parquet = arrow()
     picture = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
     schema = pyarrow.schema(
         [

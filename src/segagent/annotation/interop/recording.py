@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from segagent.annotation.batch import Run
 from segagent.annotation.interop.coco_joined import is_written_into
 from segagent.annotation.interop.corrections import deleted
 from segagent.annotation.interop.entries import Entry, Found, Problem, Sheet
-from segagent.annotation.interop.importing import new_object_id
+from segagent.annotation.interop.importing import Done, RecordOptions, new_object_id
 from segagent.annotation.interop.matching import Matched, match, read_corrections
 from segagent.annotation.interop.pairing import Drawn, Known, Pair, plain_label
 from segagent.annotation.interop.pictures import Pictures
@@ -40,42 +39,14 @@ from segagent.core.texts import read_file
 from segagent.runs.journal import JournalInUseError
 
 
-@dataclass(frozen=True, slots=True)
-class RecordOptions:
-    """How to read corrections. ``by``: who made them, where the file does not tell; see also :class:`Matcher`."""
-
-    kind: str | None = None
-    by: str | None = None
-    unchanged_counts: bool = False
-    deletions: bool | None = None
-
-
 @dataclass
-class Recorded:
-    """What came of a file: the ``events`` that were added to the record; ``num_known`` were in it before.
+class Recorded(Done):
+    """What came of a file: the ``events`` that were added to the record; ``num_known`` were in it before."""
 
-    ``num_untouched`` masks are as they were exported; ``num_missing`` objects are not in the file's pictures without
-    being known to be removed.
-    """
-
-    events: list[Event] = field(default_factory=list)
     num_known: int = 0
-    num_untouched: int = 0
-    num_missing: int = 0
-    problems: list[Problem] = field(default_factory=list)
-
-    @property
-    def kinds(self) -> Counter[EventKind]:
-        """How many events were added of each kind."""
-        return Counter(event.kind for event in self.events)
-
-    @property
-    def matched(self) -> Counter[str]:
-        """How many objects of the events were found by what."""
-        return Counter({event.object_id: event.matched for event in self.events if event.matched}.values())
 
 
-def record_corrections(run: Run, path: str | Path, options: RecordOptions = RecordOptions()) -> Recorded:
+def record_corrections(run: Run, path: str | Path, options: RecordOptions = RecordOptions()) -> Recorded:  # noqa: B008 - frozen
     """Add what people did to the objects of ``run`` in the file ``path`` to the run's record, all or nothing.
 
     The same file adds nothing a second time. Entries that nothing can be made of are in ``problems``; the others go on.
@@ -171,11 +142,11 @@ class _Reading:
     def _of_pair(self, one: Pair, now: LeftObject, then: LeftObject | None) -> Iterator[Event]:
         entry, known, rle = one.drawn.entry, one.known, one.drawn.rle
         place = (now, entry.where, entry.by, entry.when, one.how)
+        exported = self._exported(entry, known, then)
         if one.drawn.empty:
-            if now.stands not in GONE:
+            if now.stands not in GONE and exported and all(map(_has_pixels, exported)):
                 yield self._event("removed", *place)
             return
-        exported = self._exported(entry, known, then)
         label = entry.label if self._is_new_label(entry, known, then) else None
         if not any(_same(rle, mask) for mask in exported):
             if not _same(rle, now.rle) or now.stands in GONE:

@@ -17,7 +17,7 @@ from segagent.annotation.review.tables import review_tables
 from segagent.annotation.review.worklist import CSV_FILE, JSON_FILE, write_worklist
 from segagent.core import InputError
 from segagent.datasets import Dataset, open_dataset
-from segagent.imaging.writing import write_bytes
+from segagent.imaging.writing import made_folder, write_bytes
 
 __all__ = ["PAGE_FILE", "Review", "write_review"]
 
@@ -64,7 +64,6 @@ def write_review(
     Raises:
         InputError: for a damaged run, a decision that cannot be made, and where nothing can be written.
     """
-    folder = Path(out)
     dataset = data_of(run, data)
     decision = None if accept is None else decide(run, accept, accept_iou, checked)
     total = num_records(run)
@@ -84,10 +83,7 @@ def write_review(
     names = set(sample_to_check(run, sample, seed)) if sample else set()
     by_chance = {entry.index for entry in entries if entry.object_id in names}
     chosen = {entry.index for entry in drawn(entries[: len(found)], most)} | by_chance
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
+    folder = made_folder(out)
     shown = draw_entries(run, dataset, chosen, lambda done: watch("drawing", done, len(chosen)))
     summary = summarise_run(run)
     decisions = None

@@ -15,7 +15,7 @@ from segagent.evaluation.card.boards import Board, Row
 from segagent.evaluation.card.figures import BY_KEY, SCORE
 from segagent.evaluation.card.pages import NOT_KNOWN, shown
 from segagent.evaluation.card.reading import CARD_FILE, Card, CardData, read_card
-from segagent.imaging.writing import write_bytes
+from segagent.imaging.writing import made_folder, write_bytes
 from segagent.pages.markdown import markdown_report
 from segagent.pages.table import Table
 
@@ -81,11 +81,7 @@ def write_leaderboard(paths: Sequence[str | Path], out: str | Path) -> Leaderboa
     made = make_leaderboard(paths)
     if not made.boards:
         raise InputError("no card can be used: " + "; ".join(reason for _, reason in made.skipped))
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
+    folder = made_folder(out)
     text = json.dumps(made.to_dict(), indent=1, allow_nan=False) + "\n"
     write_bytes(folder / "leaderboard.json", text.encode("ascii"))
     tables = [_table(board) for board in made.boards]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ from segagent.evaluation.card.figures import FIGURES, SCORE, SCORE_DEFINITION
 from segagent.evaluation.card.protocol import Benchmark, DataSet, card_name, without_folders
 from segagent.evaluation.measuring import MeasuredSample
 from segagent.evaluation.metrics import Sums, agreement
-from segagent.evaluation.results import EvaluationRun, Found, judged_of, measure_run, open_runs, read_samples
+from segagent.evaluation.results import EvaluationRun, Found, judged_samples, measure_run, open_runs, read_samples
 
 CARD_SCHEMA = "segagent.card/1"
 
@@ -58,14 +58,14 @@ def measure_section(one: DataSet, out: str | Path, config: Benchmark) -> Section
     played: list[FromNothing] = []
     found: list[Found] = []
     states = 0
-    for sample in _judged(runs["full"]):
+    for sample in judged_samples(runs["full"]):
         about = sample.trajectory
         made = _measured(sample, lambda s: from_nothing(s, config.search))
         found.append(Found(len(played), about.sample_id, about.image, about.text, made.returned, made.iou))
         played.append(made)
         states += len(about.steps)
     nothing = Sums.total(made.sums for made in played)
-    given = Sums.total(_measured(s, lambda s: from_degraded(s, config.search)) for s in _judged(runs["refine"]))
+    given = Sums.total(_measured(s, lambda s: from_degraded(s, config.search)) for s in judged_samples(runs["refine"]))
     figures = {
         **_ratios(nothing),
         **_ratios(given),
@@ -110,13 +110,6 @@ def make_card(sections: Sequence[Section], config: Benchmark, name: str | None =
         "data": [section.content for section in sections],
         "versions": {**runs[0].versions, "measured with segagent": __version__},
     }
-
-
-def _judged(run: EvaluationRun) -> Iterator[MeasuredSample]:
-    for _, record in read_samples(run):
-        sample = judged_of(record)
-        if sample is not None:
-            yield sample
 
 
 def _measured(sample: MeasuredSample, measure: Callable[[MeasuredSample], Any]) -> Any:

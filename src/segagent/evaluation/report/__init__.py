@@ -17,7 +17,7 @@ from segagent.evaluation.report.html import html_report
 from segagent.evaluation.report.tables import report_tables
 from segagent.evaluation.results import EvaluationRun, measure_run, open_runs
 from segagent.evaluation.selection import Selection
-from segagent.imaging.writing import write_bytes
+from segagent.imaging.writing import made_folder, write_bytes
 from segagent.pages.markdown import markdown_report
 
 __all__ = ["REPORT_SCHEMA", "Report", "write_report"]
@@ -59,11 +59,7 @@ def write_report(
     Raises:
         InputError: for folders without an evaluation, damaged records, and where nothing can be written.
     """
-    folder = Path(report)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made a folder ({error.strerror}); choose another name") from error
+    folder = made_folder(report)
     results, galleries, warnings, unfinished = [], list[list[Shown]](), list[str](), list[str]()
     chosen = open_dataset(data) if data is not None else None
     runs = open_runs(outs)

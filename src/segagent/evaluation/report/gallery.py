@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from segagent.core import decode_rle
 from segagent.datasets import Dataset
-from segagent.evaluation.measuring import MeasuredSample
-from segagent.evaluation.results import EvaluationRun, Found, judged_of, read_samples
+from segagent.evaluation.results import EvaluationRun, Found, judged_samples
 from segagent.imaging import draw_overlay, film_strip
 from segagent.pages.pictures import jpeg_file, picture_or_blank
 
@@ -56,7 +55,7 @@ def draw_gallery(
     by_index = {one.index: one for one in found}
     shown: dict[int, Shown] = {}
     missing: list[str] = []
-    for index, sample in enumerate(_judged(run)):
+    for index, sample in enumerate(judged_samples(run)):
         if index not in chosen:
             continue
         one = by_index[index]
@@ -78,11 +77,3 @@ def draw_gallery(
         if len(shown) == len(chosen):
             break
     return [shown[index] for index in chosen if index in shown], missing
-
-
-def _judged(run: EvaluationRun) -> Iterable[MeasuredSample]:
-    """The run's trajectories, in the order that ``Found.index`` counts."""
-    for _, record in read_samples(run):
-        sample = judged_of(record)
-        if sample is not None:
-            yield sample

@@ -23,8 +23,9 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from segagent.core import InputError, MissingExtraError
+from segagent.core import InputError
 from segagent.core.recent import Recent
+from segagent.datasets.parquet import arrow
 from segagent.imaging import load_image, quick_png, whole_folder
 from segagent.learning.exports.conversations import Conversation, example_of_note
 from segagent.learning.exports.llama_factory import FORMAT_FILE
@@ -63,7 +64,7 @@ def write_trl(
     A file is full once its pictures have ``bytes_per_file`` bytes. Raises ``InputError`` for files that cannot be used,
     and if the folder cannot be written; nothing is left then. Raises ``MissingExtraError`` without pyarrow.
     """
-    _parquet()
+    arrow()
     exported = Exported()
     files = open_files(trajectories)
     pngs: Recent[str, bytes] = Recent(PNGS_KEPT)
@@ -87,7 +88,7 @@ def read_trl(folder: str | Path) -> Iterator[Conversation]:
 
     Raises ``InputError`` naming the file that is no such file, ``MissingExtraError`` without pyarrow.
     """
-    _, parquet = _parquet()
+    _, parquet = arrow()
     files = sorted(Path(folder).glob("data/*.parquet"))
     if not files:
         raise InputError(f"{folder}: holds no data/*.parquet; expected a folder of 'segagent export-examples'")
@@ -147,7 +148,7 @@ class _Files:
     def _flush(self) -> None:
         if not self._rows:
             return
-        pyarrow, parquet = _parquet()
+        pyarrow, parquet = arrow()
         if self._writer is not None and self._in_file >= self._bytes_per_file:
             self._writer.close()
             self._writer = None
@@ -162,7 +163,7 @@ class _Files:
 
 def _schema(columns: Columns) -> Any:
     """Arrow's schema, with what ``datasets`` wants to know beside it: without that, images would stay bytes."""
-    pyarrow, _ = _parquet()
+    pyarrow, _ = arrow()
     text = pyarrow.string()
     part = pyarrow.struct([("type", text), ("text", text)])
     message = pyarrow.struct([("role", text), ("content", pyarrow.list_(part))])
@@ -173,14 +174,3 @@ def _schema(columns: Columns) -> Any:
     fields = [*((name, pyarrow.list_(message)) for name in names), ("images", pyarrow.list_(image)), ("segagent", text)]
     features = {**dict.fromkeys(names, messages), "images": [{"_type": "Image"}], "segagent": word}
     return pyarrow.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
-
-
-def _parquet() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtraError(
-            "parquet files need pyarrow; install it with: pip install 'segagent[parquet]'"
-        ) from error
-    return pyarrow, parquet

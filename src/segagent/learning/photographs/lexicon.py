@@ -15,8 +15,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from segagent.core.texts import read_json
 from segagent.learning.policy.classes import architecture
 from segagent.policies.embedded.lexicon import LEXICON, Lexicon, one_edit_away, other_number
+from segagent.policies.embedded.policy import SHIPPED
 
 _FREQUENT = 150_000
 """So many of the most frequent words are considered."""
@@ -138,10 +140,12 @@ class Nouns:
 
     def __init__(self, folder: Path) -> None:
         self._kinds: dict[str, list[str]] = {}
+        self._names: dict[str, list[str]] = {}
         for fields in _entries(folder / "data.noun"):
             first = 4 + 2 * int(fields[3], 16)
             pointers = fields[first + 1 : first + 1 + 4 * int(fields[first])]
             self._kinds[fields[0]] = [t for sign, t in zip(pointers[::4], pointers[1::4], strict=True) if sign == "@"]
+            self._names[fields[0]] = [fields[place].casefold() for place in range(4, first, 2)]
         self._senses = {f[0]: f[-int(f[2]) :] for f in _entries(folder / "index.noun")}
 
     def sense(self, name: str) -> str:
@@ -149,12 +153,25 @@ class Nouns:
         noun, number = name.rsplit(".", 1)
         return self._senses[noun][int(number) - 1]
 
+    def senses(self, noun: str) -> list[str]:
+        """All senses of ``noun``, the most frequent first; empty for no noun."""
+        return self._senses.get(noun, [])
+
+    def names(self, sense: str) -> list[str]:
+        """What a sense is called, in small letters, words joined by underscores."""
+        return self._names[sense]
+
+    def above(self, sense: str) -> list[str]:
+        """What a sense is a kind of, itself first, nearest first."""
+        found = [sense]
+        for one in found:
+            found += [kind for kind in self._kinds[one] if kind not in found]
+        return found
+
     def kinds(self, noun: str) -> list[str]:
         """What the most frequent sense of ``noun`` is a kind of, itself first, nearest first; empty for no noun."""
-        found = list(self._senses.get(noun, ())[:1])
-        for sense in found:
-            found += [kind for kind in self._kinds[sense] if kind not in found]
-        return found
+        senses = self.senses(noun)
+        return self.above(senses[0]) if senses else []
 
 
 def _entries(path: Path) -> Iterator[list[str]]:
@@ -163,8 +180,10 @@ def _entries(path: Path) -> Iterator[list[str]]:
             yield line.split(" | ")[0].split()
 
 
-def build(nouns: Nouns, frequent: Sequence[str], known: frozenset[str]) -> Lexicon:
-    """The table for a policy that knows the words ``known``; ``frequent``: words, the most frequent first."""
+def build(nouns: Nouns, frequent: Sequence[str], known: frozenset[str], said: frozenset[str] = frozenset()) -> Lexicon:
+    """The table for a policy that knows the words ``known``, and perhaps others that people ``said``, of which no word
+    is a misspelling either; ``frequent``: words, the most frequent first.
+    """
     names = {nouns.sense(sense): name for name, senses in SENSES.items() for sense in senses}
     same = {word: text for word, text in SYNONYMS.items() if word not in known}
     kinds: dict[str, str] = {}
@@ -175,15 +194,21 @@ def build(nouns: Nouns, frequent: Sequence[str], known: frozenset[str]) -> Lexic
         if name is not None:
             kinds[word] = name
     others = (w for w in frequent[:_REAL] if w.isalpha() and w not in known and w not in same and w not in kinds)
-    return Lexicon(same, kinds, frozenset(word for word in others if one_edit_away(word, known)))
+    return Lexicon(same, kinds, frozenset(word for word in others if one_edit_away(word, known | said)))
+
+
+def frequent_words(path: Path) -> list[str]:
+    """The words of a parquet file as the module tells, the most frequent first."""
+    import pyarrow.parquet
+
+    return list(pyarrow.parquet.read_table(path)["index"].to_pylist())
 
 
 def main(wordnet: Path, words: Path) -> None:
     """See the module."""
-    import pyarrow.parquet
-
-    frequent = pyarrow.parquet.read_table(words)["index"].to_pylist()
-    build(Nouns(wordnet), frequent, frozenset(architecture(photographs=True).words)).save(LEXICON)
+    known = frozenset(architecture(photographs=True).words)
+    said = frozenset(read_json(SHIPPED.with_suffix(".json"))["words"])
+    build(Nouns(wordnet), frequent_words(words), known, said).save(LEXICON)
 
 
 if __name__ == "__main__":

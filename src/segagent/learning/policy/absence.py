@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from segagent.learning.policy.scene_store import ABSENT_TARGET
-from segagent.learning.policy.train_grounding import PerceivedScene, grounding_batch, run
+from segagent.learning.policy.train_grounding import PerceivedScene, answered
 from segagent.policies.embedded.grounding import Grounding
+from segagent.policies.embedded.kinds import Kinds
 from segagent.policies.embedded.tokens import Vocabulary
 
 T_ACC = 0.96
@@ -28,16 +29,16 @@ class Doubted(NamedTuple):
 
 
 @torch.no_grad()
-def doubted(network: Grounding, scenes: Sequence[PerceivedScene], vocabulary: Vocabulary) -> list[Doubted]:
-    """Every sentence about ``scenes``."""
-    rng = np.random.default_rng(0)
+def doubted(
+    network: Grounding, scenes: Sequence[PerceivedScene], vocabulary: Vocabulary, kinds: Kinds | None = None
+) -> list[Doubted]:
+    """Every sentence about ``scenes``; ``kinds`` as in :func:`answered`."""
     found = []
     for picture, scene in enumerate(scenes):
         if not scene.expressions:
             continue
         chosen = [(picture, number) for number in range(len(scene.expressions))]
-        batch = grounding_batch(rng, scenes, chosen, vocabulary, augment=False)
-        chances = run(network, batch).absent.sigmoid().tolist()
+        chances = answered(network, scenes, chosen, vocabulary, kinds)[1].absent.sigmoid().tolist()
         for expression, chance in zip(scene.expressions, chances, strict=True):
             found.append(Doubted(picture, expression.kind, expression.target == ABSENT_TARGET, chance))
     return found

@@ -85,5 +85,7 @@ class PolicyTraining:
     detector."""
     grounding_only: bool = False
     """Of stages 1 to 3 of ``perception_only`` the last alone, with all the time: what sentences mean."""
+    nouns_only: bool = False
+    """Add nothing but ImageNet's kinds of things, of the classifier in ``encoder``, to the weights of ``start``."""
     prm_only: bool = False
     """Train nothing but the PRM, on the weights of ``start``."""

@@ -13,7 +13,7 @@ from segagent.core import Image
 from segagent.cpu import autocast
 from segagent.datasets.scenes.model import Split
 from segagent.learning.photographs.said import Said, read_said
-from segagent.learning.photographs.store import PHOTO_SPLIT, PhotoSets, Purpose, draw_photographs
+from segagent.learning.photographs.store import PHOTO_SPLIT, PhotoSets, Purpose, draw_photographs, held_out
 from segagent.learning.policy.absence import accuracies, doubted, operating_point
 from segagent.learning.policy.config import PolicyTraining
 from segagent.learning.policy.loop import StageBudget, put_channels_last
@@ -26,9 +26,11 @@ from segagent.learning.policy.train_grounding import (
     train_grounding,
     with_borrowed,
 )
+from segagent.learning.policy.train_kinds import seen_things, settle, small_kinds
 from segagent.learning.policy.train_objects import AnnotatedPicture, KnownObjects, known_objects, train_objects
 from segagent.policies.embedded.detector import Detector
 from segagent.policies.embedded.network import PolicyNetwork
+from segagent.vision.encoder import read_published_head
 
 _FIRST = {"scenes": 0, "grounding": 100_000}
 """Which numbers of the train split (and of the views of photographs) each purpose uses: no picture serves two."""
@@ -123,24 +125,28 @@ def train_perception(
     sets = PhotoSets(config.photographs) if config.photographs else None
     if not config.grounding_only:
         _train_sight(config, sets, out, network, say, resume=resume)
+    if sets is not None and config.encoder is not None and config.encoder.suffix != ".safetensors":
+        say("ImageNet's kinds of things")
+        seen = seen_things(network, sets, np.random.default_rng((config.seed, 8)))
+        network.kinds = small_kinds(read_published_head(config.encoder), seen)
     say("stage 3: which object a sentence means")
     num_scenes = round(config.grounding_scenes * _fewer(config))
     pictures = _draw(config, sets, out, "grounding", num_scenes, config.grounding_photo_views)
     scenes = perceive_all(network, pictures.first(num_scenes, config.grounding_photo_views))
     said = Said() if config.expressions is None else read_said(config.expressions)
     scenes += perceive_said(network, sets, said, "train")
-    held_out = {"": perceive_all(network, draw_scenes(out, "held_out", "val", 0, config.held_out_scenes))}
+    measuring = {"": perceive_all(network, draw_scenes(out, "held_out", "val", 0, config.held_out_scenes))}
     if sets is not None:
         folder = out / "held_out_photographs"
         store = draw_photographs(folder, sets, "validation", config.held_out_scenes)
-        held_out["photographs_"] = perceive_all(network, store)
+        measuring["photographs_"] = perceive_all(network, store)
     if said_held_out := perceive_said(network, sets, said, "validation"):
-        held_out["said_"] = said_held_out
+        measuring["said_"] = said_held_out
     grounding = train_grounding(
         out,
         network.grounding,
         scenes,
-        held_out,
+        measuring,
         network.vocabulary,
         stage_budget(config, "grounding", 1.0 if config.grounding_only else config.grounding_share),
         config.seed,
@@ -149,15 +155,16 @@ def train_perception(
     )
     network.grounding.load_state_dict(grounding.state_dict())
     network.eval()
-    measured = {
+    measured = settle(network, with_borrowed(measuring.get("photographs_", ())))
+    measured |= {
         f"{name}grounding_{kind}": value
-        for name, measuring in held_out.items()
-        for kind, value in grounding_accuracy(network.grounding, measuring, network.vocabulary).items()
+        for name, part in measuring.items()
+        for kind, value in grounding_accuracy(network.grounding, part, network.vocabulary, network.kinds).items()
     }
-    return measured | _settle_absence(network, held_out.get("photographs_", ()), said_held_out)
+    return measured | settle_absence(network, measuring.get("photographs_", ()), said_held_out)
 
 
-def _settle_absence(
+def settle_absence(
     network: PolicyNetwork, made: Sequence[PerceivedScene], said: Sequence[PerceivedScene]
 ) -> dict[str, float]:
     """Choose on every second held-out photograph when ``network`` says "no such object"; what the others say of it.
@@ -166,7 +173,7 @@ def _settle_absence(
     often.
     """
     asked = {
-        name: doubted(network.grounding, scenes, network.vocabulary)
+        name: doubted(network.grounding, scenes, network.vocabulary, network.kinds)
         for name, scenes in (("", with_borrowed(made)), ("said_", said))
     }
     bars = [operating_point([one for one in sentences if one.picture % 2 == 0]) for sentences in asked.values()]
@@ -211,6 +218,26 @@ def stage_budget(config: PolicyTraining, stage: str, share: float, learning_rate
     rate = learning_rate or (_RATES if config.start is None else _TUNING_RATES).get(stage, 2e-3)
     device = config.device if stage in ("detector", "objects") else "cpu"
     return StageBudget(minutes=config.minutes * share, steps=steps, learning_rate=rate, device=device)
+
+
+def train_kinds(config: PolicyTraining, network: PolicyNetwork, say: Say) -> dict[str, float]:
+    """``network`` with ImageNet's kinds of things beside all that it has learnt; returns what was measured on held-out
+    photographs, each at its own size. When "no such object" is the answer is chosen anew only where there is
+    what people said (``config.expressions``), for it was chosen by that too.
+    """
+    assert config.encoder is not None
+    sets = PhotoSets(config.photographs)
+    say("ImageNet's kinds of things")
+    seen = seen_things(network, sets, np.random.default_rng((config.seed, 8)))
+    network.kinds = small_kinds(read_published_head(config.encoder), seen)
+    say("held-out photographs")
+    few = islice(held_out(sets), config.held_out_scenes)
+    perceived = [perceive_scene(network, scene, image) for image, scene in few]
+    measured = settle(network, with_borrowed(perceived))
+    if config.expressions is None:
+        return measured
+    said = perceive_said(network, sets, read_said(config.expressions), "validation")
+    return measured | settle_absence(network, perceived, said)
 
 
 def perceive_said(network: PolicyNetwork, sets: PhotoSets | None, said: Said, purpose: Purpose) -> list[PerceivedScene]:

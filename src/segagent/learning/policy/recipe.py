@@ -11,13 +11,14 @@ import cv2
 import numpy as np
 import torch
 
-from segagent.core import Image, SegmentationTool
+from segagent.core import Image, InputError, SegmentationTool
+from segagent.core.texts import read_json
 from segagent.cpu import precision, usable_device
 from segagent.datasets.scenes import GENERATOR_VERSION
 from segagent.learning.photographs.said import read_said
 from segagent.learning.policy.classes import architecture
 from segagent.learning.policy.config import PolicyTraining
-from segagent.learning.policy.perception_recipe import Say, draw_scenes, stage_budget, train_perception
+from segagent.learning.policy.perception_recipe import Say, draw_scenes, stage_budget, train_kinds, train_perception
 from segagent.learning.policy.prm_recipe import train_prm
 from segagent.learning.policy.rollouts import annotator_states, own_episodes
 from segagent.learning.policy.scene_store import SceneStore
@@ -59,6 +60,8 @@ def train_policy(config: PolicyTraining, out: Path, *, resume: bool = True, repo
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
+    if config.nouns_only:
+        return _with_kinds(config, out, say, began)
     network = starting_network(config, out)
     measured = {} if config.prm_only else train_perception(config, out, network, say, resume=resume)
     # Only now: what words and looks are learnt from is drawn quickly, and better outlines are no harder to read.
@@ -73,6 +76,20 @@ def train_policy(config: PolicyTraining, out: Path, *, resume: bool = True, repo
         measured |= train_prm(config, out, network, tool, _FIRST_PRM, say, resume=resume)
     weights = out / "policy.safetensors"
     save_network(weights, network, card(config, measured))
+    return TrainedPolicy(weights, measured, time.perf_counter() - began)
+
+
+def _with_kinds(config: PolicyTraining, out: Path, say: Say, began: float) -> TrainedPolicy:
+    """The weights to start from with ImageNet's kinds of things; all other parts stay what they are."""
+    assert config.start is not None
+    network = load_network(config.start)
+    published = sight_for_training(config.encoder, out)
+    if network.sight is None or network.sight.fingerprint != published.fingerprint:
+        raise InputError(f"{config.start} does not see with the encoder of {config.encoder}, so its kinds mean nothing")
+    measured = train_kinds(config, network, say)
+    was = read_json(config.start.with_suffix(".json")).get("card", {})
+    weights = out / "policy.safetensors"
+    save_network(weights, network, {**was, "kinds": {"command": _command(config), "measured": measured}})
     return TrainedPolicy(weights, measured, time.perf_counter() - began)
 
 
@@ -137,6 +154,7 @@ def _command(config: PolicyTraining) -> str:
     parts += ["--from WEIGHTS"] if config.start else []
     parts += ["--grounding-only"] if config.grounding_only else []
     parts += ["--perception-only"] if config.perception_only and not config.grounding_only else []
+    parts += ["--nouns-only"] if config.nouns_only else []
     parts += ["--prm-only"] if config.prm_only else []
     return " ".join(parts)
 

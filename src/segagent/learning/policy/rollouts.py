@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from segagent.core import BoolMask, Click, Image, SegmentationTool, State, empty_mask, iou
 from segagent.environment import random_clicks_start
@@ -16,7 +15,7 @@ from segagent.learning.policy.train_states import MaskState, StudiedScene
 from segagent.policies.embedded.grounding import Words
 from segagent.policies.embedded.network import PolicyNetwork
 from segagent.policies.embedded.perception import Percept
-from segagent.policies.embedded.reading import conclude, examine
+from segagent.policies.embedded.reading import conclude, encoded, examine
 from segagent.policies.embedded.state_head import BINS
 from segagent.policies.embedded.writing import reply_text, write_greedy, write_sampled
 from segagent.policies.reply import parse_reply
@@ -64,13 +63,6 @@ def annotator_states(
             states[row] = state
             found.append(MaskState(numbers[row], targets[row], state.mask))
     return found
-
-
-@torch.no_grad()
-def encoded(network: PolicyNetwork, text: str) -> Words:
-    """A sentence as the grounding reads it."""
-    words: Words = network.grounding.text(torch.tensor([network.vocabulary.encode(text)]))
-    return words
 
 
 @dataclass(frozen=True, eq=False)

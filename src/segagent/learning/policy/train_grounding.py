@@ -21,6 +21,7 @@ from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.scene_store import ABSENT_TARGET, StoredExpression, StoredScene
 from segagent.learning.policy.train_objects import match_objects, mirrored
 from segagent.policies.embedded.grounding import Grounded, Grounding
+from segagent.policies.embedded.kinds import Kinds, asked_kinds, lean
 from segagent.policies.embedded.network import PolicyNetwork
 from segagent.policies.embedded.perception import MAX_OBJECTS, Percept, perceive
 from segagent.policies.embedded.tokens import MAX_WORDS, PADDING, UNKNOWN, Vocabulary, swap_sides
@@ -40,7 +41,7 @@ class PerceivedScene:
     ``tokens``, ``geometry`` and ``certainty`` as in ``Percept`` but MAX_OBJECTS each, ``num`` objects in use;
     ``truth[i]`` is the true object that found object i is, or -1. ``familiar``: the object encoder was trained on this
     picture's objects, so its tokens are surer than they will be elsewhere. ``missing``: nouns that surely fit nothing
-    in the picture.
+    in the picture. ``kinds`` float16 (MAX_OBJECTS, NUM_KINDS) log-probabilities, None where the network tells no kinds.
     """
 
     tokens: npt.NDArray[np.float32]
@@ -51,6 +52,7 @@ class PerceivedScene:
     expressions: tuple[StoredExpression, ...]
     familiar: bool = False
     missing: frozenset[str] = frozenset()
+    kinds: npt.NDArray[np.float16] | None = None
 
 
 def pad_percept(percept: Percept) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -74,7 +76,10 @@ def perceive_scene(
     padded = np.full(MAX_OBJECTS, -1, np.int64)
     padded[: len(truth)] = truth
     missing = missing_nouns({names[0] for names in scene.names}, scene.told)
-    return PerceivedScene(*pad_percept(percept), len(truth), padded, scene.expressions, familiar, missing)
+    kinds = None
+    if percept.kinds is not None:
+        kinds = functional.pad(percept.kinds, (0, 0, 0, MAX_OBJECTS - len(truth))).half().numpy()
+    return PerceivedScene(*pad_percept(percept), len(truth), padded, scene.expressions, familiar, missing, kinds)
 
 
 def borrowed(
@@ -222,12 +227,36 @@ def run(network: Grounding, batch: GroundingBatch) -> Grounded:
     return answer
 
 
+def answered(
+    network: Grounding,
+    scenes: Sequence[PerceivedScene],
+    chosen: Sequence[tuple[int, int]],
+    vocabulary: Vocabulary,
+    kinds: Kinds | None = None,
+) -> tuple[GroundingBatch, Grounded]:
+    """Sentences ``chosen`` as in :func:`grounding_batch`, as they are, and what the policy makes of them: ``kinds``, if
+    any, are taken into account.
+    """
+    batch = grounding_batch(np.random.default_rng(0), scenes, chosen, vocabulary, augment=False)
+    answer = run(network, batch)
+    if kinds is None:
+        return batch, answer
+    evidence, taught = torch.zeros(batch.valid.shape), torch.zeros(len(chosen), dtype=torch.bool)
+    for row, (number, e) in enumerate(chosen):
+        scene = scenes[number]
+        if scene.kinds is not None:
+            classes, taught[row] = asked_kinds(scene.expressions[e].text, vocabulary)
+            evidence[row] = kinds.evidence(torch.from_numpy(scene.kinds).float(), classes)
+    return batch, lean(answer, evidence, batch.valid, taught)
+
+
+def likelihood(logits: Tensor, right: Tensor) -> Tensor:
+    """How unlikely (b,), in nats, the ``right`` ones, bool (b, n), are by ``logits``."""
+    return torch.logsumexp(logits, 1) - torch.logsumexp(logits.masked_fill(~right, -1e4), 1)
+
+
 def grounding_loss(answer: Grounded, batch: GroundingBatch) -> tuple[Tensor, dict[str, float]]:
     """Likelihood of the target, plus those of the noun phrase's candidates, of the anchor, and of there being any."""
-
-    def likelihood(logits: Tensor, right: Tensor) -> Tensor:
-        return torch.logsumexp(logits, 1) - torch.logsumexp(logits.masked_fill(~right, -1e4), 1)
-
     target = likelihood(answer.logits, batch.targets).mean()
     anchor = likelihood(answer.anchors, batch.anchors)
     anchor = (anchor * batch.has_anchor).sum() / batch.has_anchor.sum().clamp(min=1)
@@ -288,19 +317,18 @@ def draw_chances(kinds: Sequence[str]) -> npt.NDArray[np.float64]:
 
 @torch.no_grad()
 def grounding_accuracy(
-    network: Grounding, scenes: Sequence[PerceivedScene], vocabulary: Vocabulary
+    network: Grounding, scenes: Sequence[PerceivedScene], vocabulary: Vocabulary, kinds: Kinds | None = None
 ) -> dict[str, float]:
     """Share of sentences whose most likely found object is the target, by kind and over all.
 
     Where nothing is meant (kinds "absent ...", not in "all"): the share for which "none of them" is likelier than not.
     """
     hits: dict[str, list[float]] = {}
-    rng = np.random.default_rng(0)
     pool = [(s, e) for s, scene in enumerate(scenes) for e in range(len(scene.expressions))]
     for first in range(0, len(pool), 128):
         chosen = pool[first : first + 128]
-        batch = grounding_batch(rng, scenes, chosen, vocabulary, augment=False)
-        logits = run(network, batch).logits
+        batch, answer = answered(network, scenes, chosen, vocabulary, kinds)
+        logits = answer.logits
         right = batch.targets[:, 1:].gather(1, logits[:, 1:].argmax(1, keepdim=True))[:, 0]
         none = logits.softmax(1)[:, 0] > 0.5
         for (s, e), hit, refused in zip(chosen, right.tolist(), none.tolist(), strict=True):

@@ -17,14 +17,14 @@ from segagent.learning.photographs.store import scene_of
 from segagent.learning.photographs.views import Photo
 from segagent.learning.policy.loop import Stage, StageBudget
 from segagent.learning.policy.masks_to_judge import GEOMETRIC, Thing, faulty
-from segagent.learning.policy.rollouts import Asked, encoded, own_masks
+from segagent.learning.policy.rollouts import Asked, own_masks
 from segagent.learning.policy.scene_store import SIZE, StoredExpression, StoredScene
 from segagent.learning.policy.train_quality import correlation, mean_iou, ranking_loss
 from segagent.learning.policy.train_states import soft_iou_labels
 from segagent.policies.embedded.network import PolicyNetwork
 from segagent.policies.embedded.perception import Percept, perceive
 from segagent.policies.embedded.prm import NUM_EVIDENCE, JoinedHead
-from segagent.policies.embedded.reading import examine
+from segagent.policies.embedded.reading import encoded, examine
 from segagent.policies.embedded.state_head import NUM_IOU
 
 _BATCH = 256

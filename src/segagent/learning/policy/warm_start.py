@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from segagent.core import InputError
+from segagent.policies.embedded.kinds import Kinds
 from segagent.policies.embedded.network import Architecture, PolicyNetwork
 from segagent.policies.embedded.objects import EMBEDDING
 from segagent.vision.sight import Sight
@@ -17,7 +18,8 @@ _EMBEDDING = "grounding.text.embedding.weight"
 def grown(old: PolicyNetwork, architecture: Architecture, sight: Sight | None = None) -> PolicyNetwork:
     """A new network of ``architecture``, seeing with ``sight``, with all weights of ``old``; what is new starts as in
     an untrained one: without a sight of its own ``old`` has no detector for it either. Its process reward model is left
-    out: that judges by what the others have become.
+    out: that judges by what the others have become; so are ImageNet's kinds of things where ``sight`` is another than
+    that of ``old``.
 
     Classes of ``old`` come first in each table of ``architecture``. A new category counts for nothing in the
     grounding until that learns about it. Raises ``InputError`` where words or classes of ``old`` would be lost.
@@ -29,11 +31,13 @@ def grown(old: PolicyNetwork, architecture: Architecture, sight: Sight | None = 
         raise InputError("the weights to start from tell more classes apart than this training has")
     network = PolicyNetwork(architecture, sight)
     network.absent_above = old.absent_above
+    if old.kinds is not None and sight is not None and old.sight is not None:
+        network.kinds = Kinds() if sight.fingerprint == old.sight.fingerprint else None
     state = network.state_dict()
     for name, value in old.state_dict().items():
         if name.startswith("detector.") and (old.sight is None) != (sight is None):
             continue
-        if name.startswith("prm."):
+        if name.startswith("prm.") or (name.startswith("kinds.") and network.kinds is None):
             continue
         if name == _PROJECTION:
             state[name] = _projection(value, before, after)

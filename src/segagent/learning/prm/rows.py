@@ -15,13 +15,13 @@ from segagent.core import BoolMask, Image, SegmentationTool, empty_mask, frozen_
 from segagent.datasets import Sample
 from segagent.environment import Episode, Target, random_clicks_start, reset
 from segagent.learning.policy.masks_to_judge import GEOMETRIC, Thing, faulty
-from segagent.learning.policy.rollouts import Asked, encoded, own_masks
+from segagent.learning.policy.rollouts import Asked, own_masks
 from segagent.learning.prm.config import PrmConfig
 from segagent.policies.embedded.grounding import Grounded, Grounding, Words
 from segagent.policies.embedded.network import PolicyNetwork
 from segagent.policies.embedded.perception import MAX_OBJECTS, Percept, perceive
 from segagent.policies.embedded.prm import JoinedHead, joined_evidence, overlaps
-from segagent.policies.embedded.reading import examine, see_mask, show
+from segagent.policies.embedded.reading import encoded, examine, see_mask, show
 from segagent.policies.embedded.tokens import MAX_WORDS, PADDING
 
 

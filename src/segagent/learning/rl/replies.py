@@ -1,7 +1,8 @@
 """The embedded model's replies as distributions that can be differentiated: what it looks at, and what it would say.
 
 It is the same arithmetic as :mod:`segagent.policies.embedded.reading`, kept apart because that one runs without
-gradients, one observation at a time; a test holds the two together.
+gradients, one observation at a time; a test holds the two together. What objects look like to ImageNet's classifier,
+which does not learn, is left out here.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def regions_of(network: PolicyNetwork, percept: Percept, seen: Sequence[SeenMask
     tokens, geometry = torch.zeros(len(seen), percept.tokens.shape[1]), torch.zeros(len(seen), NUM_GEOMETRY)
     if drawn.any():
         coverages = [one.full for one, there in zip(seen, drawn.tolist(), strict=True) if there]
-        tokens[drawn], geometry[drawn] = describe(network, percept.scenery, percept.pixels, coverages)
+        tokens[drawn], geometry[drawn], _ = describe(network, percept.scenery, percept.pixels, coverages)
     return Regions(tokens, geometry, drawn)
 
 
@@ -129,7 +130,8 @@ def grounded_in(grounding: Grounding, text: Tensor, looks: Sequence[Look]) -> Gr
     """Sentences against looks. ``text`` (n or 1, words) of word numbers, one for all looks where it has one row."""
     words: Words = grounding.text(text)
     if len(text) == 1:
-        words = Words(*(part.expand(len(looks), *part.shape[1:]) for part in words))
+        states, valid, numbers = (part.expand(len(looks), *part.shape[1:]) for part in words[:3])
+        words = Words(states, valid, numbers)
     answer: Grounded = grounding(
         words,
         torch.stack([one.tokens for one in looks]),

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from segagent.core import InputError
 from segagent.datasets import Dataset
+from segagent.imaging.writing import made_folder
 from segagent.learning.examples import Example, examples_record
 from segagent.learning.launcher import by_the_first
 from segagent.learning.sft.data import TrainingSet, load_annotator_set, open_annotator_file
 from segagent.learning.sft.published import is_published, write_published_as_trajectories
 from segagent.learning.sft.streamed import stream_examples
 from segagent.runs.journal import Journal
-from segagent.runs.run import made_folder
 
 DATA = "data"
 """The folder within a model's in which what its training reads is kept."""

@@ -150,7 +150,7 @@ def _row(line: bytes, path: Path, *, boxes: bool) -> tuple[int, int, tuple[int, 
 
 def _words(text: bytes) -> int:
     """At most so many bytes a sentence, given as JSON, comes to in a prompt, where likely markup is escaped."""
-    return len(text) + 5 * sum(text.count(mark) for mark in (b"<", b"[", b"{"))
+    return 6 * len(text) - 5 * len(text.translate(None, b"<[{"))
 
 
 def _examples(record: dict[str, Any], path: Path, *, boxes: bool) -> list[Example]:

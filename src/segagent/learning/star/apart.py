@@ -15,6 +15,7 @@ from typing import Any, Unpack
 from segagent.core import InputError
 from segagent.core.failures import Failure
 from segagent.datasets import Dataset
+from segagent.imaging.writing import made_folder
 from segagent.learning.examples import Example, star_examples, star_plus_examples
 from segagent.learning.sft.data import dataset_of
 from segagent.learning.star.config import StarConfig
@@ -24,7 +25,6 @@ from segagent.learning.trajectories import read_trajectories
 from segagent.runs.journal import read_journal
 from segagent.runs.models import MakeModels, Models
 from segagent.runs.progress import Progress
-from segagent.runs.run import made_folder
 from segagent.runs.session import How, Session, Shard
 
 _NAME = "rollouts_"

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from segagent.core import (
     SCHEMA,
     Action,
-    Box,
     Click,
     Image,
     InputError,
@@ -25,7 +24,8 @@ from segagent.core.versions import package_versions
 from segagent.datasets import Dataset, Sample, SampleGroup
 from segagent.datasets.loading import Loaded, load_samples
 from segagent.distributed import Asking
-from segagent.environment import Episode, StartSpec, Target, embed_images, next_click, reset, step_batch
+from segagent.environment import Episode, Target, embed_images, next_click, reset, step_batch
+from segagent.environment.replay import start_of
 from segagent.learning.examples import Correction, raised
 from segagent.runs.journal import read_journal
 from segagent.runs.models import Models
@@ -198,7 +198,7 @@ def try_corrections(
 
     These are the steps that did not raise the reward, by number, from 1. All are played again in step with one another.
     """
-    episodes = [Episode(image, t.text, t.sample_id, t.image, _start_of(t), seed=t.seed) for t, image, _ in played]
+    episodes = [Episode(image, t.text, t.sample_id, t.image, start_of(t), seed=t.seed) for t, image, _ in played]
     embeddings = embed_images(tool, [episode.image for episode in episodes])
     states = [[state] for state in reset(episodes, embeddings, tool)]
     found: list[dict[int, Correction]] = [{} for _ in played]
@@ -227,16 +227,6 @@ def try_corrections(
             else:
                 found[number][depth + 1] = Correction(click, played[number][2].reward(state))
     return found
-
-
-def _start_of(trajectory: Trajectory) -> StartSpec:
-    start = trajectory.start
-    if start.kind == "box":
-        (box,) = (prompt for prompt in start.prompts if isinstance(prompt, Box))
-        return StartSpec("box", box=box)
-    if start.kind == "random":
-        return StartSpec("random", clicks=tuple(prompt for prompt in start.prompts if isinstance(prompt, Click)))
-    return StartSpec() if start.kind == "empty" else StartSpec("mask", mask=trajectory.mask_at(0))
 
 
 def _to_dict(one: Correction) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from segagent.core import InputError
 from segagent.core.extensions import from_record
 from segagent.core.failures import Failure
 from segagent.datasets import Dataset
+from segagent.imaging.writing import made_folder
 from segagent.learning.examples import Example, fates
 from segagent.learning.launcher import by_the_first, is_first
 from segagent.learning.sft import (
@@ -35,7 +36,6 @@ from segagent.learning.trajectories import STARTS
 from segagent.runs.journal import read_journal
 from segagent.runs.models import make_models
 from segagent.runs.progress import Progress
-from segagent.runs.run import made_folder
 from segagent.runs.session import How, Session, StoppedError
 
 

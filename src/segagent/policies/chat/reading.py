@@ -288,19 +288,17 @@ def _read_prose(prose: str, evidence: Evidence) -> None:
         evidence.boxes += [tuple(values(match)) for match in found]
         evidence.tagged_boxes += len(found) if pattern is _BOX_TAG else 0
         places += found
-    for pattern, named, swapped in ((_NAMED_XY, True, False), (_NAMED_YX, True, True), (_TWO, False, False)):
+    for pattern, named, swapped in (
+        (_NAMED_XY, True, False),
+        (_NAMED_YX, True, True),
+        (_TWO, False, False),
+        (_PLAIN, False, False),
+    ):
         found, rest = take(pattern, rest)
         for match in found:
             first, second = values(match)
-            evidence.points.append(
-                WrittenPoint(second, first, named) if swapped else WrittenPoint(first, second, named)
-            )
+            evidence.points.append(WrittenPoint(*((second, first) if swapped else (first, second)), named))
         places += found
-    found, rest = take(_PLAIN, rest)
-    for match in found:
-        first, second = values(match)
-        evidence.points.append(WrittenPoint(first, second, named=False))
-    places += found
     if any(_GROUPED.search(match[0]) for match in places):
         evidence.problem = evidence.problem or "malformed: a number with a separator in it"
     if _HALF_WRITTEN.search(rest):

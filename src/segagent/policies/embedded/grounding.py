@@ -23,12 +23,15 @@ _PAIR_WIDTH = 16
 
 class Words(NamedTuple):
     """An encoded batch of sentences: ``states`` (batch, 1 + words, WIDTH), the first being the whole
-    sentence's; ``valid`` bool (batch, 1 + words); ``numbers`` (batch, words) of the words.
+    sentence's; ``valid`` bool (batch, 1 + words); ``numbers`` (batch, words) of the words. ``kinds``: of a single
+    sentence, the kinds of things that its noun stands for, if any, and whether that noun was ``taught``.
     """
 
     states: Tensor
     valid: Tensor
     numbers: Tensor
+    kinds: tuple[int, ...] = ()
+    taught: bool = False
 
 
 class Grounded(NamedTuple):
@@ -207,7 +210,7 @@ class Grounding(nn.Module):
             valid: bool (b, n), False where the place is padding.
             mask_last: whether the last object is no found object but the current mask: the others do not see it.
         """
-        known, seen = tokens.split((tokens.shape[-1] - self.num_seen, self.num_seen), -1)
+        known, seen = torch.split_with_sizes(tokens, (tokens.shape[-1] - self.num_seen, self.num_seen), -1)
         x = self.project(torch.cat((known, geometry, certainty[..., None]), -1))
         if self.look is not None:
             x = x + self.look(seen)

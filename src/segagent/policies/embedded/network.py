@@ -15,6 +15,7 @@ from segagent.core.texts import read_json
 from segagent.cpu import on_one_thread
 from segagent.policies.embedded.detector import Detector
 from segagent.policies.embedded.grounding import Grounding
+from segagent.policies.embedded.kinds import Kinds
 from segagent.policies.embedded.objects import ObjectEncoder
 from segagent.policies.embedded.picture_detector import PictureDetector
 from segagent.policies.embedded.prm import Prm
@@ -53,8 +54,9 @@ class PolicyNetwork(nn.Module):
     ``sight`` is the encoder that the parts see with, shared with others and no part of the weights; None in a network
     of the first architecture, which has no such encoder. ``absent_above``: from which probability on a sentence is
     answered with "no such object"; None in a network that has not learnt to tell. ``prm`` is trained last, on what all
-    others have become; None before that, and where there is no encoder. ``redrawer`` sees to better outlines, and is
-    no part of the weights either; None in a network that was trained without.
+    others have become; None before that, and where there is no encoder. ``kinds`` tells ImageNet's kinds of things
+    apart; None in a network that was trained without. ``redrawer`` sees to better outlines, and is no part of the
+    weights either; None in a network that was trained without.
     """
 
     absent_above: float | None = None
@@ -70,6 +72,7 @@ class PolicyNetwork(nn.Module):
         self.grounding = self.new_grounding()
         self.state = StateHead()
         self.prm: Prm | None = None
+        self.kinds: Kinds | None = None
 
     def new_grounding(self) -> Grounding:
         """A grounding for these words and attributes, untrained."""
@@ -124,6 +127,8 @@ def load_network(path: Path) -> PolicyNetwork:
     if any(name.startswith("prm.") for name in tensors):
         own = any(name.startswith("prm.grounding.") for name in tensors)
         network.prm = Prm(network.new_grounding() if own else None)
+    if sight is not None and any(name.startswith("kinds.") for name in tensors):
+        network.kinds = Kinds()
     fill(network, tensors, path)
     return network.eval().requires_grad_(False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ class Percept:
     ``scenery`` is what regions are looked at in, None where the network has no encoder; ``pixels`` uint8 (256, 256, 3);
     ``features`` (16, GRID, GRID) mask features; ``coverage`` (n, GRID, GRID) in 0..1; ``tokens`` (n, EMBEDDING +
     attributes), where the grounding sees with NUM_SEEN features of the encoder behind; ``geometry`` (n, NUM_GEOMETRY);
-    ``certainty`` (n,) in 0..1.
+    ``certainty`` (n,) in 0..1; ``kinds`` (n, NUM_KINDS) log-probabilities, None where the network tells no kinds.
     """
 
     scenery: Scenery | None
@@ -38,6 +39,7 @@ class Percept:
     tokens: Tensor
     geometry: Tensor
     certainty: Tensor
+    kinds: Tensor | None = None
 
 
 def working_pixels(pixels: Pixels) -> Pixels:
@@ -86,20 +88,28 @@ def _find(centres: Tensor, masks: Tensor, kernels: Tensor, threshold: float) -> 
     return coverage[index], ranked[index]
 
 
-def describe(
-    network: PolicyNetwork, picture: Scenery | None, pixels: Pixels, coverages: list[Soft]
-) -> tuple[Tensor, Tensor]:
-    """Tokens and geometry of regions (256, 256) of a picture, all as in :class:`Percept`."""
+class Description(NamedTuple):
+    """Regions as in :class:`Percept`."""
+
+    tokens: Tensor
+    geometry: Tensor
+    kinds: Tensor | None
+
+
+def describe(network: PolicyNetwork, picture: Scenery | None, pixels: Pixels, coverages: list[Soft]) -> Description:
+    """Regions (256, 256) of a picture, all as in :class:`Percept`."""
     crops = torch.from_numpy(np.stack([object_crop(pixels, c) for c in coverages]))
     places = torch.from_numpy(np.stack([geometry(c) for c in coverages]))
-    seen = None
+    seen = kinds = None
     if network.sight is not None and picture is not None:
         seen = see_regions(network.sight, picture, coverages)
+        if network.kinds is not None:
+            kinds = network.kinds(seen)
     tokens = network.encoder(crops, places, seen).token()
     if network.architecture.grounding_sees:
         assert seen is not None
         tokens = torch.cat((tokens, seen.float()), 1)
-    return tokens, places
+    return Description(tokens, places, kinds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,5 +140,5 @@ def perceive(network: PolicyNetwork, image: Image) -> Percept:
     """The objects of a picture of any size. The network must be in evaluation mode."""
     found = find_objects(network, image)
     picture = None if network.sight is None else scenery(network.sight, image)
-    tokens, places = describe(network, picture, found.pixels, [enlarged(c) for c in found.coverage.numpy()])
-    return Percept(picture, found.pixels, found.features, found.coverage, tokens, places, found.certainty)
+    tokens, places, kinds = describe(network, picture, found.pixels, [enlarged(c) for c in found.coverage.numpy()])
+    return Percept(picture, found.pixels, found.features, found.coverage, tokens, places, found.certainty, kinds)

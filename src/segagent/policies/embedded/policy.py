@@ -22,7 +22,17 @@ from segagent.policies.embedded.network import PolicyNetwork, load_network
 from segagent.policies.embedded.perception import Percept, perceive
 from segagent.policies.embedded.prm import mean_and_spread
 from segagent.policies.embedded.quality import judge_quality, new_outline
-from segagent.policies.embedded.reading import Examined, Reading, SeenMask, conclude, examine, ground, see_mask, show
+from segagent.policies.embedded.reading import (
+    Examined,
+    Reading,
+    SeenMask,
+    conclude,
+    encoded,
+    examine,
+    see_mask,
+    show,
+    understand,
+)
 from segagent.policies.embedded.state_head import BINS
 from segagent.policies.embedded.writing import Written, mean_iou, reply_text, write_greedy, write_sampled
 from segagent.policies.overlay import GREEN, Color
@@ -142,7 +152,8 @@ class EmbeddedPolicy:
         percept = self._percept(image)
         seen = see_mask(percept, empty_mask(image.height, image.width), self._color)
         with torch.no_grad():
-            grounded = ground(self.network.grounding, self._encoded(text), show(self.network, percept, seen))
+            shown = show(self.network, percept, seen)
+            grounded = understand(self.network, percept, self._encoded(text), shown)
         nothing = float(grounded.logits[0, : len(percept.tokens) + 1].softmax(0)[0])
         surest = float(percept.certainty[0])
         found = [f"reads {word!r} as {known!r}" for word, known in self.network.vocabulary.guesses(text)]
@@ -233,10 +244,8 @@ class EmbeddedPolicy:
     def _encoded(self, text: str) -> Words:
         return self._words.made(text, lambda: self._encode(text))
 
-    @torch.no_grad()
     def _encode(self, text: str) -> Words:
-        words: Words = self.network.grounding.text(torch.tensor([self.network.vocabulary.encode(text)]))
-        return words
+        return encoded(self.network, text)
 
 
 def _asked(

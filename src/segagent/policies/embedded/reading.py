@@ -16,6 +16,7 @@ from segagent.core import BoolMask
 from segagent.cpu import autocast
 from segagent.policies.embedded.detector import GRID, WORKING_SIZE
 from segagent.policies.embedded.grounding import Grounded, Grounding, Words
+from segagent.policies.embedded.kinds import asked_kinds, lean
 from segagent.policies.embedded.network import PolicyNetwork
 from segagent.policies.embedded.objects import NUM_GEOMETRY
 from segagent.policies.embedded.perception import MAX_OBJECTS, Percept, describe, picture_tensor
@@ -87,7 +88,7 @@ def show(network: PolicyNetwork, percept: Percept, seen: SeenMask) -> Shown:
     valid = torch.arange(MAX_OBJECTS + 1) < len(percept.tokens)
     region, place = torch.zeros(1, tokens.shape[1]), torch.zeros(1, NUM_GEOMETRY)
     if (seen.full > 0.5).any():
-        region, place = describe(network, percept.scenery, percept.pixels, [seen.full])
+        region, place, _ = describe(network, percept.scenery, percept.pixels, [seen.full])
         valid[-1] = True
     return Shown(
         torch.cat((tokens, region))[None],
@@ -97,10 +98,30 @@ def show(network: PolicyNetwork, percept: Percept, seen: SeenMask) -> Shown:
     )
 
 
+@torch.no_grad()
+def encoded(network: PolicyNetwork, text: str) -> Words:
+    """One sentence, batch 1, as :func:`examine` takes it."""
+    words: Words = network.grounding.text(torch.tensor([network.vocabulary.encode(text)]))
+    classes, taught = asked_kinds(text, network.vocabulary)
+    return words._replace(kinds=classes, taught=taught)
+
+
 def ground(grounding: Grounding, words: Words, shown: Shown) -> Grounded:
     """The sentence against the found objects and, last, the masked region itself; batch 1."""
     answer: Grounded = grounding(words, *shown, mask_last=True)
     return answer
+
+
+def understand(network: PolicyNetwork, percept: Percept, words: Words, shown: Shown) -> Grounded:
+    """As :func:`ground`, with what the objects look like to ImageNet's classifier taken into account."""
+    answer = ground(network.grounding, words, shown)
+    if network.kinds is None or percept.kinds is None or not words.kinds:
+        return answer
+    evidence = network.kinds.evidence(percept.kinds, words.kinds)
+    places = shown.valid.shape[1]
+    found = torch.arange(places)[None] < len(evidence)
+    padded = functional.pad(evidence, (0, places - len(evidence)))[None]
+    return lean(answer, padded, found, torch.tensor([words.taught]))
 
 
 def state_inputs(percept: Percept, seen: SeenMask, hypotheses: list[int]) -> tuple[Tensor, Tensor]:
@@ -181,7 +202,7 @@ def examine(network: PolicyNetwork, percept: Percept, words: Words, mask: BoolMa
     """Look at one picture with one encoded sentence (batch 1) and one mask (height, width)."""
     seen = see_mask(percept, mask, color)
     shown = show(network, percept, seen)
-    grounded = ground(network.grounding, words, shown)
+    grounded = understand(network, percept, words, shown)
     objects = grounded.logits[0, : len(percept.tokens) + 1].softmax(0)
     ranked = objects[1:].argsort(descending=True, stable=True).tolist()
     hypotheses = [n for n in ranked[:MAX_HYPOTHESES] if n == ranked[0] or objects[1 + n] > 0.02]

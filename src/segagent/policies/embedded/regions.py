@@ -20,6 +20,9 @@ _, _, _, _C16, _C32 = CHANNELS
 NUM_SEEN = _C32 + _C16 + 2 * _C32 + _C16
 """Length of :func:`see_regions`: of the whole picture stride 32 and 16 inside the region; of the closer look stride 32
 inside, stride 32 all over, stride 16 inside."""
+CLOSER_INSIDE = slice(_C32 + _C16, 2 * _C32 + _C16)
+CLOSER_ALL = slice(2 * _C32 + _C16, 3 * _C32 + _C16)
+"""Of these, stride 32 of the closer look."""
 MARGIN = 1.25
 """The closer look's side over the longer side of the region's box."""
 _SMALLEST = 12

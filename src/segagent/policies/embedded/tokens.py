@@ -41,6 +41,9 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words) + 2
 
+    def __contains__(self, word: object) -> bool:
+        return word in self._index
+
     def encode(self, text: str) -> list[int]:
         """Numbers of the first ``MAX_WORDS`` words; ``[UNKNOWN]`` for a text without any."""
         numbers = [UNKNOWN if known is None else self._index[known] for _, known in self._read(text)[:MAX_WORDS]]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from segagent.evaluation.bootstrap import bootstrap_statistics
 from segagent.reproduce.episodes import Played
-from segagent.reproduce.findings import FAILS, FEWEST, HOLDS, TOO_FEW, Finding, plain, points, verdict, verdict_at_most
+from segagent.reproduce.findings import FEWEST, TOO_FEW, Finding, plain, points, step_cost, verdict, verdict_at_most
 from segagent.reproduce.gains.config import GainsConfig
 from segagent.reproduce.gains.models import GRPO, HARD, LONGER, MODELS, SFT, SHIPPED, STAR_PLUS
 from segagent.reproduce.masks import JudgedMask
@@ -197,13 +197,5 @@ def findings(results: Mapping[str, Any]) -> list[Finding]:
             told = (verdict_at_most if most else verdict)(one["corrected"], bar)
             found.append(Finding(claim, paper, plain(one["interval"]), told))
     if tables["calls"]:
-        calls = tables["calls"]
-        found.append(
-            Finding(
-                f"a search step costs at most K = {calls['K']} model calls",
-                "K + 1 in Alg. 2 as written",
-                f"mean {calls['mean']:.2f}, most {calls['most']:.0f}",
-                HOLDS if calls["most"] <= calls["K"] else FAILS,
-            )
-        )
+        found.append(step_cost(tables["calls"], tables["calls"]["K"]))
     return [Finding(one.claim, one.paper, one.ours, TOO_FEW) for one in found] if few else found

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from segagent.annotation.python_api import annotate
+from segagent.annotation.interop.finding import find_one
 from segagent.core import Image, InputError, SegAgentError
 from segagent.core.versions import __version__
 from segagent.server.api.work import Work
@@ -18,8 +18,6 @@ from segagent.server.label_studio.pictures import Source
 from segagent.server.label_studio.regions import drawn, pointed_at, region, require_size
 from segagent.server.worker import OverdueError, Patience
 
-FOUND = 0.3
-"""Below this calibrated IoU the policy is taken not to have found what it looked for, and no mask is told."""
 MOST_TASKS = 1000
 
 _log = logging.getLogger(__name__)
@@ -159,14 +157,12 @@ class Backend:
         self, image: Image, text: str, control: Control, label: Label, patience: Patience
     ) -> list[dict[str, Any]]:
         """The mask of a sentence, or none."""
-        record = annotate(image, text, models=self._work.room.models(patience), found=FOUND)
-        if record.outcome == "not_found" or not record.mask.any():
+        found = find_one(image, text, self._work.room.models(patience))
+        if found is None:
             return []
-        predicted = record.predicted_iou
-        score = None if predicted is None else self._work.room.calibrated(predicted, record.doubts)
-        notes = [] if score is None else [f"expected IoU {score:.2f}"]
-        told = "; ".join([text, *notes, *record.doubts])
-        return [region(control, label, record.mask, told, score)]
+        notes = [] if found.expected_iou is None else [f"expected IoU {found.expected_iou:.2f}"]
+        told = "; ".join([text, *notes, *found.doubts])
+        return [region(control, label, found.mask, told, found.expected_iou)]
 
     def _pointed(
         self, task: TaskAsked, labelling: Labelling, results: list[dict[str, Any]], patience: Patience

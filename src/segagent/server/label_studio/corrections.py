@@ -21,9 +21,8 @@ from segagent.annotation.interop.from_label_studio import read_label_studio_corr
 from segagent.core import Image, InputError, SegAgentError
 from segagent.core.versions import package_versions
 from segagent.imaging import encode_png, load_image
-from segagent.imaging.writing import write_bytes
+from segagent.imaging.writing import made_folder, write_bytes
 from segagent.runs.journal import Journal
-from segagent.runs.run import made_folder
 from segagent.server.label_studio.labelling import Labelling, read_labelling
 from segagent.server.worker import Patience, Worker
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from segagent.server.wire import Told
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class MaskRle(_Model):
+class MaskRle(Told):
     """A mask as compressed COCO RLE."""
 
     size: Annotated[list[int], Field(min_length=2, max_length=2, description="Height and width in pixels.")]
     counts: Annotated[str, Field(description="Run lengths, column-major, as pycocotools writes them.")]
 
 
-class ClickMade(_Model):
+class ClickMade(Told):
     """A click in force."""
 
     x: Annotated[int, Field(description="Column in the full picture, from 0.")]
@@ -39,7 +37,7 @@ ShownScale = Annotated[
 ]
 
 
-class MaskAnswer(_Model):
+class MaskAnswer(Told):
     """An episode as it is now."""
 
     episode: Annotated[str, Field(description="The episode's name, for click, undo, refine and score.")]
@@ -61,7 +59,7 @@ class MaskAnswer(_Model):
     shown_scale: ShownScale
 
 
-class ScoreAnswer(_Model):
+class ScoreAnswer(Told):
     """What a mask is worth for a sentence."""
 
     text: str
@@ -79,7 +77,7 @@ class ScoreAnswer(_Model):
     shown_scale: ShownScale
 
 
-class AuditedObject(_Model):
+class AuditedObject(Told):
     """One object of a data set."""
 
     object_id: str
@@ -95,7 +93,7 @@ class AuditedObject(_Model):
     reason: Annotated[str, Field(description="Why it failed; else empty.")]
 
 
-class AuditAnswer(_Model):
+class AuditAnswer(Told):
     """The masks of a data set, the worst first."""
 
     dataset: str

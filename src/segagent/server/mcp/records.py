@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segagent.core import InputError, Trajectory
 from segagent.core.texts import read_json
-from segagent.imaging.writing import write_bytes
+from segagent.imaging.writing import made_folder, write_bytes
 from segagent.runs.journal import Journal, JournalInUseError
 
 JOURNAL_FILE = "episodes.jsonl"
@@ -24,11 +24,7 @@ class EpisodeRecords:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.folder}: cannot be made a folder ({error.strerror}); choose another") from error
+        self.folder = made_folder(folder)
         known: set[str] = set()
         self._journal = self._own_journal(known)
         self._open = self._journal.path.with_suffix(".open")
@@ -75,10 +71,7 @@ class EpisodeRecords:
 
     def _take_up(self, known: set[str]) -> None:
         """Add to the journal what a killed process left open."""
-        try:
-            self._open.mkdir(exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self._open}: cannot be made a folder ({error.strerror}); choose another") from error
+        made_folder(self._open)
         for left in sorted(self._open.glob("*.json")):
             content = read_json(left)
             try:

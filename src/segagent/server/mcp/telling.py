@@ -89,17 +89,9 @@ def told_audit(run: Run, dataset: Dataset, spec: str, models: Models, *, worst: 
     entries = ranked(list(entries_of(run)))
     listed = [
         AuditedObject(
-            object_id=entry.object_id,
-            image=entry.image,
-            text=entry.text,
-            category=entry.category,
-            outcome=entry.outcome,
+            **{name: getattr(entry, name) for name in AuditedObject.model_fields if "iou" not in name},
             predicted_iou=entry.predicted_iou_given,
             calibrated_iou=_calibrated(models, entry.predicted_iou_given, entry.doubts),
-            likely_error=entry.likely_error,
-            evidence=entry.evidence,
-            doubts=list(entry.doubts),
-            reason=entry.reason,
         )
         for entry in entries[:worst]
     ]

@@ -15,18 +15,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from segagent.annotation.batch import Models, ObjectRecord, Run, RunConfig, open_run, run_job
+from segagent.annotation.batch import Models, Run, RunConfig, open_run, run_job
 from segagent.annotation.batch.models import MakeModels
 from segagent.annotation.batch.summary import read_summary, write_summary
 from segagent.core import InputError, SegAgentError
-from segagent.core.failures import Failure
 from segagent.core.texts import read_json
 from segagent.datasets import Dataset
-from segagent.imaging.writing import write_bytes
+from segagent.imaging.writing import made_folder, write_bytes
 from segagent.runs.progress import Progress
-from segagent.runs.run import made_folder
 from segagent.search import SearchConfig
 from segagent.server.mcp.inputs import Inputs
+from segagent.server.runs.telling import counted, counts_of, told_of, told_result
 from segagent.server.runs.wire import ResumeAsked, RunAsked, State
 from segagent.server.worker import Patience
 
@@ -133,7 +132,7 @@ class Runs:
         with self._lock:
             job = self._jobs.get(name)
             if job is not None:
-                shown = {**_shown(name, asked, job.state, job.error), **job.told}
+                shown = {**told_of(name, asked, job.state, job.error), **job.told}
                 return job.number, shown
         return 0, self._stored(name, asked)
 
@@ -149,7 +148,7 @@ class Runs:
         run = self._run(name)
         if run is None:
             return {"results": [], "next": None}
-        found = [_result(run, record) for record in islice(run.records(), after, after + most + 1)]
+        found = [told_result(run, record) for record in islice(run.records(), after, after + most + 1)]
         return {"results": found[:most], "next": after + most if len(found) > most else None}
 
     def summary(self, name: str) -> dict[str, Any]:
@@ -204,7 +203,7 @@ class Runs:
 
         def watch(progress: Progress) -> None:
             with self._lock:
-                job.told, job.number = _counts(progress), job.number + 1
+                job.told, job.number = counts_of(progress), job.number + 1
             if job.patience.gone:
                 raise _StoppedError
 
@@ -277,19 +276,7 @@ class Runs:
         if state in ("waiting", "running"):  # It was, when that server ended.
             state, error = "stopped", "the server ended"
         run = self._run(name)
-        shown = _shown(name, asked, state, error)
-        if run is None:
-            return shown
-        outcomes: dict[str, int] = {}
-        failed = 0
-        for record in run.records():
-            if isinstance(record, Failure):
-                failed += 1
-            else:
-                outcomes[record.outcome] = outcomes.get(record.outcome, 0) + 1
-        done = run.num_images - run.num_images_left()
-        objects = failed + sum(outcomes.values())
-        return {**shown, "images_done": done, "objects": objects, "failed": failed, "outcomes": outcomes}
+        return {**told_of(name, asked, state, error), **({} if run is None else counted(run))}
 
     def _run(self, name: str) -> Run | None:
         try:
@@ -301,40 +288,3 @@ class Runs:
         if self._inputs is None and spec.partition(":")[0] != "scenes":
             raise InputError("data sets of files are taken where the server was started with --root DIR alone")
         return (self._inputs or Inputs(self.folder)).dataset(spec)
-
-
-def _shown(name: str, asked: dict[str, Any], state: Any, error: Any) -> dict[str, Any]:
-    return {
-        "run": name, "job": asked["job"], "dataset": asked["dataset"], "state": state, "images": asked["images"],
-        "images_done": 0, "objects": 0, "failed": 0, "outcomes": {}, "error": error,
-    }  # fmt: skip
-
-
-def _counts(progress: Progress) -> dict[str, Any]:
-    return {
-        "images_done": progress.num_images,
-        "objects": progress.num_samples,
-        "failed": len(progress.failures),
-        "outcomes": dict(progress.outcomes),
-    }
-
-
-def _result(run: Run, record: ObjectRecord | Failure) -> dict[str, Any]:
-    if isinstance(record, Failure):
-        return {
-            "object_id": record.sample_id, "image": record.image, "text": None, "outcome": "failed", "mask": None,
-            "predicted_iou": None, "calibrated_iou": None, "given_iou": None, "doubts": [], "reason": record.reason,
-        }  # fmt: skip
-    predicted = record.predicted_iou
-    return {
-        "object_id": record.object_id,
-        "image": record.image,
-        "text": record.text,
-        "outcome": record.outcome,
-        "mask": record.trajectory.rle_at(record.trajectory.returned),
-        "predicted_iou": predicted,
-        "calibrated_iou": run.calibrated(predicted, record.doubts),
-        "given_iou": record.given_iou,
-        "doubts": list(record.doubts),
-        "reason": None,
-    }

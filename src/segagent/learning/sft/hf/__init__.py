@@ -102,6 +102,7 @@ def _train(
     from segagent.learning.sft.hf.data import EncodedExamples, too_long
     from segagent.learning.sft.hf.encoding import Collator, Encoder
     from segagent.learning.sft.hf.model import (
+        forget_read_names,
         limit_pictures,
         load_for_training,
         recompute_activations,
@@ -116,6 +117,7 @@ def _train(
     # Where weights are spread, one process of a machine reads them and hands the others their parts.
     empty = extras.sharded and arguments.local_process_index != 0
     checkpoint = load_for_training(spec, recipe, computed_in(recipe, cpu=_on_cpu(spec)), empty=empty)
+    forget_read_names(checkpoint.model)
     # Pictures stay as large as they were when the training began, whatever max_length has become.
     limit_pictures(checkpoint, int(folder.begun_with("max_length")))
     fmt = checkpoint_format(spec, checkpoint)

@@ -81,9 +81,10 @@ def _lengths(one: TrainingSet, encoder: Encoder, max_length: int) -> Iterator[tu
         yield from ((index, encoder.length(example)) for index, example in enumerate(one.examples))
         return
     rows = one.examples.rows
-    sizes, which = np.unique(rows["size"], axis=0, return_inverse=True)
-    around = np.array([encoder.most_around((int(height), int(width))) for height, width in sizes], np.int64)
-    most = around[which.reshape(-1)] + rows["words"]
+    packed = rows["size"].astype(np.int64) @ [1 << 32, 1]  # (height, width) as one number: pairs take long to sort.
+    sizes, which = np.unique(packed, return_inverse=True)
+    around = np.array([encoder.most_around(divmod(int(size), 1 << 32)) for size in sizes], np.int64)
+    most = around[which] + rows["words"]
     doubtful = np.flatnonzero(most > max_length)
     surely = np.flatnonzero(most <= max_length)[:1]
     for row in (*surely, *doubtful):

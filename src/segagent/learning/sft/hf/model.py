@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers.integrations import is_deepspeed_zero3_enabled
 
 from segagent.core import InputError, MissingExtraError
 from segagent.learning.sft.recipe import Recipe
@@ -87,6 +88,16 @@ def recompute_activations(model: Any) -> None:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs=settings)
     else:  # Its name in earlier versions of the library.
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
+
+
+def forget_read_names(model: Any) -> None:
+    """Have a model that DeepSpeed's ZeRO-3 has spread while it was read saved under its family's own names.
+
+    The library remembers all names that the family's weights ever had, and would apply them all at once when it saves:
+    nothing could read that. Without the memory it saves as it saves a new model.
+    """
+    if is_deepspeed_zero3_enabled():
+        vars(model).pop("_weight_conversions", None)
 
 
 def spread_blocks(model: Any) -> list[str]:

@@ -6,7 +6,9 @@ import inspect
 import math
 import os
 import time
+from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import SequentialSampler
 
 from segagent.core import InputError, MissingExtraError
+from segagent.core.texts import read_json
 from segagent.cpu import precision
 from segagent.learning.sft.extras import Extras
 from segagent.learning.sft.hf.encoding import NOT_TAUGHT
@@ -26,6 +29,8 @@ from segagent.learning.sft.trained import TrainingWatch
 
 _SHARDING = {"version": 2, "cpu_ram_efficient_loading": True, "state_dict_type": "FULL_STATE_DICT"}
 
+_GATHER = "stage3_gather_16bit_weights_on_model_save"
+"""What DeepSpeed calls it that spread weights come back whole, without which the end of a training fails."""
 _LOGS = 200
 _CHECKPOINTS = 20
 """At most so many lines of log and checkpoints in a training, unless it is short."""
@@ -49,7 +54,8 @@ def training_arguments(
 ) -> Any:
     """The library's settings for ``recipe``; joins the processes that a launcher started.
 
-    Raises ``InputError`` where this machine cannot do what the recipe says.
+    Raises ``InputError`` where this machine cannot do what the recipe says, ``MissingExtraError`` where a package for
+    it is missing.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     together = recipe.micro_batch * processes
@@ -66,6 +72,9 @@ def training_arguments(
     report = _reports(extras.report, folder)
     if extras.sharded:
         os.environ["ACCELERATE_USE_FSDP"] = "true"  # Asked for when the checkpoint is read, before there is a trainer.
+    spread = deepspeed_settings(extras.deepspeed) if extras.deepspeed else None
+    if spread is not None and find_spec("deepspeed") is None:
+        raise MissingExtraError("--deepspeed needs the package deepspeed: pip install deepspeed")
     try:
         arguments = transformers.TrainingArguments(
             output_dir=str(folder.checkpoints),
@@ -98,7 +107,7 @@ def training_arguments(
             fsdp_config=_SHARDING | {"activation_checkpointing": recipe.gradient_checkpointing}
             if extras.sharded
             else None,
-            deepspeed=extras.deepspeed or None,
+            deepspeed=spread,
             dataloader_num_workers=0 if cpu else min(4, (os.cpu_count() or 1) // processes),
             dataloader_pin_memory=not cpu,
             remove_unused_columns=False,
@@ -108,9 +117,31 @@ def training_arguments(
         # Several GPUs are used by several processes, never by one that spreads a batch over them.
         _ = arguments.device
         arguments._n_gpu = min(1, arguments.n_gpu)
+        if extras.deepspeed and (against := arguments.hf_deepspeed_config.mismatches):
+            raise InputError(
+                f"{extras.deepspeed}: contradicts the recipe ({'; '.join(one.lstrip('- ') for one in against)}); "
+                'write "auto" there'
+            )
+        if extras.deepspeed and cpu:
+            # The library leaves this out on a CPU, and weights would be read as if there were one process.
+            import_module("deepspeed").init_distributed()
     except (ValueError, ImportError) as error:
         raise InputError(f"recipe {recipe.name!r} cannot be followed here: {error}") from error
     return arguments
+
+
+def deepspeed_settings(path: str) -> dict[str, Any]:
+    """DeepSpeed's settings from a file, completed by what this training needs of them.
+
+    Raises ``InputError`` where the file is no JSON object, or forbids what the finished model is written by.
+    """
+    settings = read_json(Path(path), "expected DeepSpeed's settings")
+    zero = settings.get("zero_optimization", {}) if isinstance(settings, dict) else None
+    if not isinstance(zero, dict):
+        raise InputError(f"{path}: expected DeepSpeed's settings, a JSON object with a part zero_optimization")
+    if zero.get("stage") == 3 and not zero.setdefault(_GATHER, True):
+        raise InputError(f"{path}: {_GATHER} is false, but the model is written as a whole; leave it out")
+    return dict(settings)
 
 
 def _reports(wanted: tuple[str, ...], folder: TrainingFolder) -> list[str]:
