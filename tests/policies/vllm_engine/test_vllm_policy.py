@@ -210,11 +210,14 @@ REAL = """
 import json
 import sys
 
+import torch
+
 from segagent.conformance.policies import PolicyConformance, observation
 from segagent.core import RefusedError
 from segagent.core.recent import Recent
 from segagent.policies import make_policy
 from segagent.policies.chat import Question, ask
+from segagent.policies.hf.prompts import prompt_text
 
 
 def main(folder):
@@ -231,12 +234,15 @@ def main(folder):
     assert abs(policy.propose([other])[0][0].log_prob - rows[0][0].log_prob) > 1e-4
     # Of random weights vLLM's vision encoder makes something else than that of transformers; texts are read alike.
     texts = [Question((), words) for words in ("hello there", ask(policy.format, looks[0]).prompt)]
-    for told, right in zip(
-        *(one.model.reply(texts, 1, temperature=0.0, seeds=[1, 2]) for one in (policy, plain)), strict=True
-    ):
-        assert told[0].tokens.ids == right[0].tokens.ids, (told[0], right[0])
-        assert told[0].text == right[0].text, (told[0], right[0])
-        assert abs(told[0].log_prob - right[0].log_prob) < 1e-4, (told[0], right[0])
+    model, processor = plain.model.checkpoint.model, plain.model.checkpoint.processor
+    for question, (told,) in zip(texts, policy.model.reply(texts, 1, temperature=0.0, seeds=[1, 2]), strict=True):
+        asked = processor(text=[prompt_text(processor, question)], return_tensors="pt")["input_ids"]
+        ids = torch.tensor([told.tokens.ids])
+        with torch.no_grad():
+            logits = model(input_ids=torch.cat([asked, ids], dim=1)).logits[0, asked.shape[1] - 1 : -1]
+        right = torch.log_softmax(logits.float(), -1).gather(1, ids.T)[:, 0]
+        assert (right - torch.tensor(told.tokens.log_probs)).abs().max() < 1e-4, (told, right)
+        assert logits.argmax(dim=-1).tolist() == ids[0].tolist(), told
     suite = PolicyConformance()
     suite.test_greedy_is_deterministic_and_the_first_of_several(lambda: policy)
     suite.test_the_observation_is_left_as_it_was(lambda: policy)
