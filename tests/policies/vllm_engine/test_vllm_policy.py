@@ -140,6 +140,7 @@ def test_options_reach_the_engine(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert (told["tensor_parallel_size"], told["gpu_memory_utilization"], told["dtype"]) == (2, 0.5, "float32")
     assert told["enforce_eager"]
     assert not told["trust_remote_code"]
+    assert not told["mm_device_do_normalize"]
     assert "max_model_len" not in told
 
 

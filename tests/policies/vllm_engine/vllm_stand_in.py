@@ -18,7 +18,13 @@ from segagent.policies.hf.decoding import Written, write_replies
 from segagent.policies.hf.loading import load_checkpoint
 from segagent.policies.hf.prompts import end_tokens
 
-_ENGINE_ARGUMENTS = {"enable_prefix_caching", "limit_mm_per_prompt", "load_format", "max_model_len"}
+_ENGINE_ARGUMENTS = {
+    "enable_prefix_caching",
+    "limit_mm_per_prompt",
+    "load_format",
+    "max_model_len",
+    "mm_device_do_normalize",
+}
 
 
 class VLLMError(Exception):

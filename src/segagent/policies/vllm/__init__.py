@@ -94,6 +94,9 @@ def _settings(spec: ChatSpec) -> dict[str, Any]:
         "enforce_eager": spec.number("compile", 1, 0, 1) == 0,
         "enable_prefix_caching": True,
         "limit_mm_per_prompt": {"image": 2, "video": 0},
+        # On the device, colours would be left as they are where a checkpoint's file says no mean and deviation; the
+        # processor has its family's own.
+        "mm_device_do_normalize": False,
         # Neither code nor pickles of a checkpoint are run.
         "trust_remote_code": False,
         "load_format": "safetensors",
