@@ -1,7 +1,7 @@
 """Presets: one word for a policy's weights and convention, a tool, a first action and a search.
 
 The files are in ``segagent/presets``; a file of one's own in the same form can be named instead. ``NAME@URL`` is a
-preset whose policy a server runs, under its name on the hub.
+preset whose policy a server runs, under its name on the hub; ``NAME@vllm`` one that vLLM runs in this process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from segagent.tools import TOOLS
 
 _SECTIONS: Mapping[str, Mapping[str, type]] = {
     "policy": {"format": str, "prompt": str, "history": int, "verify": bool, "pictures": int, "max_tokens": int},
-    "local": {"dtype": str, "batch": int},
+    "local": {"dtype": str, "batch": int, "attn": str, "device_map": str, "bits": int, "compile": bool},
     "served": {"structured": str},
     "policy_weights": {"hub": str, "revision": str, "licence": str, "gigabytes": float},
     "tool": {"kind": str, "options": dict},
@@ -42,7 +42,7 @@ _SECTIONS: Mapping[str, Mapping[str, type]] = {
         "max_policy_calls": int,
     },
 }
-_SERVED = re.compile(r"(.+)@(server|https?://.+)", re.DOTALL)
+_SERVED = re.compile(r"(.+)@(server|vllm|https?://.+)", re.DOTALL)
 _PORT = "http://127.0.0.1:8000/v1"
 """Where ``vllm serve`` listens unless it is told otherwise."""
 
@@ -81,8 +81,8 @@ class Preset:
     ``local_options`` behind the preset's own weights where they run here, ``served_options`` where a server runs the
     policy. ``tool``: the kind of tool.
     ``policy_weights`` and ``tool_weights``: None where the user has to say which. ``server``: the URL that runs the
-    policy; empty: it runs here. ``gigabytes``: of memory that both models need, 0 where that is not known.
-    ``first_box``: see :func:`segagent.policies.with_first_box`. ``text``: the file, for people to read.
+    policy; empty: it runs here, by ``scheme``. ``gigabytes``: of memory that both models need, 0 where that is not
+    known. ``first_box``: see :func:`segagent.policies.with_first_box`. ``text``: the file, for people to read.
     """
 
     name: str
@@ -98,6 +98,7 @@ class Preset:
     policy_weights: Weights | None = None
     tool_weights: Weights | None = None
     server: str = ""
+    scheme: str = "hf"
     gigabytes: float = 0.0
 
     def policy_spec(self, weights: str | None = None) -> str:
@@ -109,8 +110,8 @@ class Preset:
         spec = self._policy(weights)
         if self.gives_way_to(weights) is not None:
             return spec
-        served = self.served_options if spec.startswith("openai:") else ()
-        return _with_options(spec, "hf", SCHEMES, (*self.policy_options, *served))
+        served = self.served_options if spec.startswith(("openai:", "vllm:")) else ()
+        return _with_options(spec, self.scheme, SCHEMES, (*self.policy_options, *served))
 
     def _policy(self, weights: str | None) -> str:
         """The policy's specification before any option of the preset's."""
@@ -123,8 +124,10 @@ class Preset:
             return f"openai:{name}@{self.server}{mark}{options}"
         if weights is None:
             assert own is not None
-            return _with_options(own.hub, "hf", SCHEMES, (("revision", own.revision), *self.local_options))
-        return _with_options(weights, "hf", SCHEMES, ())
+            # vLLM sees to batches, devices and kernels itself.
+            local = [(key, value) for key, value in self.local_options if self.scheme == "hf" or key == "dtype"]
+            return _with_options(own.hub, self.scheme, SCHEMES, (("revision", own.revision), *local))
+        return _with_options(weights, self.scheme, SCHEMES, ())
 
     def gives_way_to(self, weights: str | None = None) -> ChatFormat | None:
         """The format that a policy of these weights brings along and that the preset would set; None if there is none.
@@ -157,12 +160,14 @@ def preset_names() -> list[str]:
 
 
 def load_preset(name: str) -> Preset:
-    """The preset of that name, or of a ``.toml`` file; ``NAME@URL`` is the same with its policy behind a server, and
-    ``NAME@server`` behind one that runs where ``vllm serve`` does.
+    """The preset of that name, or of a ``.toml`` file; ``NAME@URL`` is the same with its policy behind a server,
+    ``NAME@server`` behind one that runs where ``vllm serve`` does, and ``NAME@vllm`` run by vLLM here.
 
     Raises ``SpecError`` where there is none of that name, ``InputError`` where a file cannot be used.
     """
-    if found := _SERVED.fullmatch(name):
+    if (found := _SERVED.fullmatch(name)) and found[2] == "vllm":
+        return replace(load_preset(found[1]), name=name, scheme="vllm")
+    if found:
         return replace(load_preset(found[1]), name=name, server=_PORT if found[2] == "server" else found[2])
     path = Path(name) if name.endswith(".toml") else _folder() / f"{name}.toml"
     if not name.endswith(".toml") and name not in preset_names():

@@ -96,7 +96,7 @@ class ModelOptions:
         str | None,
         typer.Option(
             "--policy",
-            help="Who clicks: embedded, centre, hf:DIR, openai:MODEL@URL. [default: embedded]",
+            help="Who clicks: embedded, centre, hf:DIR, vllm:DIR, openai:MODEL@URL. [default: embedded]",
             show_default=False,
         ),
     ] = None

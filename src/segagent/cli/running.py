@@ -106,14 +106,19 @@ class RunOptions:
         }
 
     def processes(self, specs: tuple[str, ...], num_images: int) -> int | None:
-        """How many worker processes; None for one that asks a policy's server about many images at once.
+        """How many worker processes; None for one that asks a policy's server about many images at once, or vLLM.
 
         Large models have a process for each GPU, others and those without a GPU one for each core.
         """
+        from segagent.core import InputError
         from segagent.distributed import available_cores, gpus
 
         policies = specs[:-1]
         if self.workers is None and policies and all(spec.startswith("openai:") for spec in policies):
+            return None
+        if any(spec.startswith("vllm:") for spec in specs):
+            if (self.workers or 1) > 1:
+                raise InputError("vllm: spreads one model over its GPUs itself (?gpus=N); leave --workers out")
             return None
         large = any(spec.startswith(("hf:", "sam", "simpleclick:")) for spec in specs)
         default = (len(gpus()) if large else 0) or available_cores()

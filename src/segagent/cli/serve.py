@@ -19,7 +19,8 @@ STUDIO = "Label Studio"
 def serve(
     *,
     policy: Annotated[
-        str, typer.Option("--policy", help="Who clicks and scores: embedded, centre, hf:DIR, openai:MODEL@URL.")
+        str,
+        typer.Option("--policy", help="Who clicks and scores: embedded, centre, hf:DIR, vllm:DIR, openai:MODEL@URL."),
     ] = "embedded",
     tool: Annotated[
         str, typer.Option("--tool", help="What turns clicks into masks: embedded, grabcut, sam:DIR, simpleclick:FILE.")

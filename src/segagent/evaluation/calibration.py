@@ -71,13 +71,13 @@ CALIBRATION_FILE = "calibration.json"
 def calibration_file(policy: str) -> Path | None:
     """Where the calibration of a policy lies that is given by its specification; None for kinds without a folder.
 
-    "embedded" has it beside its weights in the package, "embedded:DIR" and "hf:DIR" in the model's folder.
+    "embedded" has it beside its weights in the package, "embedded:DIR", "hf:DIR" and "vllm:DIR" in the model's folder.
     """
     scheme, _, rest = policy.partition(":")
     if policy == "embedded":
         return Path(str(files("segagent") / "weights" / CALIBRATION_FILE))
     folder = Path(rest.partition("?")[0])
-    return folder / CALIBRATION_FILE if scheme in ("embedded", "hf") and rest and folder.is_dir() else None
+    return folder / CALIBRATION_FILE if scheme in ("embedded", "hf", "vllm") and rest and folder.is_dir() else None
 
 
 def load_calibration(policy: str) -> Calibration | None:

@@ -62,8 +62,14 @@ def _openai(rest: str) -> Policy:
     return make_openai_policy(rest)
 
 
+def _vllm(rest: str) -> Policy:
+    from segagent.policies.vllm import make_vllm_policy
+
+    return make_vllm_policy(rest)
+
+
 SCHEMES: MappingProxyType[str, Callable[[str], Policy]] = MappingProxyType(
-    {"embedded": _embedded_at, "hf": _hf, "openai": _openai}
+    {"embedded": _embedded_at, "hf": _hf, "openai": _openai, "vllm": _vllm}
 )
 """What makes policies of specifications "SCHEME:REST", given REST."""
 
@@ -72,9 +78,9 @@ def make_policy(spec: str) -> Policy:
     """The policy that a specification names.
 
     "embedded" (small vision-language model, shipped), "embedded:DIR" (one that ``segagent train`` made), "centre"
-    (baseline), "hf:DIR" (a checkpoint of transformers) or "openai:MODEL@URL" (a server), the latter two with options
-    as in "hf:DIR?format=qwen3"; or one of your own, "python:MODULE:FACTORY[:name=value,...]" or the name of an
-    installed one, see docs/extend.md.
+    (baseline), "hf:DIR" (a checkpoint of transformers), "vllm:DIR" (the same, run by vLLM) or "openai:MODEL@URL" (a
+    server), the latter three with options as in "hf:DIR?format=qwen3"; or one of your own,
+    "python:MODULE:FACTORY[:name=value,...]" or the name of an installed one, see docs/extend.md.
     Raises ``SpecError`` for anything else, and ``WeightsError`` where a model's weights cannot be used.
     """
     make = POLICIES.get(spec)
@@ -86,7 +92,7 @@ def make_policy(spec: str) -> Policy:
     made: Policy | None = None if scheme in SCHEMES else make_extension(POLICY, spec)
     if made is not None:
         return made
-    schemes = ["embedded:DIR", "hf:DIR", "openai:MODEL@URL", "python:MODULE:FACTORY"]
+    schemes = ["embedded:DIR", "hf:DIR", "vllm:DIR", "openai:MODEL@URL", "python:MODULE:FACTORY"]
     known = ", ".join([*sorted(POLICIES), *schemes, *POLICY.installed()])
     raise SpecError(f"unknown policy {spec!r}; expected one of: {known}")
 
@@ -94,13 +100,13 @@ def make_policy(spec: str) -> Policy:
 def told_format(spec: str) -> ChatFormat | None:
     """The format that the model of a specification says it was trained in; None where it says nothing.
 
-    "hf:DIR" says it by a file beside the weights, "openai:MODEL@URL" by its server. Raises ``InputError`` if that is
-    damaged.
+    "hf:DIR" and "vllm:DIR" say it by a file beside the weights, "openai:MODEL@URL" by its server. Raises ``InputError``
+    if that is damaged.
     """
     from segagent.policies.chat import ChatPolicy, recorded_format
 
     scheme, _, rest = spec.partition(":")
-    if scheme == "hf":
+    if scheme in ("hf", "vllm"):
         return recorded_format(rest.partition("?")[0])
     policy = make_policy(spec) if scheme == "openai" else None
     return policy.format if isinstance(policy, ChatPolicy) and policy.format_is_told else None

@@ -60,10 +60,11 @@ def answering_tokenizer(special: list[str], image: str, answers: Sequence[str]) 
     )
 
 
-def make_qwen25(folder: Path, answers: Sequence[str] = ()) -> Path:
+def make_qwen25(folder: Path, answers: Sequence[str] = (), head: int = 8) -> Path:
     """A Qwen2.5-VL of two small layers; its picture processor takes 3136 to 50176 pixels.
 
-    ``answers``: the only words that it knows, see :func:`answering_tokenizer`.
+    ``answers``: the only words that it knows, see :func:`answering_tokenizer`. ``head``: the width of each of its four
+    attention heads; some kernels take none below 32.
     """
     names = ["endoftext", "im_start", "im_end", "vision_start", "vision_end", "image_pad", "video_pad"]
     special = [f"<|{name}|>" for name in names]
@@ -73,23 +74,27 @@ def make_qwen25(folder: Path, answers: Sequence[str] = ()) -> Path:
     config = transformers.Qwen2_5_VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
-            "hidden_size": 32,
+            "hidden_size": 4 * head,
             "intermediate_size": 64,
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
             "num_key_value_heads": 2,
             "max_position_embeddings": 4096,
-            "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
+            "rope_parameters": {
+                "rope_type": "default",
+                "mrope_section": [head // 8, head // 8, head // 4],
+                "rope_theta": 10000.0,
+            },
             "bos_token_id": ids["im_start"],
             "eos_token_id": ids["im_end"],
             "pad_token_id": ids["endoftext"],
         },
         vision_config={
             "depth": 2,
-            "hidden_size": 32,
+            "hidden_size": 4 * head,
             "intermediate_size": 64,
             "num_heads": 4,
-            "out_hidden_size": 32,
+            "out_hidden_size": 4 * head,
             "fullatt_block_indexes": [1],
             "patch_size": 14,
             "window_size": 56,

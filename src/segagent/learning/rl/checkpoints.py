@@ -60,9 +60,9 @@ def train_grpo_checkpoint(
     An update plays an episode about each of ``config.questions`` sentences to a turn drawn by lot, and compares
     ``config.group`` replies there. ``lora_rank`` 0 trains all language weights; else an adapter is, or the one that
     ``rest`` names goes on. ``micro_batch``: replies per pass and device. Goes on where an earlier training in ``out``
-    stopped. Options behind ``rest``: ``format``, ``prompt``, ``device``, ``base``, ``max_tokens`` (of a reply). Raises
-    ``InputError`` for a folder begun with other settings and for what cannot be trained, ``MissingExtraError`` without
-    TRL.
+    stopped. Options behind ``rest``: ``format``, ``prompt``, ``device``, ``base``, ``attn``, ``max_tokens`` (of a
+    reply). Raises ``InputError`` for a folder begun with other settings and for what cannot be trained,
+    ``MissingExtraError`` without TRL.
     """
     try:
         import trl
@@ -71,7 +71,7 @@ def train_grpo_checkpoint(
     import torch
     import transformers
 
-    spec = parse_spec(rest, ("device", "base", "max_tokens"))
+    spec = parse_spec(rest, ("device", "base", "attn", "max_tokens"))
     base, max_tokens = spec.options.get("base"), round(spec.number("max_tokens", 256, 1, 1e6))
     cpu = spec.options.get("device", "").startswith("cpu") or not torch.cuda.is_available()
     if lora_rank == 0 and config.kl and adapter_base(spec.target):

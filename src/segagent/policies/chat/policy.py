@@ -144,8 +144,8 @@ def ask(
 ) -> Question:
     """What a model of that format is shown and told for ``observation``, after the ``guidelines`` where there are any.
 
-    The same for all questions, so they go first, where a server's prefix cache finds them. ``note``: see
-    :meth:`ChatFormat.prompt`.
+    They are the same for all questions, so they go before the prompt: a server's prefix cache finds them behind the
+    same picture. ``note``: see :meth:`ChatFormat.prompt`.
     """
     return Question(
         fmt.pictures(observation, verifying=verifying),

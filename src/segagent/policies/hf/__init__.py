@@ -23,13 +23,15 @@ from segagent.policies.chat import (
     recorded_format,
     refuse_when_tuned,
 )
+from segagent.policies.hf.layout import OPTIONS as LAYOUT_OPTIONS
+from segagent.policies.hf.layout import layout_of
 
 if TYPE_CHECKING:
     from segagent.policies.hf.loading import Checkpoint
 
 __all__ = ["FORMAT_FILE", "checkpoint_format", "fit_to_processor", "make_hf_policy"]
 
-OPTIONS = ("device", "dtype", "batch", "max_tokens", "base", "revision", "keep_tokens")
+OPTIONS = ("device", "dtype", "batch", "max_tokens", "base", "revision", "keep_tokens", *LAYOUT_OPTIONS)
 
 
 def make_hf_policy(rest: str) -> ChatPolicy:
@@ -38,9 +40,10 @@ def make_hf_policy(rest: str) -> ChatPolicy:
     Options besides those of :func:`segagent.policies.chat.chosen_format`: ``device``, ``dtype``, ``batch`` (prompts
     read at once), ``max_tokens`` (per reply), ``base`` (the model an adapter belongs to), ``revision`` (of a hub name,
     or of ``modelscope://NAME``: it is fetched before it is loaded, see :mod:`segagent.core.hub`), ``keep_tokens=1``
-    (records keep each reply's token ids and their log-probabilities). Without ``format`` it is the one that a
-    checkpoint fine-tuned here was trained with, else it follows ``config.model_type``; a family without a convention
-    of its own must be given one.
+    (records keep each reply's token ids and their log-probabilities); and how the model is laid out, see
+    :class:`segagent.policies.hf.layout.Layout`: ``attn``, ``device_map``, ``bits``, ``compile=1``. Without ``format``
+    it is the one that a checkpoint fine-tuned here was trained with, else it follows ``config.model_type``; a family
+    without a convention of its own must be given one.
     """
     spec = parse_spec(rest, OPTIONS)
     if not spec.target:
@@ -51,6 +54,7 @@ def make_hf_policy(rest: str) -> ChatPolicy:
     batch = round(spec.number("batch", 8, 1, 4096))
     max_tokens = round(spec.number("max_tokens", 256, 1, 1e6))
     keep_tokens = spec.number("keep_tokens", 0, 0, 1) == 1
+    layout = layout_of(spec)
     chosen_format(spec, FORMATS["qwen3"])  # Unusable options are told before anything large is fetched or loaded.
     if "revision" in options:
         spec = replace(spec, target=located(spec.target, options["revision"]))
@@ -60,7 +64,7 @@ def make_hf_policy(rest: str) -> ChatPolicy:
     from segagent.policies.hf.model import LocalModel
 
     checkpoint = load_checkpoint(
-        spec.target, device=options.get("device"), dtype=options.get("dtype"), base=options.get("base")
+        spec.target, device=options.get("device"), dtype=options.get("dtype"), base=options.get("base"), layout=layout
     )
     fmt = checkpoint_format(spec, checkpoint)
     model = LocalModel(checkpoint, batch_size=batch, max_new_tokens=max_tokens, keep_tokens=keep_tokens)

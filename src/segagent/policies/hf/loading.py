@@ -13,13 +13,17 @@ from safetensors import SafetensorError
 from segagent.core import InputError, MissingExtraError, WeightsError
 from segagent.core.texts import read_json, read_text
 from segagent.imaging import write_bytes
+from segagent.policies.hf.layout import Layout
 
 _NAMED = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A loaded model: ``model`` in evaluation mode, ``processor`` (pictures and text to tensors), ``tokenizer``."""
+    """A loaded model: ``model`` in evaluation mode, ``processor`` (pictures and text to tensors), ``tokenizer``.
+
+    ``model`` is None where another program has it, see :func:`read_without_weights`.
+    """
 
     model: Any
     processor: Any
@@ -33,17 +37,19 @@ def load_checkpoint(
     device: str | None,
     dtype: str | None,
     base: str | None = None,
+    layout: Layout = Layout(),  # noqa: B008 - frozen
     trainable_adapter: bool = False,
     empty: bool = False,
 ) -> Checkpoint:
-    """Load ``name``, a folder or a hub name.
+    """Load ``name``, a folder or a hub name, laid out as ``layout`` says.
 
     ``device``: "cpu", "cuda:1"; None takes a GPU where there is one. ``dtype``: "float32", "bfloat16", "float16"; None
     takes float32 on a CPU, bfloat16 elsewhere. A folder with ``adapter_config.json`` is a LoRA adapter: the model that
     it names, or ``base``, is loaded and the adapter merged into it; with ``trainable_adapter`` it is left beside the
-    model, and its weights alone require gradients, in float32. With ``empty`` the weights are not read: a process that
-    is handed its part by another one has room set aside for them, which nothing fills. No code of a checkpoint is ever
-    run. Raises ``WeightsError`` if something cannot be loaded, ``MissingExtraError`` without transformers.
+    model, and its weights alone require gradients, in float32. It is left there too where weights have few bits, which
+    a sum would not fit into. With ``empty`` the weights are not read: a process that is handed its part by another one
+    has room set aside for them, which nothing fills. No code of a checkpoint is ever run. Raises ``WeightsError`` if
+    something cannot be loaded, ``MissingExtraError`` without transformers or what ``layout`` needs.
     """
     try:
         import torch
@@ -54,19 +60,20 @@ def load_checkpoint(
     number = getattr(torch, dtype) if dtype else (torch.float32 if place.type == "cpu" else torch.bfloat16)
     from segagent.policies.hf.qwen_vl import is_qwen_vl, load_model, load_processor
 
+    arguments = layout.arguments(place, number)
     adapter = adapter_base(name)
     root = base or adapter or name
     source = name if (Path(name) / "tokenizer_config.json").is_file() else root
     if is_qwen_vl(root):
-        model, found = load_model(root, device=place, dtype=number)
+        model, found = load_model(root, device=place, dtype=number, told=arguments)
         processor: Any = load_processor(model, source)
     elif empty:
-        model, found = _empty_model(root, number), {"missing_keys": ()}
+        model, found = _empty_model(root, number, layout.attn), {"missing_keys": ()}
         processor = _processor(root, source)
     else:
         try:
             model, found = transformers.AutoModelForImageTextToText.from_pretrained(
-                root, dtype=number, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+                root, dtype=number, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **arguments
             )
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
             raise WeightsError(f"{root}: no vision-language model that can be loaded here: {_short(error)}") from error
@@ -77,7 +84,35 @@ def load_checkpoint(
         told = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "")
         raise WeightsError(f"{root}: these weights are missing: {told}; fetch the checkpoint again")
     if adapter is not None:
-        model = _with_adapter(model.requires_grad_(False), name, merge=not trainable_adapter)
+        merge = not trainable_adapter and not layout.bits
+        model = _with_adapter(model.requires_grad_(False), name, merge=merge, trained=trainable_adapter)
+    if not (trainable_adapter and adapter is not None):
+        model.requires_grad_(False)
+    return _addressed(layout.laid_out(model.eval(), place), processor, str(model.config.model_type), source)
+
+
+def read_without_weights(name: str) -> Checkpoint:
+    """What there is to know of a checkpoint whose weights another program reads: its processor and its family.
+
+    Raises ``WeightsError`` where it cannot be read, or holds no whole model of the transformers library.
+    """
+    import transformers
+
+    from segagent.policies.hf.qwen_vl import is_qwen_vl
+
+    if adapter_base(name) is not None:
+        raise WeightsError(f"{name}: a LoRA adapter; hf: puts it onto its model, other programs are given whole ones")
+    if is_qwen_vl(name):
+        raise WeightsError(f"{name}: Qwen-VL, which is run by code of our own; use hf:")
+    try:
+        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"{name}: no checkpoint of the transformers library: {_short(error)}") from error
+    return _addressed(None, _processor(name, name), str(config.model_type), name)
+
+
+def _addressed(model: Any, processor: Any, model_type: str, source: str) -> Checkpoint:
+    """A checkpoint that can be talked to. Raises ``WeightsError`` where it is not known how."""
     tokenizer = processor.tokenizer
     # Replies continue the right end of every prompt of a batch, so padding goes to the left.
     tokenizer.padding_side = "left"
@@ -85,13 +120,10 @@ def load_checkpoint(
         tokenizer.pad_token = tokenizer.eos_token
     if not (getattr(processor, "chat_template", None) or tokenizer.chat_template):
         raise WeightsError(f"{source}: the checkpoint has no chat template, so it is not known how to address it")
-    model_type = str(model.config.model_type)
-    if not (trainable_adapter and adapter is not None):
-        model.requires_grad_(False)
-    return Checkpoint(model.eval().to(place), processor, tokenizer, model_type)
+    return Checkpoint(model, processor, tokenizer, model_type)
 
 
-def _empty_model(root: str, number: Any) -> Any:
+def _empty_model(root: str, number: Any, attn: str | None) -> Any:
     """The model of a checkpoint's configuration with parameters that hold whatever was in memory.
 
     Memory that is never written is not taken from the machine. accelerate tells parameters apart by their addresses, so
@@ -104,7 +136,7 @@ def _empty_model(root: str, number: Any) -> Any:
     try:
         config = transformers.AutoConfig.from_pretrained(root, trust_remote_code=False)
         with init_empty_weights(include_buffers=False):
-            model = transformers.AutoModelForImageTextToText.from_config(config, dtype=number)
+            model = transformers.AutoModelForImageTextToText.from_config(config, dtype=number, attn_implementation=attn)
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{root}: no vision-language model that can be made here: {_short(error)}") from error
     model._apply(lambda values: torch.empty_like(values, device="cpu") if values.is_meta else values)
@@ -126,14 +158,16 @@ def adapter_base(name: str) -> str | None:
     return named
 
 
-def _with_adapter(model: Any, name: str, *, merge: bool) -> Any:
+def _with_adapter(model: Any, name: str, *, merge: bool, trained: bool) -> Any:
     try:
         import peft
     except ImportError as error:
         raise MissingExtraError("LoRA adapters need peft: pip install 'segagent[hf]'") from error
     try:
-        adapted = peft.PeftModel.from_pretrained(model, name, is_trainable=not merge)
-        return adapted.merge_and_unload() if merge else adapted
+        adapted = peft.PeftModel.from_pretrained(model, name, is_trainable=trained)
+        if trained:
+            return adapted
+        return adapted.merge_and_unload() if merge else adapted.get_base_model()
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise WeightsError(f"{name}: the adapter does not fit its base model: {_short(error)}") from error
 

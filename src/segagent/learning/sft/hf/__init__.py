@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["recipe_name", "train_hf"]
 
-_OPTIONS = ("device", "base")
+_OPTIONS = ("device", "base", "attn")
 _RECIPES = {"qwen2_5_vl": "qwen2_5_vl_7b", "qwen3_vl": "qwen3_vl_8b", "llava": "llava_1_5_7b"}
 """The recipe for a checkpoint's ``config.model_type``; "transformers" for all others."""
 
@@ -57,9 +57,9 @@ def train_hf(
 ) -> TrainedModel:
     """See :func:`segagent.learning.sft.train_policy_on`. ``fresh`` means nothing here: every checkpoint is tuned on.
 
-    Options behind ``rest``: ``format``, ``prompt``, ``device`` (``cpu``, else GPUs where there are any), ``base``.
-    ``out`` becomes a folder that ``hf:OUT`` loads: all weights, or an adapter. Started by ``accelerate launch`` or
-    ``torchrun`` it is one training over all processes.
+    Options behind ``rest``: ``format``, ``prompt``, ``device`` (``cpu``, else GPUs where there are any), ``base``,
+    ``attn``. ``out`` becomes a folder that ``hf:OUT`` loads: all weights, or an adapter. Started by ``accelerate
+    launch`` or ``torchrun`` it is one training over all processes.
     """
     del fresh
     _require_transformers()

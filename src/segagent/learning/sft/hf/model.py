@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from segagent.core import InputError, MissingExtraError
 from segagent.learning.sft.recipe import Recipe
 from segagent.policies.chat import ChatSpec
+from segagent.policies.hf.layout import layout_of
 from segagent.policies.hf.loading import Checkpoint, adapter_base, load_checkpoint
 
 _VISION = ("vision_tower", "visual", "vision_model", "vision_encoder", "image_tower")
@@ -34,14 +36,15 @@ def load_for_training(spec: ChatSpec, recipe: Recipe, dtype: str, *, empty: bool
     cannot be loaded, ``InputError`` for what the recipe cannot be applied to.
     """
     name, base = spec.target, spec.options.get("base")
+    layout = replace(layout_of(spec), moved=True)
     if recipe.lora_rank == 0:
         # Small updates to bfloat16 weights would be lost: they are kept in float32 and only computed with in bfloat16.
         empty = empty and adapter_base(name) is None
-        checkpoint = load_checkpoint(name, device="cpu", dtype="float32", base=base, empty=empty)
+        checkpoint = load_checkpoint(name, device="cpu", dtype="float32", base=base, layout=layout, empty=empty)
         _choose_weights(checkpoint.model, freeze_vision=recipe.freeze_vision)
         return checkpoint
     continued = adapter_base(name) is not None
-    checkpoint = load_checkpoint(name, device="cpu", dtype=dtype, base=base, trainable_adapter=True)
+    checkpoint = load_checkpoint(name, device="cpu", dtype=dtype, base=base, layout=layout, trainable_adapter=True)
     if not continued:
         model = _with_lora(checkpoint.model, recipe)
         return Checkpoint(model, checkpoint.processor, checkpoint.tokenizer, checkpoint.model_type)

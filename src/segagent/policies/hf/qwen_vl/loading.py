@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,8 +25,12 @@ def is_qwen_vl(name: str) -> bool:
     return "QWenLMHeadModel" in (_settings(name).get("architectures") or ())
 
 
-def load_model(name: str, *, device: torch.device, dtype: torch.dtype) -> tuple[QWenLMHeadModel, dict[str, Any]]:
+def load_model(
+    name: str, *, device: torch.device, dtype: torch.dtype, told: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[QWenLMHeadModel, dict[str, Any]]:
     """The model on ``device`` in ``dtype``, and what transformers tells of its loading (``missing_keys``).
+
+    ``told``: more arguments of ``from_pretrained``; a ``device_map`` among them goes before ``device``.
 
     Read tensor by tensor, with one copy in memory: safetensors where there are any, else ``.bin`` files through torch's
     restricted unpickler. Raises ``WeightsError`` for settings that are not known here and for weights of another shape,
@@ -37,9 +43,9 @@ def load_model(name: str, *, device: torch.device, dtype: torch.dtype) -> tuple[
             name,
             config=QWenConfig(**settings),
             dtype=dtype,
-            device_map=None if device.type == "cpu" else {"": device},
             output_loading_info=True,
             trust_remote_code=False,
+            **{"device_map": None if device.type == "cpu" else {"": device}, **told},
         )
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{name}: a .bin file with more than tensors in it, or a damaged one; not read") from error
