@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -83,10 +84,16 @@ class Stage:
         return min(1.0, max(self.seconds / (60 * self.budget.minutes), self.step / self.budget.steps))
 
     def batches(self) -> Iterator[int]:
-        """Step numbers until the budget is used up; saves now and then and at the end."""
+        """Step numbers until the budget is used up; saves now and then and at the end.
+
+        What torch draws in a step (dropout, noise) depends on its seed when this began and on the step, so a training
+        that was stopped goes on as it would have without.
+        """
         last_save = self.seconds
+        seed = torch.initial_seed()
         while self.used < 1:
             began = time.thread_time()
+            torch.manual_seed(int(np.random.SeedSequence((seed, self.step)).generate_state(1, np.uint64)[0]))
             yield self.step
             self.seconds += time.thread_time() - began
             self.step += 1
