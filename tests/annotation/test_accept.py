@@ -146,7 +146,7 @@ def test_the_shipped_calibration_holds_final_masks_that_fit_it() -> None:
     assert evidence is not None
     final = evidence.only_final()
     assert len(final) >= ENOUGH_FINAL
-    assert len(set(final.image)) >= 0.9 * len(final)  # A photograph may have two sentences.
+    assert len(set(final.image)) >= 0.85 * len(final)  # Of a photograph people may have said several things.
     # Final masks are picked for their predicted IoU, so they are somewhat worse than states with the same prediction.
     expected = np.mean([calibration(value) for value in evidence.predicted])
     assert expected == pytest.approx(np.mean(evidence.true), abs=0.03)

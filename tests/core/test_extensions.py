@@ -138,7 +138,7 @@ def test_an_installed_package_adds_names(module: str, monkeypatch: pytest.Monkey
     assert make_tool("grabcut").name == "grabcut"  # Ours keep their names.
     assert type(make_tool("grabcut")).__module__.startswith("segagent.")
     Path("drawn").mkdir()
-    with pytest.raises(InputError, match="drawn: holds neither"):  # A folder of that name goes before it.
+    with pytest.raises(InputError, match="drawn: holds none of"):  # A folder of that name goes before it.
         open_dataset("drawn")
     for make in (make_tool, make_policy, open_dataset):
         with pytest.raises(InputError, match=r"round|middle|drawn"):

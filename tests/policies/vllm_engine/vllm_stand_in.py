@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from segagent.policies.hf.decoding import Written, write_replies
+from segagent.policies.hf.decoding import Writing, Written, write_replies
 from segagent.policies.hf.loading import load_checkpoint
 from segagent.policies.hf.prompts import end_tokens
 
@@ -108,16 +108,14 @@ class LLM:
 
     def _output(self, prompt: dict[str, Any], inputs: Any, params: SamplingParams) -> Any:
         greedy = params.temperature == 0
-        (row,) = write_replies(
-            self.checkpoint.model,
-            inputs,
+        writing = Writing(
             1 if greedy else params.n + 1,
             temperature=params.temperature,
-            seeds=[params.seed or 0],
             max_new_tokens=params.max_tokens or 16,
             end_tokens=end_tokens(self.checkpoint),
             pad_token=self.checkpoint.tokenizer.pad_token_id,
         )
+        (row,) = write_replies(self.checkpoint.model, [(inputs, [params.seed or 0])], writing)
         ids = inputs["input_ids"][0].tolist()
         name = f"{prompt['prompt']} {prompt.get('multi_modal_uuids')}"
         cached = len(ids) if name in self._seen else 0
