@@ -68,7 +68,7 @@ def write_sentences(
             raise InputError(f"nothing was said of what is in {told}: the table names other folders, images or objects")
         raise InputError(f"no sentence can be made about {told}: no object is large enough")
     manifest = {
-        "dataset": ("made" if rules.said is None else "said") + " of " + ", ".join(folder.name for folder in folders),
+        "dataset": f"{'made' if rules.said is None else 'said'} sentences about " + ", ".join(f.name for f in folders),
         "generated": rules.said is None,
         "seed": rules.seed,
         "mask_format": "8-bit PNG, 255 object, 0 rest",
